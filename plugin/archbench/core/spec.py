@@ -1,0 +1,162 @@
+"""What is measured (:class:`ModelSpec`) and on what (:class:`Target`)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+__all__ = ["DTYPES", "LIBRARIES", "ModelSpec", "Preprocessing", "Target"]
+
+LIBRARIES = ("timm", "torchvision", "pytorchcv", "archbench", "local")
+"""Where an architecture comes from; ``local`` is a person's own constructor."""
+
+DTYPES = ("fp32", "fp16", "bf16")
+"""Precisions that a model can be loaded in."""
+
+
+@dataclass(frozen=True, slots=True)
+class Preprocessing:
+    """How an image becomes a model's input, as the model's own library states it.
+
+    A field is None where the library is silent; ``source`` says who was asked.
+    """
+
+    mean: tuple[float, ...] | None
+    std: tuple[float, ...] | None
+    crop_fraction: float | None
+    interpolation: str | None
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSpec:
+    """One architecture, as its own library constructs it.
+
+    Attributes:
+        library: one of :data:`LIBRARIES`.
+        name: the library's own constructor name.
+        kwargs: the constructor's arguments as ``(name, value)`` pairs, JSON values only.
+        input_size: channels, height, width of one image.
+        architecture: a name that the same architecture shares across libraries.
+        label: the name printed in the documents that a seed row comes from, else None.
+        weights: the tag of the library's default pretrained weights, None where it has none.
+            It says which published figures belong to the model; nothing is downloaded.
+        preprocessing: None where the library states none.
+        native_input_size: False where ``input_size`` differs from the library's own default, so
+            that the size becomes part of the id.
+        constructor: a callable that builds the model, for ``local`` architectures only.
+    """
+
+    library: str
+    name: str
+    input_size: tuple[int, int, int] = (3, 224, 224)
+    kwargs: tuple[tuple[str, Any], ...] = ()
+    architecture: str = ""
+    label: str | None = None
+    weights: str | None = None
+    preprocessing: Preprocessing | None = None
+    native_input_size: bool = True
+    constructor: Callable[..., Any] | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def id(self) -> str:
+        """``timm/resnet50``; with the input size where it is not the library's own:
+        ``timm/mobilenetv1_100@192``."""
+        return f"{self.library}/{self.short_name}"
+
+    @property
+    def short_name(self) -> str:
+        """The id without the library."""
+        return self.name if self.native_input_size else f"{self.name}@{self.input_size[-1]}"
+
+    @classmethod
+    def of(
+        cls,
+        constructor: Callable[..., Any],
+        *,
+        name: str | None = None,
+        input_size: int | tuple[int, int, int] = 224,
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> ModelSpec:
+        """The spec of a person's own architecture: ``ModelSpec.of(my_net, input_size=160)``.
+
+        Args:
+            constructor: called with ``kwargs`` and returns the ``torch.nn.Module``.
+            name: what to call it; the constructor's own name by default. The id is ``local/NAME``.
+            input_size: pixels of a square RGB image, or channels, height, width.
+            kwargs: the constructor's arguments.
+        """
+        size = (3, input_size, input_size) if isinstance(input_size, int) else input_size
+        own_name: str = name or getattr(constructor, "__name__", type(constructor).__name__)
+        return cls(
+            library="local",
+            name=own_name,
+            input_size=size,
+            kwargs=tuple(sorted((kwargs or {}).items())),
+            architecture=own_name,
+            constructor=constructor,
+        )
+
+    def with_input_size(self, pixels: int) -> ModelSpec:
+        """The same architecture fed square images of another size (``pixels`` on a side)."""
+        size = (self.input_size[0], pixels, pixels)
+        native = self.native_input_size and size == self.input_size
+        return replace(self, input_size=size, native_input_size=native)
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """On what a model is measured. Its key, together with the model's id, names the cell.
+
+    Attributes:
+        device: ``cpu``, ``cuda:0``.
+        device_name: the vendor's name of it.
+        slug: short name of the device for files and tables: ``cpu-amd-epyc``, ``v100``.
+        dtype: one of :data:`DTYPES`.
+        batch_size: images per forward pass.
+        threads: intra-operator threads on the host.
+        memory_format: ``nchw`` or ``nhwc``.
+        runtime: ``eager``.
+    """
+
+    device: str
+    device_name: str
+    slug: str
+    dtype: str = "fp32"
+    batch_size: int = 1
+    threads: int = 1
+    memory_format: str = "nchw"
+    runtime: str = "eager"
+
+    @property
+    def kind(self) -> str:
+        """``cpu`` or ``cuda``."""
+        return self.device.partition(":")[0]
+
+    @property
+    def suffix(self) -> str:
+        """The part of the key that a test's id shows: ``fp32-b1``, ``bf16-b8-t2``.
+
+        The device is left out, so that a test keeps its name from machine to machine.
+        """
+        threads = "" if self.threads == 1 else f"-t{self.threads}"
+        return f"{self.dtype}-b{self.batch_size}{threads}"
+
+    @property
+    def key(self) -> str:
+        """``cpu-amd-epyc/fp32-b1``: device and suffix."""
+        return f"{self.slug}/{self.suffix}"
+
+    def as_dict(self) -> dict[str, Any]:
+        """Builtin types only, ready for JSON and for a worker's report."""
+        return {
+            "device": self.device,
+            "device_name": self.device_name,
+            "slug": self.slug,
+            "dtype": self.dtype,
+            "batch_size": self.batch_size,
+            "threads": self.threads,
+            "memory_format": self.memory_format,
+            "runtime": self.runtime,
+        }
