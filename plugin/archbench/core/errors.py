@@ -1,0 +1,29 @@
+"""Errors that a person reads: what was asked, what was found, what to do."""
+
+from __future__ import annotations
+
+__all__ = ["ArchbenchError", "ArchitectureError", "UsageError"]
+
+
+class ArchbenchError(Exception):
+    """Base of all errors that archbench raises on purpose."""
+
+
+class UsageError(ArchbenchError):
+    """A request that cannot be served, in three parts.
+
+    Args:
+        asked: what was asked for: ``"--gpu=v100"``.
+        found: what is there instead: ``"no GPU; this machine has cpu (AMD EPYC)"``.
+        todo: what to type or change: ``"use --gpu=cpu"``.
+    """
+
+    def __init__(self, asked: str, found: str, todo: str) -> None:
+        super().__init__(f"{asked}: {found}. {todo}")
+        self.asked = asked
+        self.found = found
+        self.todo = todo
+
+
+class ArchitectureError(ArchbenchError):
+    """An architecture whose constructor or forward pass fails; the cause is chained."""
