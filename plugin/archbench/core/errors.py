@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["ArchbenchError", "ArchitectureError", "UsageError"]
+__all__ = ["ArchbenchError", "ArchitectureError", "NotMeasuredError", "UsageError"]
 
 
 class ArchbenchError(Exception):
@@ -27,3 +27,16 @@ class UsageError(ArchbenchError):
 
 class ArchitectureError(ArchbenchError):
     """An architecture whose constructor or forward pass fails; the cause is chained."""
+
+
+class NotMeasuredError(ArchbenchError):
+    """A model ran and its figures would mean nothing.
+
+    Args:
+        reason: a code for programs: ``output-not-finite``.
+        sentence: the same for people, with what to do.
+    """
+
+    def __init__(self, reason: str, sentence: str) -> None:
+        super().__init__(sentence)
+        self.reason = reason

@@ -27,6 +27,9 @@ class Preprocessing:
     crop_fraction: float | None
     interpolation: str | None
     source: str
+    crop_mode: str | None = None
+    """``center``: the shorter side is resized, the middle cut out; ``squash``: both sides are
+    resized, ``border``: the longer one, the rest padded; then the middle is cut out as well."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,1 @@
+"""The suite: ``pytest benchmarks``, or ``pytest --pyargs archbench.benchmarks`` where installed."""

@@ -1,0 +1,136 @@
+"""All known architectures, and choosing among them by suite, id, glob and input size."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from fnmatch import fnmatchcase
+from functools import cache
+
+from archbench.catalog import refusals
+from archbench.catalog.lists import LISTED_LIBRARIES, read_list
+from archbench.catalog.seeds import read_seeds
+from archbench.catalog.suites import DEFAULT_SUITE, SUITES, suite_ids
+from archbench.core.spec import ModelSpec
+
+__all__ = ["Catalog", "load_catalog"]
+
+
+class Catalog:
+    """Every architecture that is known by name, each once.
+
+    Args:
+        specs: the architectures.
+        suites: for each suite the ids of its architectures, in order.
+    """
+
+    def __init__(self, specs: Iterable[ModelSpec], suites: Mapping[str, Sequence[str]]) -> None:
+        self._specs = {spec.id: spec for spec in sorted(specs, key=lambda spec: spec.id)}
+        self._suites = suites
+
+    def suite(self, name: str) -> tuple[ModelSpec, ...]:
+        """The architectures of one suite, in its order.
+
+        Raises:
+            UsageError: there is no suite of that name.
+        """
+        if name not in self._suites:
+            raise refusals.unknown_suite(name, self._suites)
+        return tuple(self._specs[id] for id in self._suites[name])
+
+    def get(self, id: str) -> ModelSpec:
+        """The architecture of an id: ``timm/resnet50``, ``timm/resnet50@192``.
+
+        Raises:
+            UsageError: no architecture has that id.
+        """
+        if id in self._specs:
+            return self._specs[id]
+        name, at, size = id.partition("@")
+        if not at or name not in self._specs:
+            raise refusals.unknown_architecture(id, self._specs)
+        return self._at(self._specs[name], _pixels(id, size))
+
+    def select(
+        self, suite: str | Sequence[str] = (), models: str | Sequence[str] = ()
+    ) -> tuple[ModelSpec, ...]:
+        """Choose architectures, each once.
+
+        Args:
+            suite: names of suites, several in a sequence or separated by commas. Without any, the
+                whole catalogue if ``models`` are given, else the seed suite.
+            models: ids or globs over ids (``timm/resnet*``), in the same way; one without a slash
+                is about the name in any library; ``@192`` at the end asks for another input size.
+
+        Returns:
+            With a suite in the suite's order; else in the order of ``models``, and of the ids for
+            each glob.
+
+        Raises:
+            UsageError: an unknown suite or architecture, or a glob that matches nothing.
+        """
+        suites = _split(suite)
+        patterns = _split(models)
+        if not suites and not patterns:
+            suites = [DEFAULT_SUITE]
+        chosen = {spec.id: spec for name in suites for spec in self.suite(name)}
+        if not patterns:
+            return tuple(chosen.values())
+        pool = chosen if suites else self._specs
+        found: dict[str, ModelSpec] = {}
+        for pattern in patterns:
+            matching = self._matching(pattern, pool)
+            if not matching:
+                raise refusals.no_match(
+                    pattern, suites, len(pool), self._matching(pattern, self._specs), self._specs
+                )
+            found.update((spec.id, spec) for spec in matching)
+        if suites:
+            return tuple(spec for id, spec in chosen.items() if id in found)
+        return tuple(found.values())
+
+    def _matching(self, pattern: str, pool: Mapping[str, ModelSpec]) -> list[ModelSpec]:
+        name, at, size = pattern.partition("@")
+        if not at or set(size) & set("*?["):
+            return [spec for spec in pool.values() if _matches(spec, pattern)]
+        pixels = _pixels(pattern, size)
+        native = (spec for spec in self._specs.values() if spec.native_input_size)
+        sized = (self._at(spec, pixels) for spec in native if _matches(spec, name))
+        return [spec for spec in sized if pool is self._specs or spec.id in pool]
+
+    def _at(self, spec: ModelSpec, pixels: int) -> ModelSpec:
+        sized = spec.with_input_size(pixels)
+        # A label belongs to the size that its document printed.
+        return self._specs.get(sized.id) or replace(sized, label=None)
+
+
+def _matches(spec: ModelSpec, pattern: str) -> bool:
+    return fnmatchcase(spec.id if "/" in pattern else spec.short_name, pattern)
+
+
+def _pixels(request: str, size: str) -> int:
+    if not (size.isdecimal() and int(size) > 0):
+        raise refusals.bad_size(request, size)
+    return int(size)
+
+
+def _split(values: str | Sequence[str]) -> list[str]:
+    listed = [values] if isinstance(values, str) else values
+    return [part for value in listed for part in map(str.strip, value.split(",")) if part]
+
+
+@cache
+def load_catalog() -> Catalog:
+    """The catalogue that comes with archbench: the stored lists and the seed rows.
+
+    Imports neither torch nor any of the libraries.
+    """
+    specs = {spec.id: spec for library in LISTED_LIBRARIES for spec in read_list(library).specs()}
+    rows = read_seeds()
+    for row in rows:
+        native = specs.get(row.native_id) or ModelSpec(row.library, row.name, architecture=row.name)
+        if row.pixels is None:
+            specs[row.id] = replace(native, label=row.label)
+        else:
+            specs[row.id] = replace(native.with_input_size(row.pixels), label=row.label)
+    return Catalog(specs.values(), suite_ids(rows, specs))

@@ -1,0 +1,148 @@
+"""Published top-1 accuracies: whose figure belongs to which architecture."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable
+from dataclasses import dataclass
+from decimal import Decimal
+from functools import cache
+
+from archbench.catalog.lists import DATA, read_list
+from archbench.catalog.seeds import PublishedRow, read_seeds
+from archbench.core.spec import ModelSpec
+
+__all__ = ["PublishedFigure", "published_top1"]
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedFigure:
+    """A figure that somebody else printed, never one that was measured here.
+
+    Attributes:
+        value: percent.
+        source: who printed it, and in which row.
+        weights: the tag of the pretrained weights that it belongs to; None where they are not
+            those of the architecture's library.
+    """
+
+    value: float
+    source: str
+    weights: str | None
+
+
+def published_top1(spec: ModelSpec) -> PublishedFigure | None:
+    """The published single-crop top-1 accuracy on ImageNet-1k, None where nobody printed one.
+
+    A seed row may name the document whose figure it takes; any other figure is the library's own,
+    of its default weights at the input size of ``spec``. The files are read when first needed.
+    """
+    row = _named_by_seed().get(spec.id)
+    if row is not None:
+        return _DOCUMENTS[row.document](row.row)
+    find = _LIBRARIES.get(spec.library)
+    return None if find is None else find(spec)
+
+
+@cache
+def _named_by_seed() -> dict[str, PublishedRow]:
+    return {
+        seed.id: next(row for row in seed.published if row.document == seed.top1)
+        for seed in read_seeds()
+        if seed.top1 is not None
+    }
+
+
+@cache
+def _rows(document: str) -> tuple[dict[str, str], ...]:
+    with (DATA / "published" / f"{document}.csv").open(encoding="utf-8", newline="") as file:
+        return tuple(csv.DictReader(file))
+
+
+def _figure(printed: str, source: str, row: str, weights: str | None = None) -> PublishedFigure:
+    return PublishedFigure(float(printed), f"{source}: {row}", weights)
+
+
+def _timm(spec: ModelSpec) -> PublishedFigure | None:
+    if spec.weights is None:
+        return None
+    name = f"{spec.name}.{spec.weights}"
+    row = _timm_rows().get((name, str(spec.input_size[-1])))
+    if row is None:
+        return None
+    return _figure(row["top1"], row["source"], f"{name} at {row['img_size']}", spec.weights)
+
+
+@cache
+def _timm_rows() -> dict[tuple[str, str], dict[str, str]]:
+    return {(row["model"], row["img_size"]): row for row in _rows("timm_imagenet")}
+
+
+def _torchvision(spec: ModelSpec) -> PublishedFigure | None:
+    stored = read_list("torchvision")
+    top1 = next((model["top1"] for model in stored.models if model["name"] == spec.name), None)
+    if top1 is None or not spec.native_input_size:
+        return None
+    weights = spec.weights
+    return PublishedFigure(top1, f"torchvision {stored.version}: {spec.name} {weights}", weights)
+
+
+def _pytorchcv(spec: ModelSpec) -> PublishedFigure | None:
+    row = _pytorchcv_rows().get(spec.name)
+    if row is None or not spec.native_input_size:
+        return None
+    top1 = str(100 - Decimal(row["top1_err"]))
+    return _figure(top1, row["source"], row["model"], spec.weights)
+
+
+@cache
+def _pytorchcv_rows() -> dict[str, dict[str, str]]:
+    return {row["code_name"]: row for row in _rows("pytorchcv_imagenet")}
+
+
+def _bertmoons(model: str) -> PublishedFigure:
+    row = next(row for row in _rows("bertmoons2018") if row["model"] == model)
+    return _figure(row["top1"], row["source"], model)
+
+
+def _measured_top1(document: str) -> Callable[[str], PublishedFigure]:
+    def find(model: str) -> PublishedFigure:
+        row = next(
+            row
+            for row in _rows(document)
+            if row["model"] == model and row["metric"] == "top1" and row["value"]
+        )
+        return _figure(row["value"], row["source"], model)
+
+    return find
+
+
+def _cadene(model: str) -> PublishedFigure:
+    # The weights that the comparison measured are the port, not the original framework's.
+    version = "Our porting"
+    row = next(
+        row
+        for row in _rows("cadene_pretrained")
+        if row["model"] == model and row["version"] == version
+    )
+    return _figure(row["top1"], row["source"], f"{model} ({version})")
+
+
+def _paddleclas(model: str) -> PublishedFigure:
+    row = next(row for row in _rows("paddleclas") if row["model"] == model)
+    return _figure(row["top1_pct"], row["source"], model)
+
+
+_LIBRARIES: dict[str, Callable[[ModelSpec], PublishedFigure | None]] = {
+    "timm": _timm,
+    "torchvision": _torchvision,
+    "pytorchcv": _pytorchcv,
+}
+
+_DOCUMENTS: dict[str, Callable[[str], PublishedFigure]] = {
+    "bertmoons2018": _bertmoons,
+    "bianco2018": _measured_top1("bianco2018"),
+    "canziani2016": _measured_top1("canziani2016"),
+    "cadene_pretrained": _cadene,
+    "paddleclas": _paddleclas,
+}

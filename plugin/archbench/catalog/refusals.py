@@ -1,0 +1,95 @@
+"""What to say when a suite or an architecture is not there."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from difflib import get_close_matches
+
+from archbench.core.errors import UsageError
+from archbench.core.spec import ModelSpec
+
+__all__ = ["bad_size", "no_match", "unknown_architecture", "unknown_suite"]
+
+
+def unknown_suite(name: str, suites: Iterable[str]) -> UsageError:
+    """There is no suite of that name."""
+    return UsageError(
+        f"suite {name!r}", "there is no suite of that name", f"Choose from {', '.join(suites)}"
+    )
+
+
+def bad_size(request: str, size: str) -> UsageError:
+    """What follows the ``@`` is not a size."""
+    name = request.partition("@")[0]
+    return UsageError(
+        f"architecture {request!r}",
+        f"{size!r} is not an input size",
+        f"Write the side of the image in pixels: {name}@192",
+    )
+
+
+def unknown_architecture(request: str, catalogued: Mapping[str, ModelSpec]) -> UsageError:
+    """No architecture of the catalogue has the id or the name."""
+    asked = f"architecture {request!r}"
+    base, dot, tag = request.partition("@")[0].partition(".")
+    tagged = [spec for spec in catalogued.values() if base in (spec.id, spec.name)]
+    if dot and tagged:
+        return UsageError(
+            asked,
+            f"{tag!r} is a tag of pretrained weights, and an architecture is named without one",
+            f"Write {' or '.join(spec.id for spec in tagged if spec.native_input_size)}",
+        )
+    nearest = _nearest(request.partition("@")[0], catalogued)
+    return UsageError(
+        asked,
+        f"none of the {len(catalogued):,} architectures of the catalogue has that name",
+        f"The nearest are {', '.join(nearest)}"
+        if nearest
+        else "Write an id such as timm/resnet50, or a glob over ids such as 'timm/resnet*'",
+    )
+
+
+def no_match(
+    request: str,
+    suites: Sequence[str],
+    looked_at: int,
+    elsewhere: Collection[ModelSpec],
+    catalogued: Mapping[str, ModelSpec],
+) -> UsageError:
+    """A request matches nothing where it looked.
+
+    Args:
+        request: the id, name or glob.
+        suites: names of the suites that were looked into, none for the whole catalogue.
+        looked_at: how many architectures that were.
+        elsewhere: what the request matches in the whole catalogue.
+        catalogued: the whole catalogue.
+    """
+    is_glob = bool(set(request) & set("*?["))
+    if not is_glob and not elsewhere:
+        return unknown_architecture(request, catalogued)
+    place = f"suite {', '.join(suites)}" if suites else "the catalogue"
+    if elsewhere:
+        matches = ", ".join(spec.id for spec in list(elsewhere)[:3])
+        more = ", ..." if len(elsewhere) > 3 else ""
+        todo = f"Leave out the suite to choose from the whole catalogue, which has {matches}{more}"
+    else:
+        todo = "Write a glob over ids such as 'timm/resnet*', in quotes"
+    return UsageError(
+        f"{'glob' if is_glob else 'architecture'} {request!r}",
+        f"it matches none of the {looked_at:,} architectures of {place}",
+        todo,
+    )
+
+
+def _nearest(request: str, catalogued: Mapping[str, ModelSpec], count: int = 5) -> list[str]:
+    """Ids like the request, or of an architecture whose name is like it, best first."""
+    by_name: dict[str, list[str]] = {}
+    for spec in catalogued.values():
+        if spec.native_input_size:
+            by_name.setdefault(spec.id, []).append(spec.id)
+            by_name.setdefault(spec.name, []).append(spec.id)
+    same_name = by_name.get(request.rpartition("/")[2], [])
+    close = get_close_matches(request, by_name, n=count)
+    ids = [*same_name, *(id for name in close for id in by_name[name])]
+    return list(dict.fromkeys(ids))[:count]

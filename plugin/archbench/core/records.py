@@ -1,0 +1,161 @@
+"""What one test contributes to one cell, in builtin types, and how contributions meet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from archbench.core.statistics import Absent, summarize
+
+__all__ = ["Record", "derived", "merge_records", "to_builtin"]
+
+
+@dataclass(slots=True)
+class Record:
+    """What is known about one cell.
+
+    Attributes:
+        id: of the architecture.
+        target: :meth:`archbench.core.spec.Target.as_dict`; None for what does not depend on a
+            device, such as counts.
+        metrics: name to ``{"value" or "samples", "unit", "source", ...}``.
+        verdicts: :meth:`archbench.core.verdicts.Verdict.as_dict`.
+        notes: ``{"code", "text"}``: doubts about the samples.
+        seconds: where the time went: ``load``, ``forward``.
+    """
+
+    id: str
+    target: dict[str, Any] | None = None
+    metrics: dict[str, dict[str, Any]] = field(default_factory=dict)
+    verdicts: list[dict[str, Any]] = field(default_factory=list)
+    notes: list[dict[str, str]] = field(default_factory=list)
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Builtin types only, exactly: a worker's report carries nothing else."""
+        fields = {
+            "id": self.id,
+            "target": self.target,
+            "metrics": self.metrics,
+            "verdicts": self.verdicts,
+            "notes": self.notes,
+            "seconds": self.seconds,
+        }
+        return {name: to_builtin(value) for name, value in fields.items()}
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> Record:
+        """The inverse of :meth:`as_dict`."""
+        return cls(
+            id=data["id"],
+            target=data.get("target"),
+            metrics=dict(data.get("metrics", {})),
+            verdicts=list(data.get("verdicts", [])),
+            notes=list(data.get("notes", [])),
+            seconds=dict(data.get("seconds", {})),
+        )
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """Names the cell: id, and device, precision, batch size and threads."""
+        return self.id, target_key(self.target)
+
+    @property
+    def is_measured(self) -> bool:
+        """Whether any figure was obtained."""
+        return bool(self.metrics)
+
+
+def target_key(target: dict[str, Any] | None) -> str:
+    """:attr:`archbench.core.spec.Target.key` of a stored target; empty for none."""
+    if target is None:
+        return ""
+    threads = "" if target["threads"] == 1 else f"-t{target['threads']}"
+    return f"{target['slug']}/{target['dtype']}-b{target['batch_size']}{threads}"
+
+
+def to_builtin(value: Any) -> Any:
+    """A copy in exact builtin types.
+
+    A subclass of float (every numpy scalar) in a report makes a worker drop it.
+
+    Raises:
+        TypeError: for what JSON has no form for.
+    """
+    if value is None or type(value) in (bool, int, float, str):
+        return value
+    if isinstance(value, dict):
+        return {str(name): to_builtin(item) for name, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [to_builtin(item) for item in value]
+    for kind in (bool, int, float, str):
+        if isinstance(value, kind):
+            return kind(value)
+    if hasattr(value, "item"):
+        return to_builtin(value.item())
+    raise TypeError(f"a record holds numbers, text, lists and tables, got {type(value).__name__}")
+
+
+def merge_records(records: Iterable[Record]) -> list[Record]:
+    """One record per cell, in the order in which cells first appear.
+
+    What does not depend on a device joins every cell of its architecture; an architecture with no
+    other record keeps it as a cell of its own.
+    """
+    cells: dict[tuple[str, str], Record] = {}
+    shared: dict[str, Record] = {}
+    for record in records:
+        key = record.key
+        cell = cells.setdefault(key, Record(record.id, record.target))
+        _join(cell, record)
+        if record.target is None:
+            shared[record.id] = cell
+    with_target = {model_id for model_id, key in cells if key}
+    merged = []
+    for (model_id, key), cell in cells.items():
+        if not key and model_id in with_target:
+            continue
+        if key and model_id in shared:
+            whole = Record(model_id, cell.target)
+            _join(whole, shared[model_id])
+            _join(whole, cell)
+            cell = whole
+        merged.append(cell)
+    return merged
+
+
+def _join(into: Record, record: Record) -> None:
+    into.metrics.update(record.metrics)
+    into.verdicts.extend(record.verdicts)
+    into.notes.extend(record.notes)
+    into.seconds.update(record.seconds)
+
+
+def derived(record: Record) -> dict[str, Any]:
+    """Statistics of a cell's series, computed when read.
+
+    Returns:
+        Quantiles in seconds per batch, throughput in images per second, precision, dispersion and
+        number of samples; under ``absent`` the reason for each quantile that is missing. Empty
+        for a cell without a latency.
+    """
+    latency = record.metrics.get("latency")
+    if not latency or not latency.get("samples") or record.target is None:
+        return {}
+    summary = summarize(latency["samples"])
+    result: dict[str, Any] = {"samples": summary.samples, "dispersion": summary.dispersion}
+    absent: dict[str, str] = {}
+    for name, value in summary.quantiles.items():
+        if isinstance(value, Absent):
+            absent[name] = value.reason
+        else:
+            result[name] = value
+    if summary.precision is None:
+        absent["precision"] = "the median's interval needs 6 samples"
+    else:
+        result["precision"] = summary.precision
+    result["throughput"] = record.target["batch_size"] / summary.median
+    if absent:
+        result["absent"] = absent
+    return result

@@ -1,0 +1,52 @@
+"""Every cell ends in exactly one status with a reason."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+__all__ = ["STATUSES", "Verdict"]
+
+STATUSES = (
+    "unchanged",
+    "improved",
+    "regressed",
+    "changed",
+    "inconclusive",
+    "no-baseline",
+    "not-comparable",
+    "not-measured",
+    "out-of-memory",
+    "crashed",
+)
+"""What a verdict can say."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What became of one metric of one cell.
+
+    Attributes:
+        metric: name of the metric.
+        status: one of :data:`STATUSES`.
+        reason: a code for programs: ``output-not-finite``.
+        sentence: the same for people.
+    """
+
+    metric: str
+    status: str
+    reason: str
+    sentence: str
+
+    def __post_init__(self) -> None:
+        if self.status not in STATUSES:
+            raise ValueError(f"unknown status {self.status!r}; statuses are {', '.join(STATUSES)}")
+
+    def as_dict(self) -> dict[str, Any]:
+        """Builtin types only."""
+        return {
+            "metric": self.metric,
+            "status": self.status,
+            "reason": self.reason,
+            "sentence": self.sentence,
+        }

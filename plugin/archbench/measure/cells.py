@@ -1,0 +1,170 @@
+"""One cell's measurements as records: builtin types, raw series, units, sources."""
+
+from __future__ import annotations
+
+import traceback
+from contextlib import AbstractContextManager, nullcontext
+
+import torch
+
+from archbench.core.errors import ArchbenchError, NotMeasuredError
+from archbench.core.records import Record
+from archbench.core.spec import ModelSpec, Target
+from archbench.core.statistics import Summary, summarize
+from archbench.core.verdicts import Verdict
+from archbench.measure.complexity import count
+from archbench.measure.hardware import synchronizer
+from archbench.measure.latency import SamplingPlan, sample_latency
+from archbench.measure.loading import LoadedModel, ModelHolder
+from archbench.measure.memory_guard import is_out_of_memory, memory_guard
+
+__all__ = ["complexity_record", "describe_failure", "latency_record", "load_guarded"]
+
+
+def load_guarded(holder: ModelHolder, spec: ModelSpec, target: Target) -> LoadedModel:
+    """Load a model within the memory there is."""
+    with _within_memory(target):
+        return holder.get(spec, target)
+
+
+def _within_memory(target: Target) -> AbstractContextManager[None]:
+    """An accelerator's runtime reserves address space far beyond what it uses: no guard there."""
+    return memory_guard() if target.kind == "cpu" else nullcontext()
+
+
+def complexity_record(spec: ModelSpec) -> Record:
+    """Parameters and MACs of an architecture, counted on meta."""
+    complexity = count(spec)
+    counted = {"unit": "1", "source": "counted"}
+    return Record(
+        id=spec.id,
+        target=None,
+        metrics={
+            "params": {"value": complexity.params, **counted},
+            "trainable_params": {"value": complexity.trainable_params, **counted},
+            "macs": {"value": complexity.macs, "basis": "image", **counted},
+        },
+    )
+
+
+def latency_record(loaded: LoadedModel, plan: SamplingPlan) -> Record:
+    """Latency of a loaded model: raw wall and processor times of every sample.
+
+    Raises:
+        NotMeasuredError: the scores are not finite, as when fp16 overflows.
+    """
+    target = loaded.target
+    torch.set_num_threads(target.threads)
+    with torch.inference_mode(), _within_memory(target):
+        forward = _Forward(loaded)
+        series = sample_latency(forward, plan)
+        scores = loaded.scores(forward.output)
+        finite = bool(torch.isfinite(scores).all())
+    if not finite:
+        raise NotMeasuredError(
+            "output-not-finite",
+            f"{loaded.spec.id} returned scores that are not finite in {target.dtype}; "
+            "the time of such a run means nothing. Use --dtype=fp32 or bf16",
+        )
+    summary = summarize(series.wall)
+    common = {"unit": "s", "basis": "batch", "source": "measured"}
+    return Record(
+        id=loaded.spec.id,
+        target=target.as_dict(),
+        metrics={
+            "latency": {
+                **common,
+                "samples": list(series.wall),
+                "clock": "wall",
+                "warmup": list(series.warmup),
+                "stopped_by": series.stopped_by,
+            },
+            "cpu_time": {**common, "samples": list(series.cpu), "clock": "process"},
+        },
+        notes=_doubts(summary, series.wall, series.cpu, target.threads),
+        seconds={"load": loaded.load_seconds, "forward": sum(series.warmup) + sum(series.wall)},
+    )
+
+
+class _Forward:
+    """One forward pass on images that are on the device already, until its result is there."""
+
+    def __init__(self, loaded: LoadedModel) -> None:
+        self._module = loaded.module
+        self._images = loaded.images()
+        self._synchronize = synchronizer(loaded.target)
+        self.output: object = None
+
+    def __call__(self) -> None:
+        self.output = self._module(self._images)
+        if self._synchronize is not None:
+            self._synchronize()
+
+
+NOISY_PRECISION = 0.05
+"""A median known no better than this is not to be trusted."""
+
+NOISY_LOST_SHARE = 0.10
+"""Wall time during which this process did not run, as a share, above which others disturbed it."""
+
+
+def _doubts(
+    summary: Summary, wall: tuple[float, ...], cpu: tuple[float, ...], threads: int
+) -> list[dict[str, str]]:
+    """Why the samples may not deserve trust."""
+    notes = []
+    if summary.precision is not None and summary.precision > NOISY_PRECISION:
+        notes.append(
+            {
+                "code": "noisy",
+                "text": f"the median is known to {summary.precision:.0%} only",
+            }
+        )
+    lost = 1 - sum(cpu) / sum(wall) if sum(wall) else 0.0
+    # With several threads the processor time of a spinning thread hides what was lost.
+    if threads == 1 and lost > NOISY_LOST_SHARE:
+        notes.append({"code": "disturbed", "text": f"{lost:.0%} of the time went to other work"})
+    return notes
+
+
+def describe_failure(
+    error: BaseException, metric: str, spec: ModelSpec, target: Target | None
+) -> tuple[Record, str]:
+    """What a failed measurement leaves: a record with its verdict, and the text for people.
+
+    The text is free of archbench's own frames: the message, and for a constructor or a forward
+    pass that failed the traceback of what they raised.
+    """
+    details = ""
+    if is_out_of_memory(error):
+        status, reason = "out-of-memory", "out-of-memory"
+        where = f" at batch size {target.batch_size} in {target.dtype}" if target else ""
+        sentence = (
+            f"{spec.id} does not fit into memory{where}: {_first_line(error)}. "
+            "Use a smaller --batch-size or leave the architecture out"
+        )
+    elif isinstance(error, NotMeasuredError):
+        status, reason, sentence = "not-measured", error.reason, str(error)
+    else:
+        status, reason = "crashed", type(error).__name__
+        is_ours = isinstance(error, ArchbenchError)
+        cause = error.__cause__ if is_ours else error
+        sentence = (
+            str(error)
+            if is_ours
+            else f"{spec.id} failed: {type(error).__name__}: {_first_line(error)}"
+        )
+        if cause is not None:
+            details = "\n\n" + "".join(traceback.format_exception(cause))
+    verdict = Verdict(metric, status, reason, sentence)
+    record = Record(
+        id=spec.id,
+        target=target.as_dict() if target else None,
+        verdicts=[verdict.as_dict()],
+    )
+    return record, f"{status}: {sentence}{details}"
+
+
+def _first_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__

@@ -1,0 +1,343 @@
+"""The model libraries: what each one offers, and how it constructs an architecture.
+
+Each library is imported only when one of its architectures is wanted, and nothing is downloaded:
+all constructors are called without weights.
+"""
+
+from __future__ import annotations
+
+import csv
+import importlib.metadata
+import inspect
+import warnings
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import nn
+
+from archbench.core.errors import ArchitectureError, UsageError
+from archbench.core.spec import ModelSpec
+from archbench.measure.memory_guard import is_out_of_memory
+
+__all__ = ["SCHEMA", "build", "discover", "library_version", "names"]
+
+SCHEMA = 1
+"""Version of the list that :func:`discover` makes."""
+
+CLASSES = 1000
+"""Classes of ImageNet-1k; an architecture with another number of outputs is not listed."""
+
+
+def build(spec: ModelSpec) -> nn.Module:
+    """Construct an architecture without weights, as its library's own constructor does.
+
+    Raises:
+        ArchitectureError: the constructor failed; its exception is chained.
+        MemoryError, RuntimeError: the constructor ran out of memory, passed on as it is.
+    """
+    try:
+        module = _BUILDERS[spec.library](spec)
+    except Exception as error:
+        if is_out_of_memory(error):
+            raise
+        raise ArchitectureError(
+            f"{spec.id} cannot be built: {type(error).__name__}: {error}"
+        ) from error
+    if not isinstance(module, nn.Module):
+        raise ArchitectureError(
+            f"{spec.id} cannot be built: its constructor returned {type(module).__name__}, "
+            "expected a torch.nn.Module"
+        )
+    return module
+
+
+def _build_timm(spec: ModelSpec) -> Any:
+    import timm
+    from timm.models import get_pretrained_cfg
+
+    kwargs = dict(spec.kwargs)
+    if not spec.native_input_size:
+        config = get_pretrained_cfg(spec.name)
+        # timm's own word for "the constructor takes img_size and the model is bound to it".
+        if config is not None and config.fixed_input_size:
+            kwargs["img_size"] = spec.input_size[1:]
+    return timm.create_model(spec.name, pretrained=False, **kwargs)
+
+
+def _build_torchvision(spec: ModelSpec) -> Any:
+    from torchvision import models
+
+    kwargs = dict(spec.kwargs)
+    if not spec.native_input_size:
+        # Only these two families are bound to a size; the others take images of any.
+        if spec.name.startswith("vit_"):
+            kwargs["image_size"] = spec.input_size[1]
+        elif spec.name.startswith("maxvit_"):
+            kwargs["input_size"] = spec.input_size[1:]
+    if "weights_backbone" in inspect.signature(models.get_model_builder(spec.name)).parameters:
+        kwargs["weights_backbone"] = None
+    return models.get_model(spec.name, weights=None, **kwargs)
+
+
+def _build_pytorchcv(spec: ModelSpec) -> Any:
+    from pytorchcv.model_provider import get_model
+
+    kwargs = dict(spec.kwargs)
+    if not spec.native_input_size:
+        kwargs["in_size"] = spec.input_size[1:]
+    return get_model(spec.name, pretrained=False, **kwargs)
+
+
+def _build_archbench(spec: ModelSpec) -> Any:
+    from archbench.zoo import constructor
+
+    return constructor(spec.name)(**dict(spec.kwargs))
+
+
+def _build_local(spec: ModelSpec) -> Any:
+    if spec.constructor is None:
+        raise ValueError("it has no constructor; make the spec with ModelSpec.of(constructor)")
+    return spec.constructor(**dict(spec.kwargs))
+
+
+_BUILDERS: dict[str, Callable[[ModelSpec], Any]] = {
+    "timm": _build_timm,
+    "torchvision": _build_torchvision,
+    "pytorchcv": _build_pytorchcv,
+    "archbench": _build_archbench,
+    "local": _build_local,
+}
+
+
+def library_version(library: str) -> str:
+    """The installed version of a library, without the suffix that says how it was compiled."""
+    return importlib.metadata.version(library).partition("+")[0]
+
+
+def names(library: str) -> list[str]:
+    """All constructor names of an installed library, classifiers or not, without building any."""
+    return sorted(_library(library).names())
+
+
+def discover(library: str, progress: Callable[[str], None] | None = None) -> dict[str, Any]:
+    """The list of a library's ImageNet-1k classifiers, as the catalogue stores it.
+
+    Every architecture is built without memory for its weights and gets one image: those that
+    answer with 1000 class scores are listed, the others are recorded with the reason. Takes up to
+    six minutes.
+
+    Args:
+        library: ``timm``, ``torchvision`` or ``pytorchcv``.
+        progress: called with each name before it is tried.
+
+    Returns:
+        JSON values: ``schema``, ``library``, ``version``, ``torch``, ``models`` (sorted by name)
+        and ``skipped`` (name -> reason).
+    """
+    entry = _library(library).entry
+    models: list[dict[str, Any]] = []
+    skipped: dict[str, str] = {}
+    for name in names(library):
+        if progress is not None:
+            progress(name)
+        try:
+            models.append({"name": name, **entry(name)})
+        except ArchitectureError as error:
+            skipped[name] = " ".join(str(error).split())[:160]
+    return {
+        "schema": SCHEMA,
+        "library": library,
+        "version": library_version(library),
+        "torch": library_version("torch"),
+        "models": models,
+        "skipped": skipped,
+    }
+
+
+def _require_class_scores(spec: ModelSpec, model: nn.Module) -> None:
+    """See that a model on the meta device makes 1000 class scores of one image."""
+    try:
+        shape = _output_shape(model, spec, "meta")
+    except Exception as meta_error:
+        # A forward pass may need numbers; where numbers do not help either, that is the reason.
+        try:
+            shape = _output_shape(build(spec).eval(), spec, "cpu")
+        except Exception:
+            raise ArchitectureError(
+                f"its forward pass fails at {spec.input_size}: "
+                f"{type(meta_error).__name__}: {meta_error}"
+            ) from meta_error
+    if shape != (1, CLASSES):
+        raise ArchitectureError(f"its output is {shape}, not (1, {CLASSES}) class scores")
+
+
+@torch.no_grad()
+def _output_shape(model: nn.Module, spec: ModelSpec, device: str) -> tuple[int, ...] | str:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        output = model(torch.empty((1, *spec.input_size), device=device))
+    if isinstance(output, (tuple, list)):
+        output = output[0]
+    return tuple(output.shape) if isinstance(output, torch.Tensor) else type(output).__name__
+
+
+def _timm_names() -> Iterable[str]:
+    import timm
+
+    found: list[str] = timm.list_models()
+    return found
+
+
+def _timm_entry(name: str) -> dict[str, Any]:
+    from timm.models import get_pretrained_cfg
+
+    from archbench.measure.complexity import build_on_meta
+
+    config = get_pretrained_cfg(name)
+    # timm gives a model the head of its default weights, which for pretraining on other data is
+    # none or another one; the architecture is then listed as the ImageNet-1k classifier that timm
+    # builds on request, and those weights' figures do not belong to it.
+    native_head = config.num_classes == CLASSES
+    kwargs = {} if native_head else {"num_classes": CLASSES}
+    spec = _spec("timm", name, config.input_size, kwargs)
+    _require_class_scores(spec, build_on_meta(spec))
+    return {
+        "input_size": list(config.input_size),
+        "kwargs": kwargs,
+        "weights": config.tag if native_head and config.has_weights else None,
+        "preprocessing": {
+            "mean": list(config.mean),
+            "std": list(config.std),
+            "crop_fraction": config.crop_pct,
+            "crop_mode": config.crop_mode,
+            "interpolation": config.interpolation,
+        },
+    }
+
+
+def _torchvision_names() -> Iterable[str]:
+    from torchvision import models
+
+    found: list[str] = models.list_models(module=models)
+    return found
+
+
+_TORCHVISION_KWARGS: dict[str, dict[str, Any]] = {
+    # The auxiliary classifiers are for training; the initialisation takes scipy 20 s.
+    "googlenet": {"aux_logits": False, "init_weights": False},
+    "inception_v3": {"aux_logits": False, "init_weights": False},
+}
+
+
+def _torchvision_entry(name: str) -> dict[str, Any]:
+    from torchvision import models
+
+    from archbench.measure.complexity import build_on_meta
+
+    weights = models.get_model_weights(name).DEFAULT
+    transform = weights.transforms()
+    (pixels,), (resized,) = transform.crop_size, transform.resize_size
+    kwargs = dict(_TORCHVISION_KWARGS.get(name, {}))
+    if name.startswith("vit_") and pixels != 224:
+        # What its constructor does by itself when it is given these weights.
+        kwargs["image_size"] = pixels
+    spec = _spec("torchvision", name, (3, pixels, pixels), kwargs)
+    _require_class_scores(spec, build_on_meta(spec))
+    metrics = weights.meta["_metrics"]["ImageNet-1K"]
+    return {
+        "input_size": [3, pixels, pixels],
+        "kwargs": kwargs,
+        "weights": weights.name,
+        "preprocessing": {
+            "mean": list(transform.mean),
+            "std": list(transform.std),
+            "crop_fraction": pixels / resized,
+            "crop_mode": "center",
+            "interpolation": transform.interpolation.value,
+        },
+        "top1": metrics["acc@1"],
+        "top5": metrics["acc@5"],
+    }
+
+
+def _pytorchcv_names() -> Iterable[str]:
+    from pytorchcv import model_provider
+
+    # The module's functions are its models and the function that chooses one by name.
+    functions = {name for name, value in vars(model_provider).items() if inspect.isfunction(value)}
+    return functions - {"get_model"}
+
+
+@cache
+def _pytorchcv_tested() -> dict[str, dict[str, str]]:
+    """What pytorchcv's own table says about its pretrained ImageNet-1k classifiers."""
+    from pytorchcv.models.common.model_store import get_model_metainfos_file_path
+
+    with Path(get_model_metainfos_file_path()).open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    return {row["model_name"]: row for row in rows if row["test_dataset"] == "in1k"}
+
+
+def _pytorchcv_entry(name: str) -> dict[str, Any]:
+    from archbench.measure.complexity import build_on_meta
+
+    spec = _spec("pytorchcv", name, (3, 224, 224), {})
+    model = build_on_meta(spec)
+    classes = getattr(model, "num_classes", None)
+    if classes != CLASSES:
+        raise ArchitectureError(
+            "it has no num_classes: not a classifier"
+            if classes is None
+            else f"it has {classes} classes, not {CLASSES}"
+        )
+    spec = replace(spec, input_size=(int(model.in_channels), *map(int, model.in_size)))
+    _require_class_scores(spec, model)
+    tested = _pytorchcv_tested().get(name)
+    crop = None if tested is None or tested["img_scale"] == "NA" else float(tested["img_scale"])
+    has_weights = tested is not None and tested["checksum"] != "NA"
+    return {
+        "input_size": list(spec.input_size),
+        "kwargs": {},
+        "weights": tested["repo_release_tag"] if tested is not None and has_weights else None,
+        "preprocessing": None
+        if crop is None
+        else {
+            "mean": None,
+            "std": None,
+            "crop_fraction": crop,
+            "crop_mode": None,
+            "interpolation": None,
+        },
+    }
+
+
+def _spec(
+    library: str, name: str, input_size: tuple[int, int, int], kwargs: dict[str, Any]
+) -> ModelSpec:
+    return ModelSpec(library, name, input_size, tuple(sorted(kwargs.items())))
+
+
+class _Library(NamedTuple):
+    names: Callable[[], Iterable[str]]
+    entry: Callable[[str], dict[str, Any]]
+
+
+_LIBRARIES = {
+    "timm": _Library(_timm_names, _timm_entry),
+    "torchvision": _Library(_torchvision_names, _torchvision_entry),
+    "pytorchcv": _Library(_pytorchcv_names, _pytorchcv_entry),
+}
+
+
+def _library(library: str) -> _Library:
+    if library not in _LIBRARIES:
+        raise UsageError(
+            asked=f"library {library!r}",
+            found=f"archbench knows how to list {', '.join(_LIBRARIES)}",
+            todo="Name one of these.",
+        )
+    return _LIBRARIES[library]

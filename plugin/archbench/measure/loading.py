@@ -1,0 +1,137 @@
+"""From a :class:`ModelSpec` and a :class:`Target` to a model that is ready to run."""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import os
+import time
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from archbench.core.errors import ArchitectureError
+from archbench.core.spec import ModelSpec, Target
+from archbench.measure.filling import fill_weights, parameters_on_meta
+from archbench.measure.libraries import build
+
+__all__ = ["TORCH_DTYPES", "LoadedModel", "ModelHolder", "load", "synthetic_images"]
+
+TORCH_DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+
+_LIBRARY_MODULES = {
+    "timm": "timm",
+    "torchvision": "torchvision.models",
+    "pytorchcv": "pytorchcv.model_provider",
+}
+
+
+@dataclass(slots=True)
+class LoadedModel:
+    """A model in evaluation mode on its device.
+
+    Attributes:
+        spec: what it is.
+        target: where it is and how it is fed.
+        module: the model.
+        load_seconds: building and filling.
+    """
+
+    spec: ModelSpec
+    target: Target
+    module: nn.Module
+    load_seconds: float
+
+    def images(self) -> Tensor:
+        """A batch of synthetic images, as the target wants them."""
+        return synthetic_images(self.spec, self.target)
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Class scores ``(N, classes)`` of images ``(N, C, H, W)``."""
+        return self.scores(self.module(images))
+
+    def scores(self, output: object) -> Tensor:
+        """The class scores in what the module returned.
+
+        Raises:
+            ArchitectureError: there is no tensor in it.
+        """
+        if isinstance(output, (tuple, list)) and output:
+            output = output[0]
+        if not isinstance(output, Tensor):
+            raise ArchitectureError(
+                f"{self.spec.id} returned {type(output).__name__}, expected a tensor of class "
+                "scores; return the scores alone in evaluation mode"
+            )
+        return output
+
+
+def synthetic_images(spec: ModelSpec, target: Target, seed: int = 0) -> Tensor:
+    """Normalised noise ``(batch, C, H, W)``: what an image looks like after mean and std."""
+    generator = torch.Generator().manual_seed(seed)
+    images = torch.randn((target.batch_size, *spec.input_size), generator=generator)
+    return images.to(device=target.device, dtype=TORCH_DTYPES[target.dtype])
+
+
+def load(spec: ModelSpec, target: Target) -> LoadedModel:
+    """Build an architecture, fill its weights, move it to the target's device and precision.
+
+    Raises:
+        ArchitectureError: the constructor failed or did not return a module.
+        MemoryError, RuntimeError: the model does not fit into the device's memory.
+    """
+    start = time.perf_counter()
+    threads = torch.get_num_threads()
+    # Filling is bound by fresh memory pages; every core helps, whatever is measured afterwards.
+    torch.set_num_threads(os.cpu_count() or 1)
+    try:
+        with parameters_on_meta():
+            module = build(spec)
+        fill_weights(module, torch.device(target.device), TORCH_DTYPES[target.dtype])
+    finally:
+        torch.set_num_threads(threads)
+    module.eval().requires_grad_(False)
+    return LoadedModel(spec, target, module, time.perf_counter() - start)
+
+
+class ModelHolder:
+    """Keeps the one model that is loaded, and frees it before the next.
+
+    Cells that differ only in batch size share the model.
+    """
+
+    def __init__(self) -> None:
+        self._loaded: LoadedModel | None = None
+        self._libraries: set[str] = set()
+
+    def get(self, spec: ModelSpec, target: Target) -> LoadedModel:
+        """The model, loaded unless it is the one that is held."""
+        held = self._loaded
+        if held is not None and held.spec == spec and _same_model(held.target, target):
+            return LoadedModel(spec, target, held.module, held.load_seconds)
+        self.free()
+        if spec.library not in self._libraries:
+            self._libraries.add(spec.library)
+            if spec.library in _LIBRARY_MODULES:
+                importlib.import_module(_LIBRARY_MODULES[spec.library])
+            # Hundreds of thousands of objects that will never be garbage: out of the collector's
+            # way, since it runs before each series of samples.
+            gc.collect()
+            gc.freeze()
+        self._loaded = load(spec, target)
+        return self._loaded
+
+    def free(self) -> None:
+        """Let the model go, with the device memory that it holds."""
+        if self._loaded is None:
+            return
+        kind = self._loaded.target.kind
+        self._loaded = None
+        gc.collect()
+        if kind == "cuda":
+            torch.cuda.empty_cache()
+
+
+def _same_model(one: Target, other: Target) -> bool:
+    return (one.device, one.dtype) == (other.device, other.dtype)

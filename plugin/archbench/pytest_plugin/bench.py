@@ -1,0 +1,101 @@
+"""The ``bench`` fixture: a test asks it for a measurement, it records the result."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from archbench.core.records import Record, derived
+from archbench.core.spec import ModelSpec, Target
+
+if TYPE_CHECKING:
+    from archbench.measure.loading import LoadedModel
+    from archbench.pytest_plugin.options import Settings
+
+__all__ = ["Bench", "attach_record"]
+
+_RECORD: pytest.StashKey[Record] = pytest.StashKey()
+REPORT_ATTRIBUTE = "archbench"
+
+
+class Bench:
+    """Measures for one test and keeps what was measured for the run's record."""
+
+    def __init__(self, node: pytest.Item, settings: Settings) -> None:
+        self._node = node
+        self._settings = settings
+
+    def _record(self, record: Record) -> Record:
+        self._node.stash[_RECORD] = record
+        return record
+
+    def complexity(self, model_spec: ModelSpec) -> dict[str, dict[str, Any]]:
+        """Count parameters and multiply-adds on the meta device.
+
+        Returns:
+            Metric name to ``{"value", "unit", "source", ...}``: ``params``, ``trainable_params``
+            and ``macs`` of one image.
+
+        Raises:
+            ArchitectureError: the model cannot be built or counted.
+        """
+        from archbench.measure.cells import complexity_record
+
+        return self._record(complexity_record(model_spec)).metrics
+
+    def latency(self, loaded_model: LoadedModel) -> dict[str, Any]:
+        """Time forward passes until the median is known or the time budget is spent.
+
+        Returns:
+            ``p50`` and, where there are samples enough, ``p90``, ``p95``, ``p99`` in seconds per
+            batch; ``throughput`` in images per second; ``precision``, ``dispersion``,
+            ``samples``; under ``absent`` the reason for what is missing.
+
+        Raises:
+            NotMeasuredError: the model's scores are not finite.
+        """
+        from archbench.measure.cells import latency_record
+        from archbench.measure.latency import SamplingPlan
+
+        plan = SamplingPlan(time_budget=self._settings.time_budget)
+        return derived(self._record(latency_record(loaded_model, plan)))
+
+
+def _known(item: pytest.Item) -> tuple[ModelSpec | None, Target | None]:
+    arguments = getattr(item, "funcargs", {})
+    params = getattr(getattr(item, "callspec", None), "params", {})
+    spec = arguments.get("model_spec") or params.get("_archbench_model")
+    target = arguments.get("target")
+    if target is None and "loaded_model" in arguments:
+        target = arguments["loaded_model"].target
+    return (
+        spec if isinstance(spec, ModelSpec) else None,
+        target if isinstance(target, Target) else None,
+    )
+
+
+def attach_record(item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestReport) -> None:
+    """Give a test's report the record of its cell.
+
+    A failure to load (set-up) or to measure (call) becomes a record with its verdict, and the
+    report's text becomes what a person needs: the message and the model's own traceback.
+    """
+    record = item.stash.get(_RECORD, None)
+    if report.when == "call" and record is not None:
+        setattr(report, REPORT_ATTRIBUTE, record.as_dict())
+        return
+    error = call.excinfo.value if call.excinfo is not None else None
+    if report.when not in ("setup", "call") or not isinstance(error, Exception):
+        return
+    if isinstance(error, pytest.skip.Exception) or not report.failed:
+        return
+    spec, target = _known(item)
+    if spec is None or isinstance(error, AssertionError):
+        return
+    from archbench.measure.cells import describe_failure
+
+    metric = "latency" if "loaded_model" in getattr(item, "fixturenames", ()) else "complexity"
+    failed, text = describe_failure(error, metric, spec, target)
+    setattr(report, REPORT_ATTRIBUTE, failed.as_dict())
+    report.longrepr = text

@@ -1,0 +1,21 @@
+"""Hooks that a project can implement."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import pytest
+
+from archbench.core.spec import ModelSpec
+
+__all__ = ["pytest_archbench_models"]
+
+
+def pytest_archbench_models(config: pytest.Config) -> Iterable[ModelSpec]:
+    """Architectures of one's own, added to every selection.
+
+    Called once, when tests are collected, in each worker as well. Return
+    ``[ModelSpec.of(constructor)]``; the constructor is called when its test runs.
+    ``--models`` selects among them by id, ``local/NAME``.
+    """
+    raise NotImplementedError

@@ -1,0 +1,85 @@
+"""Which cells a run is expected to measure, read off the ids of its tests."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from archbench.core.spec import DTYPES, LIBRARIES
+
+__all__ = ["Manifest", "cell_of"]
+
+_TARGET = rf"(?:{'|'.join(DTYPES)})-b\d+(?:-t\d+)?"
+_PARAMETERS = re.compile(
+    rf"\[(?P<model>(?:{'|'.join(LIBRARIES)})/.+?)(?:-(?P<target>{_TARGET}))?\]$"
+)
+
+
+def cell_of(nodeid: str) -> tuple[str, str] | None:
+    """Architecture and target suffix that a test's id names; None for other tests.
+
+    ``benchmarks/test_latency.py::test_latency[timm/resnet50-fp32-b1]`` is
+    ``("timm/resnet50", "fp32-b1")``; a test that needs no device has an empty suffix.
+    """
+    match = _PARAMETERS.search(nodeid)
+    return None if match is None else (match["model"], match["target"] or "")
+
+
+class Manifest:
+    """The expected cells in their order, and which tests of them are still to come.
+
+    A test without a target, such as a count, belongs to every cell of its architecture; where
+    there is no other test it is a cell of its own.
+    """
+
+    def __init__(self, nodeids: Iterable[str]) -> None:
+        by_model: dict[str, dict[str, set[str]]] = {}
+        for nodeid in nodeids:
+            cell = cell_of(nodeid)
+            if cell is not None:
+                by_model.setdefault(cell[0], {}).setdefault(cell[1], set()).add(nodeid)
+        self._open: dict[tuple[str, str], set[str]] = {}
+        for model, targets in by_model.items():
+            shared = targets.pop("", set())
+            if not targets:
+                targets = {"": set()}
+            for target, tests in targets.items():
+                self._open[model, target] = tests | shared
+        self._tests: dict[str, list[tuple[str, str]]] = {}
+        for key, tests in self._open.items():
+            for nodeid in tests:
+                self._tests.setdefault(nodeid, []).append(key)
+        self._finished: list[tuple[str, str]] = []
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    @property
+    def cells(self) -> list[tuple[str, str]]:
+        """All expected cells."""
+        return list(self._open)
+
+    @property
+    def done(self) -> int:
+        """How many cells are finished."""
+        return len(self._finished)
+
+    def cells_with(self, nodeid: str) -> list[tuple[str, str]]:
+        """The cells that a test contributes to."""
+        return self._tests.get(nodeid, [])
+
+    def finish(self, nodeid: str) -> list[tuple[str, str]]:
+        """Note that a test has ended; the cells that ended with it."""
+        ended = []
+        for key in self.cells_with(nodeid):
+            tests = self._open[key]
+            if nodeid in tests:
+                tests.remove(nodeid)
+                if not tests:
+                    ended.append(key)
+        self._finished += ended
+        return ended
+
+    def missing(self) -> list[str]:
+        """Tests that were expected and never ended."""
+        return [nodeid for tests in self._open.values() for nodeid in sorted(tests)]

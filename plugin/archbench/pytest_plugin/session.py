@@ -1,0 +1,326 @@
+"""Keeps a run's records: progress, journal, results file, table, and the check at the end."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from archbench.pytest_plugin.options import settings_of
+
+if TYPE_CHECKING:
+    from archbench.core.records import Record
+    from archbench.pytest_plugin.manifest import Manifest
+    from archbench.pytest_plugin.progress import Progress
+    from archbench.store.journal import Journal
+
+__all__ = ["ArchbenchSession"]
+
+RUNS_DIRECTORY = ".archbench/runs"
+
+
+def is_worker(config: pytest.Config) -> bool:
+    """Whether this process is a worker of pytest-xdist."""
+    return hasattr(config, "workerinput")
+
+
+def is_controller_of_workers(config: pytest.Config) -> bool:
+    """Whether this process only hands out tests to workers of pytest-xdist."""
+    return not is_worker(config) and bool(config.getoption("tx", None))
+
+
+def uses_archbench(item: pytest.Item) -> bool:
+    """Whether a test measures through archbench."""
+    names = getattr(item, "fixturenames", ())
+    return "bench" in names and any(name.startswith("_archbench") for name in names)
+
+
+class ArchbenchSession:
+    """One run, as the process sees it that reports to the person."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+        self._manifest: Manifest | None = None
+        self._records: dict[str, Record] = {}
+        self._by_model: dict[str, list[Record]] = {}
+        self._progress: Progress | None = None
+        self._journal: Journal | None = None
+        self._written: set[tuple[str, str]] = set()
+        self._header: dict[str, Any] = {}
+        self._start = time.monotonic()
+        self._problems: list[str] = []
+
+    # Collection
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_collection_modifyitems(
+        self, config: pytest.Config, items: list[pytest.Item]
+    ) -> Generator[None, None, None]:
+        """Make pytest-benchmark's --benchmark-only and --benchmark-skip see our tests as its own."""
+        ours: list[Any] = []
+        if getattr(config.option, "benchmark_only", False) or getattr(
+            config.option, "benchmark_skip", False
+        ):
+            ours = [item for item in items if uses_archbench(item)]
+        for item in ours:
+            item.fixturenames = [*item.fixturenames, "benchmark"]
+        try:
+            yield
+        finally:
+            for item in ours:
+                item.fixturenames = item.fixturenames[:-1]
+
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        """Note what is expected, where tests are collected and run in one process."""
+        if not is_worker(self._config) and not is_controller_of_workers(self._config):
+            self._expect([item.nodeid for item in session.items if uses_archbench(item)])
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_xdist_node_collection_finished(self, node: Any, ids: Sequence[str]) -> None:
+        """Note what is expected, where workers collect."""
+        if self._manifest is None:
+            self._expect(ids)
+
+    def _expect(self, nodeids: Sequence[str]) -> None:
+        from archbench.pytest_plugin.manifest import Manifest
+
+        self._manifest = Manifest(nodeids)
+        if not len(self._manifest) or self._config.option.collectonly:
+            return
+        from archbench.pytest_plugin.progress import Progress
+
+        terminal = self._config.pluginmanager.get_plugin("terminalreporter")
+        self._progress = Progress(terminal, len(self._manifest))
+
+    # Running
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_logstart(self, nodeid: str) -> None:
+        """Show what is being measured."""
+        if self._progress is not None and self._manifest is not None:
+            cells = self._manifest.cells_with(nodeid)
+            if cells:
+                self._progress.started(" ".join(cells[0]).strip(), self._manifest.done)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Take the record off a test's report."""
+        data = getattr(report, "archbench", None)
+        if data is None or is_worker(self._config):
+            return
+        from archbench.core.records import Record
+
+        record = self._records[report.nodeid] = Record.from_dict(data)
+        self._by_model.setdefault(record.id, []).append(record)
+        if report.when == "call":
+            from archbench.pytest_plugin.benchmark_bridge import add_benchmark
+
+            add_benchmark(self._config, report, record)
+
+    def pytest_runtest_logfinish(self, nodeid: str) -> None:
+        """Write each cell that has ended to the journal, then say so."""
+        if self._manifest is None or is_worker(self._config):
+            return
+        from archbench.core.records import merge_records
+
+        ended = self._manifest.finish(nodeid)
+        if nodeid in self._records and not self._manifest.cells_with(nodeid):
+            # A test of a person's own, outside the parametrization.
+            ended = [self._records[nodeid].key]
+        for model, suffix in ended:
+            matching = [
+                cell
+                for cell in merge_records(self._by_model.get(model, ()))
+                if cell.key[1].endswith(suffix)
+            ]
+            for cell in matching:
+                self._write(cell)
+            if self._progress is not None:
+                name = f"{model} {suffix.rpartition('/')[2]}".strip()
+                self._progress.finished(
+                    name, matching[0] if matching else None, self._manifest.done
+                )
+
+    def _cells(self) -> list[Record]:
+        from archbench.core.records import merge_records
+
+        return merge_records(self._records.values())
+
+    def _run_header(self) -> dict[str, Any]:
+        if not self._header:
+            from archbench.measure.environment import describe_environment
+
+            self._header = {
+                "environment": describe_environment(self._config.rootpath),
+                "settings": settings_of(self._config).as_dict(),
+            }
+        return self._header
+
+    def _write(self, cell: Record) -> None:
+        from archbench.store.journal import Journal
+
+        if cell.key in self._written:
+            return
+        if self._journal is None:
+            self._journal = Journal(self._config.rootpath / RUNS_DIRECTORY, self._run_header())
+        self._journal.append(cell)
+        self._written.add(cell.key)
+
+    # The end
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_sessionfinish(
+        self, session: pytest.Session, exitstatus: int
+    ) -> Generator[None, None, None]:
+        """Keep what was measured, whatever ended the run; a run without a figure is red."""
+        if is_worker(self._config):
+            return (yield)
+        from archbench.pytest_plugin.benchmark_bridge import prepare_benchmark_session
+
+        if self._progress is not None:
+            self._progress.close()
+        cells = self._cells() if self._records else []
+        for cell in cells:
+            self._write(cell)
+        self._check(session, cells)
+        if cells:
+            prepare_benchmark_session(self._config, cells)
+            self._write_results(cells)
+        if self._journal is not None:
+            self._journal.close(int(session.exitstatus), time.monotonic() - self._start)
+        return (yield)
+
+    def _check(self, session: pytest.Session, cells: Sequence[Record]) -> None:
+        manifest = self._manifest
+        if manifest is None or not len(manifest) or self._config.option.collectonly:
+            return
+        stopped = (
+            bool(session.shouldstop)
+            or bool(session.shouldfail)
+            or session.exitstatus
+            in (
+                pytest.ExitCode.INTERRUPTED,
+                pytest.ExitCode.USAGE_ERROR,
+                pytest.ExitCode.INTERNAL_ERROR,
+            )
+        )
+        if not stopped and manifest.missing():
+            missing = manifest.missing()
+            self._problems.append(
+                f"{len(missing)} tests were collected and never reported, {missing[0]} among "
+                "them. A worker may have died; run them again"
+            )
+        if (
+            not any(cell.is_measured for cell in cells)
+            and not getattr(self._config.option, "benchmark_skip", False)
+            and session.exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
+        ):
+            self._problems.append(
+                f"no cell was measured, {len(manifest)} were selected. "
+                "See the failures or the reasons of the skips above (-rs)"
+            )
+        if self._problems and session.exitstatus == pytest.ExitCode.OK:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    def _write_results(self, cells: Sequence[Record]) -> None:
+        settings = settings_of(self._config)
+        if settings.results is None:
+            return
+        from archbench.store.results import results_document, write_results
+
+        published = {
+            model: {"top1": {"value": figure.value, "unit": "%", "source": figure.source}}
+            for model, figure in self._published(cells).items()
+        }
+        document = results_document(self._run_header(), cells, published)
+        try:
+            write_results(settings.results, document)
+        except OSError as error:
+            journal = self._journal.path if self._journal else "nowhere"
+            self._problems.append(
+                f"--results={settings.results} could not be written: {error}. "
+                f"Everything measured is in {journal}"
+            )
+
+    def _published(self, cells: Sequence[Record]) -> dict[str, Any]:
+        from archbench.catalog import published_top1
+
+        models = {}
+        from archbench.pytest_plugin import selected_models
+
+        specs = {model.id: model for model in selected_models(self._config)}
+        for cell in cells:
+            spec = specs.get(cell.id)
+            figure = published_top1(spec) if spec is not None else None
+            if figure is not None:
+                models[cell.id] = figure
+        return models
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_terminal_summary(self, terminalreporter: Any) -> None:
+        """Print the table, doubts about it, and where the run is stored."""
+        if is_worker(self._config):
+            return
+        if self._records:
+            self._print_table(terminalreporter)
+        for problem in self._problems:
+            terminalreporter.write_line(f"archbench: {problem}", red=True, bold=True)
+
+    def _print_table(self, terminalreporter: Any) -> None:
+        from archbench.core.metrics import format_seconds
+        from archbench.report.table import doubts, run_table
+
+        cells = self._in_order(self._cells())
+        targets = {cell.key[1] for cell in cells if cell.target}
+        published = self._published(cells)
+        terminalreporter.section(f"archbench: {self._title(cells)}", sep="-")
+        terminalreporter.write_line(
+            run_table(
+                cells,
+                {model: figure.value for model, figure in published.items()},
+                with_target=len(targets) > 1,
+            )
+        )
+        terminalreporter.write_line("")
+        if published:
+            terminalreporter.write_line(
+                "* published, not measured here. p95 needs 130 samples, so it is absent (-) where "
+                "the time budget allowed fewer."
+            )
+        for sentence in doubts(cells):
+            terminalreporter.write_line(sentence, yellow=True)
+        load = sum(cell.seconds.get("load", 0.0) for cell in cells)
+        forward = sum(cell.seconds.get("forward", 0.0) for cell in cells)
+        elapsed = time.monotonic() - self._start
+        if forward:
+            terminalreporter.write_line(
+                f"{len(cells)} cells in {format_seconds(elapsed)}: {format_seconds(forward)} in "
+                f"forward passes, {format_seconds(load)} loading."
+            )
+        if self._journal is not None:
+            path = self._journal.path
+            if path.is_relative_to(self._config.rootpath):
+                path = path.relative_to(self._config.rootpath)
+            terminalreporter.write_line(f"Stored in {path}")
+
+    def _title(self, cells: Sequence[Record]) -> str:
+        targets = [cell.target for cell in cells if cell.target]
+        if not targets:
+            return "counted"
+        first = targets[0]
+        parts = [f"{first['device']} ({first['device_name']})"]
+        if len({str(target) for target in targets}) == 1:
+            threads = first["threads"]
+            parts.append(f"{threads} thread{'s' if threads > 1 else ''}")
+            parts.append(f"{first['dtype']}, batch size {first['batch_size']}")
+        if settings_of(self._config).quick:
+            parts.append("quick: not for comparing")
+        return ", ".join(parts)
+
+    def _in_order(self, cells: list[Record]) -> list[Record]:
+        from archbench.pytest_plugin import selected_models
+
+        rank = {model.id: i for i, model in enumerate(selected_models(self._config))}
+        return sorted(cells, key=lambda cell: rank.get(cell.id, len(rank)))

@@ -1,0 +1,115 @@
+"""The table of a run in the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from archbench.core.metrics import METRICS
+from archbench.core.records import Record, derived
+
+__all__ = ["cell_line", "doubts", "run_table"]
+
+ABSENT = "-"
+PUBLISHED_MARK = "*"
+
+
+def _metric(cell: Record, name: str) -> str:
+    entry = cell.metrics.get(name)
+    return METRICS[name].text(entry["value"]) if entry else ABSENT
+
+
+def _latency(statistics: Mapping[str, Any], quantile: str) -> str:
+    value = statistics.get(quantile)
+    return ABSENT if value is None else METRICS["latency"].text(value)
+
+
+def _throughput(statistics: Mapping[str, Any]) -> str:
+    value = statistics.get("throughput")
+    return ABSENT if value is None else METRICS["throughput"].text(value)
+
+
+def _status(cell: Record) -> str:
+    return ", ".join(dict.fromkeys(verdict["status"] for verdict in cell.verdicts))
+
+
+def run_table(
+    cells: Sequence[Record], published_top1: Mapping[str, float], *, with_target: bool
+) -> str:
+    """One line for each cell, with tabulate.
+
+    Args:
+        cells: merged records.
+        published_top1: percent by architecture id; printed with a mark, since it was not measured.
+        with_target: whether precision, batch size and threads differ and need a column.
+    """
+    import tabulate
+
+    rows = []
+    for cell in cells:
+        library, _, name = cell.id.partition("/")
+        statistics = derived(cell)
+        top1 = published_top1.get(cell.id)
+        target = (cell.target or {}) and f"{_suffix(cell.target)}"
+        rows.append(
+            [
+                name,
+                library,
+                *([target or ABSENT] if with_target else []),
+                ABSENT if top1 is None else f"{top1:.2f}{PUBLISHED_MARK}",
+                _metric(cell, "params"),
+                _metric(cell, "macs"),
+                _latency(statistics, "p50"),
+                _latency(statistics, "p95"),
+                _throughput(statistics),
+                _status(cell),
+            ]
+        )
+    headers = [
+        "architecture",
+        "library",
+        *(["target"] if with_target else []),
+        f"top-1 %{PUBLISHED_MARK}",
+        "params M",
+        "GMACs",
+        "p50 ms",
+        "p95 ms",
+        "images/s",
+        "verdict",
+    ]
+    alignment = ["left", "left", *(["left"] if with_target else []), *["right"] * 6, "left"]
+    # Numbers keep the digits they were given: tabulate must not read them again.
+    return str(tabulate.tabulate(rows, headers, disable_numparse=True, colalign=alignment))
+
+
+def _suffix(target: Mapping[str, Any] | None) -> str:
+    if not target:
+        return ABSENT
+    threads = "" if target["threads"] == 1 else f"-t{target['threads']}"
+    return f"{target['dtype']}-b{target['batch_size']}{threads}"
+
+
+def cell_line(cell: Record) -> str:
+    """What is said about a cell as it ends: ``18.2 ms  54.9 images/s``."""
+    statistics = derived(cell)
+    if cell.verdicts:
+        return _status(cell)
+    if not statistics:
+        return f"{_metric(cell, 'params')} M params  {_metric(cell, 'macs')} GMACs"
+    parts = [f"{_latency(statistics, 'p50')} ms", f"{_throughput(statistics)} images/s"]
+    if "precision" in statistics:
+        parts.append(f"±{statistics['precision'] * 100:.1f} %")
+    return "  ".join(parts)
+
+
+def doubts(cells: Sequence[Record]) -> list[str]:
+    """Sentences about samples that do not deserve trust, and what to do about it."""
+    doubtful = [cell for cell in cells if cell.notes]
+    if not doubtful:
+        return []
+    shown = [f"{cell.id} ({'; '.join(note['text'] for note in cell.notes)})" for cell in doubtful]
+    more = f" and {len(shown) - 5} more" if len(shown) > 5 else ""
+    return [
+        f"too noisy to trust: {', '.join(shown[:5])}{more}.",
+        "Stop other work on this machine, or give each cell more time: --time-budget=10.",
+    ]

@@ -1,0 +1,110 @@
+"""The journal of a run: one line for each finished cell, on disk before the next begins."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from archbench.core.errors import ArchbenchError
+from archbench.core.records import Record
+
+__all__ = ["SCHEMA", "Journal", "Run", "new_run_id", "read_run"]
+
+SCHEMA = 1
+"""Version of the journal's and the results file's format.
+
+1: first version; lines of kind ``run`` (header), ``cell`` and ``end``.
+"""
+
+
+def new_run_id(now: datetime | None = None) -> str:
+    """``20261120T134501Z-4711``: sortable, and distinct for two runs in one second."""
+    moment = (now or datetime.now(timezone.utc)).strftime("%Y%m%dT%H%M%SZ")
+    return f"{moment}-{os.getpid()}"
+
+
+class Journal:
+    """Appends to ``DIRECTORY/RUN/journal.jsonl``; the file begins with the first line written.
+
+    Args:
+        directory: ``.archbench/runs`` of the project.
+        header: environment and settings of the run.
+        run_id: names the run.
+    """
+
+    def __init__(self, directory: Path, header: dict[str, Any], run_id: str | None = None) -> None:
+        self.run_id = run_id or new_run_id()
+        self.path = directory / self.run_id / "journal.jsonl"
+        self._header = header
+
+    def _append(self, line: dict[str, Any]) -> None:
+        text = json.dumps(line, allow_nan=False, separators=(",", ":"))
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(text + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+
+    def append(self, cell: Record) -> None:
+        """Write one cell and wait until it is on the disk."""
+        if not self.path.exists():
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._append({"schema": SCHEMA, "kind": "run", "run": self.run_id, **self._header})
+        self._append({"kind": "cell", **cell.as_dict()})
+
+    def close(self, exit_status: int, seconds: float) -> None:
+        """Mark the run as having reached its end, if it has written anything."""
+        if self.path.exists():
+            self._append({"kind": "end", "exit_status": exit_status, "seconds": seconds})
+
+
+@dataclass(slots=True)
+class Run:
+    """A journal as read.
+
+    Attributes:
+        path: of the file.
+        header: its first line.
+        cells: records in the order they were finished.
+        damaged: number and cause of each line that could not be read.
+        finished: whether the run reached its end.
+    """
+
+    path: Path
+    header: dict[str, Any] = field(default_factory=dict)
+    cells: list[Record] = field(default_factory=list)
+    damaged: list[tuple[int, str]] = field(default_factory=list)
+    finished: bool = False
+
+
+def read_run(path: Path) -> Run:
+    """Read a journal; lines that are damaged are named and left out.
+
+    Raises:
+        ArchbenchError: the file is of a newer schema.
+        OSError: it cannot be read.
+    """
+    run = Run(path)
+    with path.open(encoding="utf-8", errors="replace") as file:
+        for number, line in enumerate(file, 1):
+            try:
+                data = json.loads(line)
+                kind = data["kind"]
+                if kind == "cell":
+                    run.cells.append(Record.from_dict(data))
+                elif kind == "end":
+                    run.finished = True
+                elif kind == "run":
+                    run.header = data
+            except (ValueError, KeyError, TypeError) as error:
+                run.damaged.append((number, f"{type(error).__name__}: {error}"))
+                continue
+            if kind == "run" and data.get("schema", 0) > SCHEMA:
+                raise ArchbenchError(
+                    f"{path} has schema {data['schema']}, this archbench reads up to {SCHEMA}. "
+                    "Install a newer pytest-archbench"
+                )
+    return run

@@ -1,0 +1,115 @@
+"""How the contributions of several tests become one entry for each cell."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from archbench.core.records import Record, derived, merge_records, to_builtin
+from archbench.core.spec import Target
+from archbench.core.verdicts import Verdict
+
+
+def target(batch_size: int = 1, threads: int = 1) -> dict[str, object]:
+    return Target(
+        "cpu", "AMD EPYC", "cpu-amd-epyc", batch_size=batch_size, threads=threads
+    ).as_dict()
+
+
+def latency(*samples: float) -> dict[str, dict[str, object]]:
+    return {"latency": {"samples": list(samples), "unit": "s", "source": "measured"}}
+
+
+COUNTED = Record("timm/a", None, {"params": {"value": 5, "unit": "1", "source": "counted"}})
+
+
+def test_counts_join_every_cell_of_their_architecture() -> None:
+    one = Record("timm/a", target(1), latency(0.1))
+    four = Record("timm/a", target(4), latency(0.3))
+    merged = merge_records([COUNTED, one, four])
+    assert [cell.key for cell in merged] == [
+        ("timm/a", "cpu-amd-epyc/fp32-b1"),
+        ("timm/a", "cpu-amd-epyc/fp32-b4"),
+    ]
+    assert all(cell.metrics["params"]["value"] == 5 for cell in merged)
+    assert merged[1].metrics["latency"]["samples"] == [0.3]
+
+
+def test_a_count_alone_is_a_cell() -> None:
+    (cell,) = merge_records([COUNTED])
+    assert cell.key == ("timm/a", "")
+    assert cell.is_measured
+
+
+def test_order_of_contributions_does_not_matter_to_the_content() -> None:
+    timed = Record("timm/a", target(), latency(0.1), notes=[{"code": "noisy", "text": "x"}])
+    assert merge_records([COUNTED, timed]) == merge_records([timed, COUNTED])
+
+
+def test_merging_leaves_the_contributions_as_they_were() -> None:
+    timed = Record("timm/a", target(), latency(0.1))
+    merge_records([COUNTED, timed])
+    merge_records([COUNTED, timed])
+    assert "latency" not in COUNTED.metrics
+    assert list(timed.metrics) == ["latency"]
+
+
+def test_threads_are_part_of_the_key() -> None:
+    assert Record("timm/a", target(threads=2)).key[1] == "cpu-amd-epyc/fp32-b1-t2"
+
+
+def test_key_of_a_stored_target_is_the_targets_own() -> None:
+    cell = Target("cpu", "AMD EPYC", "cpu-amd-epyc", dtype="bf16", batch_size=8, threads=4)
+    assert Record("timm/a", cell.as_dict()).key[1] == cell.key
+
+
+def test_derived_statistics() -> None:
+    cell = Record("timm/a", target(4), latency(0.1, 0.2, 0.3))
+    assert derived(cell) == {
+        "samples": 3,
+        "dispersion": pytest.approx(0.5),  # quartiles 0.15 and 0.25, median 0.2
+        "p50": pytest.approx(0.2),
+        "throughput": pytest.approx(20),  # four images in 0.2 s
+        "absent": {
+            "p90": "p90 needs 64 samples, the time budget allowed 3",
+            "p95": "p95 needs 130 samples, the time budget allowed 3",
+            "p99": "p99 needs 662 samples, the time budget allowed 3",
+            "precision": "the median's interval needs 6 samples",
+        },
+    }
+    assert derived(COUNTED) == {}
+
+
+def test_builtin_types_exactly() -> None:
+    # A float subclass in a worker's report makes pytest-xdist drop the report.
+    value = to_builtin({"a": np.float64(1.5), "b": (np.int64(2), True, None), "c": np.bool_(False)})
+    assert value == {"a": 1.5, "b": [2, True, None], "c": False}
+    assert type(value["a"]) is float
+    assert type(value["b"][0]) is int
+    assert type(value["b"][1]) is bool
+    assert type(value["c"]) is bool
+    json.dumps(value, allow_nan=False)
+
+
+def test_what_json_cannot_hold_is_refused() -> None:
+    with pytest.raises(TypeError, match="got set"):
+        to_builtin({1, 2})
+
+
+def test_record_survives_the_way_through_json() -> None:
+    record = Record(
+        "timm/a",
+        target(),
+        latency(0.1),
+        [Verdict("latency", "crashed", "ValueError", "it failed").as_dict()],
+        [{"code": "noisy", "text": "x"}],
+        {"load": 1.0},
+    )
+    assert Record.from_dict(json.loads(json.dumps(record.as_dict()))) == record
+
+
+def test_unknown_status_is_refused() -> None:
+    with pytest.raises(ValueError, match="'passed'.*unchanged"):
+        Verdict("latency", "passed", "", "")

@@ -1,0 +1,39 @@
+"""Names of models and targets."""
+
+from __future__ import annotations
+
+from archbench import ModelSpec, Target
+
+
+def my_net() -> None:
+    """Stands for a constructor."""
+
+
+def test_id() -> None:
+    assert ModelSpec("timm", "resnet50").id == "timm/resnet50"
+
+
+def test_another_size_is_part_of_the_id() -> None:
+    spec = ModelSpec("timm", "resnet50").with_input_size(192)
+    assert spec.id == "timm/resnet50@192"
+    assert spec.input_size == (3, 192, 192)
+
+
+def test_the_librarys_own_size_is_not_part_of_the_id() -> None:
+    assert ModelSpec("timm", "resnet50").with_input_size(224).id == "timm/resnet50"
+
+
+def test_of_takes_the_constructors_name() -> None:
+    spec = ModelSpec.of(my_net, input_size=160, kwargs={"width": 2})
+    assert spec.id == "local/my_net"
+    assert spec.input_size == (3, 160, 160)
+    assert spec.kwargs == (("width", 2),)
+    assert ModelSpec.of(my_net, name="other", input_size=(1, 28, 28)).id == "local/other"
+
+
+def test_target_names() -> None:
+    target = Target("cuda:1", "Tesla V100-SXM2-16GB", "v100", dtype="fp16", batch_size=8)
+    assert target.kind == "cuda"
+    assert target.suffix == "fp16-b8"
+    assert target.key == "v100/fp16-b8"
+    assert Target("cpu", "x", "cpu-x", threads=2).suffix == "fp32-b1-t2"
