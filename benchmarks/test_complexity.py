@@ -1,7 +1,7 @@
 """Parameters and multiply-adds of each architecture, counted."""
 
 from archbench import ModelSpec
-from archbench.pytest_plugin.bench import Bench
+from archbench.pytest_plugin.recording import Bench
 
 
 def test_complexity(bench: Bench, model_spec: ModelSpec) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from archbench.pytest_plugin.bench import Bench
+from archbench.pytest_plugin.recording import Bench
 
 if TYPE_CHECKING:
     from archbench.measure.loading import LoadedModel

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from archbench import __version__
-from archbench.core.errors import ArchbenchError
+from archbench.core.errors import ArchbenchError, UsageError
 
 __all__ = ["main"]
 
@@ -65,23 +65,35 @@ def _list(options: argparse.Namespace) -> int:
     if options.ids:
         print("\n".join(model.id for model in models))
         return 0
-    print(catalogue_table(models, {model.id: published_top1(model) for model in models}))
+    figures = {model.id: published_top1(model) for model in models}
+    top1 = {id: figure.value if figure else None for id, figure in figures.items()}
+    print(catalogue_table(models, top1))
     print(f"\n{len(models)} architectures. * published, not measured here.")
     return 0
 
 
 def _refresh(options: argparse.Namespace) -> int:
-    from archbench.catalog.refresh import LIBRARIES, refresh
+    from archbench.catalog.lists import LISTED_LIBRARIES
+    from archbench.catalog.refresh import drift, write_list
     from archbench.measure.libraries import discover, library_version, names
 
-    return refresh(
-        options.libraries or list(LIBRARIES),
-        discover=discover,
-        names=names,
-        library_version=library_version,
-        check=options.check,
-        say=print,
-    )
+    libraries = options.libraries or list(LISTED_LIBRARIES)
+    for library in libraries:
+        if library not in LISTED_LIBRARIES:
+            raise UsageError(
+                f"archbench catalog refresh {library}",
+                "no library of that name has a stored list",
+                f"Use {', '.join(LISTED_LIBRARIES)}",
+            )
+    drifted = False
+    for library in libraries:
+        difference = drift(library, names(library), library_version(library))
+        drifted |= bool(difference)
+        print(f"{library}: {difference}")
+        if not options.check:
+            found = discover(library, lambda name: print(f"  {name}", flush=True))
+            print(f"{library}: {len(found['models'])} architectures in {write_list(library, found)}")
+    return int(drifted and options.check)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -30,19 +30,6 @@ def test_macs_are_those_without_biases(
     assert count_macs(on_meta("fbresnet152")) == count_macs(plain)
 
 
-def test_biases_are_learned_and_used(on_meta: Callable[[str], nn.Module]) -> None:
-    from archbench.zoo.resnet import fbresnet152
-
-    model = fbresnet152()
-    convolution = model.get_submodule("conv1")
-    assert isinstance(convolution, nn.Conv2d)
-    assert convolution.bias is not None
-    assert convolution.bias.requires_grad
-    nn.init.constant_(convolution.bias, 3.0)
-
-    assert torch.equal(convolution(torch.zeros(1, 3, 8, 8)), torch.full((1, 64, 4, 4), 3.0))
-
-
 def test_stride_is_in_the_3x3_convolution(on_meta: Callable[[str], nn.Module]) -> None:
     model = on_meta("fbresnet152")
 

@@ -10,7 +10,7 @@ from functools import cache
 from archbench.catalog import refusals
 from archbench.catalog.lists import LISTED_LIBRARIES, read_list
 from archbench.catalog.seeds import read_seeds
-from archbench.catalog.suites import DEFAULT_SUITE, SUITES, suite_ids
+from archbench.catalog.suites import DEFAULT_SUITE, suite_ids
 from archbench.core.spec import ModelSpec
 
 __all__ = ["Catalog", "load_catalog"]

@@ -33,6 +33,8 @@ def unknown_architecture(request: str, catalogued: Mapping[str, ModelSpec]) -> U
     asked = f"architecture {request!r}"
     base, dot, tag = request.partition("@")[0].partition(".")
     tagged = [spec for spec in catalogued.values() if base in (spec.id, spec.name)]
+    # timm is the library that writes a tag after a dot.
+    tagged = [spec for spec in tagged if spec.library == "timm"] or tagged
     if dot and tagged:
         return UsageError(
             asked,
@@ -83,13 +85,18 @@ def no_match(
 
 
 def _nearest(request: str, catalogued: Mapping[str, ModelSpec], count: int = 5) -> list[str]:
-    """Ids like the request, or of an architecture whose name is like it, best first."""
+    """Ids of the architectures whose names are most like the requested one, best first.
+
+    Names are compared without the library, which would make all of one library alike; among equal
+    names that of the requested library comes first.
+    """
+    library, _, name = request.rpartition("/")
     by_name: dict[str, list[str]] = {}
     for spec in catalogued.values():
         if spec.native_input_size:
-            by_name.setdefault(spec.id, []).append(spec.id)
             by_name.setdefault(spec.name, []).append(spec.id)
-    same_name = by_name.get(request.rpartition("/")[2], [])
-    close = get_close_matches(request, by_name, n=count)
-    ids = [*same_name, *(id for name in close for id in by_name[name])]
-    return list(dict.fromkeys(ids))[:count]
+    close = get_close_matches(name, by_name, n=count)
+    ids = [
+        id for n in close for id in sorted(by_name[n], key=lambda id: not id.startswith(library))
+    ]
+    return ids[:count]

@@ -19,14 +19,12 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 
+from archbench.catalog.lists import SCHEMA
 from archbench.core.errors import ArchitectureError, UsageError
 from archbench.core.spec import ModelSpec
 from archbench.measure.memory_guard import is_out_of_memory
 
-__all__ = ["SCHEMA", "build", "discover", "library_version", "names"]
-
-SCHEMA = 1
-"""Version of the list that :func:`discover` makes."""
+__all__ = ["build", "discover", "library_version", "names"]
 
 CLASSES = 1000
 """Classes of ImageNet-1k; an architecture with another number of outputs is not listed."""
@@ -44,9 +42,8 @@ def build(spec: ModelSpec) -> nn.Module:
     except Exception as error:
         if is_out_of_memory(error):
             raise
-        raise ArchitectureError(
-            f"{spec.id} cannot be built: {type(error).__name__}: {error}"
-        ) from error
+        cause = f"{type(error).__name__}: {error}".removesuffix(": ")
+        raise ArchitectureError(f"{spec.id} cannot be built: {cause}") from error
     if not isinstance(module, nn.Module):
         raise ArchitectureError(
             f"{spec.id} cannot be built: its constructor returned {type(module).__name__}, "
@@ -78,8 +75,6 @@ def _build_torchvision(spec: ModelSpec) -> Any:
             kwargs["image_size"] = spec.input_size[1]
         elif spec.name.startswith("maxvit_"):
             kwargs["input_size"] = spec.input_size[1:]
-    if "weights_backbone" in inspect.signature(models.get_model_builder(spec.name)).parameters:
-        kwargs["weights_backbone"] = None
     return models.get_model(spec.name, weights=None, **kwargs)
 
 
@@ -227,7 +222,7 @@ def _torchvision_names() -> Iterable[str]:
 
 
 _TORCHVISION_KWARGS: dict[str, dict[str, Any]] = {
-    # The auxiliary classifiers are for training; the initialisation takes scipy 20 s.
+    # The auxiliary classifiers are for training only; left unset, init_weights warns and is slow.
     "googlenet": {"aux_logits": False, "init_weights": False},
     "inception_v3": {"aux_logits": False, "init_weights": False},
 }
@@ -294,7 +289,10 @@ def _pytorchcv_entry(name: str) -> dict[str, Any]:
             if classes is None
             else f"it has {classes} classes, not {CLASSES}"
         )
-    spec = replace(spec, input_size=(int(model.in_channels), *map(int, model.in_size)))
+    # An attribute of a module is typed as a tensor or a module; this is two numbers.
+    in_size: Any = model.in_size
+    height, width = in_size
+    spec = replace(spec, input_size=(3, height, width))
     _require_class_scores(spec, model)
     tested = _pytorchcv_tested().get(name)
     crop = None if tested is None or tested["img_scale"] == "NA" else float(tested["img_scale"])
@@ -338,6 +336,6 @@ def _library(library: str) -> _Library:
         raise UsageError(
             asked=f"library {library!r}",
             found=f"archbench knows how to list {', '.join(_LIBRARIES)}",
-            todo="Name one of these.",
+            todo="Name one of these",
         )
     return _LIBRARIES[library]

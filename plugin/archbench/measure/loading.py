@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import gc
 import importlib
 import os
@@ -119,6 +120,8 @@ class ModelHolder:
             # way, since it runs before each series of samples.
             gc.collect()
             gc.freeze()
+            # Frozen objects would survive the interpreter's own clean-up, and be called leaks.
+            atexit.register(gc.unfreeze)
         self._loaded = load(spec, target)
         return self._loaded
 

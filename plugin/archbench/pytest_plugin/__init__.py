@@ -13,19 +13,15 @@ import pytest
 
 from archbench.core.spec import ModelSpec, Target
 from archbench.pytest_plugin.options import add_options, given_options, settings_of
+from archbench.pytest_plugin.session import MODEL_ARGUMENT, TARGET_ARGUMENT, ArchbenchSession
 
 if TYPE_CHECKING:
     from archbench.measure.loading import LoadedModel, ModelHolder
-    from archbench.pytest_plugin.bench import Bench
-    from archbench.pytest_plugin.session import ArchbenchSession
+    from archbench.pytest_plugin.recording import Bench
 
 __all__ = ["bench", "loaded_model", "model_spec", "target"]
 
 _MODELS: pytest.StashKey[tuple[ModelSpec, ...]] = pytest.StashKey()
-_SESSION: pytest.StashKey[ArchbenchSession] = pytest.StashKey()
-
-MODEL_ARGUMENT = "_archbench_model"
-TARGET_ARGUMENT = "_archbench_target"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -43,13 +39,9 @@ def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
     """Refuse settings that make no sense before anything runs."""
-    from archbench.pytest_plugin.session import ArchbenchSession
-
     if given_options(config):
         settings_of(config)
-    session = ArchbenchSession(config)
-    config.stash[_SESSION] = session
-    config.pluginmanager.register(session, "archbench-session")
+    config.pluginmanager.register(ArchbenchSession(config), "archbench-session")
 
 
 def _models(config: pytest.Config) -> tuple[ModelSpec, ...]:
@@ -156,7 +148,7 @@ def loaded_model(
 @pytest.fixture
 def bench(request: pytest.FixtureRequest, pytestconfig: pytest.Config) -> Bench:
     """Measures and records: ``bench.latency(loaded_model)``, ``bench.complexity(model_spec)``."""
-    from archbench.pytest_plugin.bench import Bench
+    from archbench.pytest_plugin.recording import Bench
 
     return Bench(request.node, settings_of(pytestconfig))
 
@@ -170,7 +162,7 @@ def pytest_runtest_makereport(
     if MODEL_ARGUMENT in getattr(item, "fixturenames", ()) or "bench" in getattr(
         item, "fixturenames", ()
     ):
-        from archbench.pytest_plugin.bench import attach_record
+        from archbench.pytest_plugin.recording import attach_record
 
         attach_record(item, call, report)
     return report

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from archbench.core.metrics import format_seconds
@@ -17,17 +18,19 @@ class Progress:
 
     Args:
         terminal: pytest's terminal reporter, or None (``-p no:terminal``).
-        total: number of cells.
+        names: of all cells, in their order.
     """
 
-    def __init__(self, terminal: Any, total: int) -> None:
+    def __init__(self, terminal: Any, names: Sequence[str]) -> None:
         self._terminal = terminal
-        self._total = total
+        self._total = len(names)
+        self._width = max(map(len, names))
         self._start = time.monotonic()
         self._live = False
         self._speaks = terminal is not None and terminal.verbosity >= 0
-        if self._speaks and terminal.verbosity == 0:
-            # Our lines replace pytest's file names and dots.
+        self.replaces_dots: bool = self._speaks and terminal.verbosity == 0
+        """Whether our lines take the place of pytest's file names and dots."""
+        if self.replaces_dots:
             terminal.showfspath = False
 
     def _is_terminal(self) -> bool:
@@ -56,23 +59,20 @@ class Progress:
         """Write what became of a cell."""
         if not self._speaks:
             return
-        width = len(str(self._total))
         result = cell_line(cell) if cell is not None else "no figure"
-        self._clear()
+        count = f"[{done:{len(str(self._total))}}/{self._total}]"
+        text = f"{count} {name:<{self._width}}  {result:<34}  {self._time_left(done)}".rstrip()
         bad = cell is None or bool(cell.verdicts)
-        self._terminal.ensure_newline()
-        self._terminal.write_line(
-            f"[{done:{width}}/{self._total}] {name:<44} {result:<40} {self._time_left(done)}".rstrip(),
-            red=bad,
-        )
+        if self._live:
+            self._terminal.rewrite(text, erase=True, red=bad)
+            self._terminal.write_line("")
+            self._live = False
+        else:
+            self._terminal.ensure_newline()
+            self._terminal.write_line(text, red=bad)
 
     def close(self) -> None:
         """Leave the terminal clean."""
-        if self._speaks:
-            self._clear()
-
-    def _clear(self) -> None:
-        if self._live:
-            self._terminal.rewrite("", erase=True)
-            self._terminal.currentfspath = None
+        if self._speaks and self._live:
+            self._terminal.write_line("")
             self._live = False

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 __all__ = ["ArchbenchSession"]
 
 RUNS_DIRECTORY = ".archbench/runs"
+MODEL_ARGUMENT = "_archbench_model"
+TARGET_ARGUMENT = "_archbench_target"
 
 
 def is_worker(config: pytest.Config) -> bool:
@@ -35,6 +37,30 @@ def uses_archbench(item: pytest.Item) -> bool:
     """Whether a test measures through archbench."""
     names = getattr(item, "fixturenames", ())
     return "bench" in names and any(name.startswith("_archbench") for name in names)
+
+
+def _group_by_model(items: list[pytest.Item]) -> None:
+    """Bring the tests of one architecture together, so that each model is loaded once.
+
+    pytest orders by the parameters of session-scoped fixtures too, but with two of them
+    (architecture, target) it may come back to an architecture that it has left.
+    """
+    places = []
+    first_seen: dict[str, int] = {}
+    for place, item in enumerate(items):
+        params = getattr(getattr(item, "callspec", None), "params", {})
+        if MODEL_ARGUMENT in params:
+            places.append(place)
+            first_seen.setdefault(params[MODEL_ARGUMENT].id, place)
+    ours = [items[place] for place in places]
+    ours.sort(key=lambda item: first_seen[item.callspec.params[MODEL_ARGUMENT].id])  # type: ignore[attr-defined]
+    for place, item in zip(places, ours, strict=True):
+        items[place] = item
+
+
+def _name(model: str, suffix: str) -> str:
+    """A cell in a line of text: ``timm/resnet50 fp32-b1``."""
+    return f"{model} {suffix}".strip()
 
 
 class ArchbenchSession:
@@ -71,6 +97,7 @@ class ArchbenchSession:
         finally:
             for item in ours:
                 item.fixturenames = item.fixturenames[:-1]
+        _group_by_model(items)
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Note what is expected, where tests are collected and run in one process."""
@@ -92,7 +119,7 @@ class ArchbenchSession:
         from archbench.pytest_plugin.progress import Progress
 
         terminal = self._config.pluginmanager.get_plugin("terminalreporter")
-        self._progress = Progress(terminal, len(self._manifest))
+        self._progress = Progress(terminal, [_name(*cell) for cell in self._manifest.cells])
 
     # Running
 
@@ -102,7 +129,25 @@ class ArchbenchSession:
         if self._progress is not None and self._manifest is not None:
             cells = self._manifest.cells_with(nodeid)
             if cells:
-                self._progress.started(" ".join(cells[0]).strip(), self._manifest.done)
+                self._progress.started(_name(*cells[0]), self._manifest.done)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_report_teststatus(
+        self, report: pytest.TestReport | pytest.CollectReport
+    ) -> tuple[str, str, str] | None:
+        """No dots between our lines: each says what became of its cell."""
+        if (
+            self._progress is None
+            or not self._progress.replaces_dots
+            or self._manifest is None
+            or not self._manifest.cells_with(report.nodeid)
+        ):
+            return None
+        if report.when == "call" and report.outcome in ("passed", "failed"):
+            return report.outcome, "", ""
+        if report.failed:
+            return "error", "", ""
+        return None
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
@@ -138,9 +183,10 @@ class ArchbenchSession:
             for cell in matching:
                 self._write(cell)
             if self._progress is not None:
-                name = f"{model} {suffix.rpartition('/')[2]}".strip()
                 self._progress.finished(
-                    name, matching[0] if matching else None, self._manifest.done
+                    _name(model, suffix.rpartition("/")[2]),
+                    matching[0] if matching else None,
+                    self._manifest.done,
                 )
 
     def _cells(self) -> list[Record]:

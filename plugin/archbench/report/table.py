@@ -7,8 +7,9 @@ from typing import Any
 
 from archbench.core.metrics import METRICS
 from archbench.core.records import Record, derived
+from archbench.core.spec import ModelSpec
 
-__all__ = ["cell_line", "doubts", "run_table"]
+__all__ = ["catalogue_table", "cell_line", "doubts", "run_table"]
 
 ABSENT = "-"
 PUBLISHED_MARK = "*"
@@ -113,3 +114,28 @@ def doubts(cells: Sequence[Record]) -> list[str]:
         f"too noisy to trust: {', '.join(shown[:5])}{more}.",
         "Stop other work on this machine, or give each cell more time: --time-budget=10.",
     ]
+
+
+def catalogue_table(
+    models: Sequence[ModelSpec], published_top1: Mapping[str, float | None]
+) -> str:
+    """One line for each architecture of a selection.
+
+    Args:
+        models: the selection.
+        published_top1: percent by architecture id, None where nothing is published.
+    """
+    import tabulate
+
+    rows = [
+        [
+            model.id,
+            model.label or "",
+            "x".join(map(str, model.input_size)),
+            ABSENT if (top1 := published_top1.get(model.id)) is None else f"{top1:.2f}",
+        ]
+        for model in models
+    ]
+    headers = ["id", "in the seed documents", "input", f"top-1 %{PUBLISHED_MARK}"]
+    alignment = ("left", "left", "left", "right")
+    return str(tabulate.tabulate(rows, headers, disable_numparse=True, colalign=alignment))

@@ -1,0 +1,49 @@
+"""What the tests of the plugin share."""
+
+from __future__ import annotations
+
+import pytest
+
+# Inner runs in this process forget the modules that they import, and torch can be imported once
+# only: what a run imports has to be there before.
+import torch.utils.flop_counter
+import torchvision.models
+
+import archbench.measure.cells
+import archbench.pytest_plugin.benchmark_bridge
+import archbench.store.results  # noqa: F401
+
+pytest_plugins = ["pytester"]
+
+SMALL_MODEL = """
+    import torch
+    from torch import nn
+    from archbench import ModelSpec
+
+    class Small(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv = nn.Conv2d(3, 4, 3)
+            self.fc = nn.Linear(4, 10)
+
+        def forward(self, x):
+            return self.fc(torch.relu(self.conv(x)).mean((2, 3)))
+
+    def small():
+        return Small()
+"""
+
+SUITE = """
+    def test_complexity(bench, model_spec):
+        bench.complexity(model_spec)
+
+    def test_latency(bench, loaded_model):
+        bench.latency(loaded_model)
+"""
+
+
+@pytest.fixture
+def suite(pytester: pytest.Pytester) -> pytest.Pytester:
+    """A project with the two benchmarks and one small architecture of its own."""
+    pytester.makepyfile(small_net=SMALL_MODEL, test_bench=SUITE)
+    return pytester

@@ -1,0 +1,145 @@
+"""Records of measurements, and what becomes of failures."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from archbench import ModelSpec, Target
+from archbench.core.errors import ArchitectureError, NotMeasuredError
+from archbench.core.statistics import summarize
+from archbench.measure.cells import (
+    _doubts,
+    complexity_record,
+    describe_failure,
+    latency_record,
+    load_guarded,
+)
+from archbench.measure.latency import SamplingPlan
+from archbench.measure.loading import ModelHolder
+
+TARGET = Target("cpu", "AMD EPYC", "cpu-amd-epyc", batch_size=2)
+PLAN = SamplingPlan(time_budget=0.1)
+
+
+class Small(nn.Module):
+    def __init__(self, scale: float = 1.0) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3)
+        self.fc = nn.Linear(4, 10)
+        self.scale = scale
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.fc(self.conv(x).mean((2, 3))) * self.scale
+
+
+def small(**kwargs: object) -> ModelSpec:
+    return ModelSpec.of(Small, name="small", input_size=16, kwargs=kwargs)
+
+
+def test_latency_record() -> None:
+    record = latency_record(load_guarded(ModelHolder(), small(), TARGET), PLAN)
+    latency = record.metrics["latency"]
+    assert record.id == "local/small"
+    assert record.target == TARGET.as_dict()
+    assert (latency["unit"], latency["basis"], latency["source"]) == ("s", "batch", "measured")
+    assert len(latency["samples"]) == len(record.metrics["cpu_time"]["samples"]) >= 3
+    assert all(0 < sample < 1 for sample in latency["samples"])
+    assert record.seconds["forward"] == pytest.approx(
+        math.fsum(latency["samples"]) + math.fsum(latency["warmup"])
+    )
+
+
+def test_complexity_record() -> None:
+    metrics = complexity_record(small()).metrics
+    assert metrics["params"] == {"value": 3 * 4 * 9 + 4 + 50, "unit": "1", "source": "counted"}
+    assert metrics["macs"]["value"] == 14 * 14 * 4 * 27 + 40
+    assert metrics["macs"]["basis"] == "image"
+
+
+def test_scores_that_are_not_finite_are_not_measured() -> None:
+    loaded = load_guarded(ModelHolder(), small(scale=math.inf), TARGET)
+    with pytest.raises(NotMeasuredError, match="not finite in fp32"):
+        latency_record(loaded, PLAN)
+
+
+def test_the_holder_keeps_one_model_and_shares_it_among_batch_sizes() -> None:
+    holder = ModelHolder()
+    one = holder.get(small(), TARGET)
+    again = holder.get(small(), Target("cpu", "AMD EPYC", "cpu-amd-epyc", batch_size=8))
+    assert again.module is one.module
+    assert again.images().shape == (8, 3, 16, 16)
+    half = holder.get(small(), Target("cpu", "AMD EPYC", "cpu-amd-epyc", dtype="bf16"))
+    assert half.module is not one.module
+    assert next(half.module.parameters()).dtype == torch.bfloat16
+    assert half.images().dtype == torch.bfloat16
+
+
+def test_a_model_without_a_tensor_of_scores_is_refused() -> None:
+    class Named(Small):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return {"scores": super().forward(x)}  # type: ignore[return-value]
+
+    spec = ModelSpec.of(Named, name="named", input_size=16)
+    with pytest.raises(ArchitectureError, match="local/named returned dict, expected a tensor"):
+        latency_record(load_guarded(ModelHolder(), spec, TARGET), PLAN)
+
+
+def test_the_first_of_several_outputs_are_the_scores() -> None:
+    class Pair(Small):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return super().forward(x), None  # type: ignore[return-value]
+
+    spec = ModelSpec.of(Pair, name="pair", input_size=16)
+    loaded = load_guarded(ModelHolder(), spec, TARGET)
+    with torch.no_grad():
+        assert loaded(loaded.images()).shape == (2, 10)
+
+
+def test_out_of_memory_is_a_result_of_its_cell() -> None:
+    error = RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried\nmore")
+    record, text = describe_failure(error, "latency", small(), TARGET)
+    (verdict,) = record.verdicts
+    assert verdict["status"] == "out-of-memory"
+    assert text == (
+        "out-of-memory: local/small does not fit into memory at batch size 2 in fp32: "
+        "DefaultCPUAllocator: can't allocate memory: you tried. "
+        "Use a smaller --batch-size or leave the architecture out"
+    )
+
+
+def test_a_failing_constructor_is_a_crashed_cell_with_its_own_traceback() -> None:
+    def broken() -> nn.Module:
+        raise ValueError("width must be positive")
+
+    spec = ModelSpec.of(broken, input_size=16)
+    with pytest.raises(ArchitectureError) as caught:
+        load_guarded(ModelHolder(), spec, TARGET)
+    record, text = describe_failure(caught.value, "latency", spec, TARGET)
+    assert record.verdicts[0]["status"] == "crashed"
+    assert text.startswith(
+        "crashed: local/broken cannot be built: ValueError: width must be positive\n\nTraceback"
+    )
+    assert "in broken" in text
+
+
+def test_a_failing_forward_pass_is_a_crashed_cell() -> None:
+    error = RuntimeError("shapes do not match")
+    record, text = describe_failure(error, "latency", small(), None)
+    assert record.target is None
+    assert record.verdicts[0]["reason"] == "RuntimeError"
+    assert text.startswith("crashed: local/small failed: RuntimeError: shapes do not match")
+
+
+def test_doubts() -> None:
+    quiet = [0.100, 0.101, 0.099] * 20
+    assert _doubts(summarize(quiet), tuple(quiet), tuple(quiet), threads=1) == []
+    wild = [0.05, 0.10, 0.20] * 4
+    (note,) = _doubts(summarize(wild), tuple(wild), tuple(wild), threads=1)
+    assert note["code"] == "noisy"
+    halved = tuple(value / 2 for value in quiet)
+    (note,) = _doubts(summarize(quiet), tuple(quiet), halved, threads=1)
+    assert note["text"] == "50% of the time went to other work"

@@ -1,0 +1,200 @@
+"""Whole runs of the plugin, each an inner pytest."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+QUICK = ("--archbench-time-budget=0.05", "--archbench-gpu=cpu")
+SMALL = "--archbench-models=small_net.py:small"
+PARAMS = 3 * 4 * 9 + 4 + 4 * 10 + 10  # 162
+MACS = 222 * 222 * 4 * 27 + 40
+
+
+def results(path: Path) -> dict[str, object]:
+    document: dict[str, object] = json.loads(path.read_text(encoding="utf-8"))
+    return document
+
+
+@pytest.mark.parametrize("workers", [(), ("-n", "2")], ids=["one process", "two workers"])
+def test_results_file(suite: pytest.Pytester, workers: tuple[str, ...]) -> None:
+    result = suite.runpytest_subprocess(
+        "test_bench.py", SMALL, *QUICK, "--archbench-results=r.json", *workers
+    )
+    result.assert_outcomes(passed=2)
+    assert result.ret == 0
+    document = results(suite.path / "r.json")
+    assert document["schema"] == 1
+    environment = document["environment"]
+    assert isinstance(environment, dict)
+    assert environment["packages"]["torch"]
+    assert environment["cores"] is None or environment["cores"] >= 1
+    (cell,) = document["cells"]  # type: ignore[misc]
+    assert cell["id"] == "local/small"
+    assert cell["target"]["batch_size"] == 1
+    metrics = cell["metrics"]
+    assert metrics["params"] == {"value": PARAMS, "unit": "1", "source": "counted"}
+    assert metrics["macs"]["value"] == MACS
+    assert metrics["macs"]["basis"] == "image"
+    assert metrics["latency"]["unit"] == "s"
+    assert len(metrics["latency"]["samples"]) == len(metrics["cpu_time"]["samples"]) >= 3
+    assert cell["verdicts"] == []
+
+
+def test_table_progress_and_journal(suite: pytest.Pytester) -> None:
+    result = suite.runpytest_inprocess(
+        "test_bench.py", SMALL, *QUICK, "--archbench-batch-size=1,2"
+    )
+    result.assert_outcomes(passed=3)
+    result.stdout.re_match_lines(
+        [
+            r"\[1/2\] local/small fp32-b1 +[\d.]+ ms  [\d.]+ images/s",
+            r"\[2/2\] local/small fp32-b2 +[\d.]+ ms  [\d.]+ images/s .*done",
+            r"-* archbench: cpu \(.*\) -*",
+            r"architecture +library +target +top-1 %\* +params M +GMACs +p50 ms +p95 ms .*verdict",
+            r"small +local +fp32-b1 +- +0.000162 +0.005323 +[\d.]+ .*",
+            r"small +local +fp32-b2 .*",
+            r"Stored in \.archbench/runs/.*/journal.jsonl",
+        ]
+    )
+    (journal,) = (suite.path / ".archbench" / "runs").glob("*/journal.jsonl")
+    kinds = [json.loads(line)["kind"] for line in journal.read_text(encoding="utf-8").splitlines()]
+    assert kinds == ["run", "cell", "cell", "end"]
+
+
+def test_hook_adds_ones_own_architecture(suite: pytest.Pytester) -> None:
+    suite.makeconftest(
+        """
+        from archbench import ModelSpec
+
+        def pytest_archbench_models():
+            import small_net
+            return [ModelSpec.of(small_net.small, input_size=32)]
+        """
+    )
+    result = suite.runpytest_subprocess(
+        "test_bench.py", "--collect-only", "-q", "--archbench-suite=paddleclas"
+    )
+    result.stdout.fnmatch_lines(
+        ["test_bench.py::test_complexity?local/small?", "*squeezenet1_0*", "18 tests collected*"]
+    )
+    result = suite.runpytest_inprocess("test_bench.py", *QUICK, "--archbench-models=local/*")
+    result.assert_outcomes(passed=2)
+
+
+def test_a_model_is_loaded_once_for_all_its_tests(suite: pytest.Pytester) -> None:
+    suite.makeconftest(
+        """
+        from archbench import ModelSpec
+        import small_net
+
+        def counted(name):
+            def build():
+                print(f"\\nBUILD {name} CPU" if not is_meta() else "")
+                return small_net.small()
+            build.__name__ = name
+            return build
+
+        def is_meta():
+            import torch
+            return torch.empty(0).is_meta
+
+        def pytest_archbench_models():
+            return [ModelSpec.of(counted(n), input_size=16) for n in ("one", "two")]
+        """
+    )
+    suite.makepyfile(test_more="def test_more(bench, loaded_model): bench.latency(loaded_model)")
+    result = suite.runpytest_inprocess(
+        "-s", "test_bench.py", "test_more.py", *QUICK,
+        "--archbench-models=local/*", "--archbench-batch-size=1,2",
+    )  # fmt: skip
+    result.assert_outcomes(passed=2 * (1 + 2 + 2))
+    built = [line for line in result.outlines if line.startswith("BUILD")]
+    assert built == ["BUILD one CPU", "BUILD two CPU"]
+
+
+def test_ones_own_parametrization(suite: pytest.Pytester) -> None:
+    suite.makepyfile(
+        test_own="""
+        import pytest
+        from archbench import ModelSpec
+        import small_net
+
+        @pytest.mark.parametrize("model_spec", [ModelSpec.of(small_net.small, input_size=16)])
+        def test_own(bench, model_spec, loaded_model):
+            figures = bench.latency(loaded_model)
+            assert figures["p50"] < 10
+            assert loaded_model.spec is model_spec
+
+        @pytest.fixture
+        def model_spec():
+            return ModelSpec.of(small_net.small, name="mine", input_size=16)
+
+        def test_fixture(bench, loaded_model):
+            assert bench.complexity(loaded_model.spec)["params"]["value"] > 0
+        """
+    )
+    result = suite.runpytest_inprocess("test_own.py", *QUICK)
+    result.assert_outcomes(passed=2)
+    result.stdout.re_match_lines([r"small +local .*", r"mine +local .*"])
+
+
+def test_other_projects_fixtures_are_left_alone(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        """
+        import pytest
+
+        @pytest.fixture
+        def model_spec():
+            return "mine"
+
+        @pytest.fixture(params=["a", "b"])
+        def target(request):
+            return request.param
+
+        @pytest.fixture
+        def bench():
+            return 1
+
+        def test_one(model_spec, target, bench):
+            assert model_spec == "mine"
+            assert bench == 1
+        """
+    )
+    result = pytester.runpytest_subprocess()
+    result.assert_outcomes(passed=2)
+    assert "archbench:" not in result.stdout.str()
+    assert not (pytester.path / ".archbench").exists()
+
+
+def test_a_project_may_claim_the_short_options(pytester: pytest.Pytester) -> None:
+    pytester.makeconftest("def pytest_addoption(parser): parser.addoption('--gpu')")
+    pytester.makepyfile("def test_one(pytestconfig): assert pytestconfig.getoption('gpu') == 'x'")
+    pytester.runpytest_subprocess("--gpu=x").assert_outcomes(passed=1)
+
+
+def test_interrupted_run_keeps_what_was_measured(suite: pytest.Pytester) -> None:
+    suite.makepyfile(
+        test_z="""
+        def test_z(model_spec):
+            raise KeyboardInterrupt
+        """
+    )
+    result = suite.runpytest_subprocess(
+        "test_bench.py", "test_z.py", SMALL, *QUICK, "--archbench-results=r.json"
+    )
+    assert result.ret == pytest.ExitCode.INTERRUPTED
+    (cell,) = results(suite.path / "r.json")["cells"]  # type: ignore[misc]
+    assert cell["metrics"]["params"]["value"] == PARAMS
+    (journal,) = (suite.path / ".archbench" / "runs").glob("*/journal.jsonl")
+    assert '"kind":"cell"' in journal.read_text(encoding="utf-8")
+
+
+def test_without_terminal_reporter(suite: pytest.Pytester) -> None:
+    result = suite.runpytest_subprocess(
+        "test_bench.py", SMALL, *QUICK, "-p", "no:terminal", "--archbench-results=r.json"
+    )
+    assert result.ret == 0
+    assert len(results(suite.path / "r.json")["cells"]) == 1  # type: ignore[arg-type]
