@@ -143,7 +143,8 @@ def test_an_unknown_suite_is_refused_with_the_list_of_suites(small: Catalog) -> 
 def test_an_unknown_architecture_is_refused_with_the_nearest(small: Catalog) -> None:
     assert refusal(small, models="timm/resnet19") == (
         "architecture 'timm/resnet19': none of the 7 architectures of the catalogue has that "
-        "name. The nearest are timm/resnet18, timm/resnet50"
+        "name. The nearest are timm/resnet18, timm/resnet50, pytorchcv/resnet50, "
+        "torchvision/resnet50"
     )
 
 

@@ -65,9 +65,9 @@ def test_the_auxiliary_classifiers_are_left_out() -> None:
         "timm/vit_tiny_patch16_224@160",
         "timm/swin_tiny_patch4_window7_224@448",
         "torchvision/vit_b_32@256",
-        "torchvision/maxvit_t@256",
+        "torchvision/maxvit_t@448",
         "torchvision/resnet18@160",
-        "pytorchcv/darknet53@160",
+        "pytorchcv/regnetx002@160",
         "timm/mobilenetv1_100@128",
     ],
 )

@@ -13,7 +13,7 @@ from typing import Any
 
 from archbench.core.spec import ModelSpec, Preprocessing
 
-__all__ = ["DATA", "LISTED_LIBRARIES", "SCHEMA", "StoredList", "read_list"]
+__all__ = ["DATA", "LISTED_LIBRARIES", "SCHEMA", "StoredList", "read_architectures", "read_list"]
 
 LISTED_LIBRARIES = ("timm", "torchvision", "pytorchcv")
 """The libraries that have a stored list."""
@@ -55,19 +55,21 @@ class StoredList:
     def specs(self) -> list[ModelSpec]:
         """The architectures, in the list's order."""
         shared: dict[str, Preprocessing | None] = {}
+        architectures = read_architectures()
         specs = []
         for model in self.models:
             stated = repr(model["preprocessing"])
             if stated not in shared:
                 shared[stated] = self._preprocessing(model["preprocessing"])
+            name = model["name"]
             channels, height, width = model["input_size"]
             specs.append(
                 ModelSpec(
                     library=self.library,
-                    name=model["name"],
+                    name=name,
                     input_size=(channels, height, width),
                     kwargs=tuple(model["kwargs"].items()),
-                    architecture=model.get("architecture", model["name"]),
+                    architecture=architectures.get(f"{self.library}/{name}", name),
                     weights=model["weights"],
                     preprocessing=shared[stated],
                 )
@@ -108,3 +110,19 @@ def read_list(library: str) -> StoredList:
         models=tuple(content["models"]),
         skipped=content["skipped"],
     )
+
+
+@cache
+def read_architectures() -> dict[str, str]:
+    """What an architecture is called across the libraries, by id, where not as in its own.
+
+    The same network has the same parameters and the same multiply-adds at the same input size in
+    both libraries, and the same author. Libraries also use one name for two networks: pytorchcv's
+    ``resnet50`` has its stride in another convolution than torchvision's. Such an architecture is
+    called by its id.
+    """
+    content = json.loads((DATA / "architectures.json").read_bytes())
+    return {
+        **{id: name for name, ids in content["shared"].items() for id in ids},
+        **{id: id for id in content["distinct"]},
+    }

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from archbench.core.spec import ModelSpec, Target
+from archbench.pytest_plugin.benchmark_bridge import configure_benchmark
 from archbench.pytest_plugin.options import add_options, given_options, settings_of
 from archbench.pytest_plugin.session import MODEL_ARGUMENT, TARGET_ARGUMENT, ArchbenchSession
 
@@ -41,6 +42,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Refuse settings that make no sense before anything runs."""
     if given_options(config):
         settings_of(config)
+    configure_benchmark(config)
     config.pluginmanager.register(ArchbenchSession(config), "archbench-session")
 
 

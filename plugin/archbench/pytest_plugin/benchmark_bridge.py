@@ -7,7 +7,9 @@ in both cases; each becomes an entry there before pytest-benchmark saves and com
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,8 +17,25 @@ from typing import Any
 import pytest
 
 from archbench.core.records import Record, derived
+from archbench.pytest_plugin.options import HOST_OPTION
 
-__all__ = ["add_benchmark", "prepare_benchmark_session"]
+__all__ = [
+    "add_benchmark",
+    "configure_benchmark",
+    "counted_as_benchmarks",
+    "prepare_benchmark_session",
+]
+
+
+@dataclass(slots=True)
+class _Deferred:
+    """What was taken out of pytest-benchmark's options before it read them."""
+
+    only: bool = False
+    compare: Any = None
+
+
+_DEFERRED: pytest.StashKey[_Deferred] = pytest.StashKey()
 
 # Options that only say which tests run or where results go: no reason to print a second table.
 _SILENT = ("--benchmark-only", "--benchmark-skip", "--benchmark-disable", "--benchmark-storage")
@@ -25,6 +44,62 @@ _SILENT = ("--benchmark-only", "--benchmark-skip", "--benchmark-disable", "--ben
 def _benchmark_session(config: pytest.Config) -> Any:
     """None under ``-p no:benchmark`` and with plugins that replace it."""
     return getattr(config, "_benchmarksession", None)
+
+
+def configure_benchmark(config: pytest.Config) -> None:
+    """Before pytest-benchmark configures itself: put off what it would refuse or look up too early.
+
+    Under workers it takes ``--benchmark-only`` for a contradiction, since it disables itself; with
+    us there are benchmarks to run. And it loads the run to compare with before anyone knows the
+    device, whose directory that run is in.
+    """
+    option = config.option
+    deferred = _Deferred()
+    distributed = hasattr(config, "workerinput") or bool(getattr(option, "tx", None))
+    if distributed and getattr(option, "benchmark_only", False):
+        deferred.only = True
+        option.benchmark_only = False
+    if config.getoption(HOST_OPTION, False):
+        deferred.compare = getattr(option, "benchmark_compare", None)
+        option.benchmark_compare = None
+    config.stash[_DEFERRED] = deferred
+
+
+@contextmanager
+def counted_as_benchmarks(
+    config: pytest.Config, items: Sequence[pytest.Item], ours: Callable[[pytest.Item], bool]
+) -> Iterator[None]:
+    """While pytest-benchmark marks what to skip, our tests look like its own.
+
+    Raises:
+        pytest.UsageError: ``--benchmark-only`` was put off, and there is no test of ours.
+    """
+    session = _benchmark_session(config)
+    deferred = config.stash.get(_DEFERRED, _Deferred())
+    if session is None or not (deferred.only or session.only or session.skip):
+        yield
+        return
+    mine: list[Any] = [item for item in items if ours(item)]
+    if deferred.only:
+        if not mine:
+            raise pytest.UsageError(
+                "--benchmark-only: pytest-benchmark disables itself under pytest-xdist, and no "
+                "test here measures through archbench. Run without -n"
+            )
+        session.only, session.skip = True, False
+    for item in mine:
+        item.fixturenames = [*item.fixturenames, "benchmark"]
+    warning = session.xdist_warning
+    # Our measurements are not disabled under workers: no warning on their account.
+    session.xdist_warning = warning and any(
+        "benchmark" in getattr(item, "fixturenames", ()) for item in items if item not in mine
+    )
+    try:
+        yield
+    finally:
+        session.xdist_warning = warning
+        for item in mine:
+            item.fixturenames = item.fixturenames[:-1]
 
 
 def add_benchmark(config: pytest.Config, report: pytest.TestReport, record: Record) -> None:
@@ -103,6 +178,10 @@ def prepare_benchmark_session(config: pytest.Config, cells: Sequence[Record]) ->
     path = getattr(session.storage, "path", None)
     if isinstance(path, Path) and len(slugs) == 1:
         session.storage.path = path / slugs.pop()
+        compare = config.stash.get(_DEFERRED, _Deferred()).compare or session.compare
+        if compare:
+            session.compare = compare
+            session.handle_loading()
     asked = [
         argument
         for argument in config.invocation_params.args

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -56,6 +57,10 @@ OPTIONS: dict[str, dict[str, Any]] = {
 }
 
 
+HOST_OPTION = "archbench_host"
+"""True in a project that has given our options short names: its runs are about benchmarks."""
+
+
 def _destination(name: str) -> str:
     return "archbench_" + name.replace("-", "_")
 
@@ -69,6 +74,14 @@ def add_options(parser: pytest.Parser, prefix: str = "--archbench-") -> None:
     group = parser.getgroup("archbench", "benchmarks of image-classification architectures")
     for name, declaration in OPTIONS.items():
         group.addoption(prefix + name, dest=_destination(name), **declaration)
+    if prefix == "--":
+        group.addoption(
+            "--archbench-host",
+            dest=HOST_OPTION,
+            action="store_true",
+            default=True,
+            help=argparse.SUPPRESS,
+        )
 
 
 @dataclass(frozen=True, slots=True)

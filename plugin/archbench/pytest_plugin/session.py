@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from archbench.pytest_plugin.options import settings_of
+from archbench.pytest_plugin.options import given_options, settings_of
 
 if TYPE_CHECKING:
     from archbench.core.records import Record
@@ -78,25 +78,37 @@ class ArchbenchSession:
         self._start = time.monotonic()
         self._problems: list[str] = []
 
-    # Collection
+    # The start
+
+    def pytest_sessionstart(self) -> None:
+        """Refuse a device or precision that is not to be had, once and before any test.
+
+        Only what was asked for by name: ``auto`` in fp32 exists everywhere, and finding out would
+        import torch into runs that have nothing to do with archbench.
+        """
+        settings = settings_of(self._config) if given_options(self._config) else None
+        if settings is None or is_worker(self._config) or self._config.option.collectonly:
+            return
+        if settings.gpu == "auto" and settings.dtypes == ("fp32",):
+            return
+        from archbench.core.errors import UsageError
+        from archbench.measure.hardware import make_target
+
+        try:
+            for dtype in settings.dtypes:
+                make_target(settings.gpu, dtype, settings.threads, 1)
+        except UsageError as error:
+            raise pytest.UsageError(str(error)) from None
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_collection_modifyitems(
         self, config: pytest.Config, items: list[pytest.Item]
     ) -> Generator[None, None, None]:
         """Make pytest-benchmark's --benchmark-only and --benchmark-skip see our tests as its own."""
-        ours: list[Any] = []
-        if getattr(config.option, "benchmark_only", False) or getattr(
-            config.option, "benchmark_skip", False
-        ):
-            ours = [item for item in items if uses_archbench(item)]
-        for item in ours:
-            item.fixturenames = [*item.fixturenames, "benchmark"]
-        try:
+        from archbench.pytest_plugin.benchmark_bridge import counted_as_benchmarks
+
+        with counted_as_benchmarks(config, items, uses_archbench):
             yield
-        finally:
-            for item in ours:
-                item.fixturenames = item.fixturenames[:-1]
         _group_by_model(items)
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
@@ -230,10 +242,12 @@ class ArchbenchSession:
         cells = self._cells() if self._records else []
         for cell in cells:
             self._write(cell)
-        self._check(session, cells)
         if cells:
             prepare_benchmark_session(self._config, cells)
             self._write_results(cells)
+        self._check(session, cells)
+        if self._problems and session.exitstatus == pytest.ExitCode.OK:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
         if self._journal is not None:
             self._journal.close(int(session.exitstatus), time.monotonic() - self._start)
         return (yield)
@@ -267,8 +281,6 @@ class ArchbenchSession:
                 f"no cell was measured, {len(manifest)} were selected. "
                 "See the failures or the reasons of the skips above (-rs)"
             )
-        if self._problems and session.exitstatus == pytest.ExitCode.OK:
-            session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
     def _write_results(self, cells: Sequence[Record]) -> None:
         settings = settings_of(self._config)

@@ -1,0 +1,234 @@
+"""What a person gets for a request that makes no sense: what was asked, found, and to do."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+USAGE = pytest.ExitCode.USAGE_ERROR
+FAILED = pytest.ExitCode.TESTS_FAILED
+QUICK = ("--archbench-time-budget=0.05", "--archbench-gpu=cpu")
+
+
+def refused(suite: pytest.Pytester, *arguments: str) -> str:
+    result = suite.runpytest_inprocess("test_bench.py", *arguments)
+    assert result.ret == USAGE
+    output = result.stdout.str() + result.stderr.str()
+    assert "Traceback" not in output
+    return output
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ("suite=imagnet", "suite"),
+        ("models=resnet5O", "resnet50"),
+        ("models=nosuchnet*", "nosuchnet"),
+        (
+            "batch-size=0",
+            "--batch-size=0: '0' is not a whole number of at least 1. "
+            "Write for example --batch-size=1,4,8",
+        ),
+        ("batch-size=many", "--batch-size=many: 'many' is not a whole number of at least 1."),
+        ("batch-size=1,,4", "--batch-size=1,,4: '' is not a whole number"),
+        ("threads=0", "--threads=0: '0' is not a whole number of at least 1"),
+        ("threads=1,2", "--threads=1,2: one number is expected. Run once for each"),
+        (
+            "time-budget=0",
+            "--time-budget=0: not a number of seconds above 0. "
+            "Write for example --time-budget=2, or use --quick for a glance",
+        ),
+        ("time-budget=nan", "--time-budget=nan: not a number of seconds above 0"),
+        ("time-budget=-1", "--time-budget=-1: not a number"),
+        (
+            "dtype=fp8",
+            "--dtype=fp8: 'fp8' is not a precision that archbench knows. Use fp32, fp16, bf16",
+        ),
+        ("results=no/such/r.json", "such does not exist. Name a file in a directory that exists"),
+        ("results=.", "is a directory. Name a file in a directory that exists"),
+        ("models=missing.py:net", "Write --models=path/to/file.py:constructor"),
+        (
+            "models=small_net.py:large",
+            "small_net.py defines no 'large'; it has ModelSpec, Small, nn, small, torch. "
+            "Name a function or class in it that returns the model",
+        ),
+        ("models=small_net.py:small@x", "'x' is not a size in pixels"),
+    ],
+)
+def test_refused(suite: pytest.Pytester, option: str, message: str) -> None:
+    assert message in refused(suite, f"--archbench-{option}")
+
+
+def test_unknown_architecture_names_the_nearest(suite: pytest.Pytester) -> None:
+    output = refused(suite, "--archbench-models=timm/resnet5O")
+    assert "timm/resnet50" in output
+
+
+def test_unknown_suite_lists_the_suites(suite: pytest.Pytester) -> None:
+    output = refused(suite, "--archbench-suite=imagenet")
+    for name in ("seeds", "bertmoons", "bianco", "timm", "all"):
+        assert name in output
+
+
+def test_quick_contradicts_a_time_budget(suite: pytest.Pytester) -> None:
+    output = refused(suite, "--archbench-quick", "--archbench-time-budget=3")
+    assert "--quick and --time-budget both say how long a cell may take" in output
+
+
+def test_absent_device_lists_what_is_there(suite: pytest.Pytester) -> None:
+    output = refused(
+        suite, "--archbench-gpu=v100", "--archbench-models=small_net.py:small", "-k", "latency"
+    )
+    assert "--gpu=v100: no such device; this machine has cpu (" in output
+
+
+def test_absent_device_stops_workers_too(suite: pytest.Pytester) -> None:
+    result = suite.runpytest_subprocess(
+        "test_bench.py", "--archbench-gpu=v100", "--archbench-models=small_net.py:small", "-n", "2"
+    )
+    assert result.ret == USAGE
+    assert "--gpu=v100: no such device" in result.stdout.str() + result.stderr.str()
+
+
+def test_a_hook_that_returns_nonsense(suite: pytest.Pytester) -> None:
+    suite.makeconftest("def pytest_archbench_models(): return ['resnet50']")
+    output = refused(suite, "--archbench-models=local/x")
+    assert "returned 'resnet50' in its list" in output
+    assert "[ModelSpec.of(constructor)]" in output
+
+
+def test_two_architectures_of_one_name(suite: pytest.Pytester) -> None:
+    suite.makeconftest(
+        """
+        from archbench import ModelSpec
+        def net(): ...
+        def pytest_archbench_models(): return [ModelSpec.of(net), ModelSpec.of(net)]
+        """
+    )
+    assert "two architectures named local/net" in refused(suite, "--archbench-models=local/net")
+
+
+BROKEN = """
+    import torch
+    from torch import nn
+
+    def broken():
+        raise ValueError("width must be positive")
+
+    class Greedy(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.fc = nn.Linear(3, 10)
+
+        def forward(self, x):
+            if not x.is_meta:
+                torch.ones(2**50)
+            return self.fc(x.mean((2, 3)))
+
+    class Overflowing(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.fc = nn.Linear(3, 10)
+
+        def forward(self, x):
+            return self.fc(x.mean((2, 3))) * float("inf")
+
+    class Good(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.fc = nn.Linear(3, 10)
+
+        def forward(self, x):
+            return self.fc(x.mean((2, 3)))
+"""
+
+
+def statuses(suite: pytest.Pytester) -> dict[str, list[str]]:
+    cells = json.loads((suite.path / "r.json").read_text(encoding="utf-8"))["cells"]
+    return {c["id"]: sorted({v["status"] for v in c["verdicts"]}) for c in cells}
+
+
+def test_failing_architectures_end_their_own_cells_only(suite: pytest.Pytester) -> None:
+    suite.makepyfile(broken_net=BROKEN)
+    names = ("broken", "Greedy", "Overflowing", "Good")
+    result = suite.runpytest_inprocess(
+        "test_bench.py", *QUICK, "--archbench-results=r.json",
+        *(f"--archbench-models=broken_net.py:{name}" for name in names),
+    )  # fmt: skip
+    assert result.ret == FAILED
+    assert statuses(suite) == {
+        "local/broken": ["crashed"],
+        "local/Greedy": ["out-of-memory"],
+        "local/Overflowing": ["not-measured"],
+        "local/Good": [],
+    }
+    output = result.stdout.str()
+    result.stdout.fnmatch_lines(
+        [
+            "crashed: local/broken cannot be built: ValueError: width must be positive",
+            "out-of-memory: local/Greedy does not fit into memory at batch size 1 in fp32: *",
+            "not-measured: local/Overflowing returned scores that are not finite in fp32; *",
+        ],
+        consecutive=False,
+    )
+    assert "no cell was measured" not in output
+
+
+def test_a_batch_too_large_for_memory(suite: pytest.Pytester) -> None:
+    result = suite.runpytest_inprocess(
+        "test_bench.py", *QUICK, "--archbench-models=small_net.py:small",
+        "--archbench-batch-size=1000000000", "--archbench-results=r.json", "-k", "latency",
+    )  # fmt: skip
+    assert result.ret == FAILED
+    assert statuses(suite) == {"local/small": ["out-of-memory"]}
+    result.stdout.fnmatch_lines(
+        ["out-of-memory: *at batch size 1000000000 in fp32: *Use a smaller --batch-size*"]
+    )
+
+
+def test_a_run_without_any_figure_is_red(suite: pytest.Pytester) -> None:
+    suite.makeconftest(
+        """
+        import pytest
+
+        @pytest.fixture(autouse=True)
+        def never(): pytest.skip("not today")
+        """
+    )
+    result = suite.runpytest_inprocess(
+        "test_bench.py", *QUICK, "--archbench-models=small_net.py:small"
+    )
+    assert result.ret == FAILED
+    result.stdout.fnmatch_lines(["archbench: no cell was measured, 1 were selected.*"])
+
+
+@pytest.mark.parametrize("workers", [(), ("-n", "2")], ids=["one process", "two workers"])
+def test_a_worker_that_dies_is_noticed(suite: pytest.Pytester, workers: tuple[str, ...]) -> None:
+    suite.makepyfile(
+        dying_net="""
+        import os
+        def dying(): os._exit(3)
+        """
+    )
+    result = suite.runpytest_subprocess(
+        "test_bench.py", *QUICK, "--archbench-models=dying_net.py:dying", *workers
+    )
+    assert result.ret != 0
+
+
+def test_results_that_cannot_be_written_are_named(
+    suite: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from archbench.store import results
+
+    def full(fd: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(results, "os", type("os", (), {"fsync": full, "getpid": lambda: 1}))
+    result = suite.runpytest_inprocess(
+        "test_bench.py", *QUICK, "--archbench-models=small_net.py:small",
+        "--archbench-results=r.json", "-k", "complexity",
+    )  # fmt: skip
+    assert result.ret == FAILED
+    result.stdout.fnmatch_lines(["archbench: --results=*could not be written: *No space left*"])
