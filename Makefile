@@ -12,6 +12,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 BENCH ?=
 TEST ?=
+PERF ?=
 STAMP := $(VENV)/.installed
 TEST_STAMP := $(VENV)/.installed-test
 
@@ -47,7 +48,7 @@ lint: $(TEST_STAMP)
 	$(BIN)/mypy
 
 perf: $(TEST_STAMP)
-	$(BIN)/python tools/perf.py
+	$(BIN)/python tools/perf.py $(PERF)
 
 clean:
 	rm -rf $(VENV) .archbench .benchmarks dist build

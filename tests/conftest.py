@@ -7,13 +7,19 @@ import pytest
 # Inner runs in this process forget the modules that they import, and torch can be imported once
 # only: what a run imports has to be there before.
 import torch.utils.flop_counter
-import torchvision.models
 
 import archbench.measure.cells
 import archbench.pytest_plugin.benchmark_bridge
 import archbench.store.results  # noqa: F401
 
 pytest_plugins = ["pytester"]
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> None:
+    """Threads that wait for each other on a busy machine make a test take minutes."""
+    torch.set_num_threads(1)
+
 
 SMALL_MODEL = """
     import torch

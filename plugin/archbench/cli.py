@@ -92,7 +92,9 @@ def _refresh(options: argparse.Namespace) -> int:
         print(f"{library}: {difference}")
         if not options.check:
             found = discover(library, lambda name: print(f"  {name}", flush=True))
-            print(f"{library}: {len(found['models'])} architectures in {write_list(library, found)}")
+            print(
+                f"{library}: {len(found['models'])} architectures in {write_list(library, found)}"
+            )
     return int(drifted and options.check)
 
 

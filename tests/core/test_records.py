@@ -111,5 +111,5 @@ def test_record_survives_the_way_through_json() -> None:
 
 
 def test_unknown_status_is_refused() -> None:
-    with pytest.raises(ValueError, match="'passed'.*unchanged"):
+    with pytest.raises(ValueError, match=r"'passed'.*unchanged"):
         Verdict("latency", "passed", "", "")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from types import ModuleType
 
 import pytest
+from torch import nn
 
 from archbench.core.errors import UsageError
 from archbench.devices.choosing import Device
@@ -34,9 +35,9 @@ def test_a_precision_that_fails_is_refused_with_torchs_reason(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def fail(*_: object, **__: object) -> None:
-        raise RuntimeError('"conv2d" not implemented for \'Half\'\nmore')
+        raise RuntimeError("\"conv2d\" not implemented for 'Half'\nmore")
 
-    monkeypatch.setattr(hardware.nn.Sequential, "forward", fail)
+    monkeypatch.setattr(nn.Sequential, "forward", fail)
     with pytest.raises(UsageError) as caught:
         hardware.check_dtype(CPU, "fp16")
     assert str(caught.value) == (

@@ -26,9 +26,15 @@ def test_allocations_beyond_the_allowance_fail_and_are_recognised() -> None:
 @linux
 def test_the_limit_is_lifted_afterwards() -> None:
     before = resource.getrlimit(resource.RLIMIT_DATA)
-    with pytest.raises(ValueError, match="boom"), memory_guard(allowance=2**30):
-        assert resource.getrlimit(resource.RLIMIT_DATA) != before
+    inside = []
+
+    def fail() -> None:
+        inside.append(resource.getrlimit(resource.RLIMIT_DATA))
         raise ValueError("boom")
+
+    with pytest.raises(ValueError, match="boom"), memory_guard(allowance=2**30):
+        fail()
+    assert inside != [before]
     assert resource.getrlimit(resource.RLIMIT_DATA) == before
 
 

@@ -35,7 +35,12 @@ def test_each_cell_is_on_the_disk_before_the_next(
 ) -> None:
     synced = []
     real = os.fsync
-    monkeypatch.setattr(os, "fsync", lambda fd: (synced.append(fd), real(fd)))
+
+    def sync(descriptor: int) -> None:
+        synced.append(descriptor)
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", sync)
     journal = Journal(tmp_path, {}, run_id="r1")
     journal.append(CELL)
     assert len(synced) == 2  # header and cell

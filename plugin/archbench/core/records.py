@@ -111,12 +111,12 @@ def merge_records(records: Iterable[Record]) -> list[Record]:
         _join(cell, record)
         if record.target is None:
             shared[record.id] = cell
-    with_target = {model_id for model_id, key in cells if key}
+    with_target = {model_id for model_id, target in cells if target}
     merged = []
-    for (model_id, key), cell in cells.items():
-        if not key and model_id in with_target:
+    for (model_id, target), cell in cells.items():
+        if not target and model_id in with_target:
             continue
-        if key and model_id in shared:
+        if target and model_id in shared:
             whole = Record(model_id, cell.target)
             _join(whole, shared[model_id])
             _join(whole, cell)

@@ -91,7 +91,7 @@ class ModelSpec:
             kwargs: the constructor's arguments.
         """
         size = (3, input_size, input_size) if isinstance(input_size, int) else input_size
-        own_name: str = name or getattr(constructor, "__name__", type(constructor).__name__)
+        own_name = name or str(getattr(constructor, "__name__", type(constructor).__name__))
         return cls(
             library="local",
             name=own_name,

@@ -48,7 +48,7 @@ def device_slug(kind: str, vendor_name: str) -> str:
     """A short, stable name: ``Tesla V100-SXM2-16GB`` is ``v100``, ``NVIDIA GeForce RTX 4090`` is
     ``rtx4090``, an ``AMD EPYC 7763 64-Core Processor`` is ``cpu-amd-epyc-7763``."""
     if kind == "cpu":
-        words = re.findall(r"[a-z0-9.]+", _CPU_NOISE.sub(" ", vendor_name).lower())
+        words: list[str] = re.findall(r"[a-z0-9.]+", _CPU_NOISE.sub(" ", vendor_name).lower())
         return "-".join(["cpu", *words]) if words else "cpu"
     words = [w for w in re.findall(r"[a-z0-9]+", vendor_name.lower()) if w not in _VENDOR_WORDS]
     if not words:

@@ -18,7 +18,9 @@ adds about 0.2 whatever its input.
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 
 import torch
@@ -29,6 +31,9 @@ __all__ = ["fill_weights", "materialize", "parameters_on_meta"]
 _BLOCK = 1_048_573
 """Numbers in the block of noise that is tiled over the weights: a prime, so that the rows of a
 weight matrix do not repeat each other."""
+
+_PARALLEL = 65_536
+"""Pieces of more numbers go to a thread of their own."""
 
 _SMALL = 4096
 """Parameters with fewer elements keep their place in memory while the library's constructor runs:
@@ -58,7 +63,7 @@ def parameters_on_meta() -> Iterator[None]:
             param = nn.Parameter(param.detach().to("meta"), requires_grad=param.requires_grad)
         original(module, name, param)
 
-    nn.Module.register_parameter = register  # type: ignore[method-assign]
+    nn.Module.register_parameter = register  # type: ignore[method-assign, assignment]
     try:
         yield
     finally:
@@ -84,11 +89,15 @@ def materialize(model: nn.Module, device: torch.device, dtype: torch.dtype) -> N
 
     # `_apply` is what `to`, `half` and `to_empty` are made of; only it reaches every tensor of
     # modules that keep further references to their parameters (recurrent layers).
-    model._apply(place)
+    model._apply(place)  # type: ignore[no-untyped-call]
 
 
 class _Noise:
-    """An endless, repeatable stream of standard normal numbers, generated once and tiled."""
+    """An endless, repeatable stream of standard normal numbers, generated once and tiled.
+
+    Large tensors are filled by several Python threads: the time goes into fresh memory pages, and
+    torch's own threads wait for each other in a spin loop that a busy core makes very long.
+    """
 
     def __init__(self, device: torch.device, dtype: torch.dtype, seed: int) -> None:
         block = torch.randn(_BLOCK, generator=torch.Generator().manual_seed(seed))
@@ -97,24 +106,46 @@ class _Noise:
         )
         self._block = block.to(device=device, dtype=dtype)
         self._cursor = 0
+        self._pool = ThreadPoolExecutor(os.cpu_count()) if device.type == "cpu" else None
+        self._pending: list[Future[Tensor]] = []
 
-    def normal_(self, tensor: Tensor, std: float, mean: float = 0.0) -> None:
-        """Fill with ``mean + std * noise``."""
+    def __enter__(self) -> _Noise:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._pool is not None:
+            self._pool.shutdown()
+        for future in self._pending:
+            future.result()
+
+    def normal_(self, tensor: Tensor, std: float) -> None:
+        """Fill with ``std * noise``, at the latest when the context ends."""
         flat = _flat_view(tensor)
         done, total = 0, flat.numel()
         while done < total:
             count = min(total - done, _BLOCK - self._cursor)
+            noise = self._block[self._cursor : self._cursor + count]
             piece = flat[done : done + count]
-            torch.mul(self._block[self._cursor : self._cursor + count], std, out=piece)
-            if mean:
-                piece.add_(mean)
+            if self._pool is not None and count > _PARALLEL:
+                self._pending.append(self._pool.submit(_scaled, noise, std, piece))
+            else:
+                torch.mul(noise, std, out=piece)
             done += count
             self._cursor = (self._cursor + count) % _BLOCK
 
     def around_(self, tensor: Tensor, value: float) -> None:
         """Fill with positive numbers around ``value``, at most half as much away from it."""
-        self.normal_(tensor, std=0.15 * value, mean=value)
-        tensor.clamp_(0.5 * value, 1.5 * value)
+        flat = _flat_view(tensor)
+        positions = torch.arange(self._cursor, self._cursor + flat.numel(), device=flat.device)
+        noise = self._block[positions % _BLOCK]
+        self._cursor = (self._cursor + flat.numel()) % _BLOCK
+        torch.add(value, noise, alpha=0.15 * value, out=flat)
+        flat.clamp_(0.5 * value, 1.5 * value)
+
+
+def _scaled(noise: Tensor, std: float, out: Tensor) -> Tensor:
+    with torch.no_grad():  # a thread has a gradient mode of its own
+        return torch.mul(noise, std, out=out)
 
 
 def _flat_view(tensor: Tensor) -> Tensor:
@@ -191,11 +222,11 @@ def fill_weights(
         if param.is_meta
     }
     materialize(model, device, dtype)
-    noise = _Noise(device, dtype, seed)
-    for module_name, module in model.named_modules():
-        for name, param in module.named_parameters(recurse=False):
-            constructed = (module_name, name) not in unconstructed
-            _fill_parameter(noise, module, name, param.data, constructed)
-        for name, buffer in module.named_buffers(recurse=False):
-            _fill_buffer(noise, name, buffer)
+    with _Noise(device, dtype, seed) as noise:
+        for module_name, module in model.named_modules():
+            for name, param in module.named_parameters(recurse=False):
+                constructed = (module_name, name) not in unconstructed
+                _fill_parameter(noise, module, name, param.data, constructed)
+            for name, buffer in module.named_buffers(recurse=False):
+                _fill_buffer(noise, name, buffer)
     return model

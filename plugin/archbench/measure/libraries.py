@@ -140,7 +140,10 @@ def discover(library: str, progress: Callable[[str], None] | None = None) -> dic
         if progress is not None:
             progress(name)
         try:
-            models.append({"name": name, **entry(name)})
+            with warnings.catch_warnings():
+                # Constructors warn about their own defaults.
+                warnings.simplefilter("ignore")
+                models.append({"name": name, **entry(name)})
         except ArchitectureError as error:
             skipped[name] = " ".join(str(error).split())[:160]
     return {
@@ -172,9 +175,7 @@ def _require_class_scores(spec: ModelSpec, model: nn.Module) -> None:
 
 @torch.no_grad()
 def _output_shape(model: nn.Module, spec: ModelSpec, device: str) -> tuple[int, ...] | str:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        output = model(torch.empty((1, *spec.input_size), device=device))
+    output = model(torch.empty((1, *spec.input_size), device=device))
     if isinstance(output, (tuple, list)):
         output = output[0]
     return tuple(output.shape) if isinstance(output, torch.Tensor) else type(output).__name__

@@ -5,7 +5,6 @@ from __future__ import annotations
 import atexit
 import gc
 import importlib
-import os
 import time
 from dataclasses import dataclass
 
@@ -83,15 +82,9 @@ def load(spec: ModelSpec, target: Target) -> LoadedModel:
         MemoryError, RuntimeError: the model does not fit into the device's memory.
     """
     start = time.perf_counter()
-    threads = torch.get_num_threads()
-    # Filling is bound by fresh memory pages; every core helps, whatever is measured afterwards.
-    torch.set_num_threads(os.cpu_count() or 1)
-    try:
-        with parameters_on_meta():
-            module = build(spec)
-        fill_weights(module, torch.device(target.device), TORCH_DTYPES[target.dtype])
-    finally:
-        torch.set_num_threads(threads)
+    with parameters_on_meta():
+        module = build(spec)
+    fill_weights(module, torch.device(target.device), TORCH_DTYPES[target.dtype])
     module.eval().requires_grad_(False)
     return LoadedModel(spec, target, module, time.perf_counter() - start)
 

@@ -7,7 +7,7 @@ imports nothing that such a run does not need: no torch, no numpy, no catalogue.
 from __future__ import annotations
 
 from collections.abc import Generator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 

@@ -168,9 +168,7 @@ def prepare_benchmark_session(config: pytest.Config, cells: Sequence[Record]) ->
         if "archbench" not in info:
             continue
         ours += 1
-        cell = by_test.get(
-            Record(info["archbench"], {k: info[k] for k in _TARGET_FIELDS}).key
-        )
+        cell = by_test.get(Record(info["archbench"], {k: info[k] for k in _TARGET_FIELDS}).key)
         if cell is not None:
             # Counts come from another test of the same cell.
             info.update(_extra_info(cell))

@@ -75,7 +75,9 @@ def _known(item: pytest.Item) -> tuple[ModelSpec | None, Target | None]:
     )
 
 
-def attach_record(item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestReport) -> None:
+def attach_record(
+    item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestReport
+) -> None:
     """Give a test's report the record of its cell.
 
     A failure to load (set-up) or to measure (call) becomes a record with its verdict, and the

@@ -104,7 +104,7 @@ class ArchbenchSession:
     def pytest_collection_modifyitems(
         self, config: pytest.Config, items: list[pytest.Item]
     ) -> Generator[None, None, None]:
-        """Make pytest-benchmark's --benchmark-only and --benchmark-skip see our tests as its own."""
+        """Let --benchmark-only and --benchmark-skip of pytest-benchmark see our tests."""
         from archbench.pytest_plugin.benchmark_bridge import counted_as_benchmarks
 
         with counted_as_benchmarks(config, items, uses_archbench):

@@ -116,9 +116,7 @@ def doubts(cells: Sequence[Record]) -> list[str]:
     ]
 
 
-def catalogue_table(
-    models: Sequence[ModelSpec], published_top1: Mapping[str, float | None]
-) -> str:
+def catalogue_table(models: Sequence[ModelSpec], published_top1: Mapping[str, float | None]) -> str:
     """One line for each architecture of a selection.
 
     Args:

@@ -1,0 +1,91 @@
+"""The house's rules: imports point down, and the plugin starts without heavy modules."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "plugin" / "archbench"
+
+# What each part may import of the others; every part may import itself.
+ALLOWED = {
+    "core": set(),
+    "zoo": {"core"},
+    "catalog": {"core"},
+    "devices": {"core"},
+    "store": {"core"},
+    "report": {"core"},
+    "measure": {"core", "catalog", "devices", "store", "report", "zoo"},
+    "pytest_plugin": {"core", "catalog", "devices", "store", "report", "measure"},
+    "cli": {"core", "catalog", "devices", "store", "report", "measure"},
+}
+HEAVY = {"torch", "torchvision", "timm", "pytorchcv", "ptflops", "numpy", "scipy"}
+HOMES_OF_TORCH = {"measure", "zoo"}
+
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+
+def imported(path: Path, *, lazily: bool = True) -> set[str]:
+    """Full names of the modules a file imports; only those at its start unless ``lazily``."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    nodes = list(ast.walk(tree)) if lazily else tree.body
+    names: set[str] = set()
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: imports are absolute"
+            names.add(str(node.module))
+            names.update(f"{node.module}.{alias.name}" for alias in node.names)
+    return names
+
+
+def part_of(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_imports_point_down(path: Path) -> None:
+    part = part_of(path)
+    if part == "__init__":
+        return
+    parts = {name.split(".")[1] for name in imported(path) if name.startswith("archbench.")} - {
+        "__version__",
+        "ModelSpec",
+        "Preprocessing",
+        "Target",
+    }
+    assert parts <= ALLOWED[part] | {part}
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_torch_lives_in_measure_and_zoo(path: Path) -> None:
+    if part_of(path) in HOMES_OF_TORCH:
+        return
+    assert not {name.split(".")[0] for name in imported(path)} & HEAVY
+
+
+def test_core_knows_no_files_and_no_clock() -> None:
+    for path in (PACKAGE / "core").glob("*.py"):
+        roots = {name.split(".")[0] for name in imported(path)}
+        assert not roots & {"pytest", "os", "pathlib", "time", "subprocess", "io"}, path
+
+
+def test_the_plugin_imports_nothing_heavy() -> None:
+    code = (
+        "import sys, pytest, pytest_benchmark.plugin\n"
+        "before = set(sys.modules)\n"
+        "import archbench.pytest_plugin\n"
+        "print(*sorted(set(sys.modules) - before))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+    )
+    new = done.stdout.split()
+    assert "archbench.pytest_plugin" in new
+    assert not {name.split(".")[0] for name in new} & (HEAVY | {"psutil", "tabulate", "filelock"})
+    assert not any(name.startswith(("archbench.measure", "archbench.catalog")) for name in new)

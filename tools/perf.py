@@ -1,0 +1,199 @@
+"""The project's own figures of speed: ``make perf``. Nothing here is a test; it prints.
+
+Each figure stands beside what it must reach. Run it on a machine without other work.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+PLUGIN = "archbench.pytest_plugin"
+
+
+@dataclass
+class Finished:
+    """A child process that ended: wall and processor seconds, peak resident bytes, output."""
+
+    wall: float
+    cpu: float
+    peak_bytes: int
+    output: str
+    status: int
+
+
+def run(arguments: list[str], directory: Path) -> Finished:
+    with tempfile.TemporaryFile("w+", encoding="utf-8") as output:
+        start = time.perf_counter()
+        child = subprocess.Popen(
+            [sys.executable, *arguments], cwd=directory, stdout=output, stderr=subprocess.STDOUT
+        )
+        _, status, usage = os.wait4(child.pid, 0)
+        wall = time.perf_counter() - start
+        child.returncode = os.waitstatus_to_exitcode(status)
+        output.seek(0)
+        return Finished(
+            wall,
+            usage.ru_utime + usage.ru_stime,
+            usage.ru_maxrss * 1024,
+            output.read(),
+            child.returncode,
+        )
+
+
+def report(name: str, value: str, target: str, reached: bool) -> None:
+    print(f"{'ok  ' if reached else 'MISS'}  {name:<52} {value:<24} {target}", flush=True)
+
+
+def plugin_start(rounds: int = 15) -> None:
+    """A pytest start of another project, with the plugin and without, in turn."""
+    with tempfile.TemporaryDirectory() as name:
+        directory = Path(name)
+        (directory / "test_one.py").write_text("def test_one(): pass\n", encoding="utf-8")
+        (directory / "pytest.ini").write_text("[pytest]\n", encoding="utf-8")
+        times: dict[bool, list[float]] = {True: [], False: []}
+        for _ in range(rounds):
+            for with_plugin in random.sample([True, False], 2):
+                blocked = [] if with_plugin else ["-p", f"no:{PLUGIN}"]
+                done = run(["-m", "pytest", "-q", *blocked], directory)
+                assert done.status == 0, done.output
+                times[with_plugin].append(done.cpu)
+        added = statistics.median(times[True]) - statistics.median(times[False])
+        report(
+            "pytest start of another project, added CPU time",
+            f"{added * 1e3:.0f} ms of {statistics.median(times[True]) * 1e3:.0f} ms",
+            "at most 30 ms",
+            added <= 0.030,
+        )
+        code = (
+            "import sys, pytest\n"
+            "pytest.main(['-q'])\n"
+            "print('HEAVY', *({'torch', 'numpy'} & set(sys.modules)))"
+        )
+        done = run(["-c", code], directory)
+        heavy = done.output.rpartition("HEAVY")[2].split()
+        report("torch or numpy imported there", ", ".join(heavy) or "no", "no", not heavy)
+
+
+def collection(rounds: int = 3) -> None:
+    """Collecting the whole catalogue."""
+    runs = [
+        run(["-m", "pytest", "benchmarks", "--suite=all", "--collect-only", "-q"], ROOT)
+        for _ in range(rounds)
+    ]
+    assert all(done.status == 0 for done in runs), runs[0].output[-2000:]
+    count = runs[0].output.strip().splitlines()[-1]
+    wall = statistics.median(done.wall for done in runs)
+    peak = max(done.peak_bytes for done in runs)
+    report(
+        f"--suite=all --collect-only -q ({count})", f"{wall:.2f} s", "at most 2.5 s", wall <= 2.5
+    )
+    report("  its peak memory", f"{peak / 1e6:.0f} MB", "at most 120 MB", peak <= 120e6)
+
+
+def sampling_overhead() -> None:
+    """What a sample costs beside the forward pass that it times."""
+    from archbench.measure.latency import SamplingPlan, sample_latency
+
+    calls = 0
+
+    def forward() -> None:
+        nonlocal calls
+        calls += 1
+
+    start = time.perf_counter()
+    # No series of such short passes is precise to 0 %: the budget ends it.
+    sample_latency(forward, SamplingPlan(time_budget=2.0, precision=-1.0))
+    overhead = (time.perf_counter() - start) / calls
+    report(
+        "sampling, per forward pass",
+        f"{overhead * 1e6:.1f} us",
+        "at most 20 us",
+        overhead <= 20e-6,
+    )
+
+
+def filling() -> None:
+    """Filling VGG-19 against its own forward pass, both on one thread's worth of torch."""
+    import torch
+
+    from archbench import Target
+    from archbench.catalog import load_catalog
+    from archbench.measure.loading import load
+
+    torch.set_num_threads(1)
+    target = Target("cpu", "any", "cpu")
+    load(load_catalog().get("torchvision/alexnet"), target)  # imports
+    loaded = load(load_catalog().get("torchvision/vgg19"), target)
+    images = loaded.images()
+    with torch.inference_mode():
+        loaded(images)
+        start = time.perf_counter()
+        loaded(images)
+        forward = time.perf_counter() - start
+    report(
+        "building and filling VGG-19",
+        f"{loaded.load_seconds:.2f} s",
+        "at most 1.5 s",
+        loaded.load_seconds <= 1.5,
+    )
+    report(
+        "  against its own forward pass",
+        f"{loaded.load_seconds / forward:.2f} times",
+        "(no limit)",
+        True,
+    )
+
+
+def seed_run() -> None:
+    """The default run: every seed architecture on this machine."""
+    with tempfile.TemporaryDirectory() as name:
+        path = Path(name) / "results.json"
+        done = run(["-m", "pytest", "benchmarks", f"--results={path}"], ROOT)
+        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    print(done.output)
+    forward = sum(cell["seconds"].get("forward", 0.0) for cell in cells)
+    timed = sum("latency" in cell["metrics"] for cell in cells)
+    share = forward / done.wall
+    report(f"seed run, {timed} rows", f"{done.wall:.0f} s", "at most 360 s", done.wall <= 360)
+    report(
+        "  its peak memory", f"{done.peak_bytes / 1e9:.2f} GB", "at most 3 GB",
+        done.peak_bytes <= 3e9,
+    )  # fmt: skip
+    report("  wall time inside forward passes", f"{share:.0%}", "at least 60 %", share >= 0.6)
+
+
+FIGURES = {
+    "start": plugin_start,
+    "collect": collection,
+    "sampling": sampling_overhead,
+    "filling": filling,
+    "seeds": seed_run,
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("figures", nargs="*", help=f"{', '.join(FIGURES)}; default all")
+    names = parser.parse_args().figures or list(FIGURES)
+    unknown = set(names) - set(FIGURES)
+    if unknown:
+        parser.error(
+            f"no figure named {', '.join(sorted(unknown))}; there are {', '.join(FIGURES)}"
+        )
+    for name in names:
+        FIGURES[name]()
+
+
+if __name__ == "__main__":
+    main()
