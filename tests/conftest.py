@@ -6,6 +6,7 @@ import pytest
 
 # Inner runs in this process forget the modules that they import, and torch can be imported once
 # only: what a run imports has to be there before.
+import torch._dynamo
 import torch.utils.flop_counter
 
 import archbench.measure.cells

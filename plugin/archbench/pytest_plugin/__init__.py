@@ -6,23 +6,27 @@ imports nothing that such a run does not need: no torch, no numpy, no catalogue.
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from typing import TYPE_CHECKING
+from collections.abc import Generator, Sequence
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from archbench.core.spec import ModelSpec, Target
-from archbench.pytest_plugin.benchmark_bridge import configure_benchmark
-from archbench.pytest_plugin.options import add_options, given_options, settings_of
-from archbench.pytest_plugin.session import MODEL_ARGUMENT, TARGET_ARGUMENT, ArchbenchSession
+from archbench.pytest_plugin.options import HOST_OPTION, add_options, given_options
 
 if TYPE_CHECKING:
+    from archbench.core.spec import ModelSpec, Target
     from archbench.measure.loading import LoadedModel, ModelHolder
     from archbench.pytest_plugin.recording import Bench
+    from archbench.pytest_plugin.session import ArchbenchSession
 
 __all__ = ["bench", "loaded_model", "model_spec", "target"]
 
 _MODELS: pytest.StashKey[tuple[ModelSpec, ...]] = pytest.StashKey()
+_SESSION: pytest.StashKey[ArchbenchSession] = pytest.StashKey()
+_ONLY: pytest.StashKey[bool] = pytest.StashKey()
+
+MODEL_ARGUMENT = "_archbench_model"
+TARGET_ARGUMENT = "_archbench_target"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -41,9 +45,77 @@ def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Refuse settings that make no sense before anything runs."""
     if given_options(config):
+        from archbench.pytest_plugin.settings import settings_of
+
         settings_of(config)
-    configure_benchmark(config)
-    config.pluginmanager.register(ArchbenchSession(config), "archbench-session")
+    config.stash[_ONLY] = bool(getattr(config.option, "benchmark_only", False))
+    if config.getoption(HOST_OPTION, False) or config.stash[_ONLY]:
+        from archbench.pytest_plugin.benchmark_bridge import configure_benchmark
+
+        configure_benchmark(config)
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Refuse a device or precision that is not to be had, once and before any test."""
+    config = session.config
+    if given_options(config) and not hasattr(config, "workerinput"):
+        from archbench.pytest_plugin.session import refuse_absent_devices
+
+        if not config.option.collectonly:
+            refuse_absent_devices(config)
+
+
+def recorder(config: pytest.Config) -> ArchbenchSession:
+    """What keeps this run's records, from the first sign that something is measured."""
+    if _SESSION not in config.stash:
+        from archbench.pytest_plugin.session import ArchbenchSession
+
+        config.stash[_SESSION] = ArchbenchSession(config)
+        config.pluginmanager.register(config.stash[_SESSION], "archbench-session")
+    return config.stash[_SESSION]
+
+
+def uses_archbench(item: pytest.Item) -> bool:
+    """Whether a test measures through archbench."""
+    names = getattr(item, "fixturenames", ())
+    return "bench" in names and any(name.startswith("_archbench") for name in names)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_collection_modifyitems(
+    config: pytest.Config, items: list[pytest.Item]
+) -> Generator[None, None, None]:
+    """Group the tests of each architecture, and let pytest-benchmark see ours as benchmarks."""
+    ours = [item for item in items if uses_archbench(item)]
+    if not ours and not config.stash[_ONLY]:
+        return (yield)
+    from archbench.pytest_plugin.benchmark_bridge import counted_as_benchmarks
+    from archbench.pytest_plugin.session import group_by_model
+
+    with counted_as_benchmarks(config, items, ours):
+        result = yield
+    group_by_model(items)
+    return result
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Note what is expected, where tests are collected and run in one process."""
+    config = session.config
+    if hasattr(config, "workerinput") or getattr(config.option, "tx", None):
+        return
+    ours = [item.nodeid for item in session.items if uses_archbench(item)]
+    if ours:
+        recorder(config).expect(ours)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_node_collection_finished(node: Any, ids: Sequence[str]) -> None:
+    """Note what is expected, where workers collect."""
+    from archbench.pytest_plugin.manifest import cell_of
+
+    ours = [nodeid for nodeid in ids if cell_of(nodeid) is not None]
+    if ours:
+        recorder(node.config).expect(ours)
 
 
 def _models(config: pytest.Config) -> tuple[ModelSpec, ...]:
@@ -51,6 +123,7 @@ def _models(config: pytest.Config) -> tuple[ModelSpec, ...]:
     if _MODELS not in config.stash:
         from archbench.core.errors import UsageError
         from archbench.pytest_plugin.selection import select_models
+        from archbench.pytest_plugin.settings import settings_of
 
         try:
             config.stash[_MODELS] = select_models(config, settings_of(config))
@@ -79,6 +152,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
             MODEL_ARGUMENT, models, ids=[m.id for m in models], indirect=True, scope="session"
         )
     if TARGET_ARGUMENT in metafunc.fixturenames:
+        from archbench.pytest_plugin.settings import settings_of
+
         settings = settings_of(metafunc.config)
         threads = "" if settings.threads == 1 else f"-t{settings.threads}"
         targets = [(dtype, batch) for dtype in settings.dtypes for batch in settings.batch_sizes]
@@ -114,6 +189,7 @@ def target(_archbench_target: tuple[str, int], pytestconfig: pytest.Config) -> T
     """Device, precision, batch size and threads of this test."""
     from archbench.core.errors import UsageError
     from archbench.measure.hardware import check_torchvision, make_target
+    from archbench.pytest_plugin.settings import settings_of
 
     settings = settings_of(pytestconfig)
     dtype, batch_size = _archbench_target
@@ -151,6 +227,7 @@ def loaded_model(
 def bench(request: pytest.FixtureRequest, pytestconfig: pytest.Config) -> Bench:
     """Measures and records: ``bench.latency(loaded_model)``, ``bench.complexity(model_spec)``."""
     from archbench.pytest_plugin.recording import Bench
+    from archbench.pytest_plugin.settings import settings_of
 
     return Bench(request.node, settings_of(pytestconfig))
 
@@ -161,12 +238,12 @@ def pytest_runtest_makereport(
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Attach what the test measured, or why it could not, to its report."""
     report = yield
-    if MODEL_ARGUMENT in getattr(item, "fixturenames", ()) or "bench" in getattr(
-        item, "fixturenames", ()
-    ):
+    if "bench" in (names := getattr(item, "fixturenames", ())) or MODEL_ARGUMENT in names:
         from archbench.pytest_plugin.recording import attach_record
 
         attach_record(item, call, report)
+        if hasattr(report, "archbench") and not hasattr(item.config, "workerinput"):
+            recorder(item.config)
     return report
 
 

@@ -7,7 +7,7 @@ in both cases; each becomes an entry there before pytest-benchmark saves and com
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,7 +67,7 @@ def configure_benchmark(config: pytest.Config) -> None:
 
 @contextmanager
 def counted_as_benchmarks(
-    config: pytest.Config, items: Sequence[pytest.Item], ours: Callable[[pytest.Item], bool]
+    config: pytest.Config, items: Sequence[pytest.Item], ours: Sequence[pytest.Item]
 ) -> Iterator[None]:
     """While pytest-benchmark marks what to skip, our tests look like its own.
 
@@ -79,7 +79,7 @@ def counted_as_benchmarks(
     if session is None or not (deferred.only or session.only or session.skip):
         yield
         return
-    mine: list[Any] = [item for item in items if ours(item)]
+    mine: list[Any] = list(ours)
     if deferred.only:
         if not mine:
             raise pytest.UsageError(
@@ -92,7 +92,7 @@ def counted_as_benchmarks(
     warning = session.xdist_warning
     # Our measurements are not disabled under workers: no warning on their account.
     session.xdist_warning = warning and any(
-        "benchmark" in getattr(item, "fixturenames", ()) for item in items if item not in mine
+        "benchmark" in getattr(item, "fixturenames", ()) for item in items if item not in ours
     )
     try:
         yield

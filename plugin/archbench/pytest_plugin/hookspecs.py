@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
-import pytest
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
-from archbench.core.spec import ModelSpec
+    import pytest
+
+    from archbench.core.spec import ModelSpec
 
 __all__ = ["pytest_archbench_models"]
 

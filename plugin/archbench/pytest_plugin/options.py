@@ -1,19 +1,14 @@
-"""Options, and the one frozen value that they become."""
+"""The options that a person can give. Loaded in every pytest run: light."""
 
 from __future__ import annotations
 
 import argparse
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from archbench.core.spec import DTYPES
+__all__ = ["HOST_OPTION", "OPTIONS", "add_options", "destination", "given_options"]
 
-__all__ = ["OPTIONS", "Settings", "add_options", "given_options", "settings_of"]
-
-DEFAULT_SUITE = "seeds"
 QUICK_TIME_BUDGET = 0.3
 DEFAULT_TIME_BUDGET = 2.0
 
@@ -22,7 +17,7 @@ DEFAULT_TIME_BUDGET = 2.0
 OPTIONS: dict[str, dict[str, Any]] = {
     "suite": {
         "metavar": "NAME",
-        "help": f"architectures to run, see `archbench list --suites` (default: {DEFAULT_SUITE})",
+        "help": "architectures to run, see `archbench list --suites` (default: seeds)",
     },
     "models": {
         "metavar": "GLOB",
@@ -37,7 +32,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     },
     "dtype": {
         "metavar": "DTYPE",
-        "help": f"precision: {', '.join(DTYPES)}; several with commas (default: fp32)",
+        "help": "precision: fp32, fp16, bf16; several with commas (default: fp32)",
     },
     "batch-size": {
         "metavar": "N",
@@ -61,7 +56,8 @@ HOST_OPTION = "archbench_host"
 """True in a project that has given our options short names: its runs are about benchmarks."""
 
 
-def _destination(name: str) -> str:
+def destination(name: str) -> str:
+    """The attribute of ``config.option`` that an option is stored in."""
     return "archbench_" + name.replace("-", "_")
 
 
@@ -73,7 +69,7 @@ def add_options(parser: pytest.Parser, prefix: str = "--archbench-") -> None:
     """
     group = parser.getgroup("archbench", "benchmarks of image-classification architectures")
     for name, declaration in OPTIONS.items():
-        group.addoption(prefix + name, dest=_destination(name), **declaration)
+        group.addoption(prefix + name, dest=destination(name), **declaration)
     if prefix == "--":
         group.addoption(
             "--archbench-host",
@@ -84,138 +80,6 @@ def add_options(parser: pytest.Parser, prefix: str = "--archbench-") -> None:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """What a run was asked to do.
-
-    Attributes:
-        suite: name of a suite; None where only ``models`` select.
-        models: ids, globs, ``file.py:constructor``.
-        gpu: the device as asked for.
-        dtypes, batch_sizes: every combination is a target of its own.
-        threads: of the CPU per forward pass.
-        time_budget: seconds of warm-up and samples per cell.
-        quick: whether the budget is the short one.
-        results: where to write the results file, if anywhere.
-    """
-
-    suite: str | None = None
-    models: tuple[str, ...] = ()
-    gpu: str = "auto"
-    dtypes: tuple[str, ...] = ("fp32",)
-    batch_sizes: tuple[int, ...] = (1,)
-    threads: int = 1
-    time_budget: float = DEFAULT_TIME_BUDGET
-    quick: bool = False
-    results: Path | None = None
-
-    def as_dict(self) -> dict[str, Any]:
-        """Builtin types, for the run's header."""
-        return {
-            "suite": self.suite,
-            "models": list(self.models),
-            "gpu": self.gpu,
-            "dtypes": list(self.dtypes),
-            "batch_sizes": list(self.batch_sizes),
-            "threads": self.threads,
-            "time_budget": self.time_budget,
-            "quick": self.quick,
-        }
-
-
 def given_options(config: pytest.Config) -> bool:
     """Whether any option of archbench is on the command line."""
-    return any(getattr(config.option, _destination(name), None) is not None for name in OPTIONS)
-
-
-def _whole_numbers(option: str, text: str) -> tuple[int, ...]:
-    values: list[int] = []
-    for part in text.split(","):
-        try:
-            value = int(part)
-        except ValueError:
-            value = 0
-        if value < 1:
-            raise pytest.UsageError(
-                f"--{option}={text}: {part.strip()!r} is not a whole number of at least 1. "
-                f"Write for example --{option}={'1,4,8' if option == 'batch-size' else '2'}"
-            )
-        values.append(value)
-    return tuple(dict.fromkeys(values))
-
-
-def _seconds(option: str, text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not 0 < value < float("inf"):
-        raise pytest.UsageError(
-            f"--{option}={text}: not a number of seconds above 0. "
-            f"Write for example --{option}=2, or use --quick for a glance"
-        )
-    return value
-
-
-def _dtypes(text: str) -> tuple[str, ...]:
-    names = tuple(dict.fromkeys(part.strip().lower() for part in text.split(",")))
-    for name in names:
-        if name not in DTYPES:
-            raise pytest.UsageError(
-                f"--dtype={text}: {name!r} is not a precision that archbench knows. "
-                f"Use {', '.join(DTYPES)}"
-            )
-    return names
-
-
-def _results(text: str, base: Path) -> Path:
-    path = base / text
-    if path.is_dir() or not path.parent.is_dir():
-        problem = "is a directory" if path.is_dir() else f"{path.parent} does not exist"
-        raise pytest.UsageError(
-            f"--results={text}: {problem}. Name a file in a directory that exists"
-        )
-    return path
-
-
-_SETTINGS: pytest.StashKey[Settings] = pytest.StashKey()
-
-
-def settings_of(config: pytest.Config) -> Settings:
-    """The settings of this run, made once.
-
-    Raises:
-        pytest.UsageError: a value that makes no sense; says what to type instead.
-    """
-    if _SETTINGS in config.stash:
-        return config.stash[_SETTINGS]
-
-    def value(name: str) -> Any:
-        return getattr(config.option, _destination(name), None)
-
-    threads = _whole_numbers("threads", value("threads") or "1")
-    if len(threads) > 1:
-        raise pytest.UsageError(
-            f"--threads={value('threads')}: one number is expected. Run once for each"
-        )
-    quick = bool(value("quick"))
-    if quick and value("time-budget") is not None:
-        raise pytest.UsageError(
-            "--quick and --time-budget both say how long a cell may take. Give one of them"
-        )
-    budget = _seconds("time-budget", value("time-budget")) if value("time-budget") else None
-    settings = Settings(
-        suite=value("suite"),
-        models=tuple(value("models") or ()),
-        gpu=value("gpu") or "auto",
-        dtypes=_dtypes(value("dtype") or "fp32"),
-        batch_sizes=_whole_numbers("batch-size", value("batch-size") or "1"),
-        threads=threads[0],
-        time_budget=budget or (QUICK_TIME_BUDGET if quick else DEFAULT_TIME_BUDGET),
-        quick=quick,
-        results=_results(value("results"), config.invocation_params.dir)
-        if value("results")
-        else None,
-    )
-    config.stash[_SETTINGS] = settings
-    return settings
+    return any(getattr(config.option, destination(name), None) is not None for name in OPTIONS)

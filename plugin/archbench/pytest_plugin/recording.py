@@ -11,7 +11,7 @@ from archbench.core.spec import ModelSpec, Target
 
 if TYPE_CHECKING:
     from archbench.measure.loading import LoadedModel
-    from archbench.pytest_plugin.options import Settings
+    from archbench.pytest_plugin.settings import Settings
 
 __all__ = ["Bench", "attach_record"]
 

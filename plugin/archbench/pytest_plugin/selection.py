@@ -14,7 +14,7 @@ import pytest
 
 from archbench.core.errors import UsageError
 from archbench.core.spec import ModelSpec
-from archbench.pytest_plugin.options import DEFAULT_SUITE, Settings
+from archbench.pytest_plugin.settings import Settings
 
 __all__ = ["constructor_from_file", "select_models"]
 
@@ -162,7 +162,7 @@ def select_models(config: pytest.Config, settings: Settings) -> tuple[ModelSpec,
     _refuse_duplicates([*own, *files])
     if not requests:
         chosen += own
-        chosen += load_catalog().select(settings.suite or DEFAULT_SUITE)
+        chosen += load_catalog().select(settings.suite or ())
     elif patterns or settings.suite:
         chosen += load_catalog().select(settings.suite or (), patterns)
     return tuple({model.id: model for model in chosen}.values())

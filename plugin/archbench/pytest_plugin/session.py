@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from archbench.pytest_plugin.options import given_options, settings_of
+from archbench.pytest_plugin.settings import settings_of
 
 if TYPE_CHECKING:
     from archbench.core.records import Record
@@ -20,26 +20,29 @@ __all__ = ["ArchbenchSession"]
 
 RUNS_DIRECTORY = ".archbench/runs"
 MODEL_ARGUMENT = "_archbench_model"
-TARGET_ARGUMENT = "_archbench_target"
 
 
-def is_worker(config: pytest.Config) -> bool:
-    """Whether this process is a worker of pytest-xdist."""
-    return hasattr(config, "workerinput")
+def refuse_absent_devices(config: pytest.Config) -> None:
+    """Check what was asked for by name: ``auto`` in fp32 exists everywhere, and finding out would
+    import torch into runs that measure nothing.
+
+    Raises:
+        pytest.UsageError: there is no such device, or it cannot run the precision.
+    """
+    settings = settings_of(config)
+    if settings.gpu == "auto" and settings.dtypes == ("fp32",):
+        return
+    from archbench.core.errors import UsageError
+    from archbench.measure.hardware import make_target
+
+    try:
+        for dtype in settings.dtypes:
+            make_target(settings.gpu, dtype, settings.threads, 1)
+    except UsageError as error:
+        raise pytest.UsageError(str(error)) from None
 
 
-def is_controller_of_workers(config: pytest.Config) -> bool:
-    """Whether this process only hands out tests to workers of pytest-xdist."""
-    return not is_worker(config) and bool(config.getoption("tx", None))
-
-
-def uses_archbench(item: pytest.Item) -> bool:
-    """Whether a test measures through archbench."""
-    names = getattr(item, "fixturenames", ())
-    return "bench" in names and any(name.startswith("_archbench") for name in names)
-
-
-def _group_by_model(items: list[pytest.Item]) -> None:
+def group_by_model(items: list[pytest.Item]) -> None:
     """Bring the tests of one architecture together, so that each model is loaded once.
 
     pytest orders by the parameters of session-scoped fixtures too, but with two of them
@@ -78,51 +81,12 @@ class ArchbenchSession:
         self._start = time.monotonic()
         self._problems: list[str] = []
 
-    # The start
+    # Collection
 
-    def pytest_sessionstart(self) -> None:
-        """Refuse a device or precision that is not to be had, once and before any test.
-
-        Only what was asked for by name: ``auto`` in fp32 exists everywhere, and finding out would
-        import torch into runs that have nothing to do with archbench.
-        """
-        settings = settings_of(self._config) if given_options(self._config) else None
-        if settings is None or is_worker(self._config) or self._config.option.collectonly:
+    def expect(self, nodeids: Sequence[str]) -> None:
+        """Note which tests are to come; every worker reports the same ones."""
+        if self._manifest is not None:
             return
-        if settings.gpu == "auto" and settings.dtypes == ("fp32",):
-            return
-        from archbench.core.errors import UsageError
-        from archbench.measure.hardware import make_target
-
-        try:
-            for dtype in settings.dtypes:
-                make_target(settings.gpu, dtype, settings.threads, 1)
-        except UsageError as error:
-            raise pytest.UsageError(str(error)) from None
-
-    @pytest.hookimpl(wrapper=True, tryfirst=True)
-    def pytest_collection_modifyitems(
-        self, config: pytest.Config, items: list[pytest.Item]
-    ) -> Generator[None, None, None]:
-        """Let --benchmark-only and --benchmark-skip of pytest-benchmark see our tests."""
-        from archbench.pytest_plugin.benchmark_bridge import counted_as_benchmarks
-
-        with counted_as_benchmarks(config, items, uses_archbench):
-            yield
-        _group_by_model(items)
-
-    def pytest_collection_finish(self, session: pytest.Session) -> None:
-        """Note what is expected, where tests are collected and run in one process."""
-        if not is_worker(self._config) and not is_controller_of_workers(self._config):
-            self._expect([item.nodeid for item in session.items if uses_archbench(item)])
-
-    @pytest.hookimpl(optionalhook=True)
-    def pytest_xdist_node_collection_finished(self, node: Any, ids: Sequence[str]) -> None:
-        """Note what is expected, where workers collect."""
-        if self._manifest is None:
-            self._expect(ids)
-
-    def _expect(self, nodeids: Sequence[str]) -> None:
         from archbench.pytest_plugin.manifest import Manifest
 
         self._manifest = Manifest(nodeids)
@@ -165,7 +129,7 @@ class ArchbenchSession:
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Take the record off a test's report."""
         data = getattr(report, "archbench", None)
-        if data is None or is_worker(self._config):
+        if data is None:
             return
         from archbench.core.records import Record
 
@@ -178,14 +142,16 @@ class ArchbenchSession:
 
     def pytest_runtest_logfinish(self, nodeid: str) -> None:
         """Write each cell that has ended to the journal, then say so."""
-        if self._manifest is None or is_worker(self._config):
-            return
         from archbench.core.records import merge_records
 
-        ended = self._manifest.finish(nodeid)
-        if nodeid in self._records and not self._manifest.cells_with(nodeid):
+        manifest = self._manifest
+        if manifest is not None and manifest.cells_with(nodeid):
+            ended = manifest.finish(nodeid)
+        elif nodeid in self._records:
             # A test of a person's own, outside the parametrization.
             ended = [self._records[nodeid].key]
+        else:
+            return
         for model, suffix in ended:
             matching = [
                 cell
@@ -194,7 +160,7 @@ class ArchbenchSession:
             ]
             for cell in matching:
                 self._write(cell)
-            if self._progress is not None:
+            if self._progress is not None and self._manifest is not None:
                 self._progress.finished(
                     _name(model, suffix.rpartition("/")[2]),
                     matching[0] if matching else None,
@@ -233,8 +199,6 @@ class ArchbenchSession:
         self, session: pytest.Session, exitstatus: int
     ) -> Generator[None, None, None]:
         """Keep what was measured, whatever ended the run; a run without a figure is red."""
-        if is_worker(self._config):
-            return (yield)
         from archbench.pytest_plugin.benchmark_bridge import prepare_benchmark_session
 
         if self._progress is not None:
@@ -319,8 +283,6 @@ class ArchbenchSession:
     @pytest.hookimpl(trylast=True)
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
         """Print the table, doubts about it, and where the run is stored."""
-        if is_worker(self._config):
-            return
         if self._records:
             self._print_table(terminalreporter)
         for problem in self._problems:
