@@ -22,6 +22,19 @@ TEST_STAMP := $(VENV)/.installed-test
 help:
 	@sed -n 's/^#   \(make .*\)/  \1/p' Makefile
 
+# `make PYTHON=python3.12` on an environment of another version would measure with the wrong one.
+ifeq ($(filter clean help,$(MAKECMDGOALS)),)
+ifneq ($(origin PYTHON),file)
+ifneq ($(wildcard $(BIN)/python),)
+VERSION := import sys; print(*sys.version_info[:2], sep=".")
+ifneq ($(shell $(PYTHON) -c '$(VERSION)'),$(shell $(BIN)/python -c '$(VERSION)'))
+$(error $(VENV) holds Python $(shell $(BIN)/python -c '$(VERSION)'), not that of $(PYTHON). \
+  Run `make clean` first, or keep both: make PYTHON=$(PYTHON) VENV=.venv-$(notdir $(PYTHON)))
+endif
+endif
+endif
+endif
+
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
 	  { echo "archbench needs Python 3.10 or newer; found `$(PYTHON) --version`. Run: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }

@@ -12,6 +12,7 @@ from archbench.core.errors import ArchitectureError
 from archbench.core.spec import ModelSpec
 from archbench.measure.filling import parameters_on_meta
 from archbench.measure.libraries import build
+from archbench.measure.loading import check_scores
 
 __all__ = ["Complexity", "build_on_meta", "count", "count_macs", "count_parameters"]
 
@@ -88,4 +89,5 @@ def count(spec: ModelSpec) -> Complexity:
         raise ArchitectureError(
             f"{spec.id} cannot be counted: {type(error).__name__}: {error}"
         ) from error
+    check_scores(spec, shape)
     return Complexity(params, trainable, macs, shape)

@@ -16,9 +16,18 @@ from archbench.core.spec import ModelSpec, Target
 from archbench.measure.filling import fill_weights, parameters_on_meta
 from archbench.measure.libraries import build
 
-__all__ = ["TORCH_DTYPES", "LoadedModel", "ModelHolder", "load", "synthetic_images"]
+__all__ = [
+    "TORCH_DTYPES",
+    "LoadedModel",
+    "ModelHolder",
+    "check_scores",
+    "load",
+    "synthetic_images",
+]
 
 TORCH_DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+
+IMAGENET_CLASSES = 1000
 
 _LIBRARY_MODULES = {
     "timm": "timm",
@@ -64,7 +73,26 @@ class LoadedModel:
                 f"{self.spec.id} returned {type(output).__name__}, expected a tensor of class "
                 "scores; return the scores alone in evaluation mode"
             )
+        check_scores(self.spec, tuple(output.shape))
         return output
+
+
+def check_scores(spec: ModelSpec, shape: tuple[int, ...]) -> None:
+    """Refuse an output that is not one row of class scores for each image.
+
+    Some architectures answer to a size that is not their own with a score for each place in the
+    image, silently.
+
+    Raises:
+        ArchitectureError: with the shape that was found.
+    """
+    classes = shape[-1] if shape else 0
+    if len(shape) != 2 or (spec.library != "local" and classes != IMAGENET_CLASSES):
+        expected = "(images, classes)" if spec.library == "local" else "(images, 1000)"
+        raise ArchitectureError(
+            f"{spec.id} returned scores of shape {shape} for images of {spec.input_size}, expected "
+            f"{expected}. Use the input size that the architecture is made for"
+        )
 
 
 def synthetic_images(spec: ModelSpec, target: Target, seed: int = 0) -> Tensor:

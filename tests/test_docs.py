@@ -1,0 +1,79 @@
+"""The examples of the documentation run as they are printed.
+
+In ``python`` blocks an expression followed by a comment line must have that comment as its repr.
+In ``console`` blocks each ``archbench`` command is run and each ``pytest`` command is collected.
+"""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from archbench import cli
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+_BLOCK = re.compile(r"^```(?P<language>\w+)\n(?P<text>.*?)^```", re.MULTILINE | re.DOTALL)
+
+
+def blocks(language: str) -> list[tuple[str, str]]:
+    found = []
+    for page in PAGES:
+        for match in _BLOCK.finditer(page.read_text(encoding="utf-8")):
+            if match["language"] == language:
+                line = page.read_text(encoding="utf-8")[: match.start()].count("\n") + 1
+                found.append((f"{page.relative_to(ROOT)}:{line}", match["text"]))
+    return found
+
+
+def commands(program: str) -> list[tuple[str, list[str]]]:
+    found = []
+    for place, text in blocks("console"):
+        for line in text.splitlines():
+            words = shlex.split(line, comments=True)
+            if words and words[0] == program:
+                found.append((f"{place} {shlex.join(words)}", words))
+    return found
+
+
+@pytest.mark.parametrize(("place", "text"), blocks("python"))
+def test_python(place: str, text: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    lines = text.splitlines()
+    names: dict[str, object] = {}
+    for node in ast.parse(text).body:
+        assert node.end_lineno is not None
+        source = "\n".join(lines[node.lineno - 1 : node.end_lineno])
+        following = lines[node.end_lineno : node.end_lineno + 1]
+        if isinstance(node, ast.Expr) and following and following[0].startswith("# "):
+            assert repr(eval(source, names)) == following[0].removeprefix("# "), place
+        else:
+            exec(compile(ast.Module([node], []), place, "exec"), names)
+
+
+@pytest.mark.parametrize(
+    ("place", "words"), [c for c in commands("archbench") if "refresh" not in c[1]]
+)
+def test_archbench(place: str, words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(words[1:]) == 0
+    assert capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("place", "words"), commands("pytest"))
+def test_pytest(place: str, words: list[str]) -> None:
+    if "--pyargs" in words or any(".py:" in word for word in words):
+        pytest.skip("needs an installed wheel or a file of one's own")
+    environment = {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    plugins = ["-p", "pytest_benchmark.plugin", "-p", "xdist.plugin"]
+    done = subprocess.run(
+        [sys.executable, "-m", *words, "--collect-only", "-q", *plugins],
+        cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
