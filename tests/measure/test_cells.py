@@ -19,7 +19,7 @@ from archbench.measure.cells import (
     load_guarded,
 )
 from archbench.measure.latency import SamplingPlan
-from archbench.measure.loading import ModelHolder
+from archbench.measure.loading import ModelHolder, check_scores
 
 TARGET = Target("cpu", "AMD EPYC", "cpu-amd-epyc", batch_size=2)
 PLAN = SamplingPlan(time_budget=0.1)
@@ -143,3 +143,13 @@ def test_doubts() -> None:
     halved = tuple(value / 2 for value in quiet)
     (note,) = _doubts(summarize(quiet), tuple(quiet), halved, threads=1)
     assert note["text"] == "50% of the time went to other work"
+
+
+def test_scores_for_each_place_in_the_image_are_refused() -> None:
+    # Some networks that end in a pooling of fixed size answer like this to larger images.
+    spec = ModelSpec("pytorchcv", "squeezenet_v1_0").with_input_size(320)
+    with pytest.raises(ArchitectureError, match=r"shape \(1, 9000\).*expected \(images, 1000\)"):
+        check_scores(spec, (1, 9000))
+    with pytest.raises(ArchitectureError, match=r"shape \(1, 7, 7, 10\).*\(images, classes\)"):
+        check_scores(small(), (1, 7, 7, 10))
+    check_scores(small(), (4, 10))

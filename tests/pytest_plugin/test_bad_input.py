@@ -91,6 +91,11 @@ def test_absent_device_stops_workers_too(suite: pytest.Pytester) -> None:
     assert "--gpu=v100: no such device" in result.stdout.str() + result.stderr.str()
 
 
+def test_more_threads_than_cores(suite: pytest.Pytester) -> None:
+    output = refused(suite, "--archbench-threads=4096", "--archbench-models=small_net.py:small")
+    assert "--threads=4096: this machine has" in output
+
+
 def test_a_hook_that_returns_nonsense(suite: pytest.Pytester) -> None:
     suite.makeconftest("def pytest_archbench_models(): return ['resnet50']")
     output = refused(suite, "--archbench-models=local/x")

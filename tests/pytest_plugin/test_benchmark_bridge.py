@@ -134,3 +134,21 @@ def test_only_under_workers_without_any_benchmark(pytester: pytest.Pytester) -> 
     pytester.makepyfile("def test_plain(): pass")
     result = pytester.runpytest_subprocess("-n", "2", "--benchmark-only")
     assert result.ret != 0
+
+
+def test_a_host_projects_own_benchmarks_are_compared(pytester: pytest.Pytester) -> None:
+    pytester.makeconftest(
+        """
+        from archbench.pytest_plugin.options import add_options
+
+        def pytest_addoption(parser):
+            add_options(parser, prefix="--")
+        """
+    )
+    pytester.makepyfile(test_mine="def test_mine(benchmark): benchmark(sum, [1, 2])")
+    assert pytester.runpytest_inprocess("test_mine.py", "--benchmark-autosave").ret == 0
+    result = pytester.runpytest_inprocess(
+        "test_mine.py", "--benchmark-compare", "--benchmark-compare-fail=mean:100000%"
+    )
+    assert result.ret == 0
+    result.stdout.fnmatch_lines(["test_mine (NOW)*"])

@@ -196,3 +196,46 @@ def test_without_terminal_reporter(suite: pytest.Pytester) -> None:
     )
     assert result.ret == 0
     assert len(results(suite.path / "r.json")["cells"]) == 1
+
+
+def test_several_measurements_in_one_test(suite: pytest.Pytester) -> None:
+    suite.makepyfile(
+        test_both="""
+        def test_both(bench, model_spec, loaded_model):
+            bench.complexity(model_spec)
+            bench.latency(loaded_model)
+        """
+    )
+    result = suite.runpytest_inprocess("test_both.py", SMALL, *QUICK, "--archbench-results=r.json")
+    result.assert_outcomes(passed=1)
+    (cell,) = results(suite.path / "r.json")["cells"]
+    assert cell["metrics"]["params"]["value"] == PARAMS
+    assert cell["metrics"]["latency"]["samples"]
+    assert cell["target"]["dtype"] == "fp32"
+
+
+def test_published_figures_and_order_with_workers(suite: pytest.Pytester) -> None:
+    result = suite.runpytest_subprocess(
+        "test_bench.py", "-k", "complexity", "-n", "2",
+        "--archbench-models=torchvision/vgg11,torchvision/alexnet",
+    )  # fmt: skip
+    result.assert_outcomes(passed=2)
+    result.stdout.fnmatch_lines(
+        ["vgg11 *torchvision *69.02[*] *132.9 *7.609 *", "alexnet *torchvision *56.52[*] *61.1 *"]
+    )
+
+
+def test_a_persons_own_assertion_fails_as_ever_and_the_figures_are_kept(
+    suite: pytest.Pytester,
+) -> None:
+    suite.makepyfile(
+        test_asserted="""
+        def test_asserted(bench, loaded_model):
+            assert bench.latency(loaded_model)["p50"] < 0
+        """
+    )
+    result = suite.runpytest_inprocess("test_asserted.py", SMALL, *QUICK)
+    result.assert_outcomes(failed=1)
+    assert "assert bench.latency" in result.stdout.str()
+    (journal,) = (suite.path / ".archbench" / "runs").glob("*/journal.jsonl")
+    assert '"samples":[' in journal.read_text(encoding="utf-8")

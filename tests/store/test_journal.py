@@ -92,3 +92,11 @@ def test_numbers_that_json_has_no_form_for_are_refused(tmp_path: Path) -> None:
 def test_run_ids_sort_by_time() -> None:
     moment = datetime(2026, 1, 2, 3, 4, 5, tzinfo=timezone.utc)
     assert new_run_id(moment) == f"20260102T030405Z-{os.getpid()}"
+
+
+def test_the_last_line_of_a_cell_counts(tmp_path: Path) -> None:
+    journal = Journal(tmp_path, {}, run_id="r1")
+    journal.append(Record("timm/a"))
+    journal.append(Record("timm/b"))
+    journal.append(CELL)
+    assert read_run(journal.path).cells == [CELL, Record("timm/b")]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.metadata
 import importlib.util
+import os
 from collections.abc import Callable
 from types import ModuleType
 
@@ -89,9 +90,16 @@ def make_target(gpu: str, dtype: str, threads: int, batch_size: int) -> Target:
     """Resolve a request to a target on this machine.
 
     Raises:
-        UsageError: no such device, or it cannot run this precision.
+        UsageError: no such device, it cannot run this precision, or more threads than cores.
     """
     device = choose(gpu, list_devices())
+    cores = os.cpu_count() or 1
+    if threads > cores:
+        raise UsageError(
+            f"--threads={threads}",
+            f"this machine has {cores} cores, and threads that share one only wait for each other",
+            f"Use --threads={cores} or fewer",
+        )
     if dtype != "fp32":
         check_dtype(device, dtype)
     return Target(

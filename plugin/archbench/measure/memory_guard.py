@@ -24,6 +24,7 @@ def is_out_of_memory(error: BaseException) -> bool:
             or type(seen).__name__ in ("OutOfMemoryError", "AcceleratorOutOfMemoryError")
             or "can't allocate memory" in text
             or "not enough memory" in text
+            or "storage size calculation overflowed" in text
             or "out of memory" in text
             or "std::bad_alloc" in text
             or "could not create a memory object" in text

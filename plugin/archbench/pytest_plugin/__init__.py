@@ -118,8 +118,8 @@ def pytest_xdist_node_collection_finished(node: Any, ids: Sequence[str]) -> None
         recorder(node.config).expect(ours)
 
 
-def _models(config: pytest.Config) -> tuple[ModelSpec, ...]:
-    """The selected architectures, looked up once."""
+def selected_models(config: pytest.Config) -> tuple[ModelSpec, ...]:
+    """The architectures that this run is about, looked up once."""
     if _MODELS not in config.stash:
         from archbench.core.errors import UsageError
         from archbench.pytest_plugin.selection import select_models
@@ -136,7 +136,7 @@ def _models(config: pytest.Config) -> tuple[ModelSpec, ...]:
 def pytest_collection(session: pytest.Session) -> None:
     """Refuse an unknown suite or architecture once, before files are collected."""
     if given_options(session.config):
-        _models(session.config)
+        selected_models(session.config)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -147,7 +147,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     by hiding these arguments from the test.
     """
     if MODEL_ARGUMENT in metafunc.fixturenames:
-        models = _models(metafunc.config)
+        models = selected_models(metafunc.config)
         metafunc.parametrize(
             MODEL_ARGUMENT, models, ids=[m.id for m in models], indirect=True, scope="session"
         )
@@ -247,6 +247,13 @@ def pytest_runtest_makereport(
     return report
 
 
-def selected_models(config: pytest.Config) -> tuple[ModelSpec, ...]:
-    """The architectures of this run, empty where none were asked for."""
-    return config.stash.get(_MODELS, ())
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_sessionfinish(session: pytest.Session) -> Generator[None]:
+    """Give pytest-benchmark its comparison back where nothing of ours was measured."""
+    config = session.config
+    is_worker = hasattr(config, "workerinput")
+    if config.getoption(HOST_OPTION, False) and _SESSION not in config.stash and not is_worker:
+        from archbench.pytest_plugin.benchmark_bridge import load_comparison
+
+        load_comparison(config)
+    return (yield)

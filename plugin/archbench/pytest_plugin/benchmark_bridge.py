@@ -23,6 +23,7 @@ __all__ = [
     "add_benchmark",
     "configure_benchmark",
     "counted_as_benchmarks",
+    "load_comparison",
     "prepare_benchmark_session",
 ]
 
@@ -152,6 +153,17 @@ def _extra_info(record: Record) -> dict[str, Any]:
     return info
 
 
+def load_comparison(config: pytest.Config) -> None:
+    """Let pytest-benchmark load the run to compare with, from the storage as it is now."""
+    session = _benchmark_session(config)
+    if session is None:
+        return
+    compare = config.stash.get(_DEFERRED, _Deferred()).compare or session.compare
+    if compare:
+        session.compare = compare
+        session.handle_loading()
+
+
 def prepare_benchmark_session(config: pytest.Config, cells: Sequence[Record]) -> None:
     """Complete the entries, keep devices apart, and stay silent unless asked.
 
@@ -176,10 +188,7 @@ def prepare_benchmark_session(config: pytest.Config, cells: Sequence[Record]) ->
     path = getattr(session.storage, "path", None)
     if isinstance(path, Path) and len(slugs) == 1:
         session.storage.path = path / slugs.pop()
-        compare = config.stash.get(_DEFERRED, _Deferred()).compare or session.compare
-        if compare:
-            session.compare = compare
-            session.handle_loading()
+    load_comparison(config)
     asked = [
         argument
         for argument in config.invocation_params.args

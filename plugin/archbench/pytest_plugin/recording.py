@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from archbench.core.records import Record, derived
+from archbench.core.records import Record, derived, merge_records
 from archbench.core.spec import ModelSpec, Target
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ class Bench:
         self._settings = settings
 
     def _record(self, record: Record) -> Record:
-        self._node.stash[_RECORD] = record
+        _keep(self._node, record)
         return record
 
     def complexity(self, model_spec: ModelSpec) -> dict[str, dict[str, Any]]:
@@ -62,6 +62,16 @@ class Bench:
         return derived(self._record(latency_record(loaded_model, plan)))
 
 
+def _keep(node: pytest.Item, record: Record) -> Record:
+    """Join a record to what the test has measured before."""
+    before = node.stash.get(_RECORD, None)
+    if before is not None and before.id == record.id:
+        joined = merge_records([before, record])
+        record = joined[-1]
+    node.stash[_RECORD] = record
+    return record
+
+
 def _known(item: pytest.Item) -> tuple[ModelSpec | None, Target | None]:
     arguments = getattr(item, "funcargs", {})
     params = getattr(getattr(item, "callspec", None), "params", {})
@@ -86,7 +96,6 @@ def attach_record(
     record = item.stash.get(_RECORD, None)
     if report.when == "call" and record is not None:
         setattr(report, REPORT_ATTRIBUTE, record.as_dict())
-        return
     error = call.excinfo.value if call.excinfo is not None else None
     if report.when not in ("setup", "call") or not isinstance(error, Exception):
         return
@@ -99,5 +108,5 @@ def attach_record(
 
     metric = "latency" if "loaded_model" in getattr(item, "fixturenames", ()) else "complexity"
     failed, text = describe_failure(error, metric, spec, target)
-    setattr(report, REPORT_ATTRIBUTE, failed.as_dict())
+    setattr(report, REPORT_ATTRIBUTE, _keep(item, failed).as_dict())
     report.longrepr = text

@@ -23,14 +23,14 @@ MODEL_ARGUMENT = "_archbench_model"
 
 
 def refuse_absent_devices(config: pytest.Config) -> None:
-    """Check what was asked for by name: ``auto`` in fp32 exists everywhere, and finding out would
-    import torch into runs that measure nothing.
+    """Check what was asked for by name: one thread of ``auto`` in fp32 exists everywhere, and
+    finding out would import torch into runs that measure nothing.
 
     Raises:
         pytest.UsageError: there is no such device, or it cannot run the precision.
     """
     settings = settings_of(config)
-    if settings.gpu == "auto" and settings.dtypes == ("fp32",):
+    if settings.gpu == "auto" and settings.dtypes == ("fp32",) and settings.threads == 1:
         return
     from archbench.core.errors import UsageError
     from archbench.measure.hardware import make_target
@@ -66,6 +66,11 @@ def _name(model: str, suffix: str) -> str:
     return f"{model} {suffix}".strip()
 
 
+def _suffix(cell: Record) -> str:
+    """The part of a cell's key that the ids of its tests show."""
+    return cell.key[1].rpartition("/")[2]
+
+
 class ArchbenchSession:
     """One run, as the process sees it that reports to the person."""
 
@@ -73,10 +78,10 @@ class ArchbenchSession:
         self._config = config
         self._manifest: Manifest | None = None
         self._records: dict[str, Record] = {}
-        self._by_model: dict[str, list[Record]] = {}
+        self._by_model: dict[str, dict[str, Record]] = {}
         self._progress: Progress | None = None
         self._journal: Journal | None = None
-        self._written: set[tuple[str, str]] = set()
+        self._written: dict[tuple[str, str], Record] = {}
         self._header: dict[str, Any] = {}
         self._start = time.monotonic()
         self._problems: list[str] = []
@@ -94,6 +99,7 @@ class ArchbenchSession:
             return
         from archbench.pytest_plugin.progress import Progress
 
+        self._run_header()  # the machine's load before the run, not during it
         terminal = self._config.pluginmanager.get_plugin("terminalreporter")
         self._progress = Progress(terminal, [_name(*cell) for cell in self._manifest.cells])
 
@@ -134,7 +140,7 @@ class ArchbenchSession:
         from archbench.core.records import Record
 
         record = self._records[report.nodeid] = Record.from_dict(data)
-        self._by_model.setdefault(record.id, []).append(record)
+        self._by_model.setdefault(record.id, {})[report.nodeid] = record
         if report.when == "call":
             from archbench.pytest_plugin.benchmark_bridge import add_benchmark
 
@@ -149,23 +155,20 @@ class ArchbenchSession:
             ended = manifest.finish(nodeid)
         elif nodeid in self._records:
             # A test of a person's own, outside the parametrization.
-            ended = [self._records[nodeid].key]
+            record = self._records[nodeid]
+            ended = [(record.id, _suffix(record))]
         else:
             return
         for model, suffix in ended:
-            matching = [
-                cell
-                for cell in merge_records(self._by_model.get(model, ()))
-                if cell.key[1].endswith(suffix)
-            ]
-            for cell in matching:
+            merged = merge_records(self._by_model.get(model, {}).values())
+            cell = next((c for c in merged if _suffix(c) == suffix), None)
+            if cell is None and merged and not merged[0].target:
+                # Nothing but its count or its failure to load is known.
+                cell = merged[0]
+            if cell is not None:
                 self._write(cell)
-            if self._progress is not None and self._manifest is not None:
-                self._progress.finished(
-                    _name(model, suffix.rpartition("/")[2]),
-                    matching[0] if matching else None,
-                    self._manifest.done,
-                )
+            if self._progress is not None and manifest is not None:
+                self._progress.finished(_name(model, suffix), cell, manifest.done)
 
     def _cells(self) -> list[Record]:
         from archbench.core.records import merge_records
@@ -185,12 +188,12 @@ class ArchbenchSession:
     def _write(self, cell: Record) -> None:
         from archbench.store.journal import Journal
 
-        if cell.key in self._written:
+        if self._written.get(cell.key) == cell:
             return
         if self._journal is None:
             self._journal = Journal(self._config.rootpath / RUNS_DIRECTORY, self._run_header())
         self._journal.append(cell)
-        self._written.add(cell.key)
+        self._written[cell.key] = cell
 
     # The end
 
@@ -268,10 +271,9 @@ class ArchbenchSession:
 
     def _published(self, cells: Sequence[Record]) -> dict[str, Any]:
         from archbench.catalog import published_top1
-
-        models = {}
         from archbench.pytest_plugin import selected_models
 
+        models = {}
         specs = {model.id: model for model in selected_models(self._config)}
         for cell in cells:
             spec = specs.get(cell.id)

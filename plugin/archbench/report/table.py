@@ -109,9 +109,10 @@ def doubts(cells: Sequence[Record]) -> list[str]:
     if not doubtful:
         return []
     shown = [f"{cell.id} ({'; '.join(note['text'] for note in cell.notes)})" for cell in doubtful]
-    more = f" and {len(shown) - 5} more" if len(shown) > 5 else ""
+    more = f", and {len(shown) - 3} more" if len(shown) > 3 else ""
     return [
-        f"too noisy to trust: {', '.join(shown[:5])}{more}.",
+        f"{len(doubtful)} of {len(cells)} cells are too noisy to trust: "
+        f"{', '.join(shown[:3])}{more}.",
         "Stop other work on this machine, or give each cell more time: --time-budget=10.",
     ]
 

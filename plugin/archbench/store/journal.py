@@ -83,18 +83,22 @@ class Run:
 def read_run(path: Path) -> Run:
     """Read a journal; lines that are damaged are named and left out.
 
+    A cell that another test added to stands in the file again; its last line counts.
+
     Raises:
         ArchbenchError: the file is of a newer schema.
         OSError: it cannot be read.
     """
     run = Run(path)
+    cells: dict[tuple[str, str], Record] = {}
     with path.open(encoding="utf-8", errors="replace") as file:
         for number, line in enumerate(file, 1):
             try:
                 data = json.loads(line)
                 kind = data["kind"]
                 if kind == "cell":
-                    run.cells.append(Record.from_dict(data))
+                    record = Record.from_dict(data)
+                    cells[record.key] = record
                 elif kind == "end":
                     run.finished = True
                 elif kind == "run":
@@ -107,4 +111,5 @@ def read_run(path: Path) -> Run:
                     f"{path} has schema {data['schema']}, this archbench reads up to {SCHEMA}. "
                     "Install a newer pytest-archbench"
                 )
+    run.cells = list(cells.values())
     return run
