@@ -333,10 +333,16 @@ class ArchbenchSession:
             return "counted"
         first = targets[0]
         parts = [f"{first['device']} ({first['device_name']})"]
-        if len({str(target) for target in targets}) == 1:
-            threads = first["threads"]
+        threads, dtype, batch = (
+            value.pop() if len(value := {target[field] for target in targets}) == 1 else None
+            for field in ("threads", "dtype", "batch_size")
+        )
+        if threads:
             parts.append(f"{threads} thread{'s' if threads > 1 else ''}")
-            parts.append(f"{first['dtype']}, batch size {first['batch_size']}")
+        if dtype:
+            parts.append(dtype)
+        if batch:
+            parts.append(f"batch size {batch}")
         if settings_of(self._config).quick:
             parts.append("quick: not for comparing")
         return ", ".join(parts)
