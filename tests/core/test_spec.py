@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any, cast
+
+import pytest
+
 from archbench import ModelSpec, Target
+from archbench.core.errors import UsageError
 
 
 def my_net() -> None:
@@ -29,6 +34,23 @@ def test_of_takes_the_constructors_name() -> None:
     assert spec.input_size == (3, 160, 160)
     assert spec.kwargs == (("width", 2),)
     assert ModelSpec.of(my_net, name="other", input_size=(1, 28, 28)).id == "local/other"
+
+
+@pytest.mark.parametrize("name", ["", " ", "a b", "a\nb", "a@64", "a*", "a/b", "a,b", "[a]"])
+def test_a_name_that_cannot_be_selected_is_refused(name: str) -> None:
+    with pytest.raises(UsageError, match="Use letters, digits"):
+        ModelSpec.of(my_net, name=name)
+
+
+@pytest.mark.parametrize("size", [0, -1, 3.5, "32", (32, 32), (0, 32, 32), None, True])
+def test_a_size_that_is_none_is_refused(size: Any) -> None:
+    with pytest.raises(UsageError, match=r"Write input_size=160 or input_size=\(1, 28, 28\)"):
+        ModelSpec.of(my_net, input_size=size)
+
+
+def test_arguments_without_names_are_refused() -> None:
+    with pytest.raises(UsageError, match="go by name"):
+        ModelSpec.of(my_net, kwargs=cast(Any, [1]))
 
 
 def test_target_names() -> None:

@@ -19,7 +19,7 @@ from archbench.measure.cells import (
     load_guarded,
 )
 from archbench.measure.latency import SamplingPlan
-from archbench.measure.loading import ModelHolder, check_scores
+from archbench.measure.loading import ModelHolder, class_scores
 
 TARGET = Target("cpu", "AMD EPYC", "cpu-amd-epyc", batch_size=2)
 PLAN = SamplingPlan(time_budget=0.1)
@@ -121,9 +121,27 @@ def test_a_failing_constructor_is_a_crashed_cell_with_its_own_traceback() -> Non
     record, text = describe_failure(caught.value, "latency", spec, TARGET)
     assert record.verdicts[0]["status"] == "crashed"
     assert text.startswith(
-        "crashed: local/broken cannot be built: ValueError: width must be positive\n\nTraceback"
+        "crashed: local/broken cannot be built: ValueError: width must be positive\n\n  File"
     )
     assert "in broken" in text
+
+
+@pytest.mark.parametrize("error", [AssertionError("odd width"), SystemExit(3)])
+def test_whatever_a_forward_pass_raises_is_its_own_failure(error: BaseException) -> None:
+    class Raising(Small):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            raise error
+
+    spec = ModelSpec.of(Raising, name="raising", input_size=16)
+    with pytest.raises(ArchitectureError) as caught:
+        latency_record(load_guarded(ModelHolder(), spec, TARGET), PLAN)
+    record, text = describe_failure(caught.value, "latency", spec, TARGET)
+    assert record.verdicts[0]["status"] == "crashed"
+    assert text.startswith(
+        f"crashed: local/raising failed in its forward pass: {type(error).__name__}: {error}\n\n"
+    )
+    assert "raise error" in text
+    assert "sample_latency" not in text, "no frame of archbench"
 
 
 def test_a_failing_forward_pass_is_a_crashed_cell() -> None:
@@ -142,14 +160,16 @@ def test_doubts() -> None:
     assert note["code"] == "noisy"
     halved = tuple(value / 2 for value in quiet)
     (note,) = _doubts(summarize(quiet), tuple(quiet), halved, threads=1)
-    assert note["text"] == "50% of the time went to other work"
+    assert note["text"] == "the process did not run for 50% of the time"
 
 
 def test_scores_for_each_place_in_the_image_are_refused() -> None:
     # Some networks that end in a pooling of fixed size answer like this to larger images.
     spec = ModelSpec("pytorchcv", "squeezenet_v1_0").with_input_size(320)
-    with pytest.raises(ArchitectureError, match=r"shape \(1, 9000\).*expected \(images, 1000\)"):
-        check_scores(spec, (1, 9000))
-    with pytest.raises(ArchitectureError, match=r"shape \(1, 7, 7, 10\).*\(images, classes\)"):
-        check_scores(small(), (1, 7, 7, 10))
-    check_scores(small(), (4, 10))
+    with pytest.raises(ArchitectureError, match=r"shape \(1, 9000\).*expected \(1, 1000\)"):
+        class_scores(spec, torch.zeros(1, 9000), images=1)
+    with pytest.raises(ArchitectureError, match=r"shape \(1, 7, 7, 10\).*\(1, classes\)"):
+        class_scores(small(), torch.zeros(1, 7, 7, 10), images=1)
+    with pytest.raises(ArchitectureError, match=r"shape \(1, 10\) for 4 images.*\(4, classes\)"):
+        class_scores(small(), torch.zeros(1, 10), images=4)
+    assert class_scores(small(), torch.ones(4, 10), images=4).sum() == 40

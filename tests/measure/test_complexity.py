@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn import functional
 
 from archbench import ModelSpec
-from archbench.core.errors import ArchitectureError
+from archbench.core.errors import NotMeasuredError
 from archbench.measure.complexity import build_on_meta, count, count_parameters
 
 
@@ -99,5 +99,19 @@ def test_a_network_that_cannot_run_says_why() -> None:
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return self.fc(x)
 
-    with pytest.raises(ArchitectureError, match="local/tiny cannot be counted: RuntimeError"):
+    with pytest.raises(NotMeasuredError, match="local/tiny cannot be counted: RuntimeError"):
         count(spec_of(Broken))
+
+
+def test_a_network_that_makes_tensors_elsewhere_is_told_what_to_do() -> None:
+    class Elsewhere(Tiny):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return super().forward(x + torch.zeros(1))
+
+    class Right(Tiny):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return super().forward(x + torch.zeros(1, device=x.device))
+
+    with pytest.raises(NotMeasuredError, match=r"create tensors with device=x\.device"):
+        count(spec_of(Elsewhere, pixels=9))
+    assert count(spec_of(Right)).macs == count(spec_of(Tiny)).macs

@@ -46,7 +46,7 @@ def refused(suite: pytest.Pytester, *arguments: str) -> str:
             "--dtype=fp8: 'fp8' is not a precision that archbench knows. Use fp32, fp16, bf16",
         ),
         ("results=no/such/r.json", "such does not exist. Name a file in a directory that exists"),
-        ("results=.", "is a directory. Name a file in a directory that exists"),
+        ("results=.", "is not a regular file. Name a file in a directory that exists"),
         ("models=missing.py:net", "Write --models=path/to/file.py:constructor"),
         (
             "models=small_net.py:large",
@@ -54,6 +54,17 @@ def refused(suite: pytest.Pytester, *arguments: str) -> str:
             "Name a function or class in it that returns the model",
         ),
         ("models=small_net.py:small@x", "'x' is not a size in pixels"),
+        ("models=small_net.py", "it names a file and no constructor in it"),
+        ("models=small_net.py:", "it names a file and no constructor in it"),
+        ("models=local/smal", "this project's own architectures are none"),
+        ("suite=lightweigh", "the nearest is lightweight"),
+        ("results=/dev/null", "is not a regular file"),
+        ("results=/proc/r.json", "nothing can be written in /proc"),
+        ("batch-size=99999999999", "more than torch can count"),
+        ("suite=", "--suite=: the value is empty. Give one, or leave the option out"),
+        ("models=", "--models=: the value is empty"),
+        ("gpu=", "--gpu=: the value is empty"),
+        ("results=", "--results=: the value is empty"),
     ],
 )
 def test_refused(suite: pytest.Pytester, option: str, message: str) -> None:
@@ -96,6 +107,17 @@ def test_more_threads_than_cores(suite: pytest.Pytester) -> None:
     assert "--threads=4096: this machine has" in output
 
 
+def test_an_option_that_takes_one_value_is_given_twice(suite: pytest.Pytester) -> None:
+    output = refused(suite, "--archbench-gpu=cpu", "--archbench-gpu=auto")
+    assert "--gpu is given 2 times: cpu, auto. Give it once" in output
+
+
+def test_a_file_where_runs_are_stored(suite: pytest.Pytester) -> None:
+    (suite.path / ".archbench").write_text("", encoding="utf-8")
+    output = refused(suite, "--archbench-models=small_net.py:small", "-k", "complexity")
+    assert "runs are stored there, and nothing can be written" in output
+
+
 def test_a_hook_that_returns_nonsense(suite: pytest.Pytester) -> None:
     suite.makeconftest("def pytest_archbench_models(): return ['resnet50']")
     output = refused(suite, "--archbench-models=local/x")
@@ -108,7 +130,7 @@ def test_two_architectures_of_one_name(suite: pytest.Pytester) -> None:
         """
         from archbench import ModelSpec
         def net(): ...
-        def pytest_archbench_models(): return [ModelSpec.of(net), ModelSpec.of(net)]
+        def pytest_archbench_models(): return [ModelSpec.of(net), ModelSpec.of(net, input_size=9)]
         """
     )
     assert "two architectures named local/net" in refused(suite, "--archbench-models=local/net")
@@ -120,6 +142,13 @@ BROKEN = """
 
     def broken():
         raise ValueError("width must be positive")
+
+    def leaving():
+        raise SystemExit(0)
+
+    class Asserting(nn.Module):
+        def forward(self, x):
+            assert x.shape[-1] == 7
 
     class Greedy(nn.Module):
         def __init__(self):
@@ -156,7 +185,7 @@ def statuses(suite: pytest.Pytester) -> dict[str, list[str]]:
 
 def test_failing_architectures_end_their_own_cells_only(suite: pytest.Pytester) -> None:
     suite.makepyfile(broken_net=BROKEN)
-    names = ("broken", "Greedy", "Overflowing", "Good")
+    names = ("broken", "leaving", "Asserting", "Greedy", "Overflowing", "Good")
     result = suite.runpytest_inprocess(
         "test_bench.py", *QUICK, "--archbench-results=r.json",
         *(f"--archbench-models=broken_net.py:{name}" for name in names),
@@ -164,11 +193,14 @@ def test_failing_architectures_end_their_own_cells_only(suite: pytest.Pytester) 
     assert result.ret == FAILED
     assert statuses(suite) == {
         "local/broken": ["crashed"],
+        "local/leaving": ["crashed"],
+        "local/Asserting": ["crashed", "not-measured"],
         "local/Greedy": ["out-of-memory"],
         "local/Overflowing": ["not-measured"],
         "local/Good": [],
     }
     output = result.stdout.str()
+    result.stdout.fnmatch_lines(["FAILED test_bench.py::test_latency?local/Greedy-fp32-b1? - *"])
     result.stdout.fnmatch_lines(
         [
             "crashed: local/broken cannot be built: ValueError: width must be positive",
@@ -205,7 +237,7 @@ def test_a_run_without_any_figure_is_red(suite: pytest.Pytester) -> None:
         "test_bench.py", *QUICK, "--archbench-models=small_net.py:small"
     )
     assert result.ret == FAILED
-    result.stdout.fnmatch_lines(["archbench: no cell was measured, 1 were selected.*"])
+    result.stdout.fnmatch_lines(["archbench: no cell was measured of 1 selected.*"])
 
 
 @pytest.mark.parametrize("workers", [(), ("-n", "2")], ids=["one process", "two workers"])
@@ -220,6 +252,9 @@ def test_a_worker_that_dies_is_noticed(suite: pytest.Pytester, workers: tuple[st
         "test_bench.py", *QUICK, "--archbench-models=dying_net.py:dying", *workers
     )
     assert result.ret != 0
+    if workers:
+        result.stdout.fnmatch_lines(["dying * local * crashed"])
+        assert "never reported" not in result.stdout.str()
 
 
 def test_results_that_cannot_be_written_are_named(

@@ -57,6 +57,7 @@ def test_save_compare_and_fail(run: Any, suite: pytest.Pytester) -> None:
     assert result.ret != 0
     output = result.stdout.str() + result.stderr.str()
     assert "Performance has regressed" in output
+    result.stdout.fnmatch_lines(["Stored in .archbench/runs/*"])
     assert "Can't compare" not in output
     result.stdout.fnmatch_lines(["*test_latency?local/small-fp32-b1? (*NOW)*"])
 

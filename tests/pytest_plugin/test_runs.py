@@ -50,7 +50,7 @@ def test_table_progress_and_journal(suite: pytest.Pytester) -> None:
         [
             r"\[1/2\] local/small fp32-b1 +[\d.]+ ms  [\d.]+ images/s",
             r"\[2/2\] local/small fp32-b2 +[\d.]+ ms  [\d.]+ images/s .*done",
-            r"-* archbench: cpu \(.*\) -*",
+            r"-* archbench: cpu \(.*\), 1 thread, fp32 -*",
             r"architecture +library +target +top-1 %\* +params M +GMACs +p50 ms +p95 ms .*verdict",
             r"small +local +fp32-b1 +- +0.000162 +0.005323 +[\d.]+ .*",
             r"small +local +fp32-b2 .*",
@@ -239,3 +239,12 @@ def test_a_persons_own_assertion_fails_as_ever_and_the_figures_are_kept(
     assert "assert bench.latency" in result.stdout.str()
     (journal,) = (suite.path / ".archbench" / "runs").glob("*/journal.jsonl")
     assert '"samples":[' in journal.read_text(encoding="utf-8")
+
+
+def test_a_link_keeps_pointing_to_the_results(suite: pytest.Pytester) -> None:
+    (suite.path / "link.json").symlink_to("real.json")
+    suite.runpytest_inprocess(
+        "test_bench.py", SMALL, "-k", "complexity", "--archbench-results=link.json"
+    ).assert_outcomes(passed=1)
+    assert (suite.path / "link.json").is_symlink()
+    assert len(results(suite.path / "real.json")["cells"]) == 1

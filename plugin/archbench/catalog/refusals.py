@@ -13,8 +13,13 @@ __all__ = ["bad_size", "no_match", "unknown_architecture", "unknown_suite"]
 
 def unknown_suite(name: str, suites: Iterable[str]) -> UsageError:
     """There is no suite of that name."""
+    names = list(suites)
+    nearest = get_close_matches(name, names, n=1)
+    found = "there is no suite of that name"
     return UsageError(
-        f"suite {name!r}", "there is no suite of that name", f"Choose from {', '.join(suites)}"
+        f"suite {name!r}",
+        f"{found}; the nearest is {nearest[0]}" if nearest else found,
+        f"Choose from {', '.join(names)}",
     )
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
+
+from archbench.core.errors import UsageError
 
 __all__ = ["DTYPES", "LIBRARIES", "ModelSpec", "Preprocessing", "Target"]
 
@@ -13,6 +16,8 @@ LIBRARIES = ("timm", "torchvision", "pytorchcv", "archbench", "local")
 
 DTYPES = ("fp32", "fp16", "bf16")
 """Precisions that a model can be loaded in."""
+
+_NAME = re.compile(r"\w([\w.+-]*\w)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,18 +89,48 @@ class ModelSpec:
     ) -> ModelSpec:
         """The spec of a person's own architecture: ``ModelSpec.of(my_net, input_size=160)``.
 
+        Raises:
+            UsageError: a name that cannot stand in a test's id, a size that is none.
+
         Args:
             constructor: called with ``kwargs`` and returns the ``torch.nn.Module``.
             name: what to call it; the constructor's own name by default. The id is ``local/NAME``.
             input_size: pixels of a square RGB image, or channels, height, width.
             kwargs: the constructor's arguments.
         """
-        size = (3, input_size, input_size) if isinstance(input_size, int) else input_size
-        own_name = name or str(getattr(constructor, "__name__", type(constructor).__name__))
+        size = (3, input_size, input_size) if type(input_size) is int else input_size
+        if not (
+            isinstance(size, (tuple, list))
+            and len(size) == 3
+            and all(type(side) is int and side > 0 for side in size)
+        ):
+            raise UsageError(
+                f"ModelSpec.of(input_size={input_size!r})",
+                "an input size is a number of pixels above 0, or channels, height and width",
+                "Write input_size=160 or input_size=(1, 28, 28)",
+            )
+        if not callable(constructor):
+            raise UsageError(
+                f"ModelSpec.of({constructor!r})", "it cannot be called", "Give the constructor"
+            )
+        if kwargs is not None and not isinstance(kwargs, Mapping):
+            raise UsageError(
+                f"ModelSpec.of(kwargs={kwargs!r})",
+                "the constructor's arguments go by name",
+                "Write kwargs={'width': 2}",
+            )
+        default_name = str(getattr(constructor, "__name__", type(constructor).__name__))
+        own_name = default_name.strip("<>") if name is None else name
+        if not _NAME.fullmatch(own_name):
+            raise UsageError(
+                f"ModelSpec.of(name={own_name!r})",
+                "a name is part of a test's id and of what --models selects",
+                "Use letters, digits, and . _ + - between them",
+            )
         return cls(
             library="local",
             name=own_name,
-            input_size=size,
+            input_size=(size[0], size[1], size[2]),
             kwargs=tuple(sorted((kwargs or {}).items())),
             architecture=own_name,
             constructor=constructor,

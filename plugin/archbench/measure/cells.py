@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import traceback
 from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
 
 import torch
 
-from archbench.core.errors import ArchbenchError, NotMeasuredError
+import archbench
+from archbench.core.errors import ArchbenchError, ArchitectureError, NotMeasuredError
 from archbench.core.records import Record
 from archbench.core.spec import ModelSpec, Target
 from archbench.core.statistics import Summary, summarize
@@ -15,7 +18,7 @@ from archbench.core.verdicts import Verdict
 from archbench.measure.complexity import count
 from archbench.measure.hardware import synchronizer
 from archbench.measure.latency import SamplingPlan, sample_latency
-from archbench.measure.loading import LoadedModel, ModelHolder
+from archbench.measure.loading import LoadedModel, ModelHolder, class_scores
 from archbench.measure.memory_guard import is_out_of_memory, memory_guard
 
 __all__ = ["complexity_record", "describe_failure", "latency_record", "load_guarded"]
@@ -51,20 +54,38 @@ def latency_record(loaded: LoadedModel, plan: SamplingPlan) -> Record:
     """Latency of a loaded model: raw wall and processor times of every sample.
 
     Raises:
+        ArchitectureError: the forward pass fails, or returns no class scores.
         NotMeasuredError: the scores are not finite, as when fp16 overflows.
+        MemoryError, RuntimeError: memory ran out.
     """
     target = loaded.target
     torch.set_num_threads(target.threads)
     with torch.inference_mode(), _within_memory(target):
-        forward = _Forward(loaded)
-        series = sample_latency(forward, plan)
-        scores = loaded.scores(forward.output)
+        try:
+            forward = _Forward(loaded)
+            series = sample_latency(forward, plan)
+        except (KeyboardInterrupt, GeneratorExit):
+            raise
+        except BaseException as error:
+            # An assertion or an exit in a network's code is no assertion of the test.
+            if is_out_of_memory(error):
+                raise
+            raise ArchitectureError(
+                f"{loaded.spec.id} failed in its forward pass: {type(error).__name__}: "
+                f"{_first_line(error)}"
+            ) from error
+        scores = class_scores(loaded.spec, forward.output, target.batch_size)
         finite = bool(torch.isfinite(scores).all())
     if not finite:
+        remedy = (
+            "Look for a division by zero or an overflow in the model"
+            if target.dtype == "fp32"
+            else "Use --dtype=fp32 or bf16"
+        )
         raise NotMeasuredError(
             "output-not-finite",
             f"{loaded.spec.id} returned scores that are not finite in {target.dtype}; "
-            "the time of such a run means nothing. Use --dtype=fp32 or bf16",
+            f"the time of such a run means nothing. {remedy}",
         )
     summary = summarize(series.wall)
     common = {"unit": "s", "basis": "batch", "source": "measured"}
@@ -123,7 +144,9 @@ def _doubts(
     lost = 1 - sum(cpu) / sum(wall) if sum(wall) else 0.0
     # With several threads the processor time of a spinning thread hides what was lost.
     if threads == 1 and lost > NOISY_LOST_SHARE:
-        notes.append({"code": "disturbed", "text": f"{lost:.0%} of the time went to other work"})
+        notes.append(
+            {"code": "disturbed", "text": f"the process did not run for {lost:.0%} of the time"}
+        )
     return notes
 
 
@@ -145,6 +168,7 @@ def describe_failure(
         )
     elif isinstance(error, NotMeasuredError):
         status, reason, sentence = "not-measured", error.reason, str(error)
+        details = _own_traceback(error.__cause__)
     else:
         status, reason = "crashed", type(error).__name__
         is_ours = isinstance(error, ArchbenchError)
@@ -154,8 +178,7 @@ def describe_failure(
             if is_ours
             else f"{spec.id} failed: {type(error).__name__}: {_first_line(error)}"
         )
-        if cause is not None:
-            details = "\n\n" + "".join(traceback.format_exception(cause))
+        details = _own_traceback(cause)
     verdict = Verdict(metric, status, reason, sentence)
     record = Record(
         id=spec.id,
@@ -163,6 +186,20 @@ def describe_failure(
         verdicts=[verdict.as_dict()],
     )
     return record, f"{status}: {sentence}{details}"
+
+
+_NOT_THEIRS = tuple(f"{Path(str(module.__file__)).parent}{os.sep}" for module in (archbench, torch))
+
+
+def _own_traceback(cause: BaseException | None) -> str:
+    """Where the model's code failed, without the frames of archbench and torch around it."""
+    if cause is None:
+        return ""
+    frames = traceback.extract_tb(cause.__traceback__)
+    theirs = [frame for frame in frames if not frame.filename.startswith(_NOT_THEIRS)]
+    lines = traceback.format_list(theirs or frames)
+    lines += traceback.format_exception_only(type(cause), cause)
+    return "\n\n" + "".join(lines)
 
 
 def _first_line(error: BaseException) -> str:

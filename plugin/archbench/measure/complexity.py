@@ -8,11 +8,11 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from archbench.core.errors import ArchitectureError
+from archbench.core.errors import ArchitectureError, NotMeasuredError
 from archbench.core.spec import ModelSpec
 from archbench.measure.filling import parameters_on_meta
 from archbench.measure.libraries import build
-from archbench.measure.loading import check_scores
+from archbench.measure.loading import class_scores
 
 __all__ = ["Complexity", "build_on_meta", "count", "count_macs", "count_parameters"]
 
@@ -56,7 +56,7 @@ def count_parameters(model: nn.Module) -> tuple[int, int]:
     return sum(n for n, _ in sizes), sum(n for n, trainable in sizes if trainable)
 
 
-def count_macs(model: nn.Module, input_size: tuple[int, int, int]) -> tuple[int, tuple[int, ...]]:
+def count_macs(spec: ModelSpec, model: nn.Module) -> tuple[int, tuple[int, ...]]:
     """Multiply-adds of one image and the output's shape, by operator dispatch on meta.
 
     torch's counter reports 2 FLOPs for each multiply-add; the count here is half of that. It runs
@@ -65,29 +65,33 @@ def count_macs(model: nn.Module, input_size: tuple[int, int, int]) -> tuple[int,
     model.requires_grad_(False)
     counter = FlopCounterMode(display=False)
     with counter:
-        output = model(torch.empty((1, *input_size), device="meta"))
-    if isinstance(output, (tuple, list)):
-        output = output[0]
+        output = model(torch.empty((1, *spec.input_size), device="meta"))
+    scores = class_scores(spec, output, images=1)
     flops = counter.get_total_flops()
     if flops % 2:
         raise ArchitectureError(f"an odd number of FLOPs, {flops}, is not twice a number of MACs")
-    return flops // 2, tuple(output.shape)
+    return flops // 2, tuple(scores.shape)
 
 
 def count(spec: ModelSpec) -> Complexity:
     """Count one architecture.
 
     Raises:
-        ArchitectureError: it cannot be built, or its forward pass fails on the meta device.
+        ArchitectureError: it cannot be built, or returns no class scores.
+        NotMeasuredError: its forward pass fails on the meta device.
     """
     model = build_on_meta(spec)
     params, trainable = count_parameters(model)
     try:
-        macs, shape = count_macs(model, spec.input_size)
-    except Exception as error:
+        macs, shape = count_macs(spec, model)
+    except (KeyboardInterrupt, GeneratorExit, ArchitectureError):
+        raise
+    except BaseException as error:
         # Whatever a network's own code raises on this size or on meta; AssertionError is common.
-        raise ArchitectureError(
-            f"{spec.id} cannot be counted: {type(error).__name__}: {error}"
+        raise NotMeasuredError(
+            "not-counted",
+            f"{spec.id} cannot be counted: {type(error).__name__}: {error}. "
+            "Counting runs on torch's meta device: create tensors with device=x.device and do not "
+            "read values in the forward pass",
         ) from error
-    check_scores(spec, shape)
     return Complexity(params, trainable, macs, shape)

@@ -39,7 +39,10 @@ def build(spec: ModelSpec) -> nn.Module:
     """
     try:
         module = _BUILDERS[spec.library](spec)
-    except Exception as error:
+    except (KeyboardInterrupt, GeneratorExit):
+        raise
+    except BaseException as error:
+        # A constructor that exits the interpreter has failed like any other.
         if is_out_of_memory(error):
             raise
         cause = f"{type(error).__name__}: {error}".removesuffix(": ")

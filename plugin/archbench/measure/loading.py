@@ -20,7 +20,7 @@ __all__ = [
     "TORCH_DTYPES",
     "LoadedModel",
     "ModelHolder",
-    "check_scores",
+    "class_scores",
     "load",
     "synthetic_images",
 ]
@@ -58,41 +58,37 @@ class LoadedModel:
 
     def __call__(self, images: Tensor) -> Tensor:
         """Class scores ``(N, classes)`` of images ``(N, C, H, W)``."""
-        return self.scores(self.module(images))
-
-    def scores(self, output: object) -> Tensor:
-        """The class scores in what the module returned.
-
-        Raises:
-            ArchitectureError: there is no tensor in it.
-        """
-        if isinstance(output, (tuple, list)) and output:
-            output = output[0]
-        if not isinstance(output, Tensor):
-            raise ArchitectureError(
-                f"{self.spec.id} returned {type(output).__name__}, expected a tensor of class "
-                "scores; return the scores alone in evaluation mode"
-            )
-        check_scores(self.spec, tuple(output.shape))
-        return output
+        return class_scores(self.spec, self.module(images), images.shape[0])
 
 
-def check_scores(spec: ModelSpec, shape: tuple[int, ...]) -> None:
-    """Refuse an output that is not one row of class scores for each image.
-
-    Some architectures answer to a size that is not their own with a score for each place in the
-    image, silently.
+def class_scores(spec: ModelSpec, output: object, images: int) -> Tensor:
+    """The class scores ``(images, classes)`` in what a model returned.
 
     Raises:
-        ArchitectureError: with the shape that was found.
+        ArchitectureError: there is no tensor in it, or not one row of scores for each image. Some
+            architectures answer to a size that is not their own with a score for each place in
+            the image, silently.
     """
-    classes = shape[-1] if shape else 0
-    if len(shape) != 2 or (spec.library != "local" and classes != IMAGENET_CLASSES):
-        expected = "(images, classes)" if spec.library == "local" else "(images, 1000)"
+    if isinstance(output, (tuple, list)) and output:
+        output = output[0]
+    if not isinstance(output, Tensor):
         raise ArchitectureError(
-            f"{spec.id} returned scores of shape {shape} for images of {spec.input_size}, expected "
-            f"{expected}. Use the input size that the architecture is made for"
+            f"{spec.id} returned {type(output).__name__}, expected a tensor of class "
+            "scores; return the scores alone in evaluation mode"
         )
+    shape = tuple(output.shape)
+    is_local = spec.library == "local"
+    if len(shape) != 2 or shape[0] != images or not (is_local or shape[1] == IMAGENET_CLASSES):
+        remedy = (
+            "Return one row of scores for each image"
+            if is_local
+            else "Use the input size that the architecture is made for"
+        )
+        raise ArchitectureError(
+            f"{spec.id} returned scores of shape {shape} for {images} images of {spec.input_size}, "
+            f"expected ({images}, {'classes' if is_local else IMAGENET_CLASSES}). {remedy}"
+        )
+    return output
 
 
 def synthetic_images(spec: ModelSpec, target: Target, seed: int = 0) -> Tensor:

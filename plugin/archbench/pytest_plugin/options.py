@@ -69,7 +69,9 @@ def add_options(parser: pytest.Parser, prefix: str = "--archbench-") -> None:
     """
     group = parser.getgroup("archbench", "benchmarks of image-classification architectures")
     for name, declaration in OPTIONS.items():
-        group.addoption(prefix + name, dest=destination(name), **declaration)
+        # Repeated options are gathered, so that none is dropped silently; settings judge them.
+        gathered = declaration if "action" in declaration else {"action": "append", **declaration}
+        group.addoption(prefix + name, dest=destination(name), **gathered)
     if prefix == "--":
         group.addoption(
             "--archbench-host",

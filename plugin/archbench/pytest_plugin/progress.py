@@ -72,7 +72,8 @@ class Progress:
             self._terminal.write_line(text, red=bad)
 
     def close(self) -> None:
-        """Leave the terminal clean."""
+        """Leave the terminal clean, and the rest of the run to pytest."""
+        self.replaces_dots = False
         if self._speaks and self._live:
             self._terminal.write_line("")
             self._live = False

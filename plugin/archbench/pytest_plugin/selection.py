@@ -14,6 +14,7 @@ import pytest
 
 from archbench.core.errors import UsageError
 from archbench.core.spec import ModelSpec
+from archbench.pytest_plugin.manifest import cell_of
 from archbench.pytest_plugin.settings import Settings
 
 __all__ = ["constructor_from_file", "select_models"]
@@ -27,6 +28,16 @@ class _FileConstructor:
         self._attribute = attribute
         self.__name__ = attribute
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _FileConstructor) and self._key == other._key
+
+    def __hash__(self) -> int:
+        return hash(self._key)
+
+    @property
+    def _key(self) -> tuple[Path, str]:
+        return self._path, self._attribute
+
     def __call__(self, **kwargs: Any) -> Any:
         name = f"archbench_local_{self._path.stem}_{abs(hash(self._path))}"
         module = sys.modules.get(name)
@@ -37,14 +48,13 @@ class _FileConstructor:
             module = importlib.util.module_from_spec(spec)
             sys.modules[name] = module
             # What lies beside the file can be imported, as when Python runs it.
-            sys.path.insert(0, str(self._path.parent))
+            if str(self._path.parent) not in sys.path:
+                sys.path.insert(0, str(self._path.parent))
             try:
                 spec.loader.exec_module(module)
             except BaseException:
                 del sys.modules[name]
                 raise
-            finally:
-                sys.path.remove(str(self._path.parent))
         constructor: Callable[..., Any] = getattr(module, self._attribute)
         return constructor(**kwargs)
 
@@ -56,14 +66,25 @@ def _top_level_names(path: Path, asked: str) -> set[str]:
         raise UsageError(asked, f"{path} is not valid Python ({error})", "Correct the file") from (
             error
         )
+    return _names_in(tree.body)
+
+
+def _names_in(body: Iterable[ast.stmt]) -> set[str]:
     names: set[str] = set()
-    for node in tree.body:
+    for node in body:
         if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
             names.add(node.name)
-        elif isinstance(node, ast.Assign):
-            names.update(target.id for target in node.targets if isinstance(target, ast.Name))
+        elif isinstance(node, (ast.Assign, ast.AnnAssign)):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            names.update(target.id for target in targets if isinstance(target, ast.Name))
         elif isinstance(node, (ast.Import, ast.ImportFrom)):
             names.update((alias.asname or alias.name).partition(".")[0] for alias in node.names)
+        elif isinstance(node, (ast.If, ast.Try)):
+            branches = [node.body, node.orelse]
+            if isinstance(node, ast.Try):
+                branches += [node.finalbody, *(handler.body for handler in node.handlers)]
+            for branch in branches:
+                names |= _names_in(branch)
     return names
 
 
@@ -76,15 +97,22 @@ def constructor_from_file(request: str, directory: Path) -> ModelSpec:
         UsageError: no such file, or nothing of that name in it.
     """
     asked = f"--models={request}"
-    file, _, attribute = request.rpartition(":")
+    file, colon, attribute = request.rpartition(":")
     attribute, _, pixels = attribute.partition("@")
+    if not colon or not attribute:
+        raise UsageError(
+            asked,
+            "it names a file and no constructor in it",
+            "Write --models=path/to/file.py:constructor",
+        )
     path = (directory / file).resolve()
     if not path.is_file():
         raise UsageError(
             asked, f"there is no file {path}", "Write --models=path/to/file.py:constructor"
         )
     names = _top_level_names(path, asked)
-    if attribute not in names:
+    # What a star brings is known only when the file runs.
+    if attribute not in names and "*" not in names:
         raise UsageError(
             asked,
             f"{path.name} defines no {attribute!r}; it has {', '.join(sorted(names)) or 'nothing'}",
@@ -99,7 +127,22 @@ def constructor_from_file(request: str, directory: Path) -> ModelSpec:
 
 
 def _is_file_request(request: str) -> bool:
-    return ".py:" in request
+    return ".py:" in request or request.endswith(".py")
+
+
+def _of_node_ids(config: pytest.Config) -> list[str]:
+    """The architectures that the test ids on the command line name."""
+    cells = [cell_of(argument) for argument in config.args]
+    return list(dict.fromkeys(cell[0] for cell in cells if cell is not None))
+
+
+def _matching(pattern: str, own: Iterable[ModelSpec]) -> list[ModelSpec]:
+    """One's own architectures that an id or glob names, at the size that follows its ``@``."""
+    name, at, size = pattern.partition("@")
+    found = [m for m in own if fnmatchcase(m.id, pattern) or fnmatchcase(m.short_name, pattern)]
+    if found or not at or not size.isdecimal() or int(size) < 1:
+        return found
+    return [model.with_input_size(int(size)) for model in _matching(name, own)]
 
 
 def _hook_models(config: pytest.Config) -> list[ModelSpec]:
@@ -122,23 +165,24 @@ def _hook_models(config: pytest.Config) -> list[ModelSpec]:
     return models
 
 
-def _refuse_duplicates(models: Iterable[ModelSpec]) -> None:
-    seen: set[str] = set()
+def _each_once(models: Iterable[ModelSpec]) -> tuple[ModelSpec, ...]:
+    chosen: dict[str, ModelSpec] = {}
     for model in models:
-        if model.id in seen and model.library == "local":
+        before = chosen.setdefault(model.id, model)
+        if before != model or before.constructor != model.constructor:
             raise UsageError(
                 f"two architectures named {model.id}",
                 "a cell is named after its architecture",
-                "Give one of them another name: ModelSpec.of(constructor, name='...')",
+                "Rename one constructor, or give it a name: ModelSpec.of(constructor, name='...')",
             )
-        seen.add(model.id)
+    return tuple(chosen.values())
 
 
 def select_models(config: pytest.Config, settings: Settings) -> tuple[ModelSpec, ...]:
     """The architectures that a run is about, each once, in their order.
 
-    Without ``--suite`` and ``--models``: one's own from the hook if there are any, and the seed
-    suite.
+    Without ``--suite`` and ``--models``: those that test ids on the command line name, else one's
+    own from the hook and the seed suite. ``--models`` filters a suite that is given.
 
     Raises:
         UsageError: an unknown suite or architecture, a glob that matches nothing.
@@ -146,23 +190,32 @@ def select_models(config: pytest.Config, settings: Settings) -> tuple[ModelSpec,
     from archbench.catalog import load_catalog
 
     own = _hook_models(config)
-    requests = [part for value in settings.models for part in value.split(",") if part]
-    files = [
-        constructor_from_file(request, config.invocation_params.dir)
-        for request in requests
-        if _is_file_request(request)
+    requests = [
+        part for value in settings.models for part in map(str.strip, value.split(",")) if part
     ]
-    patterns = [request for request in requests if not _is_file_request(request)]
-    chosen: list[ModelSpec] = list(files)
-    for pattern in list(patterns):
-        mine = [m for m in own if fnmatchcase(m.id, pattern) or fnmatchcase(m.short_name, pattern)]
-        if mine:
-            chosen += mine
-            patterns.remove(pattern)
-    _refuse_duplicates([*own, *files])
+    if not requests and settings.suite is None:
+        requests = _of_node_ids(config)
     if not requests:
-        chosen += own
-        chosen += load_catalog().select(settings.suite or ())
-    elif patterns or settings.suite:
-        chosen += load_catalog().select(settings.suite or (), patterns)
-    return tuple({model.id: model for model in chosen}.values())
+        return _each_once([*own, *load_catalog().select(settings.suite or ())])
+    directory = config.invocation_params.dir
+    chosen: list[ModelSpec] = []
+    for request in requests:
+        if _is_file_request(request):
+            chosen.append(constructor_from_file(request, directory))
+            continue
+        mine = _matching(request, own)
+        if request.startswith("local/") and not mine:
+            raise UsageError(
+                f"architecture {request!r}",
+                f"this project's own architectures are {', '.join(m.id for m in own) or 'none'}",
+                "Name one of them, or write --models=path/to/file.py:constructor",
+            )
+        try:
+            found = load_catalog().select(settings.suite or (), request)
+        except UsageError:
+            # A name of one's own need not be in the catalogue as well.
+            if not mine:
+                raise
+            found = ()
+        chosen += [*mine, *found]
+    return _each_once(chosen)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 import time
 from collections.abc import Generator, Sequence
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 __all__ = ["ArchbenchSession"]
 
 RUNS_DIRECTORY = ".archbench/runs"
+CRASHED_WORKER = "???"
+"""What pytest-xdist gives as the phase of a test whose worker died."""
 MODEL_ARGUMENT = "_archbench_model"
 
 
@@ -100,8 +103,21 @@ class ArchbenchSession:
         from archbench.pytest_plugin.progress import Progress
 
         self._run_header()  # the machine's load before the run, not during it
+        self._refuse_unwritable_journal()
         terminal = self._config.pluginmanager.get_plugin("terminalreporter")
         self._progress = Progress(terminal, [_name(*cell) for cell in self._manifest.cells])
+
+    def _refuse_unwritable_journal(self) -> None:
+        runs = self._config.rootpath / RUNS_DIRECTORY
+        try:
+            runs.mkdir(parents=True, exist_ok=True)
+            with tempfile.NamedTemporaryFile(dir=runs):
+                pass
+        except OSError as error:
+            raise pytest.UsageError(
+                f"{runs}: runs are stored there, and nothing can be written ({error.strerror}). "
+                "Move what is in the way, or run from a directory that is writable"
+            ) from None
 
     # Running
 
@@ -125,7 +141,7 @@ class ArchbenchSession:
             or not self._manifest.cells_with(report.nodeid)
         ):
             return None
-        if report.when == "call" and report.outcome in ("passed", "failed"):
+        if report.when in ("call", CRASHED_WORKER) and report.outcome in ("passed", "failed"):
             return report.outcome, "", ""
         if report.failed:
             return "error", "", ""
@@ -135,6 +151,8 @@ class ArchbenchSession:
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Take the record off a test's report."""
         data = getattr(report, "archbench", None)
+        if report.when == CRASHED_WORKER and report.failed:
+            data = self._crashed(report.nodeid)
         if data is None:
             return
         from archbench.core.records import Record
@@ -145,6 +163,21 @@ class ArchbenchSession:
             from archbench.pytest_plugin.benchmark_bridge import add_benchmark
 
             add_benchmark(self._config, report, record)
+        elif report.when == CRASHED_WORKER:
+            # No further report comes from a worker that died.
+            self.pytest_runtest_logfinish(report.nodeid)
+
+    def _crashed(self, nodeid: str) -> dict[str, Any] | None:
+        """The record of a cell whose worker died while it was being measured."""
+        cells = self._manifest.cells_with(nodeid) if self._manifest is not None else []
+        if not cells:
+            return None
+        from archbench.core.verdicts import Verdict
+
+        model = cells[0][0]
+        sentence = f"the worker process died while it was measuring {model}"
+        verdict = Verdict("latency", "crashed", "worker-died", sentence)
+        return {"id": model, "target": None, "verdicts": [verdict.as_dict()]}
 
     def pytest_runtest_logfinish(self, nodeid: str) -> None:
         """Write each cell that has ended to the journal, then say so."""
@@ -205,6 +238,7 @@ class ArchbenchSession:
         from archbench.pytest_plugin.benchmark_bridge import prepare_benchmark_session
 
         if self._progress is not None:
+            # From here on pytest's own words for outcomes are wanted, in its summary.
             self._progress.close()
         cells = self._cells() if self._records else []
         for cell in cells:
@@ -245,7 +279,7 @@ class ArchbenchSession:
             and session.exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
         ):
             self._problems.append(
-                f"no cell was measured, {len(manifest)} were selected. "
+                f"no cell was measured of {len(manifest)} selected. "
                 "See the failures or the reasons of the skips above (-rs)"
             )
 
@@ -282,13 +316,15 @@ class ArchbenchSession:
                 models[cell.id] = figure
         return models
 
-    @pytest.hookimpl(trylast=True)
+    @pytest.hookimpl(tryfirst=True)
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
         """Print the table, doubts about it, and where the run is stored."""
         if self._records:
             self._print_table(terminalreporter)
         for problem in self._problems:
             terminalreporter.write_line(f"archbench: {problem}", red=True, bold=True)
+        if self._records or self._problems:
+            terminalreporter.write_line("")
 
     def _print_table(self, terminalreporter: Any) -> None:
         from archbench.core.metrics import format_seconds
@@ -311,21 +347,27 @@ class ArchbenchSession:
                 "* published, not measured here. p95 needs 130 samples, so it is absent (-) where "
                 "the time budget allowed fewer."
             )
-        for sentence in doubts(cells):
+        for sentence in doubts(cells, workers=bool(self._config.getoption("tx", None))):
             terminalreporter.write_line(sentence, yellow=True)
         load = sum(cell.seconds.get("load", 0.0) for cell in cells)
         forward = sum(cell.seconds.get("forward", 0.0) for cell in cells)
         elapsed = time.monotonic() - self._start
         if forward:
             terminalreporter.write_line(
-                f"{len(cells)} cells in {format_seconds(elapsed)}: {format_seconds(forward)} in "
-                f"forward passes, {format_seconds(load)} loading."
+                f"{self._how_many(cells)} in {format_seconds(elapsed)}: {format_seconds(forward)} "
+                f"in forward passes, {format_seconds(load)} loading."
             )
         if self._journal is not None:
             path = self._journal.path
             if path.is_relative_to(self._config.rootpath):
                 path = path.relative_to(self._config.rootpath)
             terminalreporter.write_line(f"Stored in {path}")
+
+    def _how_many(self, cells: Sequence[Record]) -> str:
+        expected = len(self._manifest) if self._manifest is not None else 0
+        if expected > len(cells):
+            return f"{len(cells)} of {expected} cells"
+        return f"{len(cells)} cell{'' if len(cells) == 1 else 's'}"
 
     def _title(self, cells: Sequence[Record]) -> str:
         targets = [cell.target for cell in cells if cell.target]

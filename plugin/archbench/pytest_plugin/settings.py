@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,10 @@ from archbench.pytest_plugin.options import (
 )
 
 __all__ = ["Settings", "settings_of"]
+
+
+LARGEST = 2**31 - 1
+"""Of a dimension in torch's kernels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +74,10 @@ def _whole_numbers(option: str, text: str) -> tuple[int, ...]:
                 f"--{option}={text}: {part.strip()!r} is not a whole number of at least 1. "
                 f"Write for example --{option}={'1,4,8' if option == 'batch-size' else '2'}"
             )
+        if value > LARGEST:
+            raise pytest.UsageError(
+                f"--{option}={text}: {value} is more than torch can count, {LARGEST}. Use less"
+            )
         values.append(value)
     return tuple(dict.fromkeys(values))
 
@@ -98,11 +107,25 @@ def _dtypes(text: str) -> tuple[str, ...]:
 
 
 def _results(text: str, base: Path) -> Path:
-    path = base / text
-    if path.is_dir() or not path.parent.is_dir():
-        problem = "is a directory" if path.is_dir() else f"{path.parent} does not exist"
+    """A path that can be written, found out before anything is measured.
+
+    A link is followed, so that the file behind it is replaced and not the link.
+    """
+    path = (base / text).resolve()
+    problem = ""
+    if path.exists() and not path.is_file():
+        problem = "is not a regular file"
+    elif not path.parent.is_dir():
+        problem = f"{path.parent} does not exist"
+    else:
+        try:
+            with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}."):
+                pass
+        except OSError as error:
+            problem = f"nothing can be written in {path.parent} ({error.strerror})"
+    if problem:
         raise pytest.UsageError(
-            f"--results={text}: {problem}. Name a file in a directory that exists"
+            f"--results={text}: {problem}. Name a file in a directory that exists and is writable"
         )
     return path
 
@@ -119,32 +142,49 @@ def settings_of(config: pytest.Config) -> Settings:
     if _SETTINGS in config.stash:
         return config.stash[_SETTINGS]
 
-    def value(name: str) -> Any:
-        return getattr(config.option, destination(name), None)
+    def values(name: str) -> list[str]:
+        # A worker of pytest-xdist reads its command line on top of the controller's options.
+        given = list(dict.fromkeys(getattr(config.option, destination(name), None) or ()))
+        if not all(value.strip(" ,") for value in given):
+            raise pytest.UsageError(
+                f"--{name}=: the value is empty. Give one, or leave the option out"
+            )
+        return given
 
-    threads = _whole_numbers("threads", value("threads") or "1")
+    def several(name: str, default: str) -> str:
+        return ",".join(values(name)) or default
+
+    def single(name: str) -> str | None:
+        given = values(name)
+        if len(given) > 1:
+            raise pytest.UsageError(
+                f"--{name} is given {len(given)} times: {', '.join(given)}. Give it once"
+            )
+        return given[0] if given else None
+
+    threads = _whole_numbers("threads", single("threads") or "1")
     if len(threads) > 1:
         raise pytest.UsageError(
-            f"--threads={value('threads')}: one number is expected. Run once for each"
+            f"--threads={single('threads')}: one number is expected. Run once for each"
         )
-    quick = bool(value("quick"))
-    if quick and value("time-budget") is not None:
+    quick = bool(getattr(config.option, destination("quick"), None))
+    time_budget = single("time-budget")
+    if quick and time_budget is not None:
         raise pytest.UsageError(
             "--quick and --time-budget both say how long a cell may take. Give one of them"
         )
-    budget = _seconds("time-budget", value("time-budget")) if value("time-budget") else None
+    default_budget = QUICK_TIME_BUDGET if quick else DEFAULT_TIME_BUDGET
+    results = single("results")
     settings = Settings(
-        suite=value("suite"),
-        models=tuple(value("models") or ()),
-        gpu=value("gpu") or "auto",
-        dtypes=_dtypes(value("dtype") or "fp32"),
-        batch_sizes=_whole_numbers("batch-size", value("batch-size") or "1"),
+        suite=several("suite", "") or None,
+        models=tuple(values("models")),
+        gpu=single("gpu") or "auto",
+        dtypes=_dtypes(several("dtype", "fp32")),
+        batch_sizes=_whole_numbers("batch-size", several("batch-size", "1")),
         threads=threads[0],
-        time_budget=budget or (QUICK_TIME_BUDGET if quick else DEFAULT_TIME_BUDGET),
+        time_budget=_seconds("time-budget", time_budget) if time_budget else default_budget,
         quick=quick,
-        results=_results(value("results"), config.invocation_params.dir)
-        if value("results")
-        else None,
+        results=_results(results, config.invocation_params.dir) if results else None,
     )
     config.stash[_SETTINGS] = settings
     return settings

@@ -13,6 +13,7 @@ __all__ = ["catalogue_table", "cell_line", "doubts", "run_table"]
 
 ABSENT = "-"
 PUBLISHED_MARK = "*"
+NOISY_MARK = "~"
 
 
 def _metric(cell: Record, name: str) -> str:
@@ -60,7 +61,7 @@ def run_table(
                 ABSENT if top1 is None else f"{top1:.2f}{PUBLISHED_MARK}",
                 _metric(cell, "params"),
                 _metric(cell, "macs"),
-                _latency(statistics, "p50"),
+                f"{NOISY_MARK if cell.notes else ''}{_latency(statistics, 'p50')}",
                 _latency(statistics, "p95"),
                 _throughput(statistics),
                 _status(cell),
@@ -103,17 +104,21 @@ def cell_line(cell: Record) -> str:
     return "  ".join(parts)
 
 
-def doubts(cells: Sequence[Record]) -> list[str]:
-    """Sentences about samples that do not deserve trust, and what to do about it."""
-    doubtful = [cell for cell in cells if cell.notes]
+def doubts(cells: Sequence[Record], *, workers: bool = False) -> list[str]:
+    """What the mark of a noisy cell means, and what to do about it.
+
+    Args:
+        cells: merged records.
+        workers: whether several processes measured side by side.
+    """
+    doubtful = sum(bool(cell.notes) for cell in cells)
     if not doubtful:
         return []
-    shown = [f"{cell.id} ({'; '.join(note['text'] for note in cell.notes)})" for cell in doubtful]
-    more = f", and {len(shown) - 3} more" if len(shown) > 3 else ""
+    remedy = "measure without -n" if workers else "give each cell more time, as --time-budget=10"
     return [
-        f"{len(doubtful)} of {len(cells)} cells are too noisy to trust: "
-        f"{', '.join(shown[:3])}{more}.",
-        "Stop other work on this machine, or give each cell more time: --time-budget=10.",
+        f"{NOISY_MARK} too noisy to trust, {doubtful} of {len(cells)}: the median is known to 5 % "
+        "or worse, or the process did not run for more than 10 % of the time.",
+        f"  Stop other work on this machine, or {remedy}.",
     ]
 
 

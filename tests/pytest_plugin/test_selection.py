@@ -1,0 +1,104 @@
+"""Which architectures a run is about."""
+
+from __future__ import annotations
+
+import pytest
+
+HOOK = """
+    from archbench import ModelSpec
+
+    def my_densenet(): ...
+
+    def pytest_archbench_models():
+        return [ModelSpec.of(my_densenet)]
+"""
+
+
+def selected(suite: pytest.Pytester, *arguments: str) -> list[str]:
+    result = suite.runpytest_inprocess("--collect-only", "-q", "-k", "complexity", *arguments)
+    assert result.ret == 0, result.stdout.str()
+    lines = [line for line in result.outlines if "[" in line]
+    return [line.partition("[")[2].rstrip("]") for line in lines]
+
+
+def test_a_glob_finds_ones_own_and_the_catalogues(suite: pytest.Pytester) -> None:
+    suite.makeconftest(HOOK)
+    assert selected(suite, "--archbench-models=*densenet121") == [
+        "pytorchcv/densenet121",
+        "pytorchcv/ibn_densenet121",
+        "timm/densenet121",
+        "torchvision/densenet121",
+    ]
+    found = selected(suite, "--archbench-models=*densenet")
+    assert found == ["local/my_densenet"]
+    both = selected(suite, "--archbench-models=*densenet*")
+    assert both[0] == "local/my_densenet"
+    assert len(both) > 20
+
+
+def test_a_suite_filters(suite: pytest.Pytester) -> None:
+    suite.makeconftest(HOOK)
+    only = ("--archbench-suite=paddleclas", "--archbench-models=local/my_densenet")
+    assert selected(suite, *only) == ["local/my_densenet"]
+    assert selected(suite, "--archbench-suite=paddleclas", "--archbench-models=vgg16") == [
+        "torchvision/vgg16"
+    ]
+    assert len(selected(suite, "--archbench-suite=paddleclas")) == 9
+
+
+def test_ones_own_at_another_size(suite: pytest.Pytester) -> None:
+    suite.makeconftest(HOOK)
+    assert selected(suite, "--archbench-models=local/my_densenet@96") == ["local/my_densenet@96"]
+
+
+def test_repeated_options_add_up(suite: pytest.Pytester) -> None:
+    chosen = selected(suite, "--archbench-suite=paddleclas", "--archbench-suite=lightweight")
+    assert len(chosen) == 18
+
+
+def test_the_same_request_twice_is_one(suite: pytest.Pytester) -> None:
+    request = "--archbench-models=small_net.py:small"
+    assert selected(suite, request, f"{request}@224") == ["local/small"]
+
+
+def test_a_tests_id_is_enough(suite: pytest.Pytester) -> None:
+    nodeid = "test_bench.py::test_complexity[timm/resnet10t]"
+    result = suite.runpytest_inprocess("--collect-only", "-q", nodeid)
+    assert result.ret == 0
+    result.stdout.fnmatch_lines(["test_bench.py::test_complexity?timm/resnet10t?"])
+
+
+def test_names_that_a_file_defines_in_branches(suite: pytest.Pytester) -> None:
+    suite.makepyfile(
+        branched_net="""
+        from typing import Callable
+
+        try:
+            import nothing_of_the_kind
+        except ImportError:
+            def inner(): ...
+
+        annotated: Callable = print
+        """
+    )
+    assert selected(
+        suite, "--archbench-models=branched_net.py:inner,branched_net.py:annotated"
+    ) == ["local/inner", "local/annotated"]
+
+
+def test_what_lies_beside_the_file_can_be_imported_when_the_model_is_built(
+    suite: pytest.Pytester,
+) -> None:
+    nets = suite.mkdir("nets")
+    (nets / "sibling_width.py").write_text("WIDTH = 5\n", encoding="utf-8")
+    (nets / "late_net.py").write_text(
+        "def late():\n"
+        "    from sibling_width import WIDTH\n"
+        "    from torch import nn\n"
+        "    return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, WIDTH))\n",
+        encoding="utf-8",
+    )
+    result = suite.runpytest_inprocess(
+        "test_bench.py", "-k", "complexity", "--archbench-models=nets/late_net.py:late"
+    )
+    result.assert_outcomes(passed=1)
