@@ -136,7 +136,8 @@ def refusal(catalog: Catalog, suite: str = "", models: str = "") -> str:
 
 def test_an_unknown_suite_is_refused_with_the_list_of_suites(small: Catalog) -> None:
     assert refusal(small, suite="seed") == (
-        "suite 'seed': there is no suite of that name; the nearest is seeds. Choose from seeds, extra"
+        "suite 'seed': there is no suite of that name; the nearest is seeds. "
+        "Choose from seeds, extra"
     )
 
 

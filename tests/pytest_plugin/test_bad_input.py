@@ -68,7 +68,22 @@ def refused(suite: pytest.Pytester, *arguments: str) -> str:
     ],
 )
 def test_refused(suite: pytest.Pytester, option: str, message: str) -> None:
-    assert message in refused(suite, f"--archbench-{option}")
+    # In a project that has not given our options short names, messages spell the long ones.
+    assert message.replace("--", "--archbench-") in refused(suite, f"--archbench-{option}")
+
+
+def test_messages_spell_the_short_names_where_they_exist(suite: pytest.Pytester) -> None:
+    suite.makeconftest(
+        """
+        from archbench.pytest_plugin.options import add_options
+
+        def pytest_addoption(parser):
+            add_options(parser, prefix="--")
+        """
+    )
+    result = suite.runpytest_inprocess("test_bench.py", "--batch-size=0")
+    assert result.ret == USAGE
+    assert "--batch-size=0: '0' is not a whole number" in result.stderr.str()
 
 
 def test_unknown_architecture_names_the_nearest(suite: pytest.Pytester) -> None:
@@ -84,14 +99,16 @@ def test_unknown_suite_lists_the_suites(suite: pytest.Pytester) -> None:
 
 def test_quick_contradicts_a_time_budget(suite: pytest.Pytester) -> None:
     output = refused(suite, "--archbench-quick", "--archbench-time-budget=3")
-    assert "--quick and --time-budget both say how long a cell may take" in output
+    assert (
+        "--archbench-quick and --archbench-time-budget both say how long a cell may take" in output
+    )
 
 
 def test_absent_device_lists_what_is_there(suite: pytest.Pytester) -> None:
     output = refused(
         suite, "--archbench-gpu=v100", "--archbench-models=small_net.py:small", "-k", "latency"
     )
-    assert "--gpu=v100: no such device; this machine has cpu (" in output
+    assert "--archbench-gpu=v100: no such device; this machine has cpu (" in output
 
 
 def test_absent_device_stops_workers_too(suite: pytest.Pytester) -> None:
@@ -99,17 +116,17 @@ def test_absent_device_stops_workers_too(suite: pytest.Pytester) -> None:
         "test_bench.py", "--archbench-gpu=v100", "--archbench-models=small_net.py:small", "-n", "2"
     )
     assert result.ret == USAGE
-    assert "--gpu=v100: no such device" in result.stdout.str() + result.stderr.str()
+    assert "--archbench-gpu=v100: no such device" in result.stdout.str() + result.stderr.str()
 
 
 def test_more_threads_than_cores(suite: pytest.Pytester) -> None:
     output = refused(suite, "--archbench-threads=4096", "--archbench-models=small_net.py:small")
-    assert "--threads=4096: this machine has" in output
+    assert "--archbench-threads=4096: this machine has" in output
 
 
 def test_an_option_that_takes_one_value_is_given_twice(suite: pytest.Pytester) -> None:
     output = refused(suite, "--archbench-gpu=cpu", "--archbench-gpu=auto")
-    assert "--gpu is given 2 times: cpu, auto. Give it once" in output
+    assert "--archbench-gpu is given 2 times: cpu, auto. Give it once" in output
 
 
 def test_a_file_where_runs_are_stored(suite: pytest.Pytester) -> None:
@@ -220,7 +237,7 @@ def test_a_batch_too_large_for_memory(suite: pytest.Pytester) -> None:
     assert result.ret == FAILED
     assert statuses(suite) == {"local/small": ["out-of-memory"]}
     result.stdout.fnmatch_lines(
-        ["out-of-memory: *at batch size 1000000000 in fp32: *Use a smaller --batch-size*"]
+        ["out-of-memory: *at batch size 1000000000 in fp32: *Use a smaller --archbench-batch-size*"]
     )
 
 
@@ -271,4 +288,6 @@ def test_results_that_cannot_be_written_are_named(
         "--archbench-results=r.json", "-k", "complexity",
     )  # fmt: skip
     assert result.ret == FAILED
-    result.stdout.fnmatch_lines(["archbench: --results=*could not be written: *No space left*"])
+    result.stdout.fnmatch_lines(
+        ["archbench: --archbench-results=*could not be written: *No space left*"]
+    )

@@ -50,3 +50,12 @@ def test_the_old_file_survives_a_failed_write(
         write_results(path, {"schema": 1, "cells": []})
     assert json.loads(path.read_text(encoding="utf-8")) == {"schema": 1}
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_reader_of_the_old_file_keeps_it_whole(tmp_path: Path) -> None:
+    path = tmp_path / "results.json"
+    write_results(path, {"schema": 1, "cells": [1]})
+    with path.open(encoding="utf-8") as reader:
+        write_results(path, {"schema": 1, "cells": [2]})
+        assert json.load(reader)["cells"] == [1]
+    assert json.loads(path.read_text(encoding="utf-8"))["cells"] == [2]

@@ -89,14 +89,14 @@ class ModelSpec:
     ) -> ModelSpec:
         """The spec of a person's own architecture: ``ModelSpec.of(my_net, input_size=160)``.
 
-        Raises:
-            UsageError: a name that cannot stand in a test's id, a size that is none.
-
         Args:
             constructor: called with ``kwargs`` and returns the ``torch.nn.Module``.
             name: what to call it; the constructor's own name by default. The id is ``local/NAME``.
             input_size: pixels of a square RGB image, or channels, height, width.
             kwargs: the constructor's arguments.
+
+        Raises:
+            UsageError: a name that cannot stand in a test's id, a size that is none.
         """
         size = (3, input_size, input_size) if type(input_size) is int else input_size
         if not (

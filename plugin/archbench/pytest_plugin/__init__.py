@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from archbench.pytest_plugin.options import HOST_OPTION, add_options, given_options
+from archbench.pytest_plugin.options import HOST_OPTION, add_options, given_options, spelled
 
 if TYPE_CHECKING:
     from archbench.core.spec import ModelSpec, Target
@@ -128,7 +128,7 @@ def selected_models(config: pytest.Config) -> tuple[ModelSpec, ...]:
         try:
             config.stash[_MODELS] = select_models(config, settings_of(config))
         except UsageError as error:
-            raise pytest.UsageError(str(error)) from None
+            raise pytest.UsageError(spelled(config, str(error))) from None
     return config.stash[_MODELS]
 
 
@@ -198,7 +198,8 @@ def target(_archbench_target: tuple[str, int], pytestconfig: pytest.Config) -> T
         return make_target(settings.gpu, dtype, settings.threads, batch_size)
     except UsageError as error:
         # Nothing can be measured: one message instead of one for each architecture.
-        pytest.exit(f"archbench: {error}", returncode=pytest.ExitCode.USAGE_ERROR)
+        message = spelled(pytestconfig, f"archbench: {error}")
+        pytest.exit(message, returncode=pytest.ExitCode.USAGE_ERROR)
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-__all__ = ["HOST_OPTION", "OPTIONS", "add_options", "destination", "given_options"]
+__all__ = ["HOST_OPTION", "OPTIONS", "add_options", "destination", "given_options", "spelled"]
 
 QUICK_TIME_BUDGET = 0.3
 DEFAULT_TIME_BUDGET = 2.0
@@ -85,3 +85,12 @@ def add_options(parser: pytest.Parser, prefix: str = "--archbench-") -> None:
 def given_options(config: pytest.Config) -> bool:
     """Whether any option of archbench is on the command line."""
     return any(getattr(config.option, destination(name), None) is not None for name in OPTIONS)
+
+
+def spelled(config: pytest.Config, text: str) -> str:
+    """A message with our options spelled as they exist in this project."""
+    if config.getoption(HOST_OPTION, False):
+        return text
+    for name in OPTIONS:
+        text = text.replace(f"--{name}", f"--archbench-{name}")
+    return text

@@ -8,6 +8,7 @@ import pytest
 
 from archbench.core.records import Record, derived, merge_records
 from archbench.core.spec import ModelSpec, Target
+from archbench.pytest_plugin.options import spelled
 
 if TYPE_CHECKING:
     from archbench.measure.loading import LoadedModel
@@ -109,4 +110,4 @@ def attach_record(
     metric = "latency" if "loaded_model" in getattr(item, "fixturenames", ()) else "complexity"
     failed, text = describe_failure(error, metric, spec, target)
     setattr(report, REPORT_ATTRIBUTE, _keep(item, failed).as_dict())
-    report.longrepr = text
+    report.longrepr = spelled(item.config, text)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from archbench.pytest_plugin.options import spelled
 from archbench.pytest_plugin.settings import settings_of
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ def refuse_absent_devices(config: pytest.Config) -> None:
         for dtype in settings.dtypes:
             make_target(settings.gpu, dtype, settings.threads, 1)
     except UsageError as error:
-        raise pytest.UsageError(str(error)) from None
+        raise pytest.UsageError(spelled(config, str(error))) from None
 
 
 def group_by_model(items: list[pytest.Item]) -> None:
@@ -322,7 +323,8 @@ class ArchbenchSession:
         if self._records:
             self._print_table(terminalreporter)
         for problem in self._problems:
-            terminalreporter.write_line(f"archbench: {problem}", red=True, bold=True)
+            message = spelled(self._config, f"archbench: {problem}")
+            terminalreporter.write_line(message, red=True, bold=True)
         if self._records or self._problems:
             terminalreporter.write_line("")
 
@@ -348,7 +350,7 @@ class ArchbenchSession:
                 "the time budget allowed fewer."
             )
         for sentence in doubts(cells, workers=bool(self._config.getoption("tx", None))):
-            terminalreporter.write_line(sentence, yellow=True)
+            terminalreporter.write_line(spelled(self._config, sentence), yellow=True)
         load = sum(cell.seconds.get("load", 0.0) for cell in cells)
         forward = sum(cell.seconds.get("forward", 0.0) for cell in cells)
         elapsed = time.monotonic() - self._start

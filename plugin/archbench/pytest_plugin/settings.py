@@ -14,6 +14,7 @@ from archbench.pytest_plugin.options import (
     DEFAULT_TIME_BUDGET,
     QUICK_TIME_BUDGET,
     destination,
+    spelled,
 )
 
 __all__ = ["Settings", "settings_of"]
@@ -139,9 +140,15 @@ def settings_of(config: pytest.Config) -> Settings:
     Raises:
         pytest.UsageError: a value that makes no sense; says what to type instead.
     """
-    if _SETTINGS in config.stash:
-        return config.stash[_SETTINGS]
+    if _SETTINGS not in config.stash:
+        try:
+            config.stash[_SETTINGS] = _read(config)
+        except pytest.UsageError as error:
+            raise pytest.UsageError(spelled(config, str(error))) from None
+    return config.stash[_SETTINGS]
 
+
+def _read(config: pytest.Config) -> Settings:
     def values(name: str) -> list[str]:
         # A worker of pytest-xdist reads its command line on top of the controller's options.
         given = list(dict.fromkeys(getattr(config.option, destination(name), None) or ()))
@@ -175,7 +182,7 @@ def settings_of(config: pytest.Config) -> Settings:
         )
     default_budget = QUICK_TIME_BUDGET if quick else DEFAULT_TIME_BUDGET
     results = single("results")
-    settings = Settings(
+    return Settings(
         suite=several("suite", "") or None,
         models=tuple(values("models")),
         gpu=single("gpu") or "auto",
@@ -186,5 +193,3 @@ def settings_of(config: pytest.Config) -> Settings:
         quick=quick,
         results=_results(results, config.invocation_params.dir) if results else None,
     )
-    config.stash[_SETTINGS] = settings
-    return settings
