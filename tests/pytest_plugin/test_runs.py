@@ -52,7 +52,7 @@ def test_table_progress_and_journal(suite: pytest.Pytester) -> None:
             r"\[2/2\] local/small fp32-b2 +[\d.]+ ms  [\d.]+ images/s .*done",
             r"-* archbench: cpu \(.*\), 1 thread, fp32 -*",
             r"architecture +library +target +top-1 %\* +params M +GMACs +p50 ms +p95 ms .*verdict",
-            r"small +local +fp32-b1 +- +0.000162 +0.005323 +[\d.]+ .*",
+            r"small +local +fp32-b1 +- +0.000162 +0.005323 +~?[\d.]+ .*",
             r"small +local +fp32-b2 .*",
             r"Stored in \.archbench/runs/.*/journal.jsonl",
         ]
