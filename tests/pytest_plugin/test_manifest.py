@@ -1,0 +1,52 @@
+"""Which cells are expected, and when each has ended."""
+
+from __future__ import annotations
+
+import pytest
+
+from archbench.pytest_plugin.manifest import Manifest, cell_of
+
+COUNT = "b/test_complexity.py::test_complexity[timm/a]"
+ONE = "b/test_latency.py::test_latency[timm/a-fp32-b1]"
+FOUR = "b/test_latency.py::test_latency[timm/a-bf16-b4-t2]"
+
+
+@pytest.mark.parametrize(
+    ("nodeid", "cell"),
+    [
+        (COUNT, ("timm/a", "")),
+        (ONE, ("timm/a", "fp32-b1")),
+        (FOUR, ("timm/a", "bf16-b4-t2")),
+        ("t.py::t[timm/a@192-fp16-b8]", ("timm/a@192", "fp16-b8")),
+        ("t.py::t[local/my-net-fp32-b1]", ("local/my-net", "fp32-b1")),
+        ("t.py::t[other]", None),
+        ("t.py::t", None),
+        ("t.py::t[a/b]", None),
+    ],
+)
+def test_cell_of(nodeid: str, cell: tuple[str, str] | None) -> None:
+    assert cell_of(nodeid) == cell
+
+
+def test_a_count_belongs_to_every_cell_of_its_architecture() -> None:
+    manifest = Manifest([COUNT, ONE, FOUR, "t.py::t"])
+    assert manifest.cells == [("timm/a", "fp32-b1"), ("timm/a", "bf16-b4-t2")]
+    assert manifest.finish(ONE) == []
+    assert manifest.finish(COUNT) == [("timm/a", "fp32-b1")]
+    assert manifest.missing() == [FOUR]
+    assert manifest.finish(FOUR) == [("timm/a", "bf16-b4-t2")]
+    assert manifest.finish(FOUR) == []
+    assert manifest.done == 2
+    assert manifest.missing() == []
+
+
+def test_a_count_alone_is_a_cell() -> None:
+    manifest = Manifest([COUNT])
+    assert manifest.cells == [("timm/a", "")]
+    assert manifest.finish(COUNT) == [("timm/a", "")]
+
+
+def test_tests_of_others_are_no_cells() -> None:
+    manifest = Manifest(["t.py::t"])
+    assert len(manifest) == 0
+    assert manifest.finish("t.py::t") == []

@@ -1,0 +1,67 @@
+"""The table of a run, line by line."""
+
+from __future__ import annotations
+
+from archbench import ModelSpec, Target
+from archbench.core.records import Record
+from archbench.core.verdicts import Verdict
+from archbench.report.table import catalogue_table, cell_line, doubts, run_table
+
+TARGET = Target("cpu", "AMD EPYC", "cpu-amd-epyc", batch_size=2).as_dict()
+COUNTS = {
+    "params": {"value": 11_689_512, "unit": "1", "source": "counted"},
+    "macs": {"value": 1_814_073_344, "unit": "1", "source": "counted"},
+}
+
+
+def timed(samples: list[float], notes: list[dict[str, str]] | None = None) -> Record:
+    latency = {"samples": samples, "unit": "s", "source": "measured"}
+    return Record("torchvision/resnet18", TARGET, {**COUNTS, "latency": latency}, notes=notes or [])
+
+
+def row(table: str, line: int = 2) -> list[str]:
+    return table.splitlines()[line].split()
+
+
+def test_a_row() -> None:
+    # 200 samples of 10 ms for two images: 200 images in a second.
+    table = run_table([timed([0.01] * 200)], {"torchvision/resnet18": 69.758}, with_target=False)
+    assert row(table) == [
+        "resnet18", "torchvision", "69.76*", "11.69", "1.814", "10", "10", "200"
+    ]  # fmt: skip
+    assert table.splitlines()[0].split("  ")[0] == "architecture"
+
+
+def test_what_is_absent_is_a_dash() -> None:
+    table = run_table([Record("timm/a", None, COUNTS)], {}, with_target=True)
+    assert row(table) == ["a", "timm", "-", "-", "11.69", "1.814", "-", "-", "-"]
+
+
+def test_noise_is_marked_and_explained() -> None:
+    noisy = timed([0.01] * 3, [{"code": "noisy", "text": "x"}])
+    cells = [noisy, timed([0.01] * 3)]
+    assert "~10" in row(run_table(cells, {}, with_target=False))
+    first, second = doubts(cells)
+    assert first.startswith("~ too noisy to trust, 1 of 2: ")
+    assert "--time-budget=10" in second
+    assert "without -n" in doubts(cells, workers=True)[1]
+    assert doubts(cells[1:]) == []
+
+
+def test_a_failure_is_its_verdict() -> None:
+    verdict = Verdict("latency", "crashed", "ValueError", "it failed").as_dict()
+    cell = Record("timm/a", TARGET, COUNTS, [verdict, verdict])
+    assert row(run_table([cell], {}, with_target=True))[-1] == "crashed"
+    assert cell_line(cell) == "crashed"
+
+
+def test_line_of_a_cell() -> None:
+    assert cell_line(timed([0.01] * 8)) == "10 ms  200 images/s  ±0.0 %"
+    assert cell_line(Record("timm/a", None, COUNTS)) == "11.69 M params  1.814 GMACs"
+
+
+def test_catalogue() -> None:
+    models = [ModelSpec("timm", "a", label="A"), ModelSpec("timm", "b", (3, 299, 299))]
+    table = catalogue_table(models, {"timm/a": 70.0, "timm/b": None})
+    assert row(table) == ["timm/a", "A", "3x224x224", "70.00"]
+    assert row(table, 3) == ["timm/b", "3x299x299", "-"]
