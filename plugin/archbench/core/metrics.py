@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["METRICS", "Metric", "format_count", "format_seconds"]
+__all__ = ["METRICS", "Metric", "format_seconds", "format_significant"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +55,6 @@ def format_significant(value: float, digits: int) -> str:
     if "e" in text:
         return f"{float(text):.0f}" if abs(value) >= 1 else f"{value:.{digits + 4}f}"
     return text
-
-
-def format_count(value: float) -> str:
-    """A whole number with separators: ``5,288,548``."""
-    return f"{value:,.0f}"
 
 
 def format_seconds(seconds: float) -> str:

@@ -6,9 +6,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from archbench.core.spec import target_suffix
 from archbench.core.statistics import Absent, summarize
 
-__all__ = ["Record", "derived", "merge_records", "to_builtin"]
+__all__ = ["Record", "derived", "merge_records", "target_key", "to_builtin"]
 
 
 @dataclass(slots=True)
@@ -62,6 +63,11 @@ class Record:
         return self.id, target_key(self.target)
 
     @property
+    def suffix(self) -> str:
+        """The part of the key that the ids of its tests show; empty without a target."""
+        return self.key[1].rpartition("/")[2]
+
+    @property
     def is_measured(self) -> bool:
         """Whether any figure was obtained."""
         return bool(self.metrics)
@@ -71,8 +77,8 @@ def target_key(target: dict[str, Any] | None) -> str:
     """:attr:`archbench.core.spec.Target.key` of a stored target; empty for none."""
     if target is None:
         return ""
-    threads = "" if target["threads"] == 1 else f"-t{target['threads']}"
-    return f"{target['slug']}/{target['dtype']}-b{target['batch_size']}{threads}"
+    suffix = target_suffix(target["dtype"], target["batch_size"], target["threads"])
+    return f"{target['slug']}/{suffix}"
 
 
 def to_builtin(value: Any) -> Any:

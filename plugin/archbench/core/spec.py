@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from archbench.core.errors import UsageError
 
-__all__ = ["DTYPES", "LIBRARIES", "ModelSpec", "Preprocessing", "Target"]
+__all__ = ["DTYPES", "LIBRARIES", "ModelSpec", "Preprocessing", "Target", "target_suffix"]
 
 LIBRARIES = ("timm", "torchvision", "pytorchcv", "archbench", "local")
 """Where an architecture comes from; ``local`` is a person's own constructor."""
@@ -143,6 +143,11 @@ class ModelSpec:
         return replace(self, input_size=size, native_input_size=native)
 
 
+def target_suffix(dtype: str, batch_size: int, threads: int) -> str:
+    """The part of a cell's name that does not depend on the device: ``fp32-b1``, ``bf16-b8-t2``."""
+    return f"{dtype}-b{batch_size}" + ("" if threads == 1 else f"-t{threads}")
+
+
 @dataclass(frozen=True, slots=True)
 class Target:
     """On what a model is measured. Its key, together with the model's id, names the cell.
@@ -178,8 +183,7 @@ class Target:
 
         The device is left out, so that a test keeps its name from machine to machine.
         """
-        threads = "" if self.threads == 1 else f"-t{self.threads}"
-        return f"{self.dtype}-b{self.batch_size}{threads}"
+        return target_suffix(self.dtype, self.batch_size, self.threads)
 
     @property
     def key(self) -> str:
@@ -188,13 +192,4 @@ class Target:
 
     def as_dict(self) -> dict[str, Any]:
         """Builtin types only, ready for JSON and for a worker's report."""
-        return {
-            "device": self.device,
-            "device_name": self.device_name,
-            "slug": self.slug,
-            "dtype": self.dtype,
-            "batch_size": self.batch_size,
-            "threads": self.threads,
-            "memory_format": self.memory_format,
-            "runtime": self.runtime,
-        }
+        return asdict(self)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 __all__ = ["STATUSES", "Verdict"]
@@ -44,9 +44,4 @@ class Verdict:
 
     def as_dict(self) -> dict[str, Any]:
         """Builtin types only."""
-        return {
-            "metric": self.metric,
-            "status": self.status,
-            "reason": self.reason,
-            "sentence": self.sentence,
-        }
+        return asdict(self)

@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from archbench.pytest_plugin.options import HOST_OPTION, add_options, given_options, spelled
+from archbench.pytest_plugin.options import (
+    HOST_OPTION,
+    add_options,
+    given_options,
+    has_workers,
+    is_worker,
+    spelled,
+)
 
 if TYPE_CHECKING:
     from archbench.core.spec import ModelSpec, Target
@@ -58,7 +65,7 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_sessionstart(session: pytest.Session) -> None:
     """Refuse a device or precision that is not to be had, once and before any test."""
     config = session.config
-    if given_options(config) and not hasattr(config, "workerinput"):
+    if given_options(config) and not is_worker(config):
         from archbench.pytest_plugin.session import refuse_absent_devices
 
         if not config.option.collectonly:
@@ -101,7 +108,7 @@ def pytest_collection_modifyitems(
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Note what is expected, where tests are collected and run in one process."""
     config = session.config
-    if hasattr(config, "workerinput") or getattr(config.option, "tx", None):
+    if is_worker(config) or has_workers(config):
         return
     ours = [item.nodeid for item in session.items if uses_archbench(item)]
     if ours:
@@ -152,15 +159,15 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
             MODEL_ARGUMENT, models, ids=[m.id for m in models], indirect=True, scope="session"
         )
     if TARGET_ARGUMENT in metafunc.fixturenames:
+        from archbench.core.spec import target_suffix
         from archbench.pytest_plugin.settings import settings_of
 
         settings = settings_of(metafunc.config)
-        threads = "" if settings.threads == 1 else f"-t{settings.threads}"
         targets = [(dtype, batch) for dtype in settings.dtypes for batch in settings.batch_sizes]
         metafunc.parametrize(
             TARGET_ARGUMENT,
             targets,
-            ids=[f"{dtype}-b{batch}{threads}" for dtype, batch in targets],
+            ids=[target_suffix(dtype, batch, settings.threads) for dtype, batch in targets],
             indirect=True,
             scope="session",
         )
@@ -243,7 +250,7 @@ def pytest_runtest_makereport(
         from archbench.pytest_plugin.recording import attach_record
 
         attach_record(item, call, report)
-        if hasattr(report, "archbench") and not hasattr(item.config, "workerinput"):
+        if hasattr(report, "archbench") and not is_worker(item.config):
             recorder(item.config)
     return report
 
@@ -252,8 +259,8 @@ def pytest_runtest_makereport(
 def pytest_sessionfinish(session: pytest.Session) -> Generator[None]:
     """Give pytest-benchmark its comparison back where nothing of ours was measured."""
     config = session.config
-    is_worker = hasattr(config, "workerinput")
-    if config.getoption(HOST_OPTION, False) and _SESSION not in config.stash and not is_worker:
+    hosted = config.getoption(HOST_OPTION, False)
+    if hosted and _SESSION not in config.stash and not is_worker(config):
         from archbench.pytest_plugin.benchmark_bridge import load_comparison
 
         load_comparison(config)

@@ -16,8 +16,8 @@ from typing import Any
 
 import pytest
 
-from archbench.core.records import Record, derived
-from archbench.pytest_plugin.options import HOST_OPTION
+from archbench.core.records import Record, derived, target_key
+from archbench.pytest_plugin.options import HOST_OPTION, has_workers, is_worker
 
 __all__ = [
     "add_benchmark",
@@ -56,8 +56,7 @@ def configure_benchmark(config: pytest.Config) -> None:
     """
     option = config.option
     deferred = _Deferred()
-    distributed = hasattr(config, "workerinput") or bool(getattr(option, "tx", None))
-    if distributed and getattr(option, "benchmark_only", False):
+    if (is_worker(config) or has_workers(config)) and getattr(option, "benchmark_only", False):
         deferred.only = True
         option.benchmark_only = False
     if config.getoption(HOST_OPTION, False):
@@ -173,14 +172,14 @@ def prepare_benchmark_session(config: pytest.Config, cells: Sequence[Record]) ->
     session = _benchmark_session(config)
     if session is None:
         return
-    by_test: dict[tuple[str, str], Record] = {cell.key: cell for cell in cells}
+    by_key = {cell.key: cell for cell in cells}
     ours = 0
     for entry in session.benchmarks:
         info = getattr(entry, "extra_info", None) or {}
         if "archbench" not in info:
             continue
         ours += 1
-        cell = by_test.get(Record(info["archbench"], {k: info[k] for k in _TARGET_FIELDS}).key)
+        cell = by_key.get((info["archbench"], target_key(info)))
         if cell is not None:
             # Counts come from another test of the same cell.
             info.update(_extra_info(cell))
@@ -196,8 +195,3 @@ def prepare_benchmark_session(config: pytest.Config, cells: Sequence[Record]) ->
     ]
     if ours == len(session.benchmarks) and not asked:
         session.quiet = True
-
-
-_TARGET_FIELDS = (
-    "device", "device_name", "slug", "dtype", "batch_size", "threads", "memory_format", "runtime",
-)  # fmt: skip

@@ -7,7 +7,16 @@ from typing import Any
 
 import pytest
 
-__all__ = ["HOST_OPTION", "OPTIONS", "add_options", "destination", "given_options", "spelled"]
+__all__ = [
+    "HOST_OPTION",
+    "OPTIONS",
+    "add_options",
+    "destination",
+    "given_options",
+    "has_workers",
+    "is_worker",
+    "spelled",
+]
 
 QUICK_TIME_BUDGET = 0.3
 DEFAULT_TIME_BUDGET = 2.0
@@ -80,6 +89,16 @@ def add_options(parser: pytest.Parser, prefix: str = "--archbench-") -> None:
             default=True,
             help=argparse.SUPPRESS,
         )
+
+
+def is_worker(config: pytest.Config) -> bool:
+    """Whether this process is a worker of pytest-xdist."""
+    return hasattr(config, "workerinput")
+
+
+def has_workers(config: pytest.Config) -> bool:
+    """Whether this process hands its tests out to workers of pytest-xdist."""
+    return bool(getattr(config.option, "tx", None))
 
 
 def given_options(config: pytest.Config) -> bool:

@@ -8,6 +8,7 @@ import pytest
 
 from archbench.core.records import Record, derived, merge_records
 from archbench.core.spec import ModelSpec, Target
+from archbench.pytest_plugin import MODEL_ARGUMENT
 from archbench.pytest_plugin.options import spelled
 
 if TYPE_CHECKING:
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
 __all__ = ["Bench", "attach_record"]
 
 _RECORD: pytest.StashKey[Record] = pytest.StashKey()
-REPORT_ATTRIBUTE = "archbench"
 
 
 class Bench:
@@ -73,10 +73,15 @@ def _keep(node: pytest.Item, record: Record) -> Record:
     return record
 
 
+def _attach(report: pytest.TestReport, record: Record) -> None:
+    """The session takes it off as ``report.archbench``, with and without workers between."""
+    report.archbench = record.as_dict()  # type: ignore[attr-defined]
+
+
 def _known(item: pytest.Item) -> tuple[ModelSpec | None, Target | None]:
     arguments = getattr(item, "funcargs", {})
     params = getattr(getattr(item, "callspec", None), "params", {})
-    spec = arguments.get("model_spec") or params.get("_archbench_model")
+    spec = arguments.get("model_spec") or params.get(MODEL_ARGUMENT)
     target = arguments.get("target")
     if target is None and "loaded_model" in arguments:
         target = arguments["loaded_model"].target
@@ -96,7 +101,7 @@ def attach_record(
     """
     record = item.stash.get(_RECORD, None)
     if report.when == "call" and record is not None:
-        setattr(report, REPORT_ATTRIBUTE, record.as_dict())
+        _attach(report, record)
     error = call.excinfo.value if call.excinfo is not None else None
     if report.when not in ("setup", "call") or not isinstance(error, Exception):
         return
@@ -109,5 +114,5 @@ def attach_record(
 
     metric = "latency" if "loaded_model" in getattr(item, "fixturenames", ()) else "complexity"
     failed, text = describe_failure(error, metric, spec, target)
-    setattr(report, REPORT_ATTRIBUTE, _keep(item, failed).as_dict())
+    _attach(report, _keep(item, failed))
     report.longrepr = spelled(item.config, text)

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from archbench.pytest_plugin.options import spelled
+from archbench.pytest_plugin import MODEL_ARGUMENT, selected_models
+from archbench.pytest_plugin.options import has_workers, spelled
 from archbench.pytest_plugin.settings import settings_of
 
 if TYPE_CHECKING:
@@ -23,7 +24,6 @@ __all__ = ["ArchbenchSession"]
 RUNS_DIRECTORY = ".archbench/runs"
 CRASHED_WORKER = "???"
 """What pytest-xdist gives as the phase of a test whose worker died."""
-MODEL_ARGUMENT = "_archbench_model"
 
 
 def refuse_absent_devices(config: pytest.Config) -> None:
@@ -68,11 +68,6 @@ def group_by_model(items: list[pytest.Item]) -> None:
 def _name(model: str, suffix: str) -> str:
     """A cell in a line of text: ``timm/resnet50 fp32-b1``."""
     return f"{model} {suffix}".strip()
-
-
-def _suffix(cell: Record) -> str:
-    """The part of a cell's key that the ids of its tests show."""
-    return cell.key[1].rpartition("/")[2]
 
 
 class ArchbenchSession:
@@ -190,12 +185,12 @@ class ArchbenchSession:
         elif nodeid in self._records:
             # A test of a person's own, outside the parametrization.
             record = self._records[nodeid]
-            ended = [(record.id, _suffix(record))]
+            ended = [(record.id, record.suffix)]
         else:
             return
         for model, suffix in ended:
             merged = merge_records(self._by_model.get(model, {}).values())
-            cell = next((c for c in merged if _suffix(c) == suffix), None)
+            cell = next((c for c in merged if c.suffix == suffix), None)
             if cell is None and merged and not merged[0].target:
                 # Nothing but its count or its failure to load is known.
                 cell = merged[0]
@@ -306,7 +301,6 @@ class ArchbenchSession:
 
     def _published(self, cells: Sequence[Record]) -> dict[str, Any]:
         from archbench.catalog import published_top1
-        from archbench.pytest_plugin import selected_models
 
         models = {}
         specs = {model.id: model for model in selected_models(self._config)}
@@ -349,7 +343,7 @@ class ArchbenchSession:
                 "* published, not measured here. p95 needs 130 samples, so it is absent (-) where "
                 "the time budget allowed fewer."
             )
-        for sentence in doubts(cells, workers=bool(self._config.getoption("tx", None))):
+        for sentence in doubts(cells, workers=has_workers(self._config)):
             terminalreporter.write_line(spelled(self._config, sentence), yellow=True)
         load = sum(cell.seconds.get("load", 0.0) for cell in cells)
         forward = sum(cell.seconds.get("forward", 0.0) for cell in cells)
@@ -392,7 +386,5 @@ class ArchbenchSession:
         return ", ".join(parts)
 
     def _in_order(self, cells: list[Record]) -> list[Record]:
-        from archbench.pytest_plugin import selected_models
-
         rank = {model.id: i for i, model in enumerate(selected_models(self._config))}
         return sorted(cells, key=lambda cell: rank.get(cell.id, len(rank)))

@@ -52,12 +52,11 @@ def run_table(
         library, _, name = cell.id.partition("/")
         statistics = derived(cell)
         top1 = published_top1.get(cell.id)
-        target = (cell.target or {}) and f"{_suffix(cell.target)}"
         rows.append(
             [
                 name,
                 library,
-                *([target or ABSENT] if with_target else []),
+                *([cell.suffix or ABSENT] if with_target else []),
                 ABSENT if top1 is None else f"{top1:.2f}{PUBLISHED_MARK}",
                 _metric(cell, "params"),
                 _metric(cell, "macs"),
@@ -82,13 +81,6 @@ def run_table(
     alignment = ["left", "left", *(["left"] if with_target else []), *["right"] * 6, "left"]
     # Numbers keep the digits they were given: tabulate must not read them again.
     return str(tabulate.tabulate(rows, headers, disable_numparse=True, colalign=alignment))
-
-
-def _suffix(target: Mapping[str, Any] | None) -> str:
-    if not target:
-        return ABSENT
-    threads = "" if target["threads"] == 1 else f"-t{target['threads']}"
-    return f"{target['dtype']}-b{target['batch_size']}{threads}"
 
 
 def cell_line(cell: Record) -> str:
