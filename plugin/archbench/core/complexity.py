@@ -1,0 +1,94 @@
+"""What a network costs on paper, as values: whole, by layer, and as a second counter saw it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+__all__ = ["KINDS", "Complexity", "LayerCost", "SecondOpinion"]
+
+KINDS = ("convolution", "linear", "product")
+"""Kinds of operators that multiply and add: convolutions; matrix products in which one side comes
+from parameters alone; products of activations with each other, as in attention."""
+
+
+@dataclass(frozen=True, slots=True)
+class LayerCost:
+    """What one module costs by itself, without the modules inside it.
+
+    Attributes:
+        name: qualified, as ``named_modules`` gives it: ``layer1.0.conv1``; empty for the network.
+        type: class name of the module.
+        params: elements of the parameters that it owns; a shared one belongs to its first owner.
+        macs: multiply-adds of one image in operators that it calls itself.
+    """
+
+    name: str
+    type: str
+    params: int
+    macs: int
+
+
+@dataclass(frozen=True, slots=True)
+class SecondOpinion:
+    """What another counter says about the same network.
+
+    Attributes:
+        source: which one: ``ptflops 0.7.5 (aten)``.
+        macs: its count for one image.
+        operators: its count minus ours by operator, where they differ.
+        reasons: why, by operator, where it is known.
+    """
+
+    source: str
+    macs: int
+    operators: Mapping[str, int] = field(default_factory=dict)
+    reasons: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Complexity:
+    """Exact counts of one architecture for one image of its input size.
+
+    Attributes:
+        input_shape: of the image, ``(1, C, H, W)``.
+        output_shape: of the class scores, ``(1, classes)``.
+        params: elements of all parameters, shared ones once.
+        trainable_params: of those that require a gradient as constructed.
+        bias_params: of those that convolutions and linear layers add (their ``bias``).
+        buffers: elements of all buffers, such as running means.
+        param_bytes: of all parameters by precision: ``{"fp32": ..., "fp16": ..., "bf16": ...}``;
+            parameters that are not floating-point numbers keep their own width.
+        macs: multiply-adds of one forward pass: convolutions, matrix products and attention.
+            Element-wise operators, normalisation, pooling and interpolation are not multiply-adds.
+        macs_by_kind: the same by :data:`KINDS`.
+        activations: elements that operators with parameters write: convolutions, and matrix
+            products with a side that does not come from the image. timm's ``macts``.
+        max_channels: the most channels that such an operator writes, class scores left out: of a
+            convolution its output channels, of a matrix product its columns.
+        operator_calls: calls of operators that write a tensor of their own; views are none.
+        uncounted: such operators without multiply-adds, with how often each was called.
+        layers: the modules that own parameters or multiply and add, in order.
+        second_opinion: None where the other counter fails on the network.
+    """
+
+    input_shape: tuple[int, ...]
+    output_shape: tuple[int, ...]
+    params: int
+    trainable_params: int
+    bias_params: int
+    buffers: int
+    param_bytes: Mapping[str, int]
+    macs: int
+    macs_by_kind: Mapping[str, int]
+    activations: int
+    max_channels: int
+    operator_calls: int
+    uncounted: Mapping[str, int]
+    layers: tuple[LayerCost, ...]
+    second_opinion: SecondOpinion | None = None
+
+    @property
+    def flops_2_per_mac(self) -> int:
+        """FLOPs in the convention that takes a multiply-add for two operations."""
+        return 2 * self.macs
