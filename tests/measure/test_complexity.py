@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import io
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 import torch
-from torch import nn
+from ptflops import get_model_complexity_info
+from torch import Tensor, nn
 from torch.nn import functional
 
 from archbench import ModelSpec
 from archbench.core.errors import NotMeasuredError
 from archbench.measure.complexity import build_on_meta, count, count_parameters
+from archbench.measure.shapes import RememberedShapes
 
 
 def spec_of(model: type[nn.Module] | nn.Module, pixels: int = 8) -> ModelSpec:
@@ -115,3 +121,353 @@ def test_a_network_that_makes_tensors_elsewhere_is_told_what_to_do() -> None:
     with pytest.raises(NotMeasuredError, match=r"create tensors with device=x\.device"):
         count(spec_of(Elsewhere, pixels=9))
     assert count(spec_of(Right)).macs == count(spec_of(Tiny)).macs
+
+
+class Functional(nn.Module):
+    """A network whose forward pass is a function of the image ``(1, 3, 8, 8)`` and of itself."""
+
+    def __init__(self, forward: Callable[[Any, Tensor], Tensor], **children: nn.Module) -> None:
+        super().__init__()
+        self.function = forward
+        for name, child in children.items():
+            self.add_module(name, child)
+        self.matrix = nn.Parameter(torch.ones(3, 5))
+        self.vector = nn.Parameter(torch.ones(8))
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.function(self, x)
+        return y.reshape(1, -1)
+
+
+def _lstm_loop(net: Any, x: Tensor) -> Tensor:
+    state = (x.new_zeros(8, 4), x.new_zeros(8, 4))
+    for column in x.mean(1).transpose(1, 2).flip(0)[0]:
+        state = net.cell(column.reshape(1, 8).expand(8, 8), state)
+    return state[0]
+
+
+# Name, network, multiply-adds by hand, how many additions of biases ptflops takes for such.
+FAMILIES: list[tuple[str, nn.Module, int, int]] = [
+    (
+        "convolution",
+        Functional(lambda net, x: net.layer(x), layer=nn.Conv2d(3, 6, 3, padding=1)),
+        (6 * 8 * 8) * (3 * 9),
+        6 * 8 * 8,
+    ),
+    (
+        "grouped",
+        Functional(lambda net, x: net.layer(x), layer=nn.Conv2d(3, 6, 3, groups=3, bias=False)),
+        (6 * 6 * 6) * (1 * 9),
+        0,
+    ),
+    (
+        "dilated, strided",
+        Functional(
+            lambda net, x: net.layer(x), layer=nn.Conv2d(3, 4, 3, dilation=2, stride=2, bias=False)
+        ),
+        (4 * 2 * 2) * (3 * 9),  # the kernel spans 5 of 8 pixels: places 0 and 2
+        0,
+    ),
+    (
+        "transposed",
+        Functional(lambda net, x: net.layer(x), layer=nn.ConvTranspose2d(3, 4, 2, stride=2)),
+        (3 * 8 * 8) * (4 * 4),  # each input element meets 4 channels of 2x2 taps
+        4 * 16 * 16,
+    ),
+    (
+        "one dimension",
+        Functional(lambda net, x: net.layer(x.flatten(2)), layer=nn.Conv1d(3, 2, 5, bias=False)),
+        (2 * 60) * (3 * 5),
+        0,
+    ),
+    (
+        "three dimensions",
+        Functional(lambda net, x: net.layer(x[:, None]), layer=nn.Conv3d(1, 2, 3, bias=False)),
+        (2 * 1 * 6 * 6) * 27,
+        0,
+    ),
+    (
+        "linear",
+        Functional(lambda net, x: net.layer(x), layer=nn.Linear(8, 5)),
+        (3 * 8) * (8 * 5),
+        3 * 8 * 5,
+    ),
+    (
+        "linear as a function",
+        Functional(lambda net, x: functional.linear(x.transpose(1, 3), net.matrix.t())),
+        (8 * 8) * (3 * 5),
+        0,
+    ),
+    ("matmul", Functional(lambda net, x: x @ x), 3 * 8 * 8 * 8, 0),
+    ("matrix and vector", Functional(lambda net, x: x @ net.vector), 3 * 8 * 8, 0),
+    ("one matrix and vector", Functional(lambda net, x: x[0, 0] @ net.vector), 8 * 8, 0),
+    ("dot", Functional(lambda net, x: torch.dot(x[0, 0, 0], net.vector)), 8, 0),
+    ("einsum", Functional(lambda net, x: torch.einsum("bchw,cd->bdhw", x, net.matrix)), 64 * 15, 0),
+    (
+        "einsum of activations",
+        Functional(lambda net, x: torch.einsum("bchw,bdhw->bcd", x, x)),
+        3 * 3 * 64,
+        0,
+    ),
+    (
+        "addmm",
+        Functional(lambda net, x: torch.addmm(x[0, 0], x[0, 1], x[0, 2])),
+        8 * 8 * 8,
+        8 * 8,
+    ),
+    (
+        "baddbmm",
+        Functional(lambda net, x: torch.baddbmm(x[0], x[0], x[0])),
+        3 * 8 * 8 * 8,
+        0,
+    ),
+    (
+        "attention",
+        Functional(lambda net, x: functional.scaled_dot_product_attention(x, x, x)),
+        2 * 3 * 8 * 8 * 8,
+        0,
+    ),
+    (
+        "attention of several heads",
+        Functional(
+            lambda net, x: net.layer(x[0], x[0], x[0])[0],
+            layer=nn.MultiheadAttention(8, 2, bias=False, batch_first=True),
+        ),
+        # 4 projections of 24 rows, 2 heads of 4 columns over 8 rows in 3 batches
+        4 * 24 * 64 + 2 * 3 * 2 * 8 * 8 * 4,
+        0,
+    ),
+    (
+        "LSTM",
+        Functional(lambda net, x: net.layer(x[0])[0], layer=nn.LSTM(8, 4, bias=False)),
+        (3 * 8) * 4 * (8 * 4 + 4 * 4),  # 3 steps, 8 rows, 4 gates
+        0,
+    ),
+    (
+        "LSTM cell in a loop",
+        Functional(_lstm_loop, cell=nn.LSTMCell(8, 4, bias=False)),
+        8 * 8 * 4 * (8 * 4 + 4 * 4),  # 8 steps, 8 rows, 4 gates
+        0,
+    ),
+    (
+        "interpolation",
+        Functional(lambda net, x: functional.interpolate(x, scale_factor=2, mode="bilinear")),
+        0,
+        0,
+    ),
+    (
+        "pooling, normalisation, activation",
+        Functional(
+            lambda net, x: net.norm(functional.avg_pool2d(x.relu(), 2)), norm=nn.BatchNorm2d(3)
+        ),
+        0,
+        0,
+    ),
+]  # fmt: skip
+
+UNSEEN_BY_PTFLOPS = {
+    "baddbmm": "baddbmm", "matrix and vector": "mv", "one matrix and vector": "mv", "dot": "dot",
+}  # fmt: skip
+"""Families whose operator ptflops has no formula for."""
+
+
+@pytest.mark.parametrize(
+    ("name", "network", "macs", "biases"), FAMILIES, ids=[name for name, *_ in FAMILIES]
+)
+def test_families_of_operators_in_closed_form(
+    name: str, network: nn.Module, macs: int, biases: int
+) -> None:
+    complexity = count(spec_of(network))
+    assert complexity.macs == sum(complexity.macs_by_kind.values()) == macs
+    assert complexity.flops_2_per_mac == 2 * macs
+    opinion = complexity.second_opinion
+    assert opinion is not None
+    if name in UNSEEN_BY_PTFLOPS:
+        operator = UNSEEN_BY_PTFLOPS[name]
+        assert opinion.macs == 0
+        assert opinion.operators == {operator: -macs}
+        assert opinion.reasons == {operator: "ptflops has no formula for it"}
+    else:
+        # ptflops is right but for its convention: a bias is added, not multiplied.
+        assert opinion.macs == macs + biases
+        assert sum(opinion.operators.values()) == biases
+        assert set(opinion.reasons) == set(opinion.operators)
+
+
+def test_second_opinion_is_what_ptflops_itself_says() -> None:
+    spec = ModelSpec("torchvision", "mobilenet_v3_small")
+    opinion = count(spec).second_opinion
+    theirs, _ = get_model_complexity_info(
+        build_on_meta(spec), spec.input_size, print_per_layer_stat=False, as_strings=False,
+        backend="aten", ost=io.StringIO(),
+    )  # fmt: skip
+    assert opinion is not None
+    assert opinion.macs == theirs
+    assert opinion.source.startswith("ptflops ")
+
+
+class Mixed(nn.Module):
+    """Attention, whose products have no parameters, between two linear layers, and a buffer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, 6, 4, stride=4)
+        self.norm = nn.BatchNorm2d(6)
+        self.inner = nn.Linear(6, 20)
+        self.head = nn.Linear(20, 30)
+        self.frozen = nn.Parameter(torch.ones(7), requires_grad=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        tokens = self.norm(self.stem(x)).flatten(2).transpose(1, 2)
+        tokens = functional.scaled_dot_product_attention(tokens, tokens, tokens)
+        return self.head(torch.relu_(self.inner(tokens)).mean(1))
+
+
+def test_everything_else_that_is_counted() -> None:
+    complexity = count(spec_of(Mixed))
+    assert complexity.input_shape == (1, 3, 8, 8)
+    assert complexity.output_shape == (1, 30)
+    assert complexity.params == (6 * 48 + 6) + (6 + 6) + (6 * 20 + 20) + (20 * 30 + 30) + 7
+    assert complexity.trainable_params == complexity.params - 7
+    assert complexity.bias_params == 6 + 20 + 30  # not the normalisation's shift
+    assert complexity.buffers == 6 + 6 + 1  # running mean, running variance, number of batches
+    assert complexity.param_bytes == {
+        "fp32": 4 * complexity.params, "fp16": 2 * complexity.params, "bf16": 2 * complexity.params,
+    }  # fmt: skip
+    assert complexity.macs_by_kind == {
+        "convolution": (6 * 2 * 2) * 48,
+        "product": 2 * 4 * 4 * 6,  # 4 tokens of 6: scores and weighted sum
+        "linear": 4 * 6 * 20 + 20 * 30,
+    }
+    # Written by the stem, the inner layer and the head; not by attention and normalisation.
+    assert complexity.activations == 6 * 2 * 2 + 4 * 20 + 30
+    assert complexity.max_channels == 20  # the head's 30 are the class scores
+    assert complexity.uncounted["relu_"] == 1
+    assert complexity.uncounted["mean"] == 1
+    assert "convolution" not in complexity.uncounted
+    assert complexity.operator_calls == sum(complexity.uncounted.values()) + 5
+    assert [(c.name, c.type, c.params, c.macs) for c in complexity.layers] == [
+        ("", "Mixed", 7, 2 * 4 * 4 * 6),
+        ("stem", "Conv2d", 294, 24 * 48),
+        ("norm", "BatchNorm2d", 12, 0),
+        ("inner", "Linear", 140, 480),
+        ("head", "Linear", 630, 600),
+    ]
+
+
+def test_whole_numbers_among_parameters_keep_their_width() -> None:
+    class Table(Mixed):
+        def __init__(self) -> None:
+            super().__init__()
+            self.table = nn.Parameter(torch.ones(10, dtype=torch.int64), requires_grad=False)
+
+    floats = count(spec_of(Mixed)).params
+    assert count(spec_of(Table)).param_bytes["fp16"] == 2 * floats + 8 * 10
+
+
+def test_weights_that_are_computed_are_parameters_still() -> None:
+    class Standardised(nn.Module):
+        """Weight standardisation (Qiao et al. 2019), once for a layer and once for a product."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = nn.Parameter(torch.ones(5, 192))
+
+        def forward(self, x: Tensor) -> Tensor:
+            weight = self.weight - self.weight.mean(1, keepdim=True)
+            return (weight.clone() @ x.reshape(192, 1)).relu().reshape(1, 5)
+
+    complexity = count(spec_of(Standardised))
+    assert complexity.macs_by_kind["linear"] == complexity.macs == 5 * 192
+    assert complexity.activations == 5
+    # The parameters stand on the left here, so channels are rows.
+    assert complexity.max_channels == 5
+
+
+@pytest.mark.parametrize(
+    # From the layers' sizes.
+    ("name", "activations"),
+    [
+        (
+            "resnet18",
+            112 * 112 * 64 + 4 * 56 * 56 * 64 + 5 * (28 * 28 * 128 + 14 * 14 * 256 + 7 * 7 * 512)
+            + 1000,
+        ),
+        (
+            "vit_b_16",
+            # 196 patches; in each of 12 blocks queries, keys, values, projection, two linear layers
+            196 * 768 + 12 * 197 * (3 * 768 + 768 + 3072 + 768) + 1000,
+        ),
+    ],
+)  # fmt: skip
+def test_activations_of_known_networks(name: str, activations: int) -> None:
+    assert count(ModelSpec("torchvision", name)).activations == activations
+
+
+def test_operator_without_a_formula_is_named() -> None:
+    def spectrum(net: Any, x: Tensor) -> Tensor:
+        return torch.fft.rfft2(x).abs().mean((2, 3))
+
+    with pytest.raises(NotMeasuredError, match=r"it calls _fft_r2c, for which") as caught:
+        count(spec_of(Functional(spectrum)))
+    assert caught.value.reason == "operator-not-counted"
+    assert "register_flop_formula" in str(caught.value)
+
+
+def test_tensors_that_a_constructor_keeps_elsewhere_are_moved() -> None:
+    class Keeps(Tiny):
+        def __init__(self) -> None:
+            super().__init__()
+            with torch.device("cpu"):
+                self.mask = torch.ones(8, 8)  # neither parameter nor buffer
+                self.legacy = nn.Parameter(torch.Tensor(8, 8))
+
+        def forward(self, x: Tensor) -> Tensor:
+            return super().forward(x * self.mask * self.legacy)
+
+    assert count(spec_of(Keeps)).macs == count(spec_of(Tiny)).macs
+
+
+@pytest.mark.parametrize("name", ["resnet18", "vit_b_16", "swin_v2_t", "mobilenet_v3_small"])
+def test_remembered_shapes_change_no_count(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = ModelSpec("torchvision", name)
+    remembered = count(spec)
+    monkeypatch.setattr(
+        RememberedShapes,
+        "__torch_dispatch__",
+        lambda mode, func, types, args=(), kwargs=None: func(*args, **(kwargs or {})),
+    )
+    assert count(spec) == remembered
+
+
+def test_remembered_shapes_tell_arguments_apart() -> None:
+    x = torch.empty((2, 3, 4), device="meta")
+    y = torch.empty((2, 4, 3), device="meta").transpose(1, 2)  # the same size, other strides
+    with RememberedShapes():
+        for _ in range(2):
+            assert (x + 1).dtype == torch.float32
+            assert (x == 1).dtype == torch.bool
+            assert x.mean(0).shape == (3, 4)
+            assert x.mean(1).shape == (2, 4)
+            filled = [torch.full((2,), value, device="meta").dtype for value in (1, 1.0, True)]
+            assert filled == [torch.int64, torch.float32, torch.bool]
+            assert (x + x).stride() == (12, 4, 1)
+            assert (y + y).stride() == (12, 1, 3)
+            assert (x.int() + x.int()).dtype == torch.int32
+            assert [part.shape[1] for part in torch.ops.aten.split_copy.Tensor(x, 2, 1)] == [2, 1]
+            assert x.relu_() is x
+            with pytest.raises(RuntimeError):
+                x.add_(torch.empty((5,), device="meta"))
+
+
+def test_a_model_larger_than_memory_costs_none() -> None:
+    class Huge(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = nn.Linear(192, 2**33, bias=False)
+            self.out = nn.Linear(2**33, 3, bias=False)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.out(self.layer(x.flatten(1)))
+
+    assert count(spec_of(Huge)).params == 2**33 * 195

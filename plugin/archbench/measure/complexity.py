@@ -1,38 +1,37 @@
-"""What a network costs on paper: parameters and multiply-adds, counted without arithmetic."""
+"""What a network costs on paper: counted by operator dispatch on the meta device, no arithmetic.
+
+torch's own counter (``torch.utils.flop_counter``) is the engine: it sees each operator as it is
+dispatched, takes composite ones apart, and has a formula for each operator that multiplies and
+adds. It reports 2 FLOPs for a multiply-add; a count here is half of that.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import importlib.metadata
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.nn.modules.module import (
+    register_module_forward_hook,
+    register_module_forward_pre_hook,
+)
+from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
-from archbench.core.errors import ArchitectureError, NotMeasuredError
-from archbench.core.spec import ModelSpec
+from archbench.core.complexity import KINDS, Complexity, LayerCost, SecondOpinion
+from archbench.core.errors import ArchbenchError, ArchitectureError, NotMeasuredError
+from archbench.core.spec import DTYPES, ModelSpec
 from archbench.measure.filling import parameters_on_meta
 from archbench.measure.libraries import build
-from archbench.measure.loading import class_scores
+from archbench.measure.loading import TORCH_DTYPES, class_scores
+from archbench.measure.operators import formulas, has_no_products, is_free, name_of
+from archbench.measure.shapes import RememberedShapes
 
-__all__ = ["Complexity", "build_on_meta", "count", "count_macs", "count_parameters"]
-
-
-@dataclass(frozen=True, slots=True)
-class Complexity:
-    """Exact counts of one architecture at its input size.
-
-    Attributes:
-        params: elements of all parameters, shared ones once.
-        trainable_params: of those that require a gradient as constructed.
-        macs: multiply-adds of one forward pass of one image: convolutions, matrix products and
-            attention; element-wise operators are not multiply-adds.
-        output_shape: of the class scores for one image.
-    """
-
-    params: int
-    trainable_params: int
-    macs: int
-    output_shape: tuple[int, ...]
+__all__ = ["build_on_meta", "count", "count_parameters"]
 
 
 def build_on_meta(spec: ModelSpec) -> nn.Module:
@@ -46,8 +45,19 @@ def build_on_meta(spec: ModelSpec) -> nn.Module:
             model = build(spec)
     except (ArchitectureError, NotImplementedError, RuntimeError):
         with parameters_on_meta():
-            model = build(spec).to("meta")
+            model = build(spec)
+    _move_to_meta(model)
     return model.eval()
+
+
+def _move_to_meta(model: nn.Module) -> None:
+    """Move what a constructor made elsewhere: by the legacy ``torch.Tensor(2, 3)``, which knows
+    of no default device, or as an attribute that is neither parameter nor buffer."""
+    model.to("meta")
+    for module in model.modules():
+        for name, value in vars(module).items():
+            if isinstance(value, Tensor) and not value.is_meta:
+                setattr(module, name, value.to("meta"))
 
 
 def count_parameters(model: nn.Module) -> tuple[int, int]:
@@ -56,34 +66,63 @@ def count_parameters(model: nn.Module) -> tuple[int, int]:
     return sum(n for n, _ in sizes), sum(n for n, trainable in sizes if trainable)
 
 
-def count_macs(spec: ModelSpec, model: nn.Module) -> tuple[int, tuple[int, ...]]:
-    """Multiply-adds of one image and the output's shape, by operator dispatch on meta.
-
-    torch's counter reports 2 FLOPs for each multiply-add; the count here is half of that. It runs
-    with gradients enabled and the parameters' switched off, where fused attention is seen whole.
-    """
-    model.requires_grad_(False)
-    counter = FlopCounterMode(display=False)
-    with counter:
-        output = model(torch.empty((1, *spec.input_size), device="meta"))
-    scores = class_scores(spec, output, images=1)
-    flops = counter.get_total_flops()
-    if flops % 2:
-        raise ArchitectureError(f"an odd number of FLOPs, {flops}, is not twice a number of MACs")
-    return flops // 2, tuple(scores.shape)
-
-
-def count(spec: ModelSpec) -> Complexity:
+def count(spec: ModelSpec, model: nn.Module | None = None) -> Complexity:
     """Count one architecture.
+
+    Args:
+        spec: what it is.
+        model: as :func:`build_on_meta` returned it, if it has been built already. Its parameters
+            lose their ``requires_grad``.
 
     Raises:
         ArchitectureError: it cannot be built, or returns no class scores.
-        NotMeasuredError: its forward pass fails on the meta device.
+        NotMeasuredError: its forward pass fails on the meta device, or calls an operator that may
+            multiply and add and for which there is no formula.
     """
-    model = build_on_meta(spec)
+    if model is None:
+        model = build_on_meta(spec)
     params, trainable = count_parameters(model)
+    images = torch.empty((1, *spec.input_size), device="meta")
+    ledger = _Ledger(model, images)
+    shapes = RememberedShapes()
+    with _failures_named(spec):
+        scores = _run(spec, model, images, ledger, shapes)
+    if ledger.unknown:
+        raise NotMeasuredError(
+            "operator-not-counted",
+            f"{spec.id} cannot be counted: it calls {', '.join(sorted(ledger.unknown))}, for which "
+            "there is no formula. Give it one with torch.utils.flop_counter.register_flop_formula, "
+            "0 where it does not multiply and add",
+        )
+    layers = _layers(model, ledger.macs_by_module)
+    macs = sum(ledger.macs_by_kind.values())
+    return Complexity(
+        input_shape=tuple(images.shape),
+        output_shape=tuple(scores.shape),
+        params=params,
+        trainable_params=trainable,
+        bias_params=_bias_params(model),
+        buffers=sum(buffer.numel() for buffer in model.buffers()),
+        param_bytes={dtype: _bytes_in(model, TORCH_DTYPES[dtype]) for dtype in DTYPES},
+        macs=macs,
+        macs_by_kind={kind: ledger.macs_by_kind[kind] for kind in KINDS},
+        activations=ledger.activations,
+        max_channels=ledger.max_channels(tuple(scores.shape)),
+        operator_calls=sum(ledger.calls.values()),
+        uncounted={
+            name: calls
+            for name, calls in sorted(ledger.calls.items())
+            if name not in ledger.macs_by_operator
+        },
+        layers=layers,
+        second_opinion=_second_opinion(model, images, ledger, shapes),
+    )
+
+
+@contextmanager
+def _failures_named(spec: ModelSpec) -> Iterator[None]:
     try:
-        macs, shape = count_macs(spec, model)
+        yield
     except (KeyboardInterrupt, GeneratorExit, ArchitectureError):
         raise
     except BaseException as error:
@@ -94,4 +133,187 @@ def count(spec: ModelSpec) -> Complexity:
             "Counting runs on torch's meta device: create tensors with device=x.device and do not "
             "read values in the forward pass",
         ) from error
-    return Complexity(params, trainable, macs, shape)
+
+
+def _run(
+    spec: ModelSpec,
+    model: nn.Module,
+    images: Tensor,
+    ledger: _Ledger,
+    shapes: RememberedShapes,
+) -> Tensor:
+    """One forward pass under the counter, with the ledger behind it.
+
+    Gradients stay enabled and the parameters' are switched off: under ``no_grad`` the counter
+    raises on some networks, and so it sees fused attention whole.
+    """
+    model.requires_grad_(False)
+    counter = FlopCounterMode(display=False, custom_mapping=formulas())
+    ledger.formulas = counter.flop_registry
+    # The mode that is entered last sees an operator first: the counter takes composite operators
+    # apart, the ledger sees the parts.
+    with shapes, ledger, counter:
+        output = model(images)
+    total = counter.get_total_flops()
+    if total != 2 * sum(ledger.macs_by_kind.values()):
+        raise ArchbenchError(
+            f"{spec.id}: torch's counter says {total} FLOPs, its operators one by one "
+            f"{2 * sum(ledger.macs_by_kind.values())}. Please report this"
+        )
+    return class_scores(spec, output, images=1)
+
+
+class _Ledger(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Notes every operator that runs: its multiply-adds, in which module, and what it writes."""
+
+    def __init__(self, model: nn.Module, images: Tensor) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.formulas: Mapping[Any, Callable[..., int]] = {}
+        self.calls: Counter[str] = Counter()
+        self.macs_by_operator: Counter[str] = Counter()
+        self.macs_by_kind: Counter[str] = Counter()
+        self.macs_by_module: Counter[nn.Module] = Counter()
+        self.biases: Counter[str] = Counter()
+        self.activations = 0
+        self.unknown: set[str] = set()
+        self._written: list[tuple[tuple[int, ...], int]] = []
+        self._modules = [model]
+        self._hooks: list[Any] = []
+        # Storages that hold what comes from the image. They are kept, so that no other tensor can
+        # take the address of one; on meta they have no memory.
+        self._of_image: dict[int, Any] = {}
+        self._mark(images)
+
+    def __enter__(self) -> _Ledger:
+        self._hooks = [
+            register_module_forward_pre_hook(lambda module, _: self._modules.append(module)),
+            register_module_forward_hook(self._leave),
+        ]
+        super().__enter__()  # type: ignore[no-untyped-call]
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        super().__exit__(*error)  # type: ignore[no-untyped-call]
+        for hook in self._hooks:
+            hook.remove()
+
+    def _leave(self, *_: object) -> None:
+        self._modules.pop()
+
+    def _mark(self, tensor: Tensor) -> None:
+        storage = tensor.untyped_storage()
+        self._of_image[storage._cdata] = storage
+
+    def _is_of_image(self, tensor: Tensor) -> bool:
+        return tensor.untyped_storage()._cdata in self._of_image
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        output = func(*args, **kwargs)
+        read = [*_tensors(args), *_tensors(kwargs.values())]
+        if any(map(self._is_of_image, read)):
+            for tensor in _tensors([output]):
+                self._mark(tensor)
+        if is_free(func):
+            return output
+        packet = func._overloadpacket
+        name = name_of(packet)
+        self.calls[name] += 1
+        if packet in self.formulas:
+            flops = self.formulas[packet](*args, **kwargs, out_val=output)
+            self._note(name, flops, read, output)
+        elif not has_no_products(func):
+            self.unknown.add(name)
+        return output
+
+    def _note(self, name: str, flops: int, read: Sequence[Tensor], output: Any) -> None:
+        if flops % 2:
+            raise ArchbenchError(f"{name}: {flops} FLOPs are not twice a number of MACs")
+        macs = flops // 2
+        written = next(_tensors([output]))
+        left, right = read[-2:]
+        if "conv" in name:
+            kind, channels = "convolution", written.shape[1]
+        elif "attention" in name or (self._is_of_image(left) and self._is_of_image(right)):
+            kind, channels = "product", 0
+        else:
+            kind = "linear"
+            # The columns, or with the parameters on the left the rows.
+            rows = not self._is_of_image(left) and written.dim() > 1
+            channels = written.shape[-2 if rows else -1] if written.dim() else 1
+        self.macs_by_operator[name] += macs
+        self.macs_by_kind[kind] += macs
+        self.macs_by_module[self._modules[-1]] += macs
+        if len(read) == 3 and "attention" not in name:
+            self.biases[name] += written.numel()
+        if kind != "product":
+            self.activations += written.numel()
+            self._written.append((tuple(written.shape), channels))
+
+    def max_channels(self, scores: tuple[int, ...]) -> int:
+        """The most channels written, where the class scores themselves do not count."""
+        return max((channels for shape, channels in self._written if shape != scores), default=0)
+
+
+def _tensors(values: Any) -> Iterator[Tensor]:
+    for value in values:
+        if isinstance(value, Tensor):
+            yield value
+        elif isinstance(value, (list, tuple)):
+            yield from _tensors(value)
+
+
+def _layers(model: nn.Module, macs: Mapping[nn.Module, int]) -> tuple[LayerCost, ...]:
+    owned: set[int] = set()
+    layers = []
+    for name, module in model.named_modules():
+        own = {id(p): p.numel() for p in module.parameters(recurse=False) if id(p) not in owned}
+        owned.update(own)
+        params = sum(own.values())
+        if params or macs.get(module):
+            layers.append(LayerCost(name, type(module).__name__, params, macs.get(module, 0)))
+    return tuple(layers)
+
+
+def _bias_params(model: nn.Module) -> int:
+    biases = {
+        id(module.bias): module.bias.numel()
+        for module in model.modules()
+        if isinstance(module, (nn.modules.conv._ConvNd, nn.Linear)) and module.bias is not None
+    }
+    return sum(biases.values())
+
+
+def _bytes_in(model: nn.Module, dtype: torch.dtype) -> int:
+    return sum(
+        param.numel() * (dtype.itemsize if param.is_floating_point() else param.element_size())
+        for param in model.parameters()
+    )
+
+
+def _second_opinion(
+    model: nn.Module, images: Tensor, ledger: _Ledger, shapes: RememberedShapes
+) -> SecondOpinion | None:
+    """What ptflops counts by its ``aten`` backend; None where it fails on the network."""
+    from ptflops.aten_engine import FlopCounterMode as PtflopsMode
+
+    counter = PtflopsMode()
+    try:
+        with shapes, counter:
+            model(images)
+    except Exception:
+        # Its formulas expect arguments in fixed places; a network that defeats them has no second
+        # opinion, which its record says.
+        return None
+    theirs = {name_of(packet): int(n) for packet, n in counter.flop_counts["Global"].items()}
+    macs = ledger.macs_by_operator
+    differences = {name: theirs.get(name, 0) - macs[name] for name in sorted({*theirs, *macs})}
+    operators = {name: difference for name, difference in differences.items() if difference}
+    reasons = {}
+    for name, difference in operators.items():
+        if name not in theirs:
+            reasons[name] = "ptflops has no formula for it"
+        elif difference == ledger.biases[name]:
+            reasons[name] = "ptflops takes adding a bias for a multiply-add"
+    version = importlib.metadata.version("ptflops")
+    return SecondOpinion(f"ptflops {version} (aten)", sum(theirs.values()), operators, reasons)

@@ -1,0 +1,112 @@
+"""Which operators multiply and add, and which are known not to.
+
+A count is exact or it is nothing: an operator that is neither here nor in torch's own table of
+formulas makes a network uncountable, and is named.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from math import prod
+from typing import Any
+
+import torch
+
+__all__ = ["formulas", "has_no_products", "is_free", "name_of"]
+
+aten = torch.ops.aten
+
+
+def name_of(packet: Any) -> str:
+    """``convolution`` for ``aten.convolution``, ``torchvision.nms`` for one of another library."""
+    return str(packet).removeprefix("aten.")
+
+
+def formulas() -> dict[Any, Callable[..., int]]:
+    """FLOPs, 2 for a multiply-add, of operators that torch's own table leaves out, by shapes."""
+    table: dict[Any, Callable[..., int]] = {
+        aten.dot: lambda a, b, **_: 2 * prod(a),
+        aten.vdot: lambda a, b, **_: 2 * prod(a),
+        aten.mv: lambda matrix, vector, **_: 2 * prod(matrix),
+        aten.addmv: lambda bias, matrix, vector, **_: 2 * prod(matrix),
+        aten.addbmm: lambda bias, a, b, **_: 2 * prod(a) * b[-1],
+        aten._int_mm: lambda a, b, **_: 2 * prod(a) * b[-1],
+    }
+    if hasattr(torch.ops.torchvision, "deform_conv2d"):
+        # As a convolution: sampling between pixels is interpolation, which is not counted.
+        table[torch.ops.torchvision.deform_conv2d] = lambda x, weight, *_, out_shape, **__: (
+            2 * prod(out_shape) * prod(weight[1:])
+        )
+    return table
+
+
+# By the field's convention none of these is a multiply-add: timm, pytorchcv, fvcore and Bianco's
+# script leave them out alike.
+_WITHOUT_PRODUCTS = frozenset(
+    name
+    for group in (
+        # normalisation
+        "_native_batch_norm_legit _native_batch_norm_legit_no_training native_batch_norm "
+        "cudnn_batch_norm batch_norm _batch_norm_no_update native_layer_norm _fused_rms_norm "
+        "native_group_norm linalg_vector_norm _weight_norm_interface renorm",
+        # pooling and reductions
+        "avg_pool1d avg_pool2d avg_pool3d max_pool2d_with_indices max_pool3d_with_indices "
+        "_adaptive_avg_pool2d _adaptive_avg_pool3d adaptive_max_pool2d adaptive_max_pool3d "
+        "fractional_max_pool2d max_unpool2d mean sum nansum prod var std var_mean std_mean amax "
+        "amin max min argmax argmin aminmax any all logsumexp median mode norm count_nonzero "
+        "cumsum cumprod cummax cummin logcumsumexp",
+        # activations that torch does not tag as element-wise
+        "_softmax _log_softmax _safe_softmax softmax hardswish hardswish_ hardtanh hardtanh_ "
+        "hardsigmoid hardsigmoid_ _prelu_kernel prelu rrelu rrelu_with_noise glu leaky_relu "
+        "leaky_relu_ elu elu_ silu silu_ mish mish_ gelu gelu_ relu relu_ sigmoid sigmoid_ tanh "
+        "tanh_ threshold threshold_ celu celu_ log_sigmoid_forward softplus softshrink hardshrink "
+        "native_dropout bernoulli bernoulli_",
+        # interpolation and sampling
+        "upsample_nearest1d upsample_nearest2d upsample_nearest3d _upsample_nearest_exact1d "
+        "_upsample_nearest_exact2d upsample_linear1d upsample_bilinear2d upsample_bicubic2d "
+        "upsample_trilinear3d _upsample_bilinear2d_aa _upsample_bicubic2d_aa grid_sampler_2d "
+        "grid_sampler_3d affine_grid_generator pixel_shuffle pixel_unshuffle channel_shuffle "
+        "native_channel_shuffle",
+        # copies, padding, indexing, ordering
+        "clone copy_ _to_copy copy contiguous cat stack repeat repeat_interleave roll flip rot90 "
+        "constant_pad_nd reflection_pad1d reflection_pad2d reflection_pad3d replication_pad1d "
+        "replication_pad2d replication_pad3d im2col col2im index index_select _unsafe_index "
+        "_unsafe_masked_index index_put index_put_ _index_put_impl_ index_add index_add_ "
+        "index_copy index_fill gather scatter scatter_ scatter_add scatter_add_ scatter_reduce "
+        "slice_scatter select_scatter masked_select masked_scatter take nonzero sort topk kthvalue "
+        "unique_dim _unique2 searchsorted bucketize one_hot embedding unsafe_split "
+        "unsafe_split_with_sizes unsafe_chunk tril triu diag_embed block_diag masked_fill "
+        "masked_fill_ where split_copy unbind_copy view_copy "
+        "expand_copy permute_copy as_strided_copy",
+        # tensors made from nothing
+        "zeros zeros_like new_zeros ones ones_like new_ones full full_like new_full fill fill_ "
+        "zero_ scalar_tensor arange linspace logspace eye rand rand_like randn randn_like randint "
+        "randperm normal normal_ uniform_ tril_indices triu_indices _local_scalar_dense",
+    )
+    for name in group.split()
+)
+
+_FREE = frozenset(
+    {
+        *("empty", "empty_like", "empty_strided", "new_empty", "new_empty_strided", "resize_"),
+        *("_unsafe_view", "_reshape_alias", "set_", "as_strided_", "detach_", "lift_fresh"),
+        *("squeeze_", "unsqueeze_", "transpose_", "t_"),
+    }
+)
+"""They write no element: views that their declaration does not call so, and bare memory."""
+
+
+@cache
+def is_free(operator: Any) -> bool:
+    """Whether an operator writes no element of a tensor."""
+    return bool(operator.is_view) or name_of(operator._overloadpacket) in _FREE
+
+
+@cache
+def has_no_products(operator: Any) -> bool:
+    """Whether an operator is known not to multiply and add: element-wise, or in the table."""
+    return (
+        torch.Tag.pointwise in operator.tags
+        or name_of(operator._overloadpacket) in _WITHOUT_PRODUCTS
+    )
