@@ -54,7 +54,8 @@ def test_latency_record() -> None:
 
 
 def test_complexity_record() -> None:
-    metrics = complexity_record(small()).metrics
+    record, _ = complexity_record(small())
+    metrics = record.metrics
     assert metrics["params"] == {"value": 3 * 4 * 9 + 4 + 50, "unit": "1", "source": "counted"}
     assert metrics["macs"]["value"] == 14 * 14 * 4 * 27 + 40
     assert metrics["macs"]["basis"] == "image"

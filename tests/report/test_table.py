@@ -34,7 +34,7 @@ def test_a_row() -> None:
 
 def test_what_is_absent_is_a_dash() -> None:
     table = run_table([Record("timm/a", None, COUNTS)], {}, with_target=True)
-    assert row(table) == ["a", "timm", "-", "-", "11.69", "1.814", "-", "-", "-"]
+    assert row(table) == ["a", "timm", "-", "-", "11.69", "1.814", "-", "-"]
 
 
 def test_noise_is_marked_and_explained() -> None:

@@ -45,7 +45,7 @@ def test_the_old_file_survives_a_failed_write(
     def full(fd: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("archbench.store.results.os.fsync", full)
+    monkeypatch.setattr("archbench.store.atomic.os.fsync", full)
     with pytest.raises(OSError, match="No space left"):
         write_results(path, {"schema": 1, "cells": []})
     assert json.loads(path.read_text(encoding="utf-8")) == {"schema": 1}

@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
-__all__ = ["KINDS", "Complexity", "LayerCost", "SecondOpinion"]
+__all__ = [
+    "DISAGREEMENT",
+    "KINDS",
+    "Complexity",
+    "LayerCost",
+    "SecondOpinion",
+    "disagreement",
+    "layer_census",
+]
 
 KINDS = ("convolution", "linear", "product")
 """Kinds of operators that multiply and add: convolutions; matrix products in which one side comes
 from parameters alone; products of activations with each other, as in attention."""
+
+DISAGREEMENT = 0.005
+"""Difference between two counters, relative to ours, above which it is reported."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,3 +105,28 @@ class Complexity:
     def flops_2_per_mac(self) -> int:
         """FLOPs in the convention that takes a multiply-add for two operations."""
         return 2 * self.macs
+
+
+def layer_census(layers: Iterable[LayerCost]) -> list[list[Any]]:
+    """How many layers of each cost there are: ``[type, params, macs, number]``, in the order in
+    which they first appear. Names are left out, which makes it a tenth as long."""
+    census = Counter((layer.type, layer.params, layer.macs) for layer in layers)
+    return [[*cost, number] for cost, number in census.items()]
+
+
+def disagreement(macs: int, opinion: SecondOpinion | None) -> str | None:
+    """What to say about another counter that differs by more than :data:`DISAGREEMENT`.
+
+    Args:
+        macs: our count.
+        opinion: the other one's; None where it has none.
+    """
+    if opinion is None or abs(opinion.macs - macs) <= DISAGREEMENT * macs:
+        return None
+    relative = f"{(opinion.macs - macs) / macs:+.1%}" if macs else f"{opinion.macs:,} MACs"
+    by_reason: dict[str, list[str]] = {}
+    for name, difference in opinion.operators.items():
+        reason = opinion.reasons.get(name, "reason unknown")
+        by_reason.setdefault(reason, []).append(f"{name} {difference:+,}")
+    operators = "; ".join(f"{', '.join(names)}: {why}" for why, names in by_reason.items())
+    return f"{opinion.source} counts {relative} ({operators})"

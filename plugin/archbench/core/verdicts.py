@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-__all__ = ["STATUSES", "Verdict"]
+__all__ = ["FAILING", "STATUSES", "Verdict"]
 
 STATUSES = (
     "unchanged",
@@ -21,6 +21,9 @@ STATUSES = (
 )
 """What a verdict can say."""
 
+FAILING = ("regressed", "changed", "not-measured", "out-of-memory", "crashed")
+"""Statuses of a test that fails; ``changed`` does not where the change is being accepted."""
+
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
@@ -31,12 +34,16 @@ class Verdict:
         status: one of :data:`STATUSES`.
         reason: a code for programs: ``output-not-finite``.
         sentence: the same for people.
+        baseline: the value that was accepted, where there is one to compare with.
+        value: the value now.
     """
 
     metric: str
     status: str
     reason: str
     sentence: str
+    baseline: Any = None
+    value: Any = None
 
     def __post_init__(self) -> None:
         if self.status not in STATUSES:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import traceback
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
 
 import archbench
+from archbench.core.complexity import Complexity, disagreement, layer_census
 from archbench.core.errors import ArchbenchError, ArchitectureError, NotMeasuredError
 from archbench.core.records import Record
 from archbench.core.spec import ModelSpec, Target
@@ -18,6 +20,7 @@ from archbench.core.verdicts import Verdict
 from archbench.measure.complexity import count
 from archbench.measure.hardware import synchronizer
 from archbench.measure.latency import SamplingPlan, sample_latency
+from archbench.measure.libraries import library_version
 from archbench.measure.loading import LoadedModel, ModelHolder, class_scores
 from archbench.measure.memory_guard import is_out_of_memory, memory_guard
 
@@ -35,19 +38,57 @@ def _within_memory(target: Target) -> AbstractContextManager[None]:
     return memory_guard() if target.kind == "cpu" else nullcontext()
 
 
-def complexity_record(spec: ModelSpec) -> Record:
-    """Parameters and MACs of an architecture, counted on meta."""
+def complexity_record(spec: ModelSpec) -> tuple[Record, Complexity]:
+    """Everything that is counted about an architecture, and the counts themselves.
+
+    Raises:
+        ArchitectureError: it cannot be built, or returns no class scores.
+        NotMeasuredError: it cannot be counted.
+    """
     complexity = count(spec)
-    counted = {"unit": "1", "source": "counted"}
-    return Record(
+    counted = {"source": "counted"}
+    number = {"unit": "1", **counted}
+    opinion = complexity.second_opinion
+    text = disagreement(complexity.macs, opinion)
+    record = Record(
         id=spec.id,
         target=None,
         metrics={
-            "params": {"value": complexity.params, **counted},
-            "trainable_params": {"value": complexity.trainable_params, **counted},
-            "macs": {"value": complexity.macs, "basis": "image", **counted},
+            "params": {"value": complexity.params, **number},
+            "trainable_params": {"value": complexity.trainable_params, **number},
+            "buffers": {"value": complexity.buffers, **number},
+            "param_bytes": {"by_dtype": dict(complexity.param_bytes), "unit": "B", **counted},
+            "macs": {
+                "value": complexity.macs,
+                "basis": "image",
+                **number,
+                "by_kind": dict(complexity.macs_by_kind),
+                "flops_2_per_mac": complexity.flops_2_per_mac,
+                "uncounted": dict(complexity.uncounted),
+                "second_opinion": None if opinion is None else asdict(opinion),
+                "counted_with": {
+                    "torch": library_version("torch"),
+                    "library": _provenance(spec.library),
+                },
+            },
+            "activations": {"value": complexity.activations, "basis": "image", **number},
+            "max_channels": {"value": complexity.max_channels, **number},
+            "operator_calls": {"value": complexity.operator_calls, **number},
+            "input_shape": {"value": list(complexity.input_shape), **number},
+            "output_shape": {"value": list(complexity.output_shape), **number},
+            "layers": {"value": layer_census(complexity.layers), **counted},
         },
+        notes=[{"code": "second-opinion", "text": text}] if text else [],
     )
+    return record, complexity
+
+
+def _provenance(library: str) -> str:
+    """Where a network's code comes from: ``timm 1.0.31``; ``local`` for one of a person's own."""
+    if library == "local":
+        return library
+    version = archbench.__version__ if library == "archbench" else library_version(library)
+    return f"{library} {version}"
 
 
 def latency_record(loaded: LoadedModel, plan: SamplingPlan) -> Record:

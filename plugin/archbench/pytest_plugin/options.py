@@ -57,6 +57,13 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "default": None,
         "help": f"a glance: {QUICK_TIME_BUDGET:g} s a cell; not precise enough to compare",
     },
+    "baseline-update": {
+        "metavar": "WHICH",
+        "nargs": "?",
+        "const": "all",
+        "help": "accept what this selection measures as the baseline: all (default) or new, which "
+        "adds cells and changes none",
+    },
     "results": {"metavar": "FILE", "help": "write everything about the run as JSON"},
 }
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from archbench.core.metrics import format_seconds
 from archbench.core.records import Record
-from archbench.report.table import cell_line
+from archbench.report.table import cell_line, is_bad
 
 __all__ = ["Progress"]
 
@@ -62,7 +62,7 @@ class Progress:
         result = cell_line(cell) if cell is not None else "no figure"
         count = f"[{done:{len(str(self._total))}}/{self._total}]"
         text = f"{count} {name:<{self._width}}  {result:<34}  {self._time_left(done)}".rstrip()
-        bad = cell is None or bool(cell.verdicts)
+        bad = cell is None or is_bad(cell)
         if self._live:
             self._terminal.rewrite(text, erase=True, red=bad)
             self._terminal.write_line("")

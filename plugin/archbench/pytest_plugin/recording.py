@@ -32,18 +32,30 @@ class Bench:
         return record
 
     def complexity(self, model_spec: ModelSpec) -> dict[str, dict[str, Any]]:
-        """Count parameters and multiply-adds on the meta device.
+        """Count an architecture on the meta device, and compare with the accepted counts.
+
+        The test fails where any count differs from ``baselines/complexity.jsonl``, unless the
+        change is being accepted (``--baseline-update``).
 
         Returns:
-            Metric name to ``{"value", "unit", "source", ...}``: ``params``, ``trainable_params``
-            and ``macs`` of one image.
+            Metric name to ``{"value", "unit", "source", ...}``: ``params``, ``trainable_params``,
+            ``buffers``, ``macs`` and ``activations`` of one image, ``max_channels``,
+            ``operator_calls``, ``input_shape``, ``output_shape``, ``layers``; ``param_bytes`` has
+            ``by_dtype`` in place of a value.
 
         Raises:
-            ArchitectureError: the model cannot be built or counted.
+            ArchitectureError: the model cannot be built, or returns no class scores.
+            NotMeasuredError: it cannot be counted.
         """
         from archbench.measure.cells import complexity_record
+        from archbench.pytest_plugin.gate import judge_counts
 
-        return self._record(complexity_record(model_spec)).metrics
+        record, complexity = complexity_record(model_spec)
+        failure = judge_counts(self._node, record, complexity)
+        metrics = self._record(record).metrics
+        if failure is not None:
+            pytest.fail(failure, pytrace=False)
+        return metrics
 
     def latency(self, loaded_model: LoadedModel) -> dict[str, Any]:
         """Time forward passes until the median is known or the time budget is spent.

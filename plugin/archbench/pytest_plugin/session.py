@@ -84,6 +84,8 @@ class ArchbenchSession:
         self._header: dict[str, Any] = {}
         self._start = time.monotonic()
         self._problems: list[str] = []
+        self._counted: dict[str, Record] = {}
+        self._accepted = ""
 
     # Collection
 
@@ -100,6 +102,9 @@ class ArchbenchSession:
 
         self._run_header()  # the machine's load before the run, not during it
         self._refuse_unwritable_journal()
+        from archbench.pytest_plugin.gate import accepted_counts
+
+        accepted_counts(self._config)  # a damaged file is refused before anything is measured
         terminal = self._config.pluginmanager.get_plugin("terminalreporter")
         self._progress = Progress(terminal, [_name(*cell) for cell in self._manifest.cells])
 
@@ -155,6 +160,8 @@ class ArchbenchSession:
 
         record = self._records[report.nodeid] = Record.from_dict(data)
         self._by_model.setdefault(record.id, {})[report.nodeid] = record
+        if report.when == "call" and report.passed and "layers" in record.metrics:
+            self._counted[record.id] = record
         if report.when == "call":
             from archbench.pytest_plugin.benchmark_bridge import add_benchmark
 
@@ -242,6 +249,7 @@ class ArchbenchSession:
         if cells:
             prepare_benchmark_session(self._config, cells)
             self._write_results(cells)
+        self._accept(session)
         self._check(session, cells)
         if self._problems and session.exitstatus == pytest.ExitCode.OK:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
@@ -249,11 +257,10 @@ class ArchbenchSession:
             self._journal.close(int(session.exitstatus), time.monotonic() - self._start)
         return (yield)
 
-    def _check(self, session: pytest.Session, cells: Sequence[Record]) -> None:
-        manifest = self._manifest
-        if manifest is None or not len(manifest) or self._config.option.collectonly:
-            return
-        stopped = (
+    @staticmethod
+    def _is_stopped(session: pytest.Session) -> bool:
+        """Whether the run ended before its end."""
+        return (
             bool(session.shouldstop)
             or bool(session.shouldfail)
             or session.exitstatus
@@ -263,6 +270,35 @@ class ArchbenchSession:
                 pytest.ExitCode.INTERNAL_ERROR,
             )
         )
+
+    def _accept(self, session: pytest.Session) -> None:
+        """Write the baseline, once and at the end, from tests that passed in a run that ended."""
+        if settings_of(self._config).baseline_update is None or not self._counted:
+            return
+        from archbench.core.errors import UsageError
+        from archbench.pytest_plugin.gate import counts_path, write_counts
+
+        path = counts_path(self._config).relative_to(self._config.rootpath)
+        if self._is_stopped(session) or (self._manifest is not None and self._manifest.missing()):
+            self._problems.append(
+                f"{path} was not written: the run did not reach its end. Run it again"
+            )
+            return
+        try:
+            updated = write_counts(self._config, self._counted)
+        except (UsageError, OSError) as error:
+            self._problems.append(f"{path} was not written: {error}")
+            return
+        self._accepted = (
+            f"{path}: {len(updated.added):,} added, {len(updated.changed):,} changed, "
+            f"{updated.unchanged:,} as they were."
+        )
+
+    def _check(self, session: pytest.Session, cells: Sequence[Record]) -> None:
+        manifest = self._manifest
+        if manifest is None or not len(manifest) or self._config.option.collectonly:
+            return
+        stopped = self._is_stopped(session)
         if not stopped and manifest.missing():
             missing = manifest.missing()
             self._problems.append(
@@ -324,6 +360,7 @@ class ArchbenchSession:
 
     def _print_table(self, terminalreporter: Any) -> None:
         from archbench.core.metrics import format_seconds
+        from archbench.report.counts import count_findings
         from archbench.report.table import doubts, run_table
 
         cells = self._in_order(self._cells())
@@ -338,11 +375,13 @@ class ArchbenchSession:
             )
         )
         terminalreporter.write_line("")
-        if published:
-            terminalreporter.write_line(
-                "* published, not measured here. p95 needs 130 samples, so it is absent (-) where "
-                "the time budget allowed fewer."
+        remarks = ["* published, not measured here."] if published else []
+        if targets:
+            remarks.append(
+                "p95 needs 130 samples, so it is absent (-) where the time budget allowed fewer."
             )
+        if remarks:
+            terminalreporter.write_line(" ".join(remarks))
         for sentence in doubts(cells, workers=has_workers(self._config)):
             terminalreporter.write_line(spelled(self._config, sentence), yellow=True)
         load = sum(cell.seconds.get("load", 0.0) for cell in cells)
@@ -353,6 +392,11 @@ class ArchbenchSession:
                 f"{self._how_many(cells)} in {format_seconds(elapsed)}: {format_seconds(forward)} "
                 f"in forward passes, {format_seconds(load)} loading."
             )
+        accepting = settings_of(self._config).baseline_update is not None
+        for line in count_findings(cells, accepting=accepting):
+            terminalreporter.write_line(spelled(self._config, line))
+        if self._accepted:
+            terminalreporter.write_line(self._accepted)
         if self._journal is not None:
             path = self._journal.path
             if path.is_relative_to(self._config.rootpath):

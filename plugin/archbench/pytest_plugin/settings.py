@@ -36,6 +36,7 @@ class Settings:
         threads: of the CPU per forward pass.
         time_budget: seconds of warm-up and samples per cell.
         quick: whether the budget is the short one.
+        baseline_update: ``all`` or ``new`` where the baseline is to be written; None to compare.
         results: where to write the results file, if anywhere.
     """
 
@@ -47,6 +48,7 @@ class Settings:
     threads: int = 1
     time_budget: float = DEFAULT_TIME_BUDGET
     quick: bool = False
+    baseline_update: str | None = None
     results: Path | None = None
 
     def as_dict(self) -> dict[str, Any]:
@@ -60,6 +62,7 @@ class Settings:
             "threads": self.threads,
             "time_budget": self.time_budget,
             "quick": self.quick,
+            "baseline_update": self.baseline_update,
         }
 
 
@@ -105,6 +108,15 @@ def _dtypes(text: str) -> tuple[str, ...]:
                 f"Use {', '.join(DTYPES)}"
             )
     return names
+
+
+def _baseline_update(text: str | None) -> str | None:
+    if text not in (None, "all", "new"):
+        raise pytest.UsageError(
+            f"--baseline-update={text}: it takes all or new, and {text!r} may have been meant for "
+            f"a path. Write it after the paths, or with its value: --baseline-update=all {text}"
+        )
+    return text
 
 
 def _results(text: str, base: Path) -> Path:
@@ -191,5 +203,6 @@ def _read(config: pytest.Config) -> Settings:
         threads=threads[0],
         time_budget=_seconds("time-budget", time_budget) if time_budget else default_budget,
         quick=quick,
+        baseline_update=_baseline_update(single("baseline-update")),
         results=_results(results, config.invocation_params.dir) if results else None,
     )

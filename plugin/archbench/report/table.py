@@ -8,12 +8,15 @@ from typing import Any
 from archbench.core.metrics import METRICS
 from archbench.core.records import Record, derived
 from archbench.core.spec import ModelSpec
+from archbench.core.verdicts import FAILING
 
-__all__ = ["catalogue_table", "cell_line", "doubts", "run_table"]
+__all__ = ["catalogue_table", "cell_line", "doubts", "is_bad", "run_table"]
 
 ABSENT = "-"
 PUBLISHED_MARK = "*"
 NOISY_MARK = "~"
+NOISE = ("noisy", "disturbed")
+"""Codes of notes that say that a time is not to be trusted."""
 
 
 def _metric(cell: Record, name: str) -> str:
@@ -31,8 +34,18 @@ def _throughput(statistics: Mapping[str, Any]) -> str:
     return ABSENT if value is None else METRICS["throughput"].text(value)
 
 
+def _is_noisy(cell: Record) -> bool:
+    return any(note["code"] in NOISE for note in cell.notes)
+
+
 def _status(cell: Record) -> str:
-    return ", ".join(dict.fromkeys(verdict["status"] for verdict in cell.verdicts))
+    """What failed; where nothing did, the verdict that says most."""
+    statuses = list(dict.fromkeys(verdict["status"] for verdict in cell.verdicts))
+    failing = [status for status in statuses if status in FAILING]
+    return ", ".join(failing or sorted(statuses, key=_NEWS.index)[:1])
+
+
+_NEWS = [*FAILING, "inconclusive", "not-comparable", "improved", "no-baseline", "unchanged"]
 
 
 def run_table(
@@ -47,6 +60,17 @@ def run_table(
     """
     import tabulate
 
+    is_timed = any(cell.target for cell in cells)
+    headers = [
+        "architecture",
+        "library",
+        *(["target"] if with_target else []),
+        f"top-1 %{PUBLISHED_MARK}",
+        "params M",
+        "GMACs",
+        *(["p50 ms", "p95 ms", "images/s"] if is_timed else ["activations M", "max channels"]),
+        "verdict",
+    ]
     rows = []
     for cell in cells:
         library, _, name = cell.id.partition("/")
@@ -60,33 +84,33 @@ def run_table(
                 ABSENT if top1 is None else f"{top1:.2f}{PUBLISHED_MARK}",
                 _metric(cell, "params"),
                 _metric(cell, "macs"),
-                f"{NOISY_MARK if cell.notes else ''}{_latency(statistics, 'p50')}",
-                _latency(statistics, "p95"),
-                _throughput(statistics),
+                *(
+                    [
+                        f"{NOISY_MARK if _is_noisy(cell) else ''}{_latency(statistics, 'p50')}",
+                        _latency(statistics, "p95"),
+                        _throughput(statistics),
+                    ]
+                    if is_timed
+                    else [_metric(cell, "activations"), _metric(cell, "max_channels")]
+                ),
                 _status(cell),
             ]
         )
-    headers = [
-        "architecture",
-        "library",
-        *(["target"] if with_target else []),
-        f"top-1 %{PUBLISHED_MARK}",
-        "params M",
-        "GMACs",
-        "p50 ms",
-        "p95 ms",
-        "images/s",
-        "verdict",
-    ]
-    alignment = ["left", "left", *(["left"] if with_target else []), *["right"] * 6, "left"]
+    left = 3 if with_target else 2
+    alignment = [*["left"] * left, *["right"] * (len(headers) - left - 1), "left"]
     # Numbers keep the digits they were given: tabulate must not read them again.
     return str(tabulate.tabulate(rows, headers, disable_numparse=True, colalign=alignment))
+
+
+def is_bad(cell: Record) -> bool:
+    """Whether a verdict about the cell is one that fails a test."""
+    return any(verdict["status"] in FAILING for verdict in cell.verdicts)
 
 
 def cell_line(cell: Record) -> str:
     """What is said about a cell as it ends: ``18.2 ms  54.9 images/s``."""
     statistics = derived(cell)
-    if cell.verdicts:
+    if is_bad(cell):
         return _status(cell)
     if not statistics:
         return f"{_metric(cell, 'params')} M params  {_metric(cell, 'macs')} GMACs"
@@ -103,7 +127,7 @@ def doubts(cells: Sequence[Record], *, workers: bool = False) -> list[str]:
         cells: merged records.
         workers: whether several processes measured side by side.
     """
-    doubtful = sum(bool(cell.notes) for cell in cells)
+    doubtful = sum(map(_is_noisy, cells))
     if not doubtful:
         return []
     remedy = "measure without -n" if workers else "give each cell more time, as --time-budget=10"

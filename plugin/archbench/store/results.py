@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from archbench.core.records import Record, derived
+from archbench.store.atomic import write_text
 from archbench.store.journal import SCHEMA
 
 __all__ = ["results_document", "write_results"]
@@ -42,13 +42,4 @@ def write_results(path: Path, document: dict[str, Any]) -> None:
     Raises:
         OSError: the directory cannot be written.
     """
-    text = json.dumps(document, allow_nan=False, indent=1)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("w", encoding="utf-8") as file:
-            file.write(text + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_text(path, json.dumps(document, allow_nan=False, indent=1) + "\n")

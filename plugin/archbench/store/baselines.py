@@ -1,0 +1,221 @@
+"""Accepted measurements as text: a header, then one line for each cell, sorted by its key."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NoReturn
+
+from archbench.core.errors import UsageError
+from archbench.store.atomic import write_text
+
+__all__ = ["FORMAT", "SCHEMA", "Baselines", "Updated", "read_baselines", "update_baselines"]
+
+FORMAT = "archbench-baseline"
+SCHEMA = 1
+"""Version of the format.
+
+1: first version; files of kind ``complexity``.
+"""
+
+
+def _whole(value: Any) -> bool:
+    return type(value) is int and value >= 0
+
+
+def _shape(value: Any) -> bool:
+    return isinstance(value, list) and all(map(_whole, value))
+
+
+def _text(value: Any) -> bool:
+    return isinstance(value, str) and bool(value)
+
+
+def _layers(value: Any) -> bool:
+    return isinstance(value, list) and all(
+        isinstance(layer, list) and len(layer) == 4 and _text(layer[0]) and _shape(layer[1:])
+        for layer in value
+    )
+
+
+_FIELDS: dict[str, dict[str, Callable[[Any], bool]]] = {
+    "complexity": {
+        "id": _text,
+        "input_shape": _shape,
+        "output_shape": _shape,
+        "params": _whole,
+        "trainable_params": _whole,
+        "buffers": _whole,
+        "macs": _whole,
+        "activations": _whole,
+        "max_channels": _whole,
+        "operator_calls": _whole,
+        "torch": _text,
+        "library": _text,
+        "layers": _layers,
+    }
+}
+"""For each kind of file the fields of a line, in their order, and what makes a value good."""
+
+
+_PROVENANCE = {"torch", "library"}
+"""Fields that say what a line was measured with."""
+
+
+@dataclass(slots=True)
+class Baselines:
+    """A file of baselines as read.
+
+    Attributes:
+        path: of the file.
+        lines: the content of each line by the id of its cell; empty where there is no file.
+        numbers: of the lines, counted from 1.
+    """
+
+    path: Path
+    lines: dict[str, dict[str, Any]] = field(default_factory=dict)
+    numbers: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Updated:
+    """What an update did: ids of lines that were added and changed, and how many stayed."""
+
+    added: tuple[str, ...]
+    changed: tuple[str, ...]
+    unchanged: int
+
+
+def read_baselines(path: Path, kind: str) -> Baselines:
+    """Read a file of baselines.
+
+    Args:
+        path: of the file; there need not be one.
+        kind: of baselines: ``complexity``.
+
+    Raises:
+        UsageError: the file is damaged or newer than this archbench; names line and cause. Such a
+            file is never overwritten.
+    """
+    baselines = Baselines(path)
+    try:
+        text = path.read_bytes()
+    except FileNotFoundError:
+        return baselines
+    except OSError as error:
+        raise UsageError(
+            str(path), f"it cannot be read ({error.strerror})", "Make it a readable file"
+        ) from error
+
+    def refuse(number: int, cause: str, todo: str = "") -> NoReturn:
+        raise UsageError(
+            f"{path}:{number}",
+            cause,
+            todo or "Restore the file from version control; it has not been touched",
+        )
+
+    if not text.endswith(b"\n"):
+        refuse(text.count(b"\n") + 1, "the line has no end: the file was cut off")
+    for number, raw in enumerate(text[:-1].split(b"\n"), 1):
+        if raw.startswith((b"<<<<<<<", b"=======", b">>>>>>>", b"|||||||")):
+            refuse(
+                number,
+                "a mark of a merge conflict",
+                "Keep either side's lines and accept again with --baseline-update",
+            )
+        try:
+            line = json.loads(raw.decode("utf-8"), parse_constant=_no_constant)
+        except ValueError as error:
+            refuse(number, f"not a line of JSON ({error})")
+        if not isinstance(line, dict):
+            refuse(number, f"an object is expected, found {type(line).__name__}")
+        if number == 1:
+            _check_header(line, kind, refuse)
+            continue
+        fields = _FIELDS[kind]
+        for name, is_good in fields.items():
+            if name not in line:
+                refuse(number, f"it has no field {name!r}")
+            if not is_good(line[name]):
+                refuse(number, f"{name} is {json.dumps(line[name])}, which it cannot be")
+        if unknown := line.keys() - fields.keys():
+            refuse(number, f"it has a field {min(unknown)!r} that schema {SCHEMA} does not know")
+        key = line["id"]
+        if key in baselines.lines:
+            refuse(
+                number,
+                f"a second line for {key}; the first is line {baselines.numbers[key]}",
+                "Delete one of them",
+            )
+        baselines.lines[key] = line
+        baselines.numbers[key] = number
+    return baselines
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not a number")
+
+
+def _check_header(line: dict[str, Any], kind: str, refuse: Callable[..., NoReturn]) -> None:
+    if line.get("format") != FORMAT or type(line.get("schema")) is not int:
+        refuse(1, f"the header is not that of a file of format {FORMAT!r}")
+    if line["schema"] > SCHEMA:
+        refuse(
+            1,
+            f"it has schema {line['schema']}, this archbench reads up to {SCHEMA}",
+            "Install a newer pytest-archbench",
+        )
+    if line.get("kind") != kind:
+        refuse(1, f"it holds baselines of kind {line.get('kind')!r}, expected {kind!r}")
+
+
+def _dumped(value: Mapping[str, Any]) -> str:
+    return json.dumps(value, allow_nan=False, separators=(",", ":"), ensure_ascii=False)
+
+
+def update_baselines(
+    path: Path, kind: str, lines: Mapping[str, Mapping[str, Any]], lock: Path, *, only_new: bool
+) -> Updated:
+    """Put lines into a file of baselines; every other line stays as it is.
+
+    Args:
+        path: of the file, made if there is none.
+        kind: of baselines.
+        lines: the new content by id.
+        lock: a file to wait on, so that two runs that update at once keep both their lines.
+        only_new: leave lines alone that exist.
+
+    Raises:
+        UsageError: the file is damaged or newer; it stays as it is.
+        OSError: it cannot be written; it stays as it is.
+    """
+    from filelock import FileLock
+
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(lock):
+        old = read_baselines(path, kind).lines
+        added = tuple(sorted(lines.keys() - old.keys()))
+        changed = tuple(
+            sorted(key for key, line in lines.items() if key in old and not _same(old[key], line))
+        )
+        replaced = () if only_new else changed
+        merged = {**lines, **old, **{key: lines[key] for key in replaced}}
+        if added or replaced:
+            header = {"format": FORMAT, "kind": kind, "schema": SCHEMA}
+            ordered = [
+                {name: merged[key][name] for name in _FIELDS[kind]} for key in sorted(merged)
+            ]
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_text(path, "".join(f"{_dumped(line)}\n" for line in [header, *ordered]))
+    return Updated(added, replaced, len(lines) - len(added) - len(replaced))
+
+
+def _same(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
+    """Whether two lines say the same but for what they were measured with.
+
+    A line that a newer library or torch only confirms stays as it is, so that a review shows what
+    has changed and nothing else.
+    """
+    return all(old[name] == new[name] for name in old.keys() - _PROVENANCE)

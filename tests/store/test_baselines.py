@@ -1,0 +1,182 @@
+"""Files of baselines: what is read, what is refused, what an update leaves alone."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from archbench.core.errors import UsageError
+from archbench.store import atomic
+from archbench.store.baselines import Updated, read_baselines, update_baselines
+
+EXAMPLE = Path(__file__).parent / "examples" / "complexity-schema-1.jsonl"
+
+
+def line(model: str, params: int = 162, **fields: Any) -> dict[str, Any]:
+    return {
+        "id": model,
+        "input_shape": [1, 3, 8, 8],
+        "output_shape": [1, 10],
+        "params": params,
+        "trainable_params": params,
+        "buffers": 0,
+        "macs": 5000,
+        "activations": 70,
+        "max_channels": 4,
+        "operator_calls": 5,
+        "torch": "2.15.0",
+        "library": "local",
+        "layers": [["Conv2d", 112, 4960, 1], ["Linear", 50, 40, 1]],
+        **fields,
+    }
+
+
+def update(path: Path, *lines: dict[str, Any], only_new: bool = False) -> Updated:
+    by_id = {line["id"]: line for line in lines}
+    return update_baselines(
+        path, "complexity", by_id, path.parent / "locks" / "lock", only_new=only_new
+    )
+
+
+def test_stored_example_of_schema_1() -> None:
+    baselines = read_baselines(EXAMPLE, "complexity")
+    assert baselines.lines == {"local/a": line("local/a"), "timm/b": line("timm/b", 7)}
+    assert baselines.numbers == {"local/a": 2, "timm/b": 3}
+
+
+def test_an_update_writes_the_stored_example(tmp_path: Path) -> None:
+    path = tmp_path / "baselines" / "complexity.jsonl"
+    assert update(path, line("timm/b", 7), line("local/a")) == Updated(("local/a", "timm/b"), (), 0)
+    assert path.read_bytes() == EXAMPLE.read_bytes()
+
+
+def test_no_file_has_no_lines(tmp_path: Path) -> None:
+    assert read_baselines(tmp_path / "none.jsonl", "complexity").lines == {}
+
+
+def test_update_touches_only_its_own_lines(tmp_path: Path) -> None:
+    path = tmp_path / "complexity.jsonl"
+    update(path, line("timm/a"), line("timm/b"), line("timm/c"))
+    before = path.read_text(encoding="utf-8").splitlines()
+    assert update(path, line("timm/b", 8), line("timm/c")) == Updated((), ("timm/b",), 1)
+    after = path.read_text(encoding="utf-8").splitlines()
+    assert [old == new for old, new in zip(before, after, strict=True)] == [True, True, False, True]
+
+
+def test_new_only_adds(tmp_path: Path) -> None:
+    path = tmp_path / "complexity.jsonl"
+    update(path, line("timm/b"))
+    assert update(path, line("timm/b", 8), line("timm/a"), only_new=True) == Updated(
+        ("timm/a",), (), 1
+    )
+    lines = read_baselines(path, "complexity").lines
+    assert [(key, value["params"]) for key, value in lines.items()] == [
+        ("timm/a", 162), ("timm/b", 162)
+    ]  # fmt: skip
+
+
+def test_what_a_newer_library_confirms_stays_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "complexity.jsonl"
+    update(path, line("timm/a"))
+    before = path.stat().st_mtime_ns, path.read_bytes()
+    assert update(path, line("timm/a", torch="2.16.0", library="timm 2.0")).unchanged == 1
+    assert (path.stat().st_mtime_ns, path.read_bytes()) == before
+    changed = line("timm/a", torch="2.16.0", operator_calls=6)
+    assert update(path, changed).changed == ("timm/a",)
+    assert read_baselines(path, "complexity").lines["timm/a"]["torch"] == "2.16.0"
+
+
+HEADER = '{"format":"archbench-baseline","kind":"complexity","schema":1}'
+
+
+def dumped(**fields: Any) -> str:
+    return json.dumps(line("timm/a", **fields))
+
+
+@pytest.mark.parametrize(
+    ("text", "number", "cause"),
+    [
+        ("", 1, "the line has no end: the file was cut off"),
+        (HEADER + "\n" + dumped()[:-9], 2, "the line has no end: the file was cut off"),
+        (HEADER + "\n" + dumped()[:-9] + "\n", 2, "not a line of JSON"),
+        (HEADER + "\n" + dumped() + "\n\n", 3, "not a line of JSON"),
+        (HEADER + "\n[1]\n", 2, "an object is expected, found list"),
+        (HEADER + "\n" + dumped(params=float("nan")) + "\n", 2, "NaN is not a number"),
+        (HEADER + "\n" + dumped(params=-1) + "\n", 2, "params is -1, which it cannot be"),
+        (HEADER + "\n" + dumped(params=1.5) + "\n", 2, "params is 1.5, which it cannot be"),
+        (HEADER + "\n" + dumped(params=True) + "\n", 2, "params is true, which it cannot be"),
+        (HEADER + "\n" + dumped(layers=[["a", 1]]) + "\n", 2, "layers is"),
+        (HEADER + '\n{"id":"timm/a"}\n', 2, "it has no field 'input_shape'"),
+        (HEADER + "\n" + dumped(colour=1) + "\n", 2, "'colour' that schema 1 does not know"),
+        (HEADER + "\n<<<<<<< ours\n", 2, "a mark of a merge conflict"),
+        (HEADER + "\n" + dumped() + "\n=======\n", 3, "a mark of a merge conflict"),
+        (HEADER + "\n" + dumped() + "\n" + dumped() + "\n", 3, "a second line for timm/a; the fir"),
+        (dumped() + "\n", 1, "the header is not that of a file of format 'archbench-baseline'"),
+        (HEADER.replace(":1", ":2") + "\n", 1, "it has schema 2, this archbench reads up to 1"),
+        (HEADER.replace("complexity", "time") + "\n", 1, "kind 'time', expected 'complexity'"),
+        (HEADER + "\n\xff\n", 2, "not a line of JSON"),
+    ],
+)  # fmt: skip
+def test_a_file_that_cannot_be_trusted_is_refused_and_left_alone(
+    text: str, number: int, cause: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "complexity.jsonl"
+    path.write_bytes(text.encode("latin-1"))
+    for attempt in (
+        lambda: read_baselines(path, "complexity"),
+        lambda: update(path, line("timm/new")),
+    ):
+        with pytest.raises(UsageError) as caught:
+            attempt()
+        assert f"{path}:{number}: " in str(caught.value)
+        assert cause in str(caught.value)
+        assert caught.value.todo
+        assert path.read_bytes() == text.encode("latin-1")
+
+
+def test_what_cannot_be_read_is_said(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="cannot be read"):
+        read_baselines(tmp_path, "complexity")
+
+
+def test_a_disk_that_is_full_leaves_the_old_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "complexity.jsonl"
+    update(path, line("timm/a"))
+    before = path.read_bytes()
+
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(atomic.os, "fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        update(path, line("timm/b"))
+    assert path.read_bytes() == before
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["complexity.jsonl", "locks"]
+
+
+def test_two_updates_at_once_keep_both_their_lines(tmp_path: Path) -> None:
+    path = tmp_path / "complexity.jsonl"
+    code = (
+        "import json, sys\n"
+        "from pathlib import Path\n"
+        "from archbench.store.baselines import update_baselines\n"
+        "path, who, line = Path(sys.argv[1]), sys.argv[2], json.loads(sys.argv[3])\n"
+        "for i in range(25):\n"
+        "    new = {**line, 'id': f'timm/{who}{i}'}\n"
+        "    lock = path.parent / 'lock'\n"
+        "    update_baselines(path, 'complexity', {new['id']: new}, lock, only_new=True)\n"
+    )
+    children = [
+        subprocess.Popen([sys.executable, "-c", code, str(path), who, dumped()])
+        for who in ("a", "b")
+    ]
+    assert [child.wait(timeout=120) for child in children] == [0, 0]
+    assert len(read_baselines(path, "complexity").lines) == 50
