@@ -41,9 +41,9 @@ def test_each_count_is_compared(metric: str) -> None:
     ("metric", "value", "sentence"),
     [
         ("params", 204, "params 200 -> 204 (+4, +2 %)"),
-        ("macs", 999_999, "macs 1,000,000 -> 999,999 (-1, -0.0001 %)"),
+        ("macs", 999_999, "MACs 1,000,000 -> 999,999 (-1, -0.0001 %)"),
         ("buffers", 3, "buffers 0 -> 3 (+3)"),
-        ("output_shape", [1, 9], "output_shape 1x10 -> 1x9"),
+        ("output_shape", [1, 9], "output shape 1x10 -> 1x9"),
     ],
 )
 def test_sentence(metric: str, value: Any, sentence: str) -> None:

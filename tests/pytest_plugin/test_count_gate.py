@@ -104,7 +104,7 @@ def test_one_bias_more_is_red(project: pytest.Pytester, workers: tuple[str, ...]
         [
             "changed: local/Small differs from baselines/complexity.jsonl:3",
             f"  params {PARAMS - 4} -> {PARAMS} (+4, +2.53 %)",
-            f"  trainable_params {PARAMS - 4} -> {PARAMS} (+4, +2.53 %)",
+            f"  trainable params {PARAMS - 4} -> {PARAMS} (+4, +2.53 %)",
             "layers that changed (- baseline, + now):",
             "  - 1 x Conv2d: params 108, MACs 5,322,672",
             "  + 1 x Conv2d: params 112, MACs 5,322,672  conv",

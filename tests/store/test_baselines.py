@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 
 from archbench.core.errors import UsageError
-from archbench.store import atomic
 from archbench.store.baselines import Updated, read_baselines, update_baselines
 
 EXAMPLE = Path(__file__).parent / "examples" / "complexity-schema-1.jsonl"
@@ -155,7 +154,7 @@ def test_a_disk_that_is_full_leaves_the_old_file(
     def full(descriptor: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(atomic.os, "fsync", full)
+    monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match="No space left"):
         update(path, line("timm/b"))
     assert path.read_bytes() == before

@@ -51,6 +51,32 @@ class Catalog:
             raise refusals.unknown_architecture(id, self._specs)
         return self._at(self._specs[name], _pixels(id, size))
 
+    def implementations(self, architecture: str) -> tuple[ModelSpec, ...]:
+        """Every implementation of an architecture, at its library's own size.
+
+        Args:
+            architecture: the name that implementations share, or the name or id of one of them;
+                all that share its architecture or have its name belong together, since libraries
+                also give one name to different networks.
+
+        Returns:
+            At least two, torchvision's first, since most papers' figures are of it.
+
+        Raises:
+            UsageError: there is none of that name, or only one.
+        """
+        specs = [spec for spec in self._specs.values() if spec.native_input_size]
+        named = [s for s in specs if architecture in (s.architecture, s.name, s.id)]
+        if not named:
+            names = {spec.architecture: spec for spec in specs}
+            raise refusals.unknown_architecture(architecture, {**names, **self._specs})
+        architectures = {spec.architecture for spec in named}
+        short_names = {spec.name for spec in named}
+        found = [s for s in specs if s.architecture in architectures or s.name in short_names]
+        if len(found) < 2:
+            raise refusals.only_implementation(architecture, found[0])
+        return tuple(sorted(found, key=lambda spec: spec.library != "torchvision"))
+
     def select(
         self, suite: str | Sequence[str] = (), models: str | Sequence[str] = ()
     ) -> tuple[ModelSpec, ...]:

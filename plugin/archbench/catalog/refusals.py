@@ -8,7 +8,7 @@ from difflib import get_close_matches
 from archbench.core.errors import UsageError
 from archbench.core.spec import ModelSpec
 
-__all__ = ["bad_size", "no_match", "unknown_architecture", "unknown_suite"]
+__all__ = ["bad_size", "no_match", "only_implementation", "unknown_architecture", "unknown_suite"]
 
 
 def unknown_suite(name: str, suites: Iterable[str]) -> UsageError:
@@ -53,6 +53,15 @@ def unknown_architecture(request: str, catalogued: Mapping[str, ModelSpec]) -> U
         f"The nearest are {', '.join(nearest)}"
         if nearest
         else "Write an id such as timm/resnet50, or a glob over ids such as 'timm/resnet*'",
+    )
+
+
+def only_implementation(request: str, spec: ModelSpec) -> UsageError:
+    """There is nothing to compare an architecture with."""
+    return UsageError(
+        f"implementations of {request!r}",
+        f"only {spec.id} is one",
+        f"Name two or more to compare: {spec.id} and another id",
     )
 
 

@@ -76,7 +76,8 @@ class Complexity:
             Element-wise operators, normalisation, pooling and interpolation are not multiply-adds.
         macs_by_kind: the same by :data:`KINDS`.
         activations: elements that operators with parameters write: convolutions, and matrix
-            products with a side that does not come from the image. timm's ``macts``.
+            products with a side that does not come from the image. timm's ``macts``, but for what
+            timm counts besides where attention is not fused: its products of activations.
         max_channels: the most channels that such an operator writes, class scores left out: of a
             convolution its output channels, of a matrix product its columns.
         operator_calls: calls of operators that write a tensor of their own; views are none.

@@ -7,7 +7,7 @@ from typing import Any
 
 from archbench.core.verdicts import Verdict
 
-__all__ = ["COUNTS", "count_verdicts"]
+__all__ = ["COUNTS", "METRIC", "count_verdicts", "difference_text"]
 
 COUNTS = (
     "input_shape",
@@ -54,8 +54,7 @@ def count_verdicts(
             name,
             "changed",
             reason,
-            f"{name} {_text(baseline[name])} -> {_text(counts[name])}"
-            + _difference(baseline[name], counts[name]),
+            difference_text(name, baseline[name], counts[name]),
             baseline[name],
             counts[name],
         )
@@ -73,12 +72,10 @@ def count_verdicts(
     return [Verdict(METRIC, "unchanged", "equal", sentence)]
 
 
-def _text(value: Any) -> str:
-    return f"{value:,}" if isinstance(value, int) else "x".join(map(str, value))
-
-
-def _difference(old: Any, new: Any) -> str:
+def difference_text(name: str, old: Any, new: Any) -> str:
+    """``params 200 -> 204 (+4, +2 %)``; for shapes ``output shape 1x10 -> 1x9``."""
+    name = "MACs" if name == "macs" else name.replace("_", " ")
     if not isinstance(old, int):
-        return ""
+        return f"{name} {'x'.join(map(str, old))} -> {'x'.join(map(str, new))}"
     relative = f", {(new - old) / old * 100:+.3g} %" if old else ""
-    return f" ({new - old:+,}{relative})"
+    return f"{name} {old:,} -> {new:,} ({new - old:+,}{relative})"

@@ -12,6 +12,7 @@ from math import prod
 from typing import Any
 
 import torch
+from torch.utils.flop_counter import shape_wrapper
 
 __all__ = ["formulas", "has_no_products", "is_free", "name_of"]
 
@@ -24,7 +25,10 @@ def name_of(packet: Any) -> str:
 
 
 def formulas() -> dict[Any, Callable[..., int]]:
-    """FLOPs, 2 for a multiply-add, of operators that torch's own table leaves out, by shapes."""
+    """FLOPs, 2 for a multiply-add, of operators that torch's own table leaves out.
+
+    As torch's, each takes the operator's arguments and, as ``out_val``, what it returned.
+    """
     table: dict[Any, Callable[..., int]] = {
         aten.dot: lambda a, b, **_: 2 * prod(a),
         aten.vdot: lambda a, b, **_: 2 * prod(a),
@@ -38,11 +42,12 @@ def formulas() -> dict[Any, Callable[..., int]]:
         table[torch.ops.torchvision.deform_conv2d] = lambda x, weight, *_, out_shape, **__: (
             2 * prod(out_shape) * prod(weight[1:])
         )
-    return table
+    by_shapes: Callable[..., Callable[..., int]] = shape_wrapper
+    return {operator: by_shapes(formula) for operator, formula in table.items()}
 
 
-# By the field's convention none of these is a multiply-add: timm, pytorchcv, fvcore and Bianco's
-# script leave them out alike.
+# None of these multiplies and adds in the sense of a MAC. Some tools count some of them all the
+# same, each others: see core/conventions.py.
 _WITHOUT_PRODUCTS = frozenset(
     name
     for group in (

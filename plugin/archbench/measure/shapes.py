@@ -23,12 +23,12 @@ class RememberedShapes(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     What an operator writes on meta depends on the shapes, strides and types that it reads and on
     its other arguments, all of which make the key. Views always run, and so does what writes into
-    its arguments, unless it is element-wise.
+    its arguments, unless it is element-wise or fills them, and what reads no tensor: that depends
+    on defaults.
     """
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self._answers: dict[Hashable, tuple[Any, ...]] = {}
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
@@ -39,10 +39,11 @@ class RememberedShapes(TorchDispatchMode):  # type: ignore[no-untyped-call]
             key = (func, _key(args), _key(tuple(kwargs.items())))
         except _NoKeyError:
             return func(*args, **kwargs)
-        if key in self._answers:
+        answer = _ANSWERS.get(key)
+        if answer is not None:
             if how == "in-place":
                 return args[0]
-            is_single, metas = self._answers[key]
+            is_single, metas = answer
             made = [
                 torch.empty_strided(size, stride, dtype=dtype, device="meta")
                 for size, stride, dtype in metas
@@ -50,7 +51,7 @@ class RememberedShapes(TorchDispatchMode):  # type: ignore[no-untyped-call]
             return made[0] if is_single else tuple(made)
         output = func(*args, **kwargs)
         if how == "in-place":
-            self._answers[key] = ()
+            _remember(key, ())
             return output
         is_single = isinstance(output, Tensor)
         outputs = [output] if is_single else output
@@ -58,8 +59,19 @@ class RememberedShapes(TorchDispatchMode):  # type: ignore[no-untyped-call]
             isinstance(item, Tensor) and item.is_meta for item in outputs
         ):
             metas = [(item.size(), item.stride(), item.dtype) for item in outputs]
-            self._answers[key] = (is_single, metas)
+            _remember(key, (is_single, metas))
         return output
+
+
+_ANSWERS: dict[Hashable, tuple[Any, ...]] = {}
+_MOST_ANSWERS = 50_000
+"""About 100 MB. Networks of a family share most of their shapes."""
+
+
+def _remember(key: Hashable, answer: tuple[Any, ...]) -> None:
+    if len(_ANSWERS) >= _MOST_ANSWERS:
+        _ANSWERS.clear()
+    _ANSWERS[key] = answer
 
 
 class _NoKeyError(Exception):
@@ -84,17 +96,18 @@ def _key(value: Any) -> Hashable:
 
 @cache
 def _how_it_answers(func: Any) -> str | None:
-    """``fresh`` for an operator that writes tensors of its own only, ``in-place`` for an
-    element-wise one that writes into its first argument, None for others."""
+    """``fresh`` for an operator that writes tensors of its own only, ``in-place`` for one
+    that is element-wise or draws numbers and writes into its first argument, None for others."""
     schema = func._schema
     if any(a.alias_info is not None for a in (*schema.arguments, *schema.returns)):
         is_in_place = (
-            torch.Tag.pointwise in func.tags
+            (torch.Tag.pointwise in func.tags or torch.Tag.nondeterministic_seeded in func.tags)
             and len(schema.returns) == 1
             and schema.arguments[0].alias_info is not None
             and schema.arguments[0].alias_info.is_write
             and all(a.alias_info is None for a in schema.arguments[1:])
         )
         return "in-place" if is_in_place else None
+    reads = any("Tensor" in str(value.type) for value in schema.arguments)
     returns = {str(value.type) for value in schema.returns}
-    return "fresh" if returns and returns <= {"Tensor", "List[Tensor]"} else None
+    return "fresh" if reads and returns and returns <= {"Tensor", "List[Tensor]"} else None

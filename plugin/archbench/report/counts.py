@@ -6,11 +6,17 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from archbench.core.complexity import LayerCost
-from archbench.core.gate import COUNTS, METRIC
+from archbench.core.complexity import Complexity, LayerCost
+from archbench.core.gate import COUNTS, METRIC, difference_text
 from archbench.core.records import Record
 
-__all__ = ["changed_layers", "changed_text", "count_findings"]
+__all__ = [
+    "changed_layers",
+    "changed_text",
+    "comparison_dict",
+    "comparison_text",
+    "count_findings",
+]
 
 SHOWN = 12
 """Layers shown at most on either side."""
@@ -59,8 +65,9 @@ def changed_text(
 
 def _side(sign: str, costs: Counter[Cost], named: Mapping[Cost, list[str]]) -> list[str]:
     lines = []
-    for (type, params, macs), number in list(costs.items())[:SHOWN]:
-        names = named.get((type, params, macs), [])
+    for cost, number in list(costs.items())[:SHOWN]:
+        type, params, macs = cost
+        names = named.get(cost, [])
         # A cost that other layers had before does not tell which of them is new.
         among = "among " if len(names) > number else ""
         shown = f"  {among}{', '.join(names[:4])}{', ...' if len(names) > 4 else ''}"
@@ -105,3 +112,109 @@ def count_findings(cells: Sequence[Record], *, accepting: bool) -> list[str]:
         if len(opinions) > SHOWN:
             lines.append(f"  and {len(opinions) - SHOWN:,} more, in the journal and in --results")
     return lines
+
+
+_COMPARED = ("params", "macs", "activations", "max_channels", "operator_calls")
+
+
+def comparison_text(counted: Sequence[tuple[str, Complexity]]) -> str:
+    """Implementations side by side, and where each differs from the first.
+
+    Args:
+        counted: id and counts of each, at least two.
+    """
+    import tabulate
+
+    rows = [
+        [
+            id,
+            "x".join(map(str, complexity.input_shape[1:])),
+            *(f"{getattr(complexity, name):,}" for name in _COMPARED),
+        ]
+        for id, complexity in counted
+    ]
+    headers = ["id", "input", "params", "MACs", "activations", "max channels", "operator calls"]
+    alignment = ("left", "left", *["right"] * len(_COMPARED))
+    blocks = [tabulate.tabulate(rows, headers, disable_numparse=True, colalign=alignment)]
+    (first, reference), *others = counted
+    for id, complexity in others:
+        differences = _differences(reference, complexity)
+        if differences is None:
+            blocks.append(f"{id} costs the same as {first}, layer by layer.")
+            continue
+        sentences, gone, came = differences
+        lines = [f"{id} differs from {first}:", *(f"  {sentence}" for sentence in sentences)]
+        if gone or came:
+            lines.append(f"layers (- {first}, + {id}):")
+            lines += _side("-", gone, _by_cost(reference))
+            lines += _side("+", came, _by_cost(complexity))
+        blocks.append("\n".join(lines))
+    return "\n\n".join(blocks)
+
+
+def comparison_dict(counted: Sequence[tuple[str, Complexity]]) -> dict[str, Any]:
+    """The same in builtin types: counts of each, and the differences from the first."""
+    (first, reference), *others = counted
+    differing = {}
+    for id, complexity in others:
+        differences = _differences(reference, complexity)
+        _, gone, came = differences or ((), Counter(), Counter())
+        differing[id] = {
+            "differences": {
+                name: getattr(complexity, name) - getattr(reference, name)
+                for name in _COMPARED
+                if getattr(complexity, name) != getattr(reference, name)
+            },
+            "layers_only_in_reference": _listed(gone, _by_cost(reference)),
+            "layers_only_here": _listed(came, _by_cost(complexity)),
+        }
+    return {
+        "schema": 1,
+        "implementations": {
+            id: {
+                "input_shape": list(complexity.input_shape),
+                **{name: getattr(complexity, name) for name in _COMPARED},
+            }
+            for id, complexity in counted
+        },
+        "reference": first,
+        "compared": differing,
+    }
+
+
+def _by_cost(complexity: Complexity) -> dict[Cost, list[str]]:
+    """Names of layers by what they cost; each library has its own names for types of layers."""
+    named: dict[Cost, list[str]] = {}
+    for layer in complexity.layers:
+        named.setdefault(("layer", layer.params, layer.macs), []).append(layer.name or "(root)")
+    return named
+
+
+def _listed(costs: Counter[Cost], named: Mapping[Cost, list[str]]) -> list[dict[str, Any]]:
+    return [
+        {"params": cost[1], "macs": cost[2], "number": number, "among": named[cost]}
+        for cost, number in costs.items()
+    ]
+
+
+def _differences(
+    reference: Complexity, other: Complexity
+) -> tuple[list[str], Counter[Cost], Counter[Cost]] | None:
+    """None where params, MACs, activations and channels are equal, layer by layer.
+
+    How many operators a library calls for the same layers is shown, and is no difference between
+    networks.
+    """
+    sentences = [
+        difference_text(name, getattr(reference, name), getattr(other, name))
+        for name in _COMPARED
+        if getattr(reference, name) != getattr(other, name)
+    ]
+    costs, other_costs = (
+        Counter({cost: len(names) for cost, names in _by_cost(side).items()})
+        for side in (reference, other)
+    )
+    gone, came = costs - other_costs, other_costs - costs
+    cost_names = [name for name in _COMPARED if name != "operator_calls"]
+    is_same = all(getattr(reference, name) == getattr(other, name) for name in cost_names)
+    return None if is_same and not gone and not came else (sentences, gone, came)

@@ -1,0 +1,127 @@
+"""What conventions count besides multiply-adds: elements that operators read or write."""
+
+from __future__ import annotations
+
+from collections import Counter
+from math import prod
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from archbench.core.conventions import ELEMENTS
+from archbench.core.spec import ModelSpec
+from archbench.measure.operators import name_of
+from archbench.measure.shapes import RememberedShapes
+
+__all__ = ["count_elements"]
+
+_ACTIVATIONS = {
+    "relu": "relu",
+    "hardtanh": "relu6",
+    "leaky_relu": "leaky_relu",
+    "_prelu_kernel": "prelu",
+    "silu": "silu",
+    "sigmoid": "sigmoid",
+    "tanh": "tanh",
+    "hardsigmoid": "hard_sigmoid",
+    "hardswish": "hard_swish",
+    "gelu": "gelu",
+    "elu": "elu",
+}
+
+
+def count_elements(spec: ModelSpec, model: nn.Module) -> dict[str, int]:
+    """Numbers of :data:`archbench.core.conventions.ELEMENTS` for one image.
+
+    An operator does not tell which layer called it: a mean over places counts as adaptive pooling,
+    which it is in most networks.
+
+    Args:
+        spec: what it is.
+        model: as :func:`archbench.measure.complexity.build_on_meta` returned it.
+    """
+    counter = _ElementCounter()
+    with RememberedShapes(), counter:
+        model(torch.empty((1, *spec.input_size), device="meta"))
+    seen = counter.elements
+    for module in model.modules():
+        if isinstance(module, nn.modules.conv._ConvNd):
+            seen["grouped_params"] += module.weight.numel() * (module.groups - 1) // module.groups
+        elif isinstance(module, nn.modules.batchnorm._BatchNorm):
+            seen["batch_norm_statistics"] += 2 * module.num_features
+        elif isinstance(module, nn.Linear):
+            seen["linear_layers"] += 1
+    return {name: seen[name] for name in ELEMENTS}
+
+
+class _ElementCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.elements: Counter[str] = Counter()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        output = func(*args, **(kwargs or {}))
+        name = name_of(func._overloadpacket).removesuffix("_")
+        count = _COUNTS.get(name)
+        if count is not None:
+            written = (output[0] if isinstance(output, (tuple, list)) else output).numel()
+            self.elements.update(count(args, written))
+        return output
+
+
+def _convolution(args: Any, written: int) -> dict[str, int]:
+    kernel, bias, groups = args[1], args[2], args[8]
+    macs = written * prod(kernel.shape[1:])
+    with_bias = {"conv_bias_outputs": written}
+    without = {"unbiased_kernels": kernel.shape[0] * kernel.shape[1]}
+    return {"grouped_macs": macs - macs // groups, **(without if bias is None else with_bias)}
+
+
+def _pooling(args: Any, written: int) -> dict[str, int]:
+    height, width = args[1] if len(args[1]) == 2 else args[1] * 2
+    return {"pooling_windows": written * height * width, "pooling_inputs": args[0].numel()}
+
+
+def _average_pooling(args: Any, written: int) -> dict[str, int]:
+    return {**_pooling(args, written), "average_pooling_outputs": written}
+
+
+def _adaptive_pooling(args: Any, written: int) -> dict[str, int]:
+    read = args[0].numel()
+    return {
+        "adaptive_pooling_inputs": read,
+        "adaptive_pooling_outputs": written,
+        "pooling_inputs": read,
+    }
+
+
+def _written(name: str) -> Any:
+    return lambda args, written: {name: written}
+
+
+_COUNTS = {
+    **{operator: _written(f"{name}_outputs") for operator, name in _ACTIVATIONS.items()},
+    **dict.fromkeys(
+        (
+            "native_batch_norm",
+            "_native_batch_norm_legit",
+            "_native_batch_norm_legit_no_training",
+            "cudnn_batch_norm",
+        ),
+        _written("batch_norm_outputs"),
+    ),
+    "native_layer_norm": _written("layer_norm_outputs"),
+    "native_group_norm": _written("group_norm_outputs"),
+    "convolution": _convolution,
+    "addmm": _written("linear_bias_outputs"),
+    "mm": _written("unbiased_linear_outputs"),
+    "max_pool2d_with_indices": _pooling,
+    "avg_pool2d": _average_pooling,
+    "mean": _adaptive_pooling,
+    "_adaptive_avg_pool2d": _adaptive_pooling,
+    "upsample_nearest2d": _written("nearest_outputs"),
+    "upsample_bilinear2d": _written("bilinear_outputs"),
+}
+"""For each operator what it adds, from its arguments and the number of elements that it writes."""
