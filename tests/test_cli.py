@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+import csv
+import io
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
 from archbench import __version__, cli
+
+LISTINGS = Path(__file__).parent / "listings"
 
 
 def out(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
@@ -64,3 +74,211 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
 def test_catalog_check_says_what_drifted(capsys: pytest.CaptureFixture[str]) -> None:
     text = out(capsys, "catalog", "refresh", "torchvision", "--check")
     assert text.startswith("torchvision: listed at ")
+
+
+def listing(name: str) -> tuple[str, str]:
+    """Begin and end of a listing as its document prints it, with single blanks."""
+    text = (LISTINGS / f"{name}.txt").read_text(encoding="utf-8")
+    begin, _, end = " ".join(text.split()).partition(" ...... ")
+    return begin, end
+
+
+def test_summary_is_the_published_layer_table(capsys: pytest.CaptureFixture[str]) -> None:
+    # "Latest LightWeight Neural Network survey", 2020: torchsummary's print for efficientnet_b0.
+    text = out(capsys, "summary", "pytorchcv/efficientnet_b0", "--part=layers")
+    heading, _, table = text.partition("\n")
+    assert heading == "==> pytorchcv/efficientnet_b0, input 3x224x224"
+    begin, end = listing("efficientnet_b0")
+    words = " ".join(table.split())
+    assert words.startswith(begin)
+    assert words.endswith(end)
+    rows = [line for line in table.splitlines() if "[-1," in line]
+    assert len(rows) == 296
+
+
+def test_summary_is_the_published_tree(capsys: pytest.CaptureFixture[str]) -> None:
+    # The same document: ptflops' print for FBNet-Cb.
+    text = out(capsys, "summary", "pytorchcv/fbnet_cb", "--part=tree", "--convention=ptflops")
+    # Newer torch prints one attribute of a BatchNorm more.
+    words = " ".join(text.replace("affine=True, bias=True", "affine=True").split())
+    begin, end = listing("fbnet_cb")
+    assert words.startswith(f"==> pytorchcv/fbnet_cb, input 3x224x224 {begin} ")
+    assert f" {end} ptflops " in words
+
+
+def test_summary_shows_both_parts(capsys: pytest.CaptureFixture[str]) -> None:
+    text = out(capsys, "summary", "torchvision/alexnet@128", "--depth=1", "--batch-size=3")
+    assert text.startswith("==> torchvision/alexnet@128, input 3x128x128\n")
+    # 11x11 taps, stride 4, padding 2 of 128 pixels leave 31; three poolings halve that to 3.
+    assert "[3, 256, 3, 3]" in text
+    assert "(features): Sequential(" in text
+
+
+def test_summary_formats(capsys: pytest.CaptureFixture[str]) -> None:
+    common = ("summary", "torchvision/alexnet", "--depth=1")
+    document = json.loads(out(capsys, *common, "--format=json"))
+    assert document["layers"]["total_params"] == 61_100_840  # torchvision's weights metadata
+    assert document["tree"]["root"]["params"] == 61_100_840
+    layers = list(csv.DictReader(io.StringIO(out(capsys, *common, "--format=csv"))))
+    assert [row["name"] for row in layers] == ["features", "avgpool", "classifier"]
+    text = out(capsys, *common, "--format=csv", "--part=tree")
+    tree = list(csv.DictReader(io.StringIO(text)))
+    assert [row["name"] for row in tree] == ["", "features", "avgpool", "classifier"]
+    assert "| Sequential " in out(capsys, *common, "--format=markdown")
+
+
+def test_summary_of_a_name_that_one_library_has(capsys: pytest.CaptureFixture[str]) -> None:
+    text = out(capsys, "summary", "efficientnet_b0b", "--part=layers", "--depth=1")
+    assert text.startswith("==> pytorchcv/efficientnet_b0b, ")
+
+
+NOISY_NET = """
+import torch
+from torch import nn
+
+print("being imported")
+
+def failing():
+    raise RuntimeError("no such width")
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.Linear(3, 2)
+
+    def forward(self, x):
+        print("being called")
+        return self.fc(x.mean((2, 3)))
+"""
+
+
+@pytest.fixture
+def nets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "noisy_net.py").write_text(NOISY_NET, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_what_a_network_prints_is_not_in_the_document(
+    nets: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["summary", "noisy_net.py:Net", "--input-size=64", "--format=json"]) == 0
+    captured = capsys.readouterr()
+    document = json.loads(captured.out)
+    assert (document["id"], document["input_size"]) == ("local/Net@64", [3, 64, 64])
+    assert document["layers"]["total_params"] == 8
+    assert "being imported\n" in captured.err
+    assert "being called\n" in captured.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ("resnet50",),
+            "archbench summary resnet50: it names 3 architectures: pytorchcv/resnet50, "
+            "timm/resnet50, torchvision/resnet50. Write one of them",
+        ),
+        (
+            ("timm/resnet*",),
+            "architectures: timm/resnet101, timm/resnet101_clip, timm/resnet101_clip_gap, "
+            "timm/resnet101c, timm/resnet101d, .... Write one of them",
+        ),
+        (("timm/resnet5O",), "architecture 'timm/resnet5O': none of the 1,925 architectures"),
+        (("timm/resnet50@0",), "'0' is not an input size"),
+        (
+            (",",),
+            "archbench summary ,: it names no architecture. Write an id such as timm/resnet50",
+        ),
+        (
+            ("local/my_net",),
+            "archbench summary local/my_net: architectures of one's own are known by that name to "
+            "a run of pytest only. Write archbench summary path/to/file.py:constructor",
+        ),
+        (
+            ("noisy_net.py",),
+            "archbench summary noisy_net.py: it names a file and no constructor in it. "
+            "Write archbench summary path/to/file.py:constructor",
+        ),
+        (("noisy_net.py:failing",), "local/failing cannot be built: RuntimeError: no such width"),
+        (
+            ("timm/resnet50@96", "--input-size=128"),
+            "archbench summary timm/resnet50@96 --input-size=128: both the id and the option say "
+            "how large the images are. Give one of them",
+        ),
+        (
+            ("torchvision/alexnet", "--input-size=31"),
+            "torchvision/alexnet@31 cannot be summarised with images of 3x31x31: RuntimeError: ",
+        ),
+        (
+            ("torchvision/alexnet", "--format=csv", "--convention=ptflops"),
+            "--convention=ptflops with --format=csv, which holds the layer table alone: the "
+            "convention is about the MACs of the module tree. Leave it out, or write --part=tree",
+        ),
+        (
+            ("torchvision/alexnet", "--part=layers", "--convention=macs"),
+            "--convention=macs with --part=layers: ",
+        ),
+        (
+            ("torchvision/alexnet", "--part=tree", "--batch-size=2"),
+            "--batch-size=2 with --part=tree: the module tree is about one image. "
+            "Leave it out, or write --part=layers",
+        ),
+        (
+            ("torchvision/alexnet", "--batch-size=99999999999999"),
+            "torchvision/alexnet cannot be summarised with images of 3x224x224: RuntimeError: "
+            "Storage size calculation overflowed",
+        ),
+    ],
+)
+def test_bad_requests_for_a_summary(
+    nets: Path,
+    capsys: pytest.CaptureFixture[str],
+    arguments: tuple[str, ...],
+    message: str,
+) -> None:
+    assert cli.main(["summary", *arguments]) == 2
+    captured = capsys.readouterr()
+    assert message in captured.err
+    assert captured.err.startswith(("archbench: ", "being imported\narchbench: "))
+    assert captured.out == ""
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ("--depth=0", "--depth: '0' is not a whole number of at least 1; write for example 2"),
+        ("--depth=-1", "--depth: '-1' is not a whole number of at least 1"),
+        ("--input-size=0", "--input-size: '0' is not a whole number of at least 1"),
+        ("--batch-size=²", "--batch-size: '²' is not a whole number of at least 1"),
+        ("--format=xml", "--format: invalid choice: 'xml' (choose from"),
+        ("--part=head", "--part: invalid choice: 'head' (choose from"),
+        ("--convention=flops", "--convention: invalid choice: 'flops' (choose from"),
+    ],
+)
+def test_bad_options_of_a_summary(
+    capsys: pytest.CaptureFixture[str], option: str, message: str
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        cli.main(["summary", "timm/resnet50", option])
+    assert caught.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("list", "--suite=lightweight"), ("summary", "torchvision/alexnet", "--depth=1")],
+    ids=["list", "summary"],
+)
+def test_a_reader_that_has_gone_is_no_error(arguments: tuple[str, ...]) -> None:
+    # Little enough that it waits in the buffer until the command ends.
+    process = subprocess.Popen(
+        [sys.executable, "-m", "archbench", *arguments],
+        env={**os.environ, "PYTHONUNBUFFERED": ""},
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stdout.close()
+    assert "BrokenPipeError" not in process.stderr.read()
+    assert process.wait(timeout=100) == 0

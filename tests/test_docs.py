@@ -22,6 +22,13 @@ ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 _BLOCK = re.compile(r"^```(?P<language>\w+)\n(?P<text>.*?)^```", re.MULTILINE | re.DOTALL)
 
+OWN_NET = """
+from torch import nn
+
+def my_net():
+    return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 10))
+"""
+
 
 def blocks(language: str) -> list[tuple[str, str]]:
     found = []
@@ -61,9 +68,27 @@ def test_python(place: str, text: str, monkeypatch: pytest.MonkeyPatch, tmp_path
 @pytest.mark.parametrize(
     ("place", "words"), [c for c in commands("archbench") if "refresh" not in c[1]]
 )
-def test_archbench(place: str, words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_archbench(
+    place: str,
+    words: list[str],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "nets").mkdir()
+    (tmp_path / "nets" / "my_net.py").write_text(OWN_NET, encoding="utf-8")
     assert cli.main(words[1:]) == 0
     assert capsys.readouterr().out
+
+
+def test_listings_of_the_summary_page(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["summary", "pytorchcv/efficientnet_b0", "--part=layers"]) == 0
+    assert cli.main(["summary", "pytorchcv/fbnet_cb", "--part=tree"]) == 0
+    printed = capsys.readouterr().out
+    listings = [text for place, text in blocks("text") if place.startswith("docs/summary.md")]
+    assert len(listings) == 2
+    assert all(text in printed for text in listings)
 
 
 @pytest.mark.parametrize(("place", "words"), commands("pytest"))

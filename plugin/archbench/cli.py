@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from archbench import __version__
 from archbench.core.errors import ArchbenchError, UsageError
+
+if TYPE_CHECKING:
+    from archbench.core.spec import ModelSpec
 
 __all__ = ["main"]
 
@@ -33,6 +40,7 @@ def _parser() -> argparse.ArgumentParser:
     listing.add_argument("--suites", action="store_true", help="list the suites instead")
     listing.add_argument("--ids", action="store_true", help="ids only, one a line")
     listing.set_defaults(run=_list)
+    _add_summary(commands)
 
     catalog = commands.add_parser("catalog", help="the stored lists of architectures")
     actions = catalog.add_subparsers(dest="action", required=True, metavar="ACTION")
@@ -48,6 +56,49 @@ def _parser() -> argparse.ArgumentParser:
     refresh.add_argument("--check", action="store_true", help="report drift, write nothing")
     refresh.set_defaults(run=_refresh)
     return parser
+
+
+def _add_summary(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    from archbench.core.summary import PARTS, TREE_CONVENTIONS
+    from archbench.report.summary import FORMATS
+
+    summary = commands.add_parser(
+        "summary",
+        help="show an architecture layer by layer and module by module",
+        description="Show an architecture's layers with their outputs and parameters, and its "
+        "modules with their shares of parameters and multiply-adds. Nothing is downloaded and no "
+        "arithmetic is done.",
+    )
+    summary.add_argument(
+        "id", metavar="ID", help="timm/resnet50, timm/resnet50@192, path/to/file.py:constructor"
+    )
+    summary.add_argument(
+        "--part", choices=PARTS, help="one of the two (default: both; csv: layers)"
+    )
+    summary.add_argument("--format", choices=tuple(FORMATS), default="text", help="default: text")
+    summary.add_argument(
+        "--depth", type=_whole_number, metavar="N", help="list modules nested at most N deep"
+    )
+    summary.add_argument(
+        "--input-size", type=_whole_number, metavar="N", help="images of N by N pixels"
+    )
+    summary.add_argument(
+        "--batch-size", type=_whole_number, metavar="N", help="images of the layer table's batch"
+    )
+    summary.add_argument(
+        "--convention",
+        choices=TREE_CONVENTIONS,
+        help="what the tree counts: multiply-adds, or as ptflops does (default: macs)",
+    )
+    summary.set_defaults(run=_summary)
+
+
+def _whole_number(text: str) -> int:
+    if not (text.isdecimal() and int(text) > 0):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a whole number of at least 1; write for example 2"
+        )
+    return int(text)
 
 
 def _list(options: argparse.Namespace) -> int:
@@ -98,17 +149,97 @@ def _refresh(options: argparse.Namespace) -> int:
     return int(drifted and options.check)
 
 
+def _summary(options: argparse.Namespace) -> int:
+    from archbench.core.summary import PARTS
+    from archbench.report.summary import FORMATS
+
+    # CSV is one table.
+    part = options.part or ("layers" if options.format == "csv" else None)
+    _refuse_idle(options, part)
+    spec = _architecture(options.id, options.input_size)
+
+    from archbench.measure.summary import summarize
+
+    # What a network's own code prints would end up in the document.
+    with contextlib.redirect_stdout(sys.stderr):
+        summary = summarize(
+            spec,
+            parts=PARTS if part is None else (part,),
+            convention=options.convention or "macs",
+            depth=options.depth,
+            batch_size=options.batch_size,
+        )
+    print(FORMATS[options.format](summary))
+    return 0
+
+
+def _refuse_idle(options: argparse.Namespace, part: str | None) -> None:
+    """Refuse an option that says something about the part that is not shown."""
+    shown = f"--part={part}" if options.part else "--format=csv, which holds the layer table alone"
+    if part == "layers" and options.convention is not None:
+        raise UsageError(
+            f"--convention={options.convention} with {shown}",
+            "the convention is about the MACs of the module tree",
+            "Leave it out, or write --part=tree",
+        )
+    if part == "tree" and options.batch_size is not None:
+        raise UsageError(
+            f"--batch-size={options.batch_size} with {shown}",
+            "the module tree is about one image",
+            "Leave it out, or write --part=layers",
+        )
+
+
+def _architecture(request: str, pixels: int | None) -> ModelSpec:
+    """The one architecture that a request is about, fed images of ``pixels`` if that is given."""
+    from archbench.catalog import load_catalog
+    from archbench.catalog.own_files import constructor_from_file, is_file_request
+
+    asked = f"archbench summary {request}"
+    if pixels is not None and "@" in request.rpartition(":")[2]:
+        raise UsageError(
+            f"{asked} --input-size={pixels}",
+            "both the id and the option say how large the images are",
+            "Give one of them",
+        )
+    if is_file_request(request):
+        spec = constructor_from_file(request, Path.cwd(), "archbench summary ")
+    elif request.startswith("local/"):
+        raise UsageError(
+            asked,
+            "architectures of one's own are known by that name to a run of pytest only",
+            "Write archbench summary path/to/file.py:constructor",
+        )
+    else:
+        found = load_catalog().select((), request) if request.strip(" ,") else ()
+        if len(found) != 1:
+            ids = ", ".join(spec.id for spec in found[:5])
+            more = ", ..." if len(found) > 5 else ""
+            raise UsageError(
+                asked,
+                f"it names {len(found)} architectures: {ids}{more}"
+                if found
+                else "it names no architecture",
+                "Write one of them" if found else "Write an id such as timm/resnet50",
+            )
+        spec = found[0]
+    return spec if pixels is None else spec.with_input_size(pixels)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status. 2 for a request that cannot be served."""
     options = _parser().parse_args(arguments)
     try:
         status: int = options.run(options)
+        # Here and not when the interpreter ends, where a closed pipe could no longer be handled.
+        print(end="", flush=True)
     except ArchbenchError as error:
         print(f"archbench: {error}", file=sys.stderr)
         return 2
     except BrokenPipeError:
-        # `archbench list | head`: the reader has what it wanted.
-        sys.stderr.close()
+        # `archbench list | head`: the reader has what it wanted. What is still buffered goes
+        # nowhere, or the interpreter would complain of it at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     return status
 

@@ -1,0 +1,273 @@
+"""A network's layers and modules, read off the network on the meta device."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from collections.abc import Callable, Collection, Iterator, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from archbench.core.errors import ArchbenchError, NotMeasuredError
+from archbench.core.spec import ModelSpec
+from archbench.core.summary import (
+    PARTS,
+    LayerTable,
+    ModuleCall,
+    ModuleOutline,
+    ModuleParameters,
+    ModuleTree,
+    Summary,
+    assemble,
+    layer_table,
+    prune,
+    total_costs,
+)
+from archbench.measure.complexity import build_on_meta, count
+from archbench.measure.libraries import library_version
+from archbench.measure.loading import class_scores
+from archbench.measure.memory_guard import memory_guard
+from archbench.measure.shapes import RememberedShapes
+
+__all__ = ["layers", "module_tree", "outline", "ptflops_costs", "summarize"]
+
+
+def summarize(
+    spec: ModelSpec,
+    *,
+    parts: Collection[str] = PARTS,
+    convention: str = "macs",
+    depth: int | None = None,
+    batch_size: int | None = None,
+) -> Summary:
+    """What ``archbench summary`` shows.
+
+    Args:
+        spec: the architecture.
+        parts: of :data:`archbench.core.summary.PARTS`.
+        convention: of the tree, one of :data:`archbench.core.summary.TREE_CONVENTIONS`.
+        depth: the deepest level of modules to list, all by default.
+        batch_size: images of the layer table's batch, by default one.
+
+    Raises:
+        ArchitectureError: it cannot be built, or returns no class scores.
+        NotMeasuredError: its forward pass fails on the meta device, or it is too large even there,
+            or ptflops fails on it.
+    """
+    with memory_guard(), _failures_named(spec):
+        model = build_on_meta(spec)
+        table = layers(spec, model, depth, batch_size) if "layers" in parts else None
+        tree = module_tree(spec, model, convention, depth) if "tree" in parts else None
+    return Summary(spec.id, spec.input_size, table, tree)
+
+
+@contextlib.contextmanager
+def _failures_named(spec: ModelSpec) -> Iterator[None]:
+    try:
+        yield
+    except (KeyboardInterrupt, GeneratorExit, ArchbenchError):
+        raise
+    except BaseException as error:
+        # Whatever a network's own code raises on this size or on meta; AssertionError is common.
+        size = "x".join(map(str, spec.input_size))
+        raise NotMeasuredError(
+            "not-summarised",
+            f"{spec.id} cannot be summarised with images of {size}: {type(error).__name__}: "
+            f"{error}. Try the input size that it is made for. A network of your own runs here on "
+            "torch's meta device: create tensors with device=x.device and do not read values in "
+            "the forward pass",
+        ) from error
+
+
+def layers(
+    spec: ModelSpec, model: nn.Module, depth: int | None = None, batch_size: int | None = None
+) -> LayerTable:
+    """The layer table of one forward pass.
+
+    Args:
+        spec: the architecture.
+        model: as :func:`archbench.measure.complexity.build_on_meta` returned it.
+        depth: the deepest level of modules that have rows.
+        batch_size: images of the batch, by default one.
+    """
+    images = torch.empty((batch_size or 1, *spec.input_size), device="meta")
+    calls: list[ModuleCall] = []
+    with _calls_noted(model, calls), torch.no_grad(), RememberedShapes():
+        output = model(images)
+    class_scores(spec, output, images.shape[0])
+    trainable = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    return layer_table(
+        _parameters(model),
+        calls,
+        input_shape=tuple(images.shape),
+        trainable_params=trainable,
+        batch_size=batch_size,
+        depth=depth,
+    )
+
+
+@contextlib.contextmanager
+def _calls_noted(model: nn.Module, calls: list[ModuleCall]) -> Iterator[None]:
+    def noting(name: str) -> Callable[[nn.Module, Any, Any], None]:
+        def note(module: nn.Module, args: Any, output: Any) -> None:
+            calls.append(ModuleCall(name, tuple(_shapes(output))))
+
+        return note
+
+    handles = [module.register_forward_hook(noting(name)) for name, module in model.named_modules()]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _shapes(output: Any) -> Iterator[tuple[int, ...]]:
+    if isinstance(output, Tensor):
+        yield tuple(output.shape)
+    elif isinstance(output, (tuple, list)):
+        for item in output:
+            yield from _shapes(item)
+    elif isinstance(output, Mapping):
+        for item in output.values():
+            yield from _shapes(item)
+
+
+def _parameters(model: nn.Module) -> list[ModuleParameters]:
+    owners: dict[nn.Parameter, str] = {}
+    modules = []
+    for name, module in model.named_modules():
+        own: dict[str, int] = {}
+        borrowed: dict[str, int] = {}
+        for parameter_name, parameter in module.named_parameters(name, recurse=False):
+            owner = owners.setdefault(parameter, name)
+            if owner == name:
+                own[parameter_name] = parameter.numel()
+            else:
+                borrowed[owner] = borrowed.get(owner, 0) + parameter.numel()
+        modules.append(
+            ModuleParameters(
+                name=name,
+                type=type(module).__name__,
+                params=sum(own.values()),
+                parameters=tuple(own),
+                borrowed=borrowed,
+                # torchsummary's two; a dictionary of modules is never called anyway.
+                is_container=isinstance(module, (nn.Sequential, nn.ModuleList)),
+            )
+        )
+    return modules
+
+
+def outline(model: nn.Module) -> ModuleOutline:
+    """The modules as they nest, each place of a shared one with its own name."""
+    first_places: dict[nn.Module, str] = {}
+
+    def walk(module: nn.Module, name: str) -> ModuleOutline:
+        first = first_places.setdefault(module, name)
+        children = tuple(
+            walk(child, f"{name}.{key}" if name else key)
+            # Unlike `named_children`, every place of a module; None stands for one left out.
+            for key, child in module._modules.items()
+            if child is not None
+        )
+        return ModuleOutline(
+            name=name,
+            type=type(module).__name__,
+            details=module.extra_repr(),
+            children=children,
+            shared_with=None if first == name else first,
+        )
+
+    return walk(model, "")
+
+
+def module_tree(
+    spec: ModelSpec, model: nn.Module, convention: str = "macs", depth: int | None = None
+) -> ModuleTree:
+    """The modules with their params and MACs.
+
+    Args:
+        spec: the architecture.
+        model: as :func:`archbench.measure.complexity.build_on_meta` returned it.
+        convention: one of :data:`archbench.core.summary.TREE_CONVENTIONS`.
+        depth: the deepest level of modules to list.
+    """
+    modules = outline(model)
+    trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    exact = count(spec, model)
+    for parameter in trainable:
+        # Counting takes it away, and ptflops counts those that have it.
+        parameter.requires_grad_(True)
+    if convention == "ptflops":
+        counter = f"ptflops {library_version('ptflops')}"
+        total_params, total_macs, costs = ptflops_costs(spec, model)
+    else:
+        counter = "archbench"
+        total_params, total_macs = exact.params, exact.macs
+        costs = total_costs(modules, exact.layers)
+    root = assemble(modules, costs)
+    return ModuleTree(
+        convention=convention,
+        counter=counter,
+        root=root if depth is None else prune(root, depth),
+        total_params=total_params,
+        total_macs=total_macs,
+        exact_macs=exact.macs,
+    )
+
+
+def ptflops_costs(spec: ModelSpec, model: nn.Module) -> tuple[int, int, dict[str, tuple[int, int]]]:
+    """What ptflops' ``pytorch`` backend counts with functional counting off.
+
+    It puts a hook on each module of a type that it knows, with a formula over the shapes of what
+    comes in and goes out. A module of such a type stands for all modules inside it.
+
+    Args:
+        spec: the architecture.
+        model: on the meta device; it is left as it was.
+
+    Returns:
+        Params, those that require a gradient only; MACs of one image; both by place.
+
+    Raises:
+        NotMeasuredError: ptflops fails on the network.
+    """
+    from ptflops import pytorch_engine as engine
+
+    images = torch.empty((1, *spec.input_size), device="meta")
+    attributes = {module: set(vars(module)) for module in model.modules()}
+    # Its remarks go to standard output, which belongs to the summary.
+    with contextlib.redirect_stdout(io.StringIO()):
+        counting = engine.add_flops_counting_methods(model)
+        try:
+            counting.start_flops_count(ost=io.StringIO(), verbose=False, ignore_list=[])
+            with torch.no_grad(), RememberedShapes():
+                model(images)
+            costs = {
+                name: _ptflops_total(module, engine.is_supported_instance)
+                for name, module in model.named_modules(remove_duplicate=False)
+            }
+        except Exception as error:
+            raise NotMeasuredError(
+                "ptflops-failed",
+                f"{spec.id} cannot be counted by ptflops {library_version('ptflops')}: "
+                f"{type(error).__name__}: {error}. Use --convention=macs, which counts exactly",
+            ) from error
+        finally:
+            counting.stop_flops_count()
+            # It leaves its methods on the network, and notes on modules that are in two places.
+            for module, names in attributes.items():
+                for name in vars(module).keys() - names:
+                    delattr(module, name)
+    return engine.get_model_parameters_number(model), costs[""][1], costs
+
+
+def _ptflops_total(module: nn.Module, is_supported: Callable[[nn.Module], bool]) -> tuple[int, int]:
+    if is_supported(module):
+        noted: Any = module
+        return noted.__params__, int(noted.__flops__)
+    inside = [_ptflops_total(child, is_supported) for child in module.children()]
+    return sum(params for params, _ in inside), sum(macs for _, macs in inside)
