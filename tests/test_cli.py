@@ -282,3 +282,47 @@ def test_a_reader_that_has_gone_is_no_error(arguments: tuple[str, ...]) -> None:
     process.stdout.close()
     assert "BrokenPipeError" not in process.stderr.read()
     assert process.wait(timeout=100) == 0
+
+
+def test_compare_implementations(capsys: pytest.CaptureFixture[str]) -> None:
+    text = out(capsys, "compare-implementations", "squeezenet1_1")
+    assert "torchvision/squeezenet1_1" in text
+    assert "pytorchcv/squeezenet_v1_1 costs the same as torchvision/squeezenet1_1" in text
+
+
+def test_compare_implementations_as_json_at_one_size(capsys: pytest.CaptureFixture[str]) -> None:
+    command = ("compare-implementations", "timm/resnet18", "timm/resnet18d")
+    document = json.loads(out(capsys, *command, "--input-size=64", "--format=json"))
+    assert document["reference"] == "timm/resnet18@64"
+    # He et al. 2019, figure 2 c: three convolutions 3x3 of 32, 32 and 64 channels for one of 7x7.
+    stem = 9 * (3 * 32 + 32 * 32 + 32 * 64) - 49 * 3 * 64
+    stages_and_stem = document["compared"]["timm/resnet18d@64"]["differences"]["params"]
+    assert stages_and_stem == stem + 2 * 32 + 2 * 32  # two more BatchNorms
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("compare-implementations", "resnet5O"), "The nearest are"),
+        (("compare-implementations", "msdnet_a"), "only archbench/msdnet_a is one"),
+        (("conventions", "resnet5O"), "The nearest are"),
+        (("conventions", "--format=json"), "there is no architecture to count"),
+    ],
+)
+def test_commands_about_counts_refuse(
+    arguments: tuple[str, ...], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(arguments) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_conventions(capsys: pytest.CaptureFixture[str]) -> None:
+    text = out(capsys, "conventions", "torchvision/alexnet")
+    rows = {line.split()[0]: line.split()[1:] for line in text.splitlines() if line[:1].isalpha()}
+    # As PaddleClas prints its AlexNet: 1.370 G and 61.090 M.
+    assert rows["paddleclas-series"][0] == "1.370"
+    assert rows["paddleclas-series"][3] == "61.090"
+    listed = out(capsys, "conventions")
+    assert "paddleclas-series" in listed
+    document = json.loads(out(capsys, "conventions", "torchvision/alexnet", "--format=json"))
+    assert document["conventions"]["macs"]["operations"] == 714_188_480

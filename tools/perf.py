@@ -9,6 +9,7 @@ import argparse
 import json
 import os
 import random
+import resource
 import statistics
 import subprocess
 import sys
@@ -195,11 +196,64 @@ def seed_run() -> None:
     report("  wall time inside forward passes", f"{share:.0%}", "at least 60 %", share >= 0.6)
 
 
+def counting() -> None:
+    """Counting the whole catalogue with two workers, and one huge network by itself."""
+    with tempfile.TemporaryDirectory() as name:
+        path = Path(name) / "results.json"
+        command = ["benchmarks/test_complexity.py", "--suite=all", "-n", "2", f"--results={path}"]
+        done = run(["-m", "pytest", *command], ROOT)
+        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    print(*done.output.strip().splitlines()[-20:], sep="\n")
+    counted = [cell for cell in cells if "macs" in cell["metrics"]]
+    median = statistics.median(cell["seconds"]["count"] for cell in counted)
+    share = len(counted) / len(cells)
+    report(
+        f"counting {len(cells):,} architectures, -n 2",
+        f"{done.wall:.0f} s",
+        "at most 360 s",
+        done.wall <= 360,
+    )
+    report(
+        "  peak memory of a process", f"{done.peak_bytes / 1e9:.2f} GB", "at most 2 GB",
+        done.peak_bytes <= 2e9,
+    )  # fmt: skip
+    report("  median of an architecture", f"{median:.3f} s", "at most 0.25 s", median <= 0.25)
+    report("  counted", f"{share:.2%}", "at least 99.5 %", share >= 0.995)
+    huge_model()
+
+
+def huge_model(id: str = "timm/eva02_enormous_patch14_clip_224") -> None:
+    from archbench.catalog import load_catalog
+    from archbench.measure.complexity import count
+
+    catalog = load_catalog()
+    count(catalog.get("timm/vit_tiny_patch16_224"))  # imports
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    start = time.perf_counter()
+    complexity = count(catalog.get(id))
+    seconds = time.perf_counter() - start
+    grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024
+    weights = complexity.param_bytes["fp32"]
+    report(
+        f"counting {id}, {complexity.params / 1e9:.1f} G params",
+        f"{seconds:.2f} s",
+        "at most 2 s",
+        seconds <= 2,
+    )
+    report(
+        f"  memory taken, weights being {weights / 1e9:.1f} GB",
+        f"{grown / 1e9:.2f} GB",
+        "at most 0.1 GB",
+        grown <= 1e8,
+    )
+
+
 FIGURES = {
     "start": plugin_start,
     "collect": collection,
     "sampling": sampling_overhead,
     "filling": filling,
+    "counting": counting,
     "seeds": seed_run,
 }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import json
 import os
 import sys
 from collections.abc import Sequence
@@ -41,6 +42,8 @@ def _parser() -> argparse.ArgumentParser:
     listing.add_argument("--ids", action="store_true", help="ids only, one a line")
     listing.set_defaults(run=_list)
     _add_summary(commands)
+    _add_comparison(commands)
+    _add_conventions(commands)
 
     catalog = commands.add_parser("catalog", help="the stored lists of architectures")
     actions = catalog.add_subparsers(dest="action", required=True, metavar="ACTION")
@@ -91,6 +94,40 @@ def _add_summary(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="what the tree counts: multiply-adds, or as ptflops does (default: macs)",
     )
     summary.set_defaults(run=_summary)
+
+
+def _add_comparison(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    comparison = commands.add_parser(
+        "compare-implementations",
+        help="show where the libraries' versions of an architecture differ",
+        description="Count every implementation of an architecture and show where each differs "
+        "from the first in params, MACs, activations and layers.",
+    )
+    comparison.add_argument(
+        "names",
+        nargs="+",
+        metavar="NAME",
+        help="an architecture's name (resnet50), or two or more ids to compare as they stand",
+    )
+    comparison.add_argument(
+        "--input-size", type=_whole_number, metavar="N", help="images of N by N pixels for all"
+    )
+    comparison.add_argument("--format", choices=("text", "json"), default="text")
+    comparison.set_defaults(run=_compare)
+
+
+def _add_conventions(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    conventions = commands.add_parser(
+        "conventions",
+        help="show an architecture's cost as published tables count it",
+        description="Show operations and params of an architecture as each published table "
+        "counts and prints them; without one, what each counts.",
+    )
+    conventions.add_argument(
+        "id", nargs="?", metavar="ID", help="timm/resnet50, path/to/file.py:constructor"
+    )
+    conventions.add_argument("--format", choices=("text", "json"), default="text")
+    conventions.set_defaults(run=_conventions)
 
 
 def _whole_number(text: str) -> int:
@@ -156,7 +193,7 @@ def _summary(options: argparse.Namespace) -> int:
     # CSV is one table.
     part = options.part or ("layers" if options.format == "csv" else None)
     _refuse_idle(options, part)
-    spec = _architecture(options.id, options.input_size)
+    spec = _architecture("summary", options.id, options.input_size)
 
     from archbench.measure.summary import summarize
 
@@ -190,12 +227,77 @@ def _refuse_idle(options: argparse.Namespace, part: str | None) -> None:
         )
 
 
-def _architecture(request: str, pixels: int | None) -> ModelSpec:
+def _compare(options: argparse.Namespace) -> int:
+    from archbench.catalog import load_catalog
+    from archbench.catalog.own_files import is_file_request
+
+    names = list(dict.fromkeys(options.names))
+    if len(names) == 1 and not is_file_request(names[0]):
+        specs = list(load_catalog().implementations(names[0]))
+        if options.input_size is not None:
+            specs = [spec.with_input_size(options.input_size) for spec in specs]
+    else:
+        specs = [
+            _architecture("compare-implementations", name, options.input_size) for name in names
+        ]
+    if len(specs) < 2:
+        raise UsageError(
+            f"archbench compare-implementations {' '.join(options.names)}",
+            f"that is {specs[0].id} alone",
+            "Name two or more to compare",
+        )
+
+    from archbench.measure.complexity import count
+    from archbench.report.counts import comparison_dict, comparison_text
+
+    # What a network's own code prints would end up in the document.
+    with contextlib.redirect_stdout(sys.stderr):
+        counted = [(spec.id, count(spec)) for spec in specs]
+    if options.format == "json":
+        print(json.dumps(comparison_dict(counted), indent=1))
+    else:
+        print(comparison_text(counted))
+    return 0
+
+
+def _conventions(options: argparse.Namespace) -> int:
+    from archbench.report.conventions import (
+        conventions_dict,
+        conventions_list,
+        conventions_table,
+    )
+
+    if options.id is None:
+        if options.format == "json":
+            raise UsageError(
+                "archbench conventions --format=json",
+                "there is no architecture to count",
+                "Name one: archbench conventions timm/resnet50 --format=json",
+            )
+        print(conventions_list())
+        return 0
+    spec = _architecture("conventions", options.id)
+
+    from archbench.measure.complexity import build_on_meta, count
+    from archbench.measure.elements import count_elements
+
+    with contextlib.redirect_stdout(sys.stderr):
+        model = build_on_meta(spec)
+        complexity, elements = count(spec, model), count_elements(spec, model)
+    if options.format == "json":
+        print(json.dumps(conventions_dict(complexity, elements), indent=1))
+    else:
+        print(f"{spec.id}, input {'x'.join(map(str, spec.input_size))}\n")
+        print(conventions_table(complexity, elements))
+    return 0
+
+
+def _architecture(command: str, request: str, pixels: int | None = None) -> ModelSpec:
     """The one architecture that a request is about, fed images of ``pixels`` if that is given."""
     from archbench.catalog import load_catalog
     from archbench.catalog.own_files import constructor_from_file, is_file_request
 
-    asked = f"archbench summary {request}"
+    asked = f"archbench {command} {request}"
     if pixels is not None and "@" in request.rpartition(":")[2]:
         raise UsageError(
             f"{asked} --input-size={pixels}",
@@ -203,12 +305,12 @@ def _architecture(request: str, pixels: int | None) -> ModelSpec:
             "Give one of them",
         )
     if is_file_request(request):
-        spec = constructor_from_file(request, Path.cwd(), "archbench summary ")
+        spec = constructor_from_file(request, Path.cwd(), f"archbench {command} ")
     elif request.startswith("local/"):
         raise UsageError(
             asked,
             "architectures of one's own are known by that name to a run of pytest only",
-            "Write archbench summary path/to/file.py:constructor",
+            f"Write archbench {command} path/to/file.py:constructor",
         )
     else:
         found = load_catalog().select((), request) if request.strip(" ,") else ()

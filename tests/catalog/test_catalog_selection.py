@@ -244,3 +244,20 @@ def test_loading_the_catalogue_imports_no_heavy_module() -> None:
     )
     for name in ("torch", "torchvision", "timm", "pytorchcv", "numpy", "pytest"):
         assert f"'{name}'" not in run.stdout
+
+
+def test_implementations_of_one_architecture() -> None:
+    catalog = load_catalog()
+    # pytorchcv's resnet50 is another network of that name, and its resnet50b is this one.
+    assert [spec.id for spec in catalog.implementations("resnet50")] == [
+        "torchvision/resnet50", "pytorchcv/resnet50", "pytorchcv/resnet50b", "timm/resnet50",
+    ]  # fmt: skip
+    assert catalog.implementations("timm/resnet50") == catalog.implementations("resnet50")
+
+
+def test_implementations_that_are_not_there() -> None:
+    catalog = load_catalog()
+    with pytest.raises(UsageError, match=r"nearest are .*resnet50"):
+        catalog.implementations("resnet5O")
+    with pytest.raises(UsageError, match="only archbench/msdnet_a is one"):
+        catalog.implementations("msdnet_a")

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from archbench.core.complexity import LayerCost, layer_census
+from archbench.core.complexity import Complexity, LayerCost, layer_census
 from archbench.core.records import Record
 from archbench.core.verdicts import Verdict
-from archbench.report.counts import changed_layers, changed_text, count_findings
+from archbench.report.counts import (
+    changed_layers,
+    changed_text,
+    comparison_dict,
+    comparison_text,
+    count_findings,
+)
 
 OLD = [
     LayerCost("stem", "Conv2d", 100, 1000),
@@ -74,3 +80,52 @@ def test_findings() -> None:
     ]
     assert len(count_findings(cells, accepting=True)) == 3
     assert count_findings([Record("timm/a")], accepting=False) == []
+
+
+def network(*layers: LayerCost, calls: int = 7, side: int = 8) -> Complexity:
+    params, macs = sum(c.params for c in layers), sum(c.macs for c in layers)
+    return Complexity(
+        input_shape=(1, 3, side, side), output_shape=(1, 10), params=params,
+        trainable_params=params, bias_params=0, buffers=0, param_bytes={}, macs=macs,
+        macs_by_kind={}, activations=40, max_channels=4, operator_calls=calls, uncounted={},
+        layers=layers,
+    )  # fmt: skip
+
+
+SAME = network(*(LayerCost(f"x.{c.name}", "Other", c.params, c.macs) for c in OLD), calls=9)
+WIDER = network(OLD[0], LayerCost("a", "Conv2d", 60, 600), *OLD[2:])
+
+
+def test_implementations_are_compared_by_cost_and_not_by_names_of_types() -> None:
+    blocks = comparison_text([("a/net", network(*OLD)), ("b/net", SAME), ("c/net", WIDER)]).split(
+        "\n\n"
+    )
+    assert blocks[0].splitlines()[2].split() == [
+        "a/net", "3x8x8", "220", "2,020", "40", "4", "7"
+    ]  # fmt: skip
+    assert blocks[1] == "b/net costs the same as a/net, layer by layer."
+    assert blocks[2].splitlines() == [
+        "c/net differs from a/net:",
+        "  params 220 -> 230 (+10, +4.55 %)",
+        "  MACs 2,020 -> 2,120 (+100, +4.95 %)",
+        "layers (- a/net, + c/net):",
+        "  - 1 x layer: params 50, MACs 500  among a, b",
+        "  + 1 x layer: params 60, MACs 600  a",
+    ]
+
+
+def test_input_sizes_that_differ_are_pointed_out() -> None:
+    text = comparison_text([("a/net", network(*OLD)), ("b/net", network(*OLD, side=9))])
+    assert "Their input sizes differ: --input-size=N compares all at one." in text
+
+
+def test_comparison_in_builtin_types() -> None:
+    document = comparison_dict([("a/net", network(*OLD)), ("c/net", WIDER)])
+    assert document["reference"] == "a/net"
+    assert document["implementations"]["c/net"]["params"] == 230
+    compared = document["compared"]["c/net"]
+    assert compared["differences"] == {"params": 10, "macs": 100}
+    assert compared["layers_only_here"] == [
+        {"params": 60, "macs": 600, "number": 1, "among": ["a"]}
+    ]
+    assert compared["layers_only_in_reference"][0]["among"] == ["a", "b"]

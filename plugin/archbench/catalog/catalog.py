@@ -68,8 +68,7 @@ class Catalog:
         specs = [spec for spec in self._specs.values() if spec.native_input_size]
         named = [s for s in specs if architecture in (s.architecture, s.name, s.id)]
         if not named:
-            names = {spec.architecture: spec for spec in specs}
-            raise refusals.unknown_architecture(architecture, {**names, **self._specs})
+            raise refusals.unknown_architecture(architecture, self._specs)
         architectures = {spec.architecture for spec in named}
         short_names = {spec.name for spec in named}
         found = [s for s in specs if s.architecture in architectures or s.name in short_names]

@@ -23,7 +23,7 @@ class Record:
         metrics: name to ``{"value" or "samples", "unit", "source", ...}``.
         verdicts: :meth:`archbench.core.verdicts.Verdict.as_dict`.
         notes: ``{"code", "text"}``: doubts about the samples.
-        seconds: where the time went: ``load``, ``forward``.
+        seconds: where the time went: ``count``, ``load``, ``forward``.
     """
 
     id: str

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 import traceback
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
@@ -45,7 +46,9 @@ def complexity_record(spec: ModelSpec) -> tuple[Record, Complexity]:
         ArchitectureError: it cannot be built, or returns no class scores.
         NotMeasuredError: it cannot be counted.
     """
+    start = time.perf_counter()
     complexity = count(spec)
+    seconds = time.perf_counter() - start
     counted = {"source": "counted"}
     number = {"unit": "1", **counted}
     opinion = complexity.second_opinion
@@ -79,6 +82,7 @@ def complexity_record(spec: ModelSpec) -> tuple[Record, Complexity]:
             "layers": {"value": layer_census(complexity.layers), **counted},
         },
         notes=[{"code": "second-opinion", "text": text}] if text else [],
+        seconds={"count": seconds},
     )
     return record, complexity
 

@@ -137,6 +137,8 @@ def comparison_text(counted: Sequence[tuple[str, Complexity]]) -> str:
     alignment = ("left", "left", *["right"] * len(_COMPARED))
     blocks = [tabulate.tabulate(rows, headers, disable_numparse=True, colalign=alignment)]
     (first, reference), *others = counted
+    if len({complexity.input_shape for _, complexity in counted}) > 1:
+        blocks.append("Their input sizes differ: --input-size=N compares all at one.")
     for id, complexity in others:
         differences = _differences(reference, complexity)
         if differences is None:
