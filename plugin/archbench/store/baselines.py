@@ -3,21 +3,31 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
 
 from archbench.core.errors import UsageError
+from archbench.core.launches import QUANTILES
 from archbench.store.atomic import write_text
 
-__all__ = ["FORMAT", "SCHEMA", "Baselines", "Updated", "read_baselines", "update_baselines"]
+__all__ = [
+    "FORMAT",
+    "SCHEMA",
+    "Baselines",
+    "Updated",
+    "key_of",
+    "read_baselines",
+    "update_baselines",
+]
 
 FORMAT = "archbench-baseline"
 SCHEMA = 1
 """Version of the format.
 
-1: first version; files of kind ``complexity``.
+1: first version; files of kind ``complexity`` and ``latency``.
 """
 
 
@@ -40,6 +50,43 @@ def _layers(value: Any) -> bool:
     )
 
 
+def _seconds(value: Any) -> bool:
+    return (
+        isinstance(value, list)
+        and len(value) == len(QUANTILES)
+        and all(type(item) in (int, float) and 0 < item < math.inf for item in value)
+        and value == sorted(value)
+    )
+
+
+def _share(value: Any) -> bool:
+    return type(value) in (int, float) and 0 <= value <= 1
+
+
+def _launches(value: Any) -> bool:
+    return (
+        isinstance(value, list)
+        and len(value) > 0
+        and all(
+            isinstance(launch, dict)
+            and launch.keys() == {"wall", "cpu", "samples", "lost", "others"}
+            and _seconds(launch["wall"])
+            and _seconds(launch["cpu"])
+            and _whole(launch["samples"])
+            and _share(launch["lost"])
+            and (launch["others"] is None or _share(launch["others"]))
+            for launch in value
+        )
+    )
+
+
+def _environment(value: Any) -> bool:
+    return isinstance(value, dict) and all(
+        _text(name) and (item is None or isinstance(item, (str, int)))
+        for name, item in value.items()
+    )
+
+
 _FIELDS: dict[str, dict[str, Callable[[Any], bool]]] = {
     "complexity": {
         "id": _text,
@@ -55,13 +102,27 @@ _FIELDS: dict[str, dict[str, Callable[[Any], bool]]] = {
         "torch": _text,
         "library": _text,
         "layers": _layers,
-    }
+    },
+    "latency": {
+        "id": _text,
+        "cell": _text,
+        "launches": _launches,
+        "environment": _environment,
+        "when": _text,
+        "commit": lambda value: value is None or _text(value),
+        "reason": lambda value: value is None or _text(value),
+    },
 }
 """For each kind of file the fields of a line, in their order, and what makes a value good."""
 
 
+def key_of(line: Mapping[str, Any]) -> str:
+    """What a line is about: ``timm/resnet50`` for counts, ``timm/resnet50 fp32-b1`` for times."""
+    return f"{line['id']} {line['cell']}" if "cell" in line else str(line["id"])
+
+
 _PROVENANCE = {"torch", "library"}
-"""Fields that say what a line was measured with."""
+"""Fields of counts that say what they were counted with."""
 
 
 @dataclass(slots=True)
@@ -70,7 +131,7 @@ class Baselines:
 
     Attributes:
         path: of the file.
-        lines: the content of each line by the id of its cell; empty where there is no file.
+        lines: the content of each line by :func:`key_of` it; empty where there is no file.
         numbers: of the lines, counted from 1.
     """
 
@@ -142,7 +203,7 @@ def read_baselines(path: Path, kind: str) -> Baselines:
                 refuse(number, f"{name} is {json.dumps(line[name])}, which it cannot be")
         if unknown := line.keys() - fields.keys():
             refuse(number, f"it has a field {min(unknown)!r} that schema {SCHEMA} does not know")
-        key = line["id"]
+        key = key_of(line)
         if key in baselines.lines:
             refuse(
                 number,
@@ -183,7 +244,7 @@ def update_baselines(
     Args:
         path: of the file, made if there is none.
         kind: of baselines.
-        lines: the new content by id.
+        lines: the new content by :func:`key_of` it.
         lock: a file to wait on, so that two runs that update at once keep both their lines.
         only_new: leave lines alone that exist.
 
