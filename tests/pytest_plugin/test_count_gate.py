@@ -168,7 +168,7 @@ def test_a_run_that_stops_half_way_writes_nothing(project: pytest.Pytester) -> N
         "-x",
     )
     result.assert_outcomes(passed=1, failed=1)
-    result.stdout.fnmatch_lines(["*complexity.jsonl was not written: the run did not reach its*"])
+    result.stdout.fnmatch_lines(["*the baseline was not written: the run did not reach its*"])
     assert not (project.path / BASELINE).exists()
 
 

@@ -14,16 +14,19 @@ import torch
 import archbench
 from archbench.core.complexity import Complexity, disagreement, layer_census
 from archbench.core.errors import ArchbenchError, ArchitectureError, NotMeasuredError
+from archbench.core.launches import Launch
 from archbench.core.records import Record
 from archbench.core.spec import ModelSpec, Target
 from archbench.core.statistics import Summary, summarize
 from archbench.core.verdicts import Verdict
 from archbench.measure.complexity import count
+from archbench.measure.environment import fingerprint, provenance
 from archbench.measure.hardware import synchronizer
 from archbench.measure.latency import SamplingPlan, sample_latency
 from archbench.measure.libraries import library_version
 from archbench.measure.loading import LoadedModel, ModelHolder, class_scores
 from archbench.measure.memory_guard import is_out_of_memory, memory_guard
+from archbench.measure.neighbours import Neighbours
 
 __all__ = ["complexity_record", "describe_failure", "latency_record", "load_guarded"]
 
@@ -71,7 +74,7 @@ def complexity_record(spec: ModelSpec) -> tuple[Record, Complexity]:
                 "second_opinion": None if opinion is None else asdict(opinion),
                 "counted_with": {
                     "torch": library_version("torch"),
-                    "library": _provenance(spec.library),
+                    "library": provenance(spec.library),
                 },
             },
             "activations": {"value": complexity.activations, "basis": "image", **number},
@@ -87,14 +90,6 @@ def complexity_record(spec: ModelSpec) -> tuple[Record, Complexity]:
     return record, complexity
 
 
-def _provenance(library: str) -> str:
-    """Where a network's code comes from: ``timm 1.0.31``; ``local`` for one of a person's own."""
-    if library == "local":
-        return library
-    version = archbench.__version__ if library == "archbench" else library_version(library)
-    return f"{library} {version}"
-
-
 def latency_record(loaded: LoadedModel, plan: SamplingPlan) -> Record:
     """Latency of a loaded model: raw wall and processor times of every sample.
 
@@ -108,7 +103,9 @@ def latency_record(loaded: LoadedModel, plan: SamplingPlan) -> Record:
     with torch.inference_mode(), _within_memory(target):
         try:
             forward = _Forward(loaded)
+            neighbours = Neighbours()
             series = sample_latency(forward, plan)
+            others = neighbours.share()
         except (KeyboardInterrupt, GeneratorExit):
             raise
         except BaseException as error:
@@ -144,6 +141,8 @@ def latency_record(loaded: LoadedModel, plan: SamplingPlan) -> Record:
                 "clock": "wall",
                 "warmup": list(series.warmup),
                 "stopped_by": series.stopped_by,
+                "launches": [Launch.of(series.wall, series.cpu, others).as_dict()],
+                "environment": fingerprint(target, loaded.spec.library),
             },
             "cpu_time": {**common, "samples": list(series.cpu), "clock": "process"},
         },

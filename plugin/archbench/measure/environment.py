@@ -13,6 +13,7 @@ from typing import Any
 import psutil
 
 from archbench import __version__
+from archbench.core.spec import Target
 from archbench.devices.choosing import cpu_name
 
 __all__ = ["describe_environment", "git_state"]
@@ -74,3 +75,51 @@ def describe_environment(directory: Path) -> dict[str, Any]:
         "packages": {name: version for name in _PACKAGES if (version := _version(name))},
         "git": git_state(directory),
     }
+
+
+def provenance(library: str) -> str:
+    """Where a network's code comes from: ``timm 1.0.31``; ``local`` for one of a person's own."""
+    if library == "local":
+        return library
+    return f"{library} {__version__ if library == 'archbench' else _base_version(library)}"
+
+
+def fingerprint(target: Target, library: str) -> dict[str, Any]:
+    """What a time was measured with: hardware first, then software. Imports torch.
+
+    Args:
+        target: that it was measured on.
+        library: that the architecture comes from.
+    """
+    import torch
+
+    is_cuda = target.kind == "cuda"
+    return {
+        "device_name": target.device_name,
+        "machine": platform.machine(),
+        "logical_cores": psutil.cpu_count(),
+        "clock": "cpu" if target.kind == "cpu" and target.threads == 1 else "wall",
+        "torch": _base_version("torch"),
+        "library": provenance(library),
+        "driver": _driver_version() if is_cuda else None,
+        "cuda": str(torch.version.cuda) if is_cuda else None,
+        "cudnn": str(torch.backends.cudnn.version()) if is_cuda else None,  # type: ignore[no-untyped-call]
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.release()}",
+    }
+
+
+def _base_version(package: str) -> str:
+    """Without the suffix that says how it was compiled."""
+    return (_version(package) or "absent").partition("+")[0]
+
+
+def _driver_version() -> str | None:
+    import pynvml
+
+    try:
+        pynvml.nvmlInit()
+        version = pynvml.nvmlSystemGetDriverVersion()
+    except pynvml.NVMLError:
+        return None
+    return version.decode() if isinstance(version, bytes) else str(version)

@@ -16,6 +16,7 @@ from archbench.pytest_plugin.options import (
     add_options,
     given_options,
     has_workers,
+    is_launch,
     is_worker,
     spelled,
 )
@@ -55,6 +56,12 @@ def pytest_configure(config: pytest.Config) -> None:
         from archbench.pytest_plugin.settings import settings_of
 
         settings_of(config)
+    if is_launch(config):
+        from archbench.pytest_plugin.launching import Launching, order_of
+
+        order = order_of(config)
+        assert order is not None
+        config.pluginmanager.register(Launching(order), "archbench-launching")
     config.stash[_ONLY] = bool(getattr(config.option, "benchmark_only", False))
     if config.getoption(HOST_OPTION, False) or config.stash[_ONLY]:
         from archbench.pytest_plugin.benchmark_bridge import configure_benchmark
@@ -108,11 +115,19 @@ def pytest_collection_modifyitems(
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Note what is expected, where tests are collected and run in one process."""
     config = session.config
-    if is_worker(config) or has_workers(config):
+    if is_worker(config) or has_workers(config) or is_launch(config):
         return
     ours = [item.nodeid for item in session.items if uses_archbench(item)]
     if ours:
         recorder(config).expect(ours)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Tell a worker where to find what fresh processes have measured."""
+    from archbench.pytest_plugin.launched import where_launched
+
+    node.workerinput["archbench_launched"] = str(where_launched(node.config))
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -250,7 +265,7 @@ def pytest_runtest_makereport(
         from archbench.pytest_plugin.recording import attach_record
 
         attach_record(item, call, report)
-        if hasattr(report, "archbench") and not is_worker(item.config):
+        if hasattr(report, "archbench") and not (is_worker(item.config) or is_launch(item.config)):
             recorder(item.config)
     return report
 

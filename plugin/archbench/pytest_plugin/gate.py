@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +10,34 @@ import pytest
 
 from archbench.core.complexity import Complexity
 from archbench.core.errors import UsageError
-from archbench.core.gate import COUNTS, count_verdicts
+from archbench.core.gate import COUNTS, count_verdicts, time_verdict
+from archbench.core.launches import Launch
 from archbench.core.records import Record
+from archbench.core.spec import Target
+from archbench.core.tolerances import Tolerance
+from archbench.core.verdicts import FAILING, Verdict
+from archbench.pytest_plugin.manifest import cell_of
 from archbench.pytest_plugin.options import spelled
-from archbench.pytest_plugin.settings import settings_of
-from archbench.store.baselines import Baselines, Updated, read_baselines, update_baselines
+from archbench.pytest_plugin.settings import Settings, settings_of
+from archbench.store.baselines import (
+    Baselines,
+    Updated,
+    key_of,
+    read_baselines,
+    update_baselines,
+)
 
-__all__ = ["accepted_counts", "counts_path", "judge_counts", "write_counts"]
+__all__ = [
+    "accepted_counts",
+    "accepted_times",
+    "counts_path",
+    "judge_counts",
+    "judge_time",
+    "time_tolerance",
+    "times_path",
+    "write_counts",
+    "write_times",
+]
 
 _ACCEPTED: pytest.StashKey[Baselines] = pytest.StashKey()
 
@@ -38,6 +59,180 @@ def accepted_counts(config: pytest.Config) -> Baselines:
         except UsageError as error:
             raise pytest.UsageError(spelled(config, str(error))) from None
     return config.stash[_ACCEPTED]
+
+
+_TIMES: pytest.StashKey[dict[Path, Baselines]] = pytest.StashKey()
+_TARGETS: pytest.StashKey[dict[str, Target]] = pytest.StashKey()
+
+
+def times_path(config: pytest.Config, slug: str, dtype: str) -> Path:
+    """The file that holds the accepted times of a device and precision."""
+    return config.rootpath / "baselines" / slug / f"{dtype}.jsonl"
+
+
+def _times(config: pytest.Config, path: Path) -> Baselines:
+    files = config.stash.setdefault(_TIMES, {})
+    if path not in files:
+        try:
+            files[path] = read_baselines(path, "latency")
+        except UsageError as error:
+            raise pytest.UsageError(spelled(config, str(error))) from None
+    return files[path]
+
+
+def accepted_times(config: pytest.Config, nodeid: str) -> dict[str, Any] | None:
+    """The accepted launches of the cell that a test is about; None where there are none.
+
+    Raises:
+        pytest.UsageError: their file is damaged or newer.
+    """
+    cell = cell_of(nodeid)
+    if cell is None or not cell[1]:
+        return None
+    dtype = cell[1].partition("-")[0]
+    # Finding out what the device is imports torch: only where some device has a baseline.
+    if not any((config.rootpath / "baselines").glob(f"*/{dtype}.jsonl")):
+        return None
+    targets = config.stash.setdefault(_TARGETS, {})
+    if dtype not in targets:
+        from archbench.measure.hardware import make_target
+
+        settings = settings_of(config)
+        try:
+            targets[dtype] = make_target(settings.gpu, dtype, settings.threads, 1)
+        except UsageError as error:
+            raise pytest.UsageError(spelled(config, str(error))) from None
+    path = times_path(config, targets[dtype].slug, dtype)
+    return _times(config, path).lines.get(f"{cell[0]} {cell[1]}")
+
+
+def time_tolerance(config: pytest.Config, model: str, slug: str, dtype: str) -> Tolerance:
+    """What the project allows a latency."""
+    from archbench.pytest_plugin.budgets import configuration_of
+
+    return configuration_of(config).rules.tolerance("latency", model, slug, dtype)
+
+
+_HARDWARE = ("device_name", "machine", "logical_cores", "clock")
+"""Fields of an environment that make two runs not comparable where they differ."""
+
+
+def judge_time(node: pytest.Item, record: Record, confirmations: Sequence[Launch]) -> str | None:
+    """Compare launches with the accepted ones, and note the verdict in the cell's record.
+
+    Returns:
+        The text of the failure where the test is to fail.
+    """
+    config = node.config
+    settings = settings_of(config)
+    if record.target is None or settings.quick:
+        return None
+    path = times_path(config, record.target["slug"], record.target["dtype"])
+    baselines = _times(config, path)
+    key = f"{record.id} {record.suffix}"
+    line = baselines.lines.get(key)
+    latency = record.metrics["latency"]
+    now = latency["environment"]
+    verdict = None
+    if line is not None:
+        then = line["environment"]
+        differing = [name for name in _HARDWARE if then.get(name) != now.get(name)]
+        if differing:
+            name = differing[0]
+            verdict = Verdict(
+                "latency",
+                "not-comparable",
+                f"other-{name.replace('_', '-')}",
+                f"the baseline is of {name} {then.get(name)!r}, this is {now.get(name)!r}",
+            )
+    if verdict is None:
+        tolerance = time_tolerance(config, record.id, record.target["slug"], record.target["dtype"])
+        verdict = time_verdict(
+            None if line is None else [Launch.from_dict(one) for one in line["launches"]],
+            [Launch.from_dict(one) for one in latency["launches"]],
+            confirmations,
+            now["clock"],
+            relative=tolerance.relative,
+            confidence=tolerance.confidence or 0.9999,
+            accept=settings.baseline_update == "all",
+        )
+    record.verdicts.append(verdict.as_dict())
+    if settings.baseline_update == "all" or not _fails(settings, verdict):
+        return None
+    where = f"{path.relative_to(config.rootpath)}"
+    lines = [f"{verdict.status}: {key} on {record.target['slug']}: {verdict.sentence}"]
+    if line is not None:
+        lines.append(f"Baseline: {where}:{baselines.numbers[key]}, {_accepted(line)}.")
+        changed = [
+            f"{name} {line['environment'].get(name)} -> {now[name]}"
+            for name in now
+            if line["environment"].get(name) != now[name]
+        ]
+        if changed:
+            lines.append(f"Since then: {', '.join(changed)}.")
+    lines.append(_how_to_accept(node, record.id))
+    return spelled(config, "\n".join(lines))
+
+
+def _fails(settings: Settings, verdict: Verdict) -> bool:
+    if verdict.status in FAILING:
+        return True
+    if verdict.status == "no-baseline":
+        return settings.baseline_required and settings.baseline_update is None
+    if verdict.status in ("inconclusive", "not-comparable"):
+        return settings.strict
+    return False
+
+
+def _accepted(line: Mapping[str, Any]) -> str:
+    commit = f" on commit {line['commit'][:9]}" if line["commit"] else ""
+    reason = f": {line['reason']}" if line["reason"] else ""
+    return f"accepted {line['when']}{commit}{reason}"
+
+
+def write_times(config: pytest.Config, timed: Sequence[Record]) -> list[tuple[Path, Updated]]:
+    """Accept times as the baseline.
+
+    Args:
+        config: of the run.
+        timed: records of tests that passed, with at least ten launches that can be judged.
+
+    Raises:
+        UsageError: a file was damaged in the meantime.
+        OSError: it cannot be written.
+    """
+    from datetime import datetime, timezone
+
+    from archbench.measure.environment import git_state
+
+    settings = settings_of(config)
+    git = git_state(config.rootpath)
+    commit = None
+    if git is not None:
+        commit = git["commit"] + ("-dirty" if git["dirty"] else "")
+    files: dict[Path, dict[str, dict[str, Any]]] = {}
+    for record in timed:
+        assert record.target is not None
+        latency = record.metrics["latency"]
+        line = {
+            "id": record.id,
+            "cell": record.suffix,
+            "launches": [
+                one for one in latency["launches"] if Launch.from_dict(one).disturbance is None
+            ],
+            "environment": latency["environment"],
+            "when": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            "commit": commit,
+            "reason": settings.baseline_reason,
+        }
+        path = times_path(config, record.target["slug"], record.target["dtype"])
+        files.setdefault(path, {})[key_of(line)] = line
+    lock = config.rootpath / ".archbench" / "baselines.lock"
+    only_new = settings.baseline_update == "new"
+    return [
+        (path, update_baselines(path, "latency", lines, lock, only_new=only_new))
+        for path, lines in sorted(files.items())
+    ]
 
 
 def _line(record: Record) -> dict[str, Any]:
@@ -64,6 +259,12 @@ def judge_counts(node: pytest.Item, record: Record, complexity: Complexity) -> s
     line = _line(record)
     verdicts = count_verdicts(baseline, line, accept=accept)
     record.verdicts += [verdict.as_dict() for verdict in verdicts]
+    if baseline is None and settings_of(config).baseline_required and not accepts_new(config):
+        return spelled(
+            config,
+            f"no-baseline: {record.id} has no line in {counts_path(config).name}\n"
+            f"{_how_to_accept(node, record.id)}",
+        )
     if baseline is None or accept or verdicts[0].status != "changed":
         return None
     from archbench.report.counts import changed_text
@@ -75,6 +276,11 @@ def judge_counts(node: pytest.Item, record: Record, complexity: Complexity) -> s
         f"{_versions(baseline, line)}\n{_how_to_accept(node, record.id)}"
     )
     return spelled(config, text)
+
+
+def accepts_new(config: pytest.Config) -> bool:
+    """Whether this run adds what has no baseline."""
+    return settings_of(config).baseline_update is not None
 
 
 def _versions(baseline: Mapping[str, Any], line: Mapping[str, Any]) -> str:

@@ -14,6 +14,7 @@ __all__ = [
     "destination",
     "given_options",
     "has_workers",
+    "is_launch",
     "is_worker",
     "spelled",
 ]
@@ -64,9 +65,31 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "help": "accept what this selection measures as the baseline: all (default) or new, which "
         "adds cells and changes none",
     },
+    "baseline-reason": {
+        "metavar": "TEXT",
+        "help": "why the baseline is accepted; stands in its lines",
+    },
+    "baseline-required": {
+        "action": "store_true",
+        "default": None,
+        "help": "fail where there is no baseline to compare with",
+    },
+    "strict": {
+        "action": "store_true",
+        "default": None,
+        "help": "fail where a comparison cannot tell",
+    },
+    "launches": {
+        "metavar": "N",
+        "help": "processes that measure each cell, one after another (default: 3 where there is a "
+        "baseline to compare with, 10 to make one, else 1)",
+    },
     "results": {"metavar": "FILE", "help": "write everything about the run as JSON"},
 }
 
+
+PYTESTS_OWN = ("--strict",)
+"""Short spellings that pytest has taken, with a sense near enough to ours to mean both."""
 
 HOST_OPTION = "archbench_host"
 """True in a project that has given our options short names: its runs are about benchmarks."""
@@ -85,10 +108,14 @@ def add_options(parser: pytest.Parser, prefix: str = "--archbench-") -> None:
     """
     group = parser.getgroup("archbench", "benchmarks of image-classification architectures")
     for name, declaration in OPTIONS.items():
+        if prefix + name in PYTESTS_OWN:
+            continue
         # Repeated options are gathered, so that none is dropped silently; settings judge them.
         gathered = declaration if "action" in declaration else {"action": "append", **declaration}
         group.addoption(prefix + name, dest=destination(name), **gathered)
-    if prefix == "--":
+    if prefix != "--":
+        group.addoption("--archbench-launch", dest="archbench_launch", help=argparse.SUPPRESS)
+    else:
         group.addoption(
             "--archbench-host",
             dest=HOST_OPTION,
@@ -106,6 +133,11 @@ def is_worker(config: pytest.Config) -> bool:
 def has_workers(config: pytest.Config) -> bool:
     """Whether this process hands its tests out to workers of pytest-xdist."""
     return bool(getattr(config.option, "tx", None))
+
+
+def is_launch(config: pytest.Config) -> bool:
+    """Whether this process measures for another one."""
+    return getattr(config.option, "archbench_launch", None) is not None
 
 
 def given_options(config: pytest.Config) -> bool:

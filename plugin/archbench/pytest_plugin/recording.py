@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from archbench.core.errors import ArchitectureError
 from archbench.core.records import Record, derived, merge_records
 from archbench.core.spec import ModelSpec, Target
 from archbench.pytest_plugin import MODEL_ARGUMENT
@@ -49,12 +51,17 @@ class Bench:
         """
         from archbench.measure.cells import complexity_record
         from archbench.pytest_plugin.gate import judge_counts
+        from archbench.pytest_plugin.launching import order_of
 
         record, complexity = complexity_record(model_spec)
-        failure = judge_counts(self._node, record, complexity)
+        is_launch = order_of(self._node.config) is not None
+        failures = (
+            []
+            if is_launch
+            else [judge_counts(self._node, record, complexity), self._over_budget(record)]
+        )
         metrics = self._record(record).metrics
-        if failure is not None:
-            pytest.fail(failure, pytrace=False)
+        _fail(failures)
         return metrics
 
     def latency(self, loaded_model: LoadedModel) -> dict[str, Any]:
@@ -68,11 +75,48 @@ class Bench:
         Raises:
             NotMeasuredError: the model's scores are not finite.
         """
+        from archbench.pytest_plugin.gate import judge_time
+        from archbench.pytest_plugin.launched import launched, launches_of, merged
+        from archbench.pytest_plugin.launching import order_of
+
+        config = self._node.config
+        order = order_of(config)
+        if order is not None:
+            return derived(self._record(self._measured(loaded_model, order.time_budget)))
+        item = launched(config).get(self._node.nodeid)
+        if item is not None and item.died is not None:
+            raise ArchitectureError(f"{loaded_model.spec.id}: {item.died}")
+        if item is not None and item.launches:
+            record = merged(item.launches)
+            confirmations = launches_of(item.confirmations)
+        else:
+            record = self._measured(loaded_model, self._settings.time_budget)
+            confirmations = []
+        failures = [judge_time(self._node, record, confirmations), self._over_budget(record)]
+        statistics = derived(self._record(record))
+        _fail(failures)
+        return statistics
+
+    def _over_budget(self, record: Record) -> str | None:
+        """Judge what was just measured by the project's budgets."""
+        from archbench.pytest_plugin.budgets import budget_failure, judge_budgets
+
+        verdicts = judge_budgets(self._node.config, record)
+        record.verdicts += verdicts
+        return budget_failure(self._node.config, record, verdicts)
+
+    @staticmethod
+    def _measured(loaded_model: LoadedModel, time_budget: float) -> Record:
         from archbench.measure.cells import latency_record
         from archbench.measure.latency import SamplingPlan
 
-        plan = SamplingPlan(time_budget=self._settings.time_budget)
-        return derived(self._record(latency_record(loaded_model, plan)))
+        return latency_record(loaded_model, SamplingPlan(time_budget=time_budget))
+
+
+def _fail(failures: Sequence[str | None]) -> None:
+    texts = [text for text in failures if text is not None]
+    if texts:
+        pytest.fail("\n\n".join(texts), pytrace=False)
 
 
 def _keep(node: pytest.Item, record: Record) -> Record:

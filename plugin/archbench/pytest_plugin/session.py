@@ -85,7 +85,8 @@ class ArchbenchSession:
         self._start = time.monotonic()
         self._problems: list[str] = []
         self._counted: dict[str, Record] = {}
-        self._accepted = ""
+        self._timed: dict[str, Record] = {}
+        self._accepted: list[str] = []
 
     # Collection
 
@@ -102,11 +103,25 @@ class ArchbenchSession:
 
         self._run_header()  # the machine's load before the run, not during it
         self._refuse_unwritable_journal()
+        from archbench.pytest_plugin.budgets import configuration_of
         from archbench.pytest_plugin.gate import accepted_counts
 
-        accepted_counts(self._config)  # a damaged file is refused before anything is measured
+        # What is damaged is refused before anything is measured.
+        configuration_of(self._config)
+        accepted_counts(self._config)
         terminal = self._config.pluginmanager.get_plugin("terminalreporter")
+        self._launch(nodeids, terminal)
         self._progress = Progress(terminal, [_name(*cell) for cell in self._manifest.cells])
+
+    def _launch(self, nodeids: Sequence[str], terminal: Any) -> None:
+        from archbench.pytest_plugin.launched import prepare
+
+        def say(text: str) -> None:
+            if terminal is not None and terminal.verbosity >= 0:
+                terminal.ensure_newline()
+                terminal.write_line(text)
+
+        prepare(self._config, nodeids, say)
 
     def _refuse_unwritable_journal(self) -> None:
         runs = self._config.rootpath / RUNS_DIRECTORY
@@ -162,6 +177,8 @@ class ArchbenchSession:
         self._by_model.setdefault(record.id, {})[report.nodeid] = record
         if report.when == "call" and report.passed and "layers" in record.metrics:
             self._counted[record.id] = record
+        if report.when == "call" and report.passed and "latency" in record.metrics:
+            self._timed[report.nodeid] = record
         if report.when == "call":
             from archbench.pytest_plugin.benchmark_bridge import add_benchmark
 
@@ -273,26 +290,56 @@ class ArchbenchSession:
 
     def _accept(self, session: pytest.Session) -> None:
         """Write the baseline, once and at the end, from tests that passed in a run that ended."""
-        if settings_of(self._config).baseline_update is None or not self._counted:
+        if settings_of(self._config).baseline_update is None:
             return
-        from archbench.core.errors import UsageError
-        from archbench.pytest_plugin.gate import counts_path, write_counts
-
-        path = counts_path(self._config).relative_to(self._config.rootpath)
+        timed = self._acceptable_times()
+        if not self._counted and not timed:
+            return
         if self._is_stopped(session) or (self._manifest is not None and self._manifest.missing()):
             self._problems.append(
-                f"{path} was not written: the run did not reach its end. Run it again"
+                "the baseline was not written: the run did not reach its end. Run it again"
             )
             return
+        from archbench.core.errors import UsageError
+        from archbench.pytest_plugin.gate import counts_path, write_counts, write_times
+
         try:
-            updated = write_counts(self._config, self._counted)
+            updates = []
+            if self._counted:
+                updates = [(counts_path(self._config), write_counts(self._config, self._counted))]
+            updates += write_times(self._config, timed)
         except (UsageError, OSError) as error:
-            self._problems.append(f"{path} was not written: {error}")
+            self._problems.append(f"the baseline was not written: {error}")
             return
-        self._accepted = (
-            f"{path}: {len(updated.added):,} added, {len(updated.changed):,} changed, "
-            f"{updated.unchanged:,} as they were."
-        )
+        self._accepted += [
+            f"{path.relative_to(self._config.rootpath)}: {len(updated.added):,} added, "
+            f"{len(updated.changed):,} changed, {updated.unchanged:,} as they were."
+            for path, updated in updates
+        ]
+
+    def _acceptable_times(self) -> list[Record]:
+        """Records with launches enough to be a baseline; says which have too few."""
+        from archbench.core.launches import LEAST_BASELINE, Launch
+
+        good, poor = [], []
+        for record in self._timed.values():
+            launches = [Launch.from_dict(one) for one in record.metrics["latency"]["launches"]]
+            enough = sum(one.disturbance is None for one in launches) >= LEAST_BASELINE
+            is_new = settings_of(self._config).baseline_update == "new"
+            if enough:
+                good.append(record)
+            elif not is_new or any(v["status"] == "no-baseline" for v in record.verdicts):
+                poor.append((record, launches))
+        if poor:
+            record, launches = poor[0]
+            causes = sorted({one.disturbance for one in launches if one.disturbance})
+            self._problems.append(
+                f"{len(poor)} times were not accepted, {_name(record.id, record.suffix)} among "
+                f"them: a baseline needs {LEAST_BASELINE} launches that can be judged"
+                + (f", and {'; '.join(causes[:2])}" if causes else "")
+                + ". Run again on a machine without other work"
+            )
+        return good
 
     def _check(self, session: pytest.Session, cells: Sequence[Record]) -> None:
         manifest = self._manifest
@@ -360,6 +407,7 @@ class ArchbenchSession:
 
     def _print_table(self, terminalreporter: Any) -> None:
         from archbench.core.metrics import format_seconds
+        from archbench.pytest_plugin.budgets import unjudged_lines
         from archbench.report.counts import count_findings
         from archbench.report.table import doubts, run_table
 
@@ -392,11 +440,13 @@ class ArchbenchSession:
                 f"{self._how_many(cells)} in {format_seconds(elapsed)}: {format_seconds(forward)} "
                 f"in forward passes, {format_seconds(load)} loading."
             )
+        for line in unjudged_lines(self._config, cells):
+            terminalreporter.write_line(spelled(self._config, line), yellow=True)
         accepting = settings_of(self._config).baseline_update is not None
         for line in count_findings(cells, accepting=accepting):
             terminalreporter.write_line(spelled(self._config, line))
-        if self._accepted:
-            terminalreporter.write_line(self._accepted)
+        for line in self._accepted:
+            terminalreporter.write_line(line)
         if self._journal is not None:
             path = self._journal.path
             if path.is_relative_to(self._config.rootpath):

@@ -37,6 +37,10 @@ class Settings:
         time_budget: seconds of warm-up and samples per cell.
         quick: whether the budget is the short one.
         baseline_update: ``all`` or ``new`` where the baseline is to be written; None to compare.
+        baseline_reason: why it is accepted.
+        baseline_required: whether a cell without a baseline fails.
+        strict: whether a comparison that cannot tell fails.
+        launches: processes that measure each cell; None for as many as the run needs.
         results: where to write the results file, if anywhere.
     """
 
@@ -49,6 +53,10 @@ class Settings:
     time_budget: float = DEFAULT_TIME_BUDGET
     quick: bool = False
     baseline_update: str | None = None
+    baseline_reason: str | None = None
+    baseline_required: bool = False
+    strict: bool = False
+    launches: int | None = None
     results: Path | None = None
 
     def as_dict(self) -> dict[str, Any]:
@@ -63,6 +71,10 @@ class Settings:
             "time_budget": self.time_budget,
             "quick": self.quick,
             "baseline_update": self.baseline_update,
+            "baseline_reason": self.baseline_reason,
+            "baseline_required": self.baseline_required,
+            "strict": self.strict,
+            "launches": self.launches,
         }
 
 
@@ -181,12 +193,15 @@ def _read(config: pytest.Config) -> Settings:
             )
         return given[0] if given else None
 
+    def flag(name: str) -> bool:
+        return bool(getattr(config.option, destination(name), None))
+
     threads = _whole_numbers("threads", single("threads") or "1")
     if len(threads) > 1:
         raise pytest.UsageError(
             f"--threads={single('threads')}: one number is expected. Run once for each"
         )
-    quick = bool(getattr(config.option, destination("quick"), None))
+    quick = flag("quick")
     time_budget = single("time-budget")
     if quick and time_budget is not None:
         raise pytest.UsageError(
@@ -194,6 +209,17 @@ def _read(config: pytest.Config) -> Settings:
         )
     default_budget = QUICK_TIME_BUDGET if quick else DEFAULT_TIME_BUDGET
     results = single("results")
+    launches = _whole_numbers("launches", single("launches") or "1")
+    if len(launches) > 1:
+        raise pytest.UsageError(
+            f"--launches={single('launches')}: one number is expected, for example --launches=3"
+        )
+    reason, update = single("baseline-reason"), _baseline_update(single("baseline-update"))
+    if reason is not None and update is None:
+        raise pytest.UsageError(
+            f"--baseline-reason={reason}: there is nothing to give a reason for. "
+            "Add --baseline-update, or leave it out"
+        )
     return Settings(
         suite=several("suite", "") or None,
         models=tuple(values("models")),
@@ -203,6 +229,11 @@ def _read(config: pytest.Config) -> Settings:
         threads=threads[0],
         time_budget=_seconds("time-budget", time_budget) if time_budget else default_budget,
         quick=quick,
-        baseline_update=_baseline_update(single("baseline-update")),
+        baseline_update=update,
+        baseline_reason=reason,
+        baseline_required=flag("baseline-required"),
+        # pytest's own --strict is about markers and the like; who asks for it wants no leniency.
+        strict=flag("strict") or "--strict" in config.invocation_params.args,
+        launches=launches[0] if single("launches") else None,
         results=_results(results, config.invocation_params.dir) if results else None,
     )

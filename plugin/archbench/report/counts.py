@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from archbench.core.budgets import REASONS as BUDGET_REASONS
 from archbench.core.complexity import Complexity, LayerCost
 from archbench.core.gate import COUNTS, METRIC, difference_text
 from archbench.core.records import Record
@@ -90,7 +91,7 @@ def count_findings(cells: Sequence[Record], *, accepting: bool) -> list[str]:
     opinions: dict[str, str] = {}
     for cell in cells:
         for verdict in cell.verdicts:
-            if verdict["metric"] in (METRIC, *COUNTS):
+            if verdict["metric"] in (METRIC, *COUNTS) and verdict["reason"] not in BUDGET_REASONS:
                 states[cell.id] = verdict["status"]
         for note in cell.notes:
             if note["code"] == "second-opinion":

@@ -1,0 +1,302 @@
+"""Absolute limits: gates that need no baseline."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from archbench.core.errors import UsageError
+from archbench.core.metrics import format_significant
+from archbench.core.quantities import Quantity, parse_quantity
+from archbench.core.records import Record, derived
+from archbench.core.selectors import Selector, refuse_unknown
+from archbench.core.verdicts import Verdict
+
+__all__ = ["FIGURES", "REASONS", "Budget", "Figure", "Limit", "judge", "parse_limit", "unjudged"]
+
+REASONS = (
+    "within-budget",
+    "over-budget",
+    "too-few-samples",
+    "figure-missing",
+    "nothing-measures-it",
+)
+"""Reason codes of a budget's verdict."""
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """What a budget can limit.
+
+    Attributes:
+        kind: of quantity, see :data:`archbench.core.quantities.UNITS`.
+        metric: the entry of a record that it comes from.
+        counted: whether it is the same on every device; the rest is measured.
+        least: whether the limit is the least value that will do; else the greatest.
+        available: False while archbench has no measurement of it.
+    """
+
+    kind: str
+    metric: str
+    counted: bool = False
+    least: bool = False
+    available: bool = True
+
+
+FIGURES: dict[str, Figure] = {
+    **{
+        name: Figure("a number", name, counted=True)
+        for name in (
+            "params",
+            "trainable_params",
+            "buffers",
+            "macs",
+            "activations",
+            "max_channels",
+            "operator_calls",
+        )
+    },
+    "param_bytes": Figure("a size", "param_bytes", counted=True),
+    **{f"latency_{name}": Figure("a time", "latency") for name in ("p50", "p90", "p95", "p99")},
+    "throughput": Figure("a rate", "latency", least=True),
+    "peak_memory": Figure("a size", "peak_memory", available=False),
+    "energy_per_image": Figure("an energy", "energy_per_image", available=False),
+    "top1": Figure("a percentage", "top1", least=True, available=False),
+    "top5": Figure("a percentage", "top5", least=True, available=False),
+}
+"""Everything that can have a budget, by its name. Latency is per batch, throughput in images per
+second, the counts of one image."""
+
+_LIMIT = re.compile(r"(?P<name>[\w-]+)\s*(?P<sign>[<>=!≤≥]+)\s*(?P<quantity>.*)")
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """``latency_p95 <= 10 ms``.
+
+    Attributes:
+        figure: a name of :data:`FIGURES`.
+        bound: what the figure may reach, itself included.
+    """
+
+    figure: str
+    bound: Quantity
+
+    @property
+    def is_least(self) -> bool:
+        """Whether the figure has to be at least the bound, not at most."""
+        return FIGURES[self.figure].least
+
+    def __str__(self) -> str:
+        number = format_significant(self.bound.value / self.bound.scale, 15)
+        sign = ">=" if self.is_least else "<="
+        return f"{self.figure} {sign} {number} {self.bound.unit}".rstrip()
+
+    def excess(self, value: float) -> float:
+        """How far a value lies beyond the bound; 0 or less where it keeps it."""
+        return self.bound.value - value if self.is_least else value - self.bound.value
+
+    def text(self, value: float) -> str:
+        """A value in the bound's unit, with digits enough to tell it from the bound."""
+        if FIGURES[self.figure].kind == "a number":
+            return f"{value:,.0f}"
+        scale, bound = self.bound.scale, self.bound.value
+        shown = format_significant(value / scale, 4)
+        for digits in range(5, 18):
+            if value == bound or shown != format_significant(bound / scale, digits - 1):
+                break
+            shown = format_significant(value / scale, digits)
+        return f"{shown} {self.bound.unit}"
+
+
+def parse_limit(text: str) -> Limit:
+    """Read ``FIGURE <= QUANTITY``, or ``>=`` where more is better.
+
+    Raises:
+        UsageError: an unknown figure, the wrong sign, a quantity that is none, or of another kind.
+    """
+    asked = repr(text)
+    match = _LIMIT.fullmatch(text.strip())
+    if match is None:
+        raise UsageError(
+            asked, "a figure, a sign and a quantity are expected", "Write 'latency_p95 <= 10 ms'"
+        )
+    name, sign = match["name"], match["sign"]
+    if name == "latency":
+        raise UsageError(
+            asked, "a latency has several quantiles", "Write latency_p50, _p90, _p95 or _p99"
+        )
+    refuse_unknown(asked, name, FIGURES, "figure")
+    figure = FIGURES[name]
+    expected = ">=" if figure.least else "<="
+    if sign != expected:
+        meaning = "more is better" if figure.least else "less is better"
+        corrected = f"{name} {expected} {match['quantity']}".strip()
+        raise UsageError(
+            asked,
+            f"{sign!r} is not how {name} is limited: {meaning}",
+            f"Write {corrected!r}",
+        )
+    try:
+        bound = parse_quantity(match["quantity"], figure.kind)
+    except UsageError as error:
+        raise UsageError(asked, error.found, error.todo) from None
+    return Limit(name, bound)
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """A limit, and the cells that have to keep it.
+
+    Attributes:
+        limit: what is limited, and to what.
+        selector: the cells by architecture, device and precision.
+        batch_size, threads: of the cells; None for any.
+        place: where it is written, for people: ``pyproject.toml, budget 2``.
+
+    Raises:
+        UsageError: a count is limited on some devices only.
+    """
+
+    limit: Limit
+    selector: Selector = field(default_factory=Selector)
+    batch_size: int | None = None
+    threads: int | None = None
+    place: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.figure.counted:
+            return
+        given = {
+            "device": self.selector.device != "*",
+            "dtype": self.selector.dtype != "*" and self.limit.figure != "param_bytes",
+            "batch_size": self.batch_size is not None,
+            "threads": self.threads is not None,
+        }
+        for key, is_given in given.items():
+            if is_given:
+                raise UsageError(
+                    f"{key} with {str(self.limit)!r}",
+                    f"{self.limit.figure} is counted, and the same whatever the {key}",
+                    f"Leave {key} out",
+                )
+
+    @property
+    def figure(self) -> Figure:
+        """What is known about the figure that is limited."""
+        return FIGURES[self.limit.figure]
+
+    def selects(self, record: Record, dtype: str | None = None) -> bool:
+        """Whether a cell has to keep the limit.
+
+        Args:
+            record: of the cell. Without a target its architecture decides alone.
+            dtype: precision that is meant where the record has no target; None for any.
+        """
+        target = record.target
+        if target is None:
+            return self.selector.matches(record.id, None, dtype)
+        return (
+            self.selector.matches(record.id, target["slug"], target["dtype"])
+            and self.batch_size in (None, target["batch_size"])
+            and self.threads in (None, target["threads"])
+        )
+
+    def __str__(self) -> str:
+        return f"{self.limit} ({self.place})" if self.place else str(self.limit)
+
+
+@dataclass(frozen=True, slots=True)
+class _Missing:
+    reason: str
+    cause: str
+
+
+def judge(budget: Budget, record: Record, dtype: str | None = None) -> Verdict:
+    """Compare a cell's figure with its budget.
+
+    The figure is taken as it is: one process, no allowance for noise.
+
+    Args:
+        budget: one that selects the record.
+        record: of a cell, merged or as one test made it.
+        dtype: precision whose ``param_bytes`` are meant where the record has no target.
+
+    Returns:
+        ``unchanged`` with the reason ``within-budget``, ``regressed`` with ``over-budget``, or
+        ``not-measured`` with ``too-few-samples``, ``figure-missing`` or ``nothing-measures-it``.
+    """
+    name, limit = budget.limit.figure, budget.limit
+    precision = record.target["dtype"] if record.target is not None else dtype
+    value = _value(budget, record, precision)
+    if isinstance(value, _Missing):
+        sentence = f"{budget} cannot be judged: {value.cause}"
+        return Verdict(name, "not-measured", value.reason, sentence)
+    shown = f"{name} in {precision}" if name == "param_bytes" else name
+    shown += f" is {limit.text(value)}"
+    excess = limit.excess(value)
+    if excess <= 0:
+        sentence = f"{shown}, within its budget {budget}"
+        return Verdict(name, "unchanged", "within-budget", sentence, value=value)
+    bound = limit.bound.value
+    share = f"{format_significant(excess / bound * 100, 3)} % " if bound else ""
+    sentence = f"{shown}, {share}{'short of' if limit.is_least else 'over'} its budget {budget}"
+    if not budget.figure.counted and record.notes:
+        sentence += f"; in doubt, since {', '.join(note['text'] for note in record.notes)}"
+    return Verdict(name, "regressed", "over-budget", sentence, value=value)
+
+
+def _value(budget: Budget, record: Record, dtype: str | None) -> float | _Missing:
+    name, figure = budget.limit.figure, budget.figure
+    entry = record.metrics.get(figure.metric)
+    if entry is None and not figure.available:
+        return _Missing("nothing-measures-it", f"this archbench does not measure {name}")
+    if entry is None:
+        verb = "counted" if figure.counted else "measured"
+        return _Missing("figure-missing", f"{figure.metric} was not {verb}")
+    if figure.metric == "latency":
+        statistics, quantile = derived(record), name.removeprefix("latency_")
+        if quantile in statistics:
+            return float(statistics[quantile])
+        absent = statistics.get("absent", {}).get(quantile)
+        if absent is None:
+            return _Missing("figure-missing", "latency has no samples")
+        return _Missing("too-few-samples", absent)
+    if name == "param_bytes":
+        if dtype not in entry["by_dtype"]:
+            return _Missing("figure-missing", f"{name} are not known in {dtype}")
+        return float(entry["by_dtype"][dtype])
+    return float(entry["value"])
+
+
+def unjudged(budgets: Sequence[Budget], cells: Sequence[Record]) -> list[tuple[Budget, int]]:
+    """Budgets that cells of a run have to keep and nothing in the run could tell.
+
+    Args:
+        budgets: all of them.
+        cells: merged records.
+
+    Returns:
+        Each such budget, with the number of cells.
+    """
+    numbers = (
+        (
+            budget,
+            sum(
+                budget.selects(cell)
+                and budget.figure.metric not in cell.metrics
+                and not _is_judged(budget, cell)
+                for cell in cells
+            ),
+        )
+        for budget in budgets
+    )
+    return [(budget, number) for budget, number in numbers if number]
+
+
+def _is_judged(budget: Budget, cell: Record) -> bool:
+    return any(
+        verdict["metric"] == budget.limit.figure and verdict["reason"] in REASONS
+        for verdict in cell.verdicts
+    )

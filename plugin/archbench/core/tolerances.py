@@ -1,0 +1,247 @@
+"""How much a metric may move against its baseline before a test fails."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+
+from archbench.core.errors import UsageError
+from archbench.core.metrics import METRICS
+from archbench.core.quantities import parse_quantity
+from archbench.core.selectors import Selector, refuse_unknown
+
+__all__ = [
+    "AMOUNTS",
+    "PRESETS",
+    "TIMES",
+    "Override",
+    "Rules",
+    "Tolerance",
+    "first_repeated",
+    "parse_override",
+]
+
+TIMES = tuple(name for name, metric in METRICS.items() if metric.check == "statistics")
+"""Metrics with a spread between process launches."""
+
+AMOUNTS = MappingProxyType({"peak_memory": "a size", "energy_per_image": "an energy"})
+"""Metrics that are compared by a tolerance alone, with the kind of quantity that they are."""
+
+_ABSOLUTE_EXAMPLES = {
+    "peak_memory": "absolute = '16 MiB'",
+    "energy_per_image": "absolute = '2 mJ'",
+}
+
+_COUNTS = tuple(name for name, metric in METRICS.items() if metric.check == "equality")
+
+
+@dataclass(frozen=True, slots=True)
+class Tolerance:
+    """What a change has to exceed to be one.
+
+    Attributes:
+        relative: share of the baseline; a smaller change never fails.
+        confidence: of a time: probability of the t quantile that, times the spread between the
+            baseline's launches, a change has to exceed as well. None for an amount.
+        absolute: of an amount: bytes or joules that a change has to exceed as well. None for a
+            time.
+    """
+
+    relative: float
+    confidence: float | None = None
+    absolute: float | None = None
+
+
+def _preset(
+    time: tuple[float, float], memory: tuple[float, int], energy: float
+) -> dict[str, Tolerance]:
+    return {
+        **dict.fromkeys(TIMES, Tolerance(time[0], confidence=time[1])),
+        "peak_memory": Tolerance(memory[0], absolute=float(memory[1])),
+        "energy_per_image": Tolerance(energy, absolute=0.0),
+    }
+
+
+PRESETS: Mapping[str, Mapping[str, Tolerance]] = MappingProxyType(
+    {
+        "strict": _preset((0.05, 0.999), (0.0, 0), 0.03),
+        "default": _preset((0.10, 0.9999), (0.01, 2**20), 0.05),
+        "lenient": _preset((0.20, 0.99999), (0.05, 16 * 2**20), 0.15),
+    }
+)
+"""Tolerance of each metric, by the preset's name.
+
+The framework's peak of allocated bytes repeats to the last bit from run to run, so ``strict``
+tolerates nothing there.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Override:
+    """A deviation from the preset for one metric in some cells.
+
+    Attributes:
+        metric: one of :data:`TIMES` or :data:`AMOUNTS`.
+        selector: the cells.
+        relative, confidence, absolute: see :class:`Tolerance`; None keeps what holds otherwise.
+    """
+
+    metric: str
+    selector: Selector = field(default_factory=Selector)
+    relative: float | None = None
+    confidence: float | None = None
+    absolute: float | None = None
+
+    @property
+    def given(self) -> dict[str, float]:
+        """The values that it sets."""
+        fields = {
+            "relative": self.relative,
+            "confidence": self.confidence,
+            "absolute": self.absolute,
+        }
+        return {name: value for name, value in fields.items() if value is not None}
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """A preset and the deviations from it.
+
+    Attributes:
+        preset: one of :data:`PRESETS`.
+        overrides: in order: of two that give the same value for a cell the later one wins.
+
+    Raises:
+        UsageError: there is no such preset.
+    """
+
+    preset: str = "default"
+    overrides: tuple[Override, ...] = ()
+
+    def __post_init__(self) -> None:
+        refuse_unknown(f"preset = {self.preset!r}", self.preset, PRESETS, "preset")
+
+    def tolerance(self, metric: str, architecture: str, device: str, dtype: str) -> Tolerance:
+        """What holds for a metric of a cell.
+
+        Args:
+            metric: one of :data:`TIMES` or :data:`AMOUNTS`.
+            architecture: id.
+            device: short name.
+            dtype: precision.
+
+        Raises:
+            UsageError: the metric has no tolerance; says why.
+        """
+        _check_metric(f"tolerance of {metric}", metric)
+        tolerance = PRESETS[self.preset][metric]
+        for override in self.overrides:
+            if override.metric == metric and override.selector.matches(architecture, device, dtype):
+                tolerance = replace(tolerance, **override.given)
+        return tolerance
+
+
+def _check_metric(asked: str, metric: str) -> None:
+    """Refuse a metric that has no tolerance.
+
+    Raises:
+        UsageError: it is unknown, or compared in another way.
+    """
+    gated = (*TIMES, *AMOUNTS)
+    if metric in _COUNTS or metric == "param_bytes":
+        raise UsageError(
+            asked,
+            "a count has no noise and is compared by equality, so it takes no tolerance",
+            "Accept a change that is meant with --baseline-update, or give the count a budget",
+        )
+    if metric == "throughput":
+        raise UsageError(
+            asked,
+            "it is the batch size over the median latency and not compared by itself",
+            "Give the tolerance to 'latency'",
+        )
+    if metric in METRICS and metric not in gated:
+        raise UsageError(
+            asked, "it is not compared with a baseline", f"Metrics are {', '.join(gated)}"
+        )
+    refuse_unknown(asked, metric, gated, "metric")
+
+
+LEAST_CONFIDENCE, MOST_CONFIDENCE = 0.9, 0.999999
+
+
+def parse_override(
+    metric: str,
+    selector: Selector,
+    *,
+    relative: str | None = None,
+    confidence: float | None = None,
+    absolute: str | None = None,
+) -> Override:
+    """An override from what a person writes.
+
+    Args:
+        metric: its name.
+        selector: the cells.
+        relative: in percent: ``5 %``.
+        confidence: probability, 0.9 to 0.999999, of a time.
+        absolute: with unit, of an amount: ``16 MiB``, ``2 mJ``.
+
+    Raises:
+        UsageError: a metric without tolerance, a value that the metric does not take or that is
+            none, or no value at all.
+    """
+    _check_metric(f"metric = {metric!r}", metric)
+    if relative is None and confidence is None and absolute is None:
+        own = "confidence = 0.9999" if metric in TIMES else _ABSOLUTE_EXAMPLES[metric]
+        raise UsageError(
+            f"metric = {metric!r}", "no tolerance is given", f"Add relative = '5 %' or {own}"
+        )
+    if confidence is not None:
+        _check_confidence(metric, confidence)
+    share = None if relative is None else _parse("relative", relative, "a share")
+    amount = None
+    if absolute is not None:
+        if metric not in AMOUNTS:
+            raise UsageError(
+                f"absolute = {absolute!r}",
+                f"a change of {metric} is judged relative to the baseline",
+                "Write relative = '5 %', or a budget for an absolute limit",
+            )
+        amount = _parse("absolute", absolute, AMOUNTS[metric])
+    return Override(metric, selector, share, confidence, amount)
+
+
+def _check_confidence(metric: str, confidence: float) -> None:
+    asked = f"confidence = {confidence!r}"
+    if metric not in TIMES:
+        raise UsageError(
+            asked,
+            f"{metric} is compared without statistics",
+            "Leave it out, and write relative or absolute",
+        )
+    if not LEAST_CONFIDENCE <= confidence <= MOST_CONFIDENCE:
+        raise UsageError(
+            asked,
+            f"it is a probability from {LEAST_CONFIDENCE} to {MOST_CONFIDENCE}",
+            "Write for example confidence = 0.9999",
+        )
+
+
+def _parse(key: str, text: str, kind: str) -> float:
+    try:
+        return parse_quantity(text, kind).value
+    except UsageError as error:
+        raise UsageError(f"{key} = {text!r}", error.found, error.todo) from None
+
+
+def first_repeated(overrides: Iterable[Override]) -> tuple[int, int] | None:
+    """Places, from 0, of two overrides that give the same value for the same cells."""
+    seen: dict[tuple[str, Selector, str], int] = {}
+    for place, override in enumerate(overrides):
+        for name in override.given:
+            earlier = seen.setdefault((override.metric, override.selector, name), place)
+            if earlier != place:
+                return earlier, place
+    return None

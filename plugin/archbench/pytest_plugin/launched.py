@@ -1,0 +1,242 @@
+"""What launches have measured for the tests of this run, in the process that runs them."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from archbench.core.gate import is_suspicious
+from archbench.core.launches import LEAST_BASELINE, LEAST_LAUNCHES, Launch
+from archbench.core.metrics import format_seconds
+from archbench.core.records import Record
+from archbench.pytest_plugin.gate import accepted_times, time_tolerance
+from archbench.pytest_plugin.launching import LaunchedTests, launch
+from archbench.pytest_plugin.manifest import cell_of
+from archbench.pytest_plugin.options import is_worker
+from archbench.pytest_plugin.settings import Settings, settings_of
+
+__all__ = ["Launched", "launched", "merged", "prepare", "where_launched"]
+
+LEAST_SECONDS = 0.3
+"""Of a launch for a cell: below, the first passes and the kernel's clock weigh too much."""
+
+MORE = {LEAST_LAUNCHES: 2, LEAST_BASELINE: 5}
+"""Launches that may be added for cells of which others disturbed too many."""
+
+
+@dataclass(slots=True)
+class Launched:
+    """What launches say about one test.
+
+    Attributes:
+        launches: its records, one for each process.
+        confirmations: those of processes started after a suspicion.
+        died: what is known of a process that died over it.
+    """
+
+    launches: list[Record] = field(default_factory=list)
+    confirmations: list[Record] = field(default_factory=list)
+    died: str | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Builtin types only."""
+        return {
+            "launches": [record.as_dict() for record in self.launches],
+            "confirmations": [record.as_dict() for record in self.confirmations],
+            "died": self.died,
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Launched:
+        """The inverse of :meth:`as_dict`."""
+        return cls(
+            [Record.from_dict(record) for record in data["launches"]],
+            [Record.from_dict(record) for record in data["confirmations"]],
+            data["died"],
+        )
+
+
+_LAUNCHED: pytest.StashKey[dict[str, Launched]] = pytest.StashKey()
+
+
+def where_launched(config: pytest.Config) -> Path:
+    """The file by which workers of pytest-xdist learn what was launched."""
+    if is_worker(config):
+        return Path(config.workerinput["archbench_launched"])  # type: ignore[attr-defined]
+    return config.rootpath / ".archbench" / "launches" / str(os.getpid()) / "launched.json"
+
+
+def launched(config: pytest.Config) -> dict[str, Launched]:
+    """What launches have measured, by the id of the test."""
+    if _LAUNCHED not in config.stash:
+        found: dict[str, Launched] = {}
+        if is_worker(config) and where_launched(config).exists():
+            data = json.loads(where_launched(config).read_text(encoding="utf-8"))
+            found = {nodeid: Launched.from_dict(item) for nodeid, item in data.items()}
+        config.stash[_LAUNCHED] = found
+    return config.stash[_LAUNCHED]
+
+
+def launches_of(records: Sequence[Record]) -> list[Launch]:
+    """The launches in records, in their order."""
+    return [
+        Launch.from_dict(one)
+        for record in records
+        for one in record.metrics.get("latency", {}).get("launches", ())
+    ]
+
+
+def merged(records: Sequence[Record]) -> Record:
+    """One record of a cell that several processes measured; samples in the order of processes.
+
+    A doubt stays where most of the processes had it.
+    """
+    first = records[0]
+    latency, cpu_time = dict(first.metrics["latency"]), dict(first.metrics["cpu_time"])
+    for metric, series in (
+        (latency, "samples"), (latency, "warmup"), (latency, "launches"), (cpu_time, "samples")
+    ):  # fmt: skip
+        name = "latency" if metric is latency else "cpu_time"
+        metric[series] = [value for record in records for value in record.metrics[name][series]]
+    notes = {note["code"]: note for record in records for note in record.notes}
+    often = [
+        note
+        for code, note in notes.items()
+        if 2 * sum(any(n["code"] == code for n in record.notes) for record in records)
+        > len(records)
+    ]
+    seconds = {
+        name: sum(record.seconds.get(name, 0.0) for record in records) for name in first.seconds
+    }
+    metrics = {**first.metrics, "latency": latency, "cpu_time": cpu_time}
+    return Record(first.id, first.target, metrics, [], often, seconds)
+
+
+def prepare(
+    config: pytest.Config,
+    nodeids: Sequence[str],
+    say: Callable[[str], None],
+    start: Callable[..., LaunchedTests] = launch,
+) -> None:
+    """Measure in fresh processes what needs them, before the first test runs.
+
+    Args:
+        config: of the process that reports to the person.
+        nodeids: tests of this run.
+        say: tells the person how far it is.
+        start: starts one launch.
+    """
+    settings = settings_of(config)
+    number, wanted = _plan(config, settings, nodeids)
+    found: dict[str, Launched] = {nodeid: Launched() for nodeid in wanted}
+    config.stash[_LAUNCHED] = found
+    if not wanted:
+        return
+    session = _Session(config, settings, say, start)
+    session.measure(found, wanted, number, "launches", "launch")
+    needed = min(number, LEAST_BASELINE)
+    for _ in range(MORE.get(needed, 0)):
+        lacking = [n for n in wanted if _judgeable(found[n].launches) < needed]
+        lacking = [n for n in lacking if found[n].launches and found[n].died is None]
+        if not lacking:
+            break
+        session.measure(found, lacking, 1, "launches", "a launch more, since others disturbed")
+    if settings.baseline_update != "all":
+        suspects = [nodeid for nodeid in wanted if _is_suspect(config, nodeid, found[nodeid])]
+        session.measure(
+            found, suspects, LEAST_LAUNCHES, "confirmations", "confirming a change, launch"
+        )
+    path = where_launched(config)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(
+        json.dumps({nodeid: item.as_dict() for nodeid, item in found.items()}), encoding="utf-8"
+    )
+
+
+def _plan(
+    config: pytest.Config, settings: Settings, nodeids: Sequence[str]
+) -> tuple[int, list[str]]:
+    """How many launches, and of which tests."""
+    timed = [nodeid for nodeid in nodeids if (cell_of(nodeid) or ("", ""))[1]]
+    if not timed or settings.quick or settings.launches == 1:
+        return 1, []
+    if settings.baseline_update == "all":
+        return settings.launches or LEAST_BASELINE, timed
+    has_baseline = [nodeid for nodeid in timed if accepted_times(config, nodeid) is not None]
+    if settings.baseline_update == "new":
+        new = [nodeid for nodeid in timed if nodeid not in set(has_baseline)]
+        return settings.launches or LEAST_BASELINE, new
+    if settings.launches is not None:
+        return settings.launches, timed
+    return LEAST_LAUNCHES, has_baseline
+
+
+def _judgeable(records: Sequence[Record]) -> int:
+    return sum(one.disturbance is None for one in launches_of(records))
+
+
+def _is_suspect(config: pytest.Config, nodeid: str, item: Launched) -> bool:
+    line = accepted_times(config, nodeid)
+    if line is None or not item.launches:
+        return False
+    baseline = [Launch.from_dict(one) for one in line["launches"]]
+    target = item.launches[0].target
+    assert target is not None
+    tolerance = time_tolerance(config, item.launches[0].id, target["slug"], target["dtype"])
+    return is_suspicious(
+        baseline,
+        launches_of(item.launches),
+        line["environment"].get("clock", "wall"),
+        relative=tolerance.relative,
+        confidence=tolerance.confidence or 0.9999,
+    )
+
+
+@dataclass(slots=True)
+class _Session:
+    config: pytest.Config
+    settings: Settings
+    say: Callable[[str], None]
+    start: Callable[..., LaunchedTests]
+
+    def measure(
+        self,
+        found: dict[str, Launched],
+        nodeids: Sequence[str],
+        number: int,
+        into: str,
+        what: str,
+    ) -> None:
+        if not nodeids:
+            return
+        share = self.settings.time_budget / max(number, LEAST_LAUNCHES)
+        for index in range(number):
+            count = f"{len(nodeids)} cell{'' if len(nodeids) == 1 else 's'}"
+            of = f" {index + 1} of {number}" if number > 1 else ""
+            done = self.start(
+                self.config,
+                [nodeid for nodeid in nodeids if found[nodeid].died is None],
+                max(share, LEAST_SECONDS),
+                where_launched(self.config).parent,
+                random.SystemRandom().randrange(2**31),
+            )
+            self.say(f"{what}{of}: {count} in {format_seconds(done.seconds)}")
+            for nodeid, record in done.records.items():
+                if nodeid in found and "latency" in record.metrics:
+                    getattr(found[nodeid], into).append(record)
+            if done.died_in in found:
+                found[
+                    str(done.died_in)
+                ].died = f"a process of its own died over it with status {done.status}"
+            elif not done.records:
+                raise pytest.UsageError(
+                    f"a launch of {count} measured nothing and ended with status {done.status}. "
+                    f"This is what it printed:\n{done.output}"
+                )

@@ -1,0 +1,221 @@
+"""Fresh processes that measure the same tests again: the launches behind a verdict about time.
+
+A launch is a pytest of its own, started by the process that reports to the person, over the same
+files with the same options of ours. It runs the tests that it is told, measures in this one
+process, and writes what each measured to a file. So a person's own fixtures, hooks and
+architectures are the same there.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from archbench.pytest_plugin import MODEL_ARGUMENT
+from archbench.pytest_plugin.options import destination
+
+if TYPE_CHECKING:
+    from archbench.core.records import Record
+
+__all__ = ["LaunchOrder", "LaunchedTests", "Launching", "launch", "order_of"]
+
+_PASSED_ON = ("suite", "models", "gpu", "dtype", "batch-size", "threads", "time-budget")
+_PADDING = 4096
+"""Most bytes by which a launch's environment is longer: a longer one was seen to move times by
+0.9 % alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class LaunchOrder:
+    """What a launch is told.
+
+    Attributes:
+        nodeids: tests to run.
+        output: file to write to, one JSON object a line.
+        seed: of the order in which architectures come.
+        time_budget: seconds of warm-up and samples for each.
+        core: of the CPU to stay on; None to stay free.
+    """
+
+    nodeids: tuple[str, ...]
+    output: str
+    seed: int
+    time_budget: float
+    core: int | None
+
+
+_ORDER: pytest.StashKey[LaunchOrder] = pytest.StashKey()
+
+
+def order_of(config: pytest.Config) -> LaunchOrder | None:
+    """The order that this process is a launch for; None where it is none."""
+    path = getattr(config.option, "archbench_launch", None)
+    if path is None:
+        return None
+    if _ORDER not in config.stash:
+        data = json.loads(Path(path).read_text(encoding="utf-8"))
+        config.stash[_ORDER] = LaunchOrder(**{**data, "nodeids": tuple(data["nodeids"])})
+    return config.stash[_ORDER]
+
+
+class Launching:
+    """The plugin of a process that is a launch."""
+
+    def __init__(self, order: LaunchOrder) -> None:
+        self._order = order
+        if order.core is not None and hasattr(os, "sched_setaffinity"):
+            os.sched_setaffinity(0, {order.core})
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_modifyitems(
+        self, config: pytest.Config, items: list[pytest.Item]
+    ) -> None:
+        """Keep what is wanted, architecture by architecture in random order."""
+        wanted = set(self._order.nodeids)
+        kept = [item for item in items if item.nodeid in wanted]
+        groups: dict[str, list[pytest.Item]] = {}
+        for item in kept:
+            params = getattr(getattr(item, "callspec", None), "params", {})
+            model = params.get(MODEL_ARGUMENT)
+            groups.setdefault(getattr(model, "id", item.nodeid), []).append(item)
+        names = list(groups)
+        random.Random(self._order.seed).shuffle(names)
+        items[:] = [item for name in names for item in groups[name]]
+
+    def _write(self, line: Mapping[str, Any]) -> None:
+        with Path(self._order.output).open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line, allow_nan=False) + "\n")
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_logstart(self, nodeid: str) -> None:
+        """Note which test runs, so that a process that dies says over which."""
+        self._write({"nodeid": nodeid})
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Write what a test measured."""
+        record = getattr(report, "archbench", None)
+        if record is not None and report.when in ("setup", "call"):
+            self._write({"nodeid": report.nodeid, "record": record})
+
+
+@dataclass(slots=True)
+class LaunchedTests:
+    """What one launch brought.
+
+    Attributes:
+        records: of each test that measured or failed to.
+        died_in: the test that was running when the process died; None where it ended.
+        status: its exit status.
+        output: the last lines that it printed.
+        seconds: that it took.
+    """
+
+    records: dict[str, Record]
+    died_in: str | None
+    status: int
+    output: str
+    seconds: float
+
+
+def launch(
+    config: pytest.Config,
+    nodeids: Sequence[str],
+    time_budget: float,
+    directory: Path,
+    seed: int,
+    run: Callable[..., Any] = subprocess.run,
+) -> LaunchedTests:
+    """Start one launch and wait for it.
+
+    Args:
+        config: of this run.
+        nodeids: tests to run there.
+        time_budget: seconds for each.
+        directory: for its files.
+        seed: what is random about it: core, padding, order.
+        run: starts the process.
+    """
+    from archbench.core.records import Record
+
+    chance = random.Random(seed)
+    cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+    directory.mkdir(parents=True, exist_ok=True)
+    order_path, output = directory / f"launch-{seed}.json", directory / f"launch-{seed}.jsonl"
+    order = LaunchOrder(
+        nodeids=tuple(nodeids),
+        output=str(output),
+        seed=seed,
+        time_budget=time_budget,
+        core=chance.choice(cores) if cores else None,
+    )
+    order_path.write_text(json.dumps(asdict(order)), encoding="utf-8")
+    output.unlink(missing_ok=True)
+    environment = {
+        **{name: value for name, value in os.environ.items() if name != "PYTEST_ADDOPTS"},
+        "ARCHBENCH_PADDING": "x" * chance.randrange(_PADDING),
+    }
+    start = time.monotonic()
+    done = run(
+        [*_command(config), f"--archbench-launch={order_path}"],
+        cwd=config.invocation_params.dir,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        check=False,
+    )
+    records: dict[str, Record] = {}
+    running = None
+    if output.exists():
+        for line in output.read_text(encoding="utf-8").splitlines():
+            data = json.loads(line)
+            running = data["nodeid"]
+            if "record" in data:
+                records[running] = Record.from_dict(data["record"])
+    died = done.returncode < 0 or done.returncode >= 128
+    return LaunchedTests(
+        records,
+        running if died and running not in records else None,
+        done.returncode,
+        "\n".join(done.stdout.strip().splitlines()[-12:]),
+        time.monotonic() - start,
+    )
+
+
+def _command(config: pytest.Config) -> list[str]:
+    """A pytest over the same files with our options, and nothing of what others do at the end."""
+    given = [
+        f"--archbench-{name}={value}"
+        for name in _PASSED_ON
+        for value in _values(getattr(config.option, destination(name), None))
+    ]
+    inifile = ["-c", str(config.inipath)] if config.inipath else []
+    return [
+        sys.executable,
+        *("-m", "pytest", "-q", "--tb=short", "-p", "no:cacheprovider"),
+        *("-o", "addopts=", "--rootdir", str(config.rootpath), *inifile),
+        *(["--pyargs"] if config.option.pyargs else []),
+        *("-p", "archbench.pytest_plugin"),
+        *given,
+        *config.args,
+    ]
+
+
+def _values(value: Any) -> list[Any]:
+    if value is None:
+        return []
+    # A worker of pytest-xdist and a repeated option gather; each value once.
+    return list(dict.fromkeys(value)) if isinstance(value, list) else [value]

@@ -1,0 +1,259 @@
+"""Tolerances and budgets from ``pyproject.toml`` or ``archbench.toml``."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from archbench.core.budgets import Budget, parse_limit
+from archbench.core.errors import UsageError
+from archbench.core.selectors import Selector, refuse_unknown
+from archbench.core.tolerances import Override, Rules, first_repeated, parse_override
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+__all__ = ["Configuration", "read_configuration"]
+
+_SELECTOR = ("architecture", "device", "dtype")
+
+_TYPES: dict[str, dict[str, type]] = {
+    "": {"preset": str, "tolerance": list, "budget": list},
+    "tolerance": {
+        "metric": str,
+        **dict.fromkeys(_SELECTOR, str),
+        "relative": str,
+        "confidence": float,
+        "absolute": str,
+    },
+    "budget": {
+        "limit": str,
+        **dict.fromkeys(_SELECTOR, str),
+        "batch_size": int,
+        "threads": int,
+    },
+}
+"""For each table its keys, with the type of their values; the outermost has no name."""
+
+_TYPE_NAMES = {
+    bool: "true or false",
+    str: "text",
+    int: "a whole number",
+    float: "a number",
+    list: "an array",
+    dict: "a table",
+}
+
+_EXAMPLES = {
+    "preset": '"default"',
+    "metric": '"latency"',
+    "architecture": '"timm/resnet*"',
+    "device": '"cpu*"',
+    "dtype": '"fp32"',
+    "relative": '"5 %"',
+    "confidence": "0.9999",
+    "absolute": '"16 MiB"',
+    "limit": '"latency_p95 <= 10 ms"',
+    "batch_size": "1",
+    "threads": "1",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """What a project asks for.
+
+    Attributes:
+        rules: the tolerances.
+        budgets: the absolute limits, in their order.
+        path: the file that they stand in; None where there are none.
+    """
+
+    rules: Rules = field(default_factory=Rules)
+    budgets: tuple[Budget, ...] = ()
+    path: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    path: Path
+    prefix: str
+    """What stands before the names of our tables."""
+
+    def header(self, name: str) -> str:
+        """``[[tool.archbench.budget]]``."""
+        return f"[[{self.prefix}{name}]]"
+
+    def refuse(self, place: str, error: UsageError) -> UsageError:
+        """The same refusal, with where it stands."""
+        return UsageError(f"{self.path}{place}: {error.asked}", error.found, error.todo)
+
+
+def read_configuration(root: Path) -> Configuration:
+    """Read the tolerances and budgets of a project.
+
+    They stand in ``[tool.archbench]`` of ``pyproject.toml``, or at the top level of
+    ``archbench.toml``; a project without either has the preset ``default`` and no budgets.
+
+    Args:
+        root: directory of the project.
+
+    Raises:
+        UsageError: a file that cannot be read, rules in both files, an unknown key, metric or
+            preset, a value that makes no sense: names file and entry, what stands there, and what
+            to write instead.
+    """
+    pyproject = _File(root / "pyproject.toml", "tool.archbench.")
+    own = _File(root / "archbench.toml", "")
+    tool = _load(pyproject.path).get("tool", {})
+    project_rules = tool.get("archbench", {}) if isinstance(tool, dict) else {}
+    own_rules = _load(own.path)
+    if project_rules and own_rules:
+        raise UsageError(
+            f"{own.path} and [tool.archbench] of {pyproject.path}",
+            "both hold rules",
+            "Keep them in one of the two",
+        )
+    if own_rules:
+        return _configuration(own, own_rules)
+    if project_rules:
+        return _configuration(pyproject, project_rules)
+    return Configuration()
+
+
+def _load(path: Path) -> dict[str, Any]:
+    try:
+        return dict(tomllib.loads(path.read_bytes().decode("utf-8")))
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        raise UsageError(
+            str(path), f"it cannot be read ({error.strerror})", "Make it a readable file"
+        ) from error
+    except ValueError as error:
+        # Both a broken encoding and broken TOML.
+        raise UsageError(str(path), f"it is not TOML: {error}", "Correct it there") from error
+
+
+def _configuration(file: _File, content: Any) -> Configuration:
+    table = _checked(file, "", "", content)
+    overrides = []
+    for place, entry in _entries(file, "tolerance", table):
+        overrides.append(_override(file, place, entry))
+    repeated = first_repeated(overrides)
+    if repeated is not None:
+        earlier, later = (place + 1 for place in repeated)
+        raise UsageError(
+            f"{file.path}, tolerance {later}",
+            f"tolerance {earlier} gives the same value for the same metric and cells",
+            "Delete one of them",
+        )
+    budgets = [_budget(file, place, entry) for place, entry in _entries(file, "budget", table)]
+    try:
+        rules = Rules(table.get("preset", "default"), tuple(overrides))
+    except UsageError as error:
+        raise file.refuse("", error) from None
+    return Configuration(rules, tuple(budgets), file.path)
+
+
+def _entries(
+    file: _File, name: str, table: Mapping[str, Any]
+) -> Iterable[tuple[str, dict[str, Any]]]:
+    """Each entry of an array of tables, checked, with its place: ``, budget 2``."""
+    for number, entry in enumerate(table.get(name, ()), 1):
+        place = f", {name} {number}"
+        yield place, _checked(file, name, place, entry)
+
+
+def _checked(file: _File, name: str, place: str, content: Any) -> dict[str, Any]:
+    """A table whose keys are known and whose values have the right types."""
+    where = f"{file.path}{place}"
+    if not isinstance(content, dict):
+        header = file.header(name) if name else f"[{file.prefix.rstrip('.')}]"
+        raise UsageError(where, f"a table is expected, found {_named(content)}", f"Write {header}")
+    types = _TYPES[name]
+    for key, value in content.items():
+        if key == "tool" and not name:
+            raise UsageError(
+                f"{where}: [tool]",
+                "the rules of archbench.toml stand at its top level",
+                "Leave 'tool.archbench' out of the names of its tables",
+            )
+        refuse_unknown(f"{where}: {key}", key, types, "key")
+        _check_type(file, where, key, value, types[key])
+    return content
+
+
+def _check_type(file: _File, where: str, key: str, value: Any, expected: type) -> None:
+    # In TOML as here true is no number, and a whole number is one.
+    is_number = expected is float and type(value) is int
+    if type(value) is expected or is_number:
+        if expected is int and value < 1:
+            raise UsageError(f"{where}: {key} = {value}", "it is at least 1", f"Write {key} = 1")
+        return
+    found = f"{_TYPE_NAMES[expected]} is expected, found {_named(value)}"
+    if expected is list:
+        todo = f"Write the header of each entry as {file.header(key)}"
+    else:
+        todo = f"Write for example {key} = {_EXAMPLES[key]}"
+    raise UsageError(f"{where}: {_shown(key, value)}", found, todo)
+
+
+def _shown(key: str, value: Any) -> str:
+    """A scalar as TOML has it; a table or an array is too long to show."""
+    if isinstance(value, (dict, list)):
+        return key
+    return f"{key} = {value!r}" if isinstance(value, str) else f"{key} = {value}".lower()
+
+
+def _named(value: Any) -> str:
+    return _TYPE_NAMES.get(type(value), "a date or time")
+
+
+def _required(file: _File, place: str, entry: Mapping[str, Any], key: str) -> str:
+    if key not in entry:
+        raise UsageError(
+            f"{file.path}{place}", f"it has no {key}", f"Add for example {key} = {_EXAMPLES[key]}"
+        )
+    return str(entry[key])
+
+
+def _selector(entry: Mapping[str, Any]) -> Selector:
+    return Selector(**{key: entry[key] for key in _SELECTOR if key in entry})
+
+
+def _override(file: _File, place: str, entry: Mapping[str, Any]) -> Override:
+    metric = _required(file, place, entry, "metric")
+    try:
+        return parse_override(
+            metric,
+            _selector(entry),
+            relative=entry.get("relative"),
+            confidence=entry.get("confidence"),
+            absolute=entry.get("absolute"),
+        )
+    except UsageError as error:
+        raise file.refuse(place, error) from None
+
+
+def _budget(file: _File, place: str, entry: Mapping[str, Any]) -> Budget:
+    text = _required(file, place, entry, "limit")
+    try:
+        limit = parse_limit(text)
+    except UsageError as error:
+        raise UsageError(f"{file.path}{place}: limit = {text!r}", error.found, error.todo) from None
+    try:
+        return Budget(
+            limit,
+            _selector(entry),
+            entry.get("batch_size"),
+            entry.get("threads"),
+            f"{file.path.name}{place}",
+        )
+    except UsageError as error:
+        raise file.refuse(place, error) from None

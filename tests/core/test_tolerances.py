@@ -1,0 +1,228 @@
+"""Which tolerance holds for which cell, as tables."""
+
+from __future__ import annotations
+
+import pytest
+
+from archbench.core.errors import UsageError
+from archbench.core.metrics import METRICS
+from archbench.core.selectors import Selector
+from archbench.core.tolerances import (
+    AMOUNTS,
+    PRESETS,
+    TIMES,
+    Override,
+    Rules,
+    Tolerance,
+    first_repeated,
+    parse_override,
+)
+
+CELL = ("timm/resnet50", "cpu-amd-epyc", "fp32")
+
+
+@pytest.mark.parametrize(
+    ("preset", "metric", "tolerance"),
+    [
+        ("strict", "latency", Tolerance(0.05, confidence=0.999)),
+        ("strict", "cpu_time", Tolerance(0.05, confidence=0.999)),
+        ("strict", "peak_memory", Tolerance(0.0, absolute=0)),
+        ("strict", "energy_per_image", Tolerance(0.03, absolute=0)),
+        ("default", "latency", Tolerance(0.10, confidence=0.9999)),
+        ("default", "cpu_time", Tolerance(0.10, confidence=0.9999)),
+        ("default", "peak_memory", Tolerance(0.01, absolute=1_048_576)),
+        ("default", "energy_per_image", Tolerance(0.05, absolute=0)),
+        ("lenient", "latency", Tolerance(0.20, confidence=0.99999)),
+        ("lenient", "cpu_time", Tolerance(0.20, confidence=0.99999)),
+        ("lenient", "peak_memory", Tolerance(0.05, absolute=16_777_216)),
+        ("lenient", "energy_per_image", Tolerance(0.15, absolute=0)),
+    ],
+)
+def test_presets(preset: str, metric: str, tolerance: Tolerance) -> None:
+    assert Rules(preset).tolerance(metric, *CELL) == tolerance
+
+
+def test_every_gated_metric_is_in_every_preset() -> None:
+    compared = {name for name, m in METRICS.items() if m.check in ("statistics", "tolerance")}
+    assert compared <= {*TIMES, *AMOUNTS}
+    assert all(preset.keys() == {*TIMES, *AMOUNTS} for preset in PRESETS.values())
+
+
+def test_the_default_preset_is_the_default() -> None:
+    assert Rules() == Rules("default")
+
+
+RULES = Rules(
+    "default",
+    (
+        Override("latency", relative=0.08),
+        Override("latency", Selector("timm/resnet*"), relative=0.05),
+        Override("latency", Selector(device="cpu*"), confidence=0.999),
+        Override("latency", Selector("timm/resnet50", "h200", "fp16"), relative=0.02),
+        Override("peak_memory", Selector(dtype="fp16"), absolute=0.0),
+    ),
+)
+
+
+@pytest.mark.parametrize(
+    ("metric", "cell", "tolerance"),
+    [
+        # The first matches everything; the second is later, so it wins where both match.
+        ("latency", ("pytorchcv/nin", "h200", "fp32"), Tolerance(0.08, 0.9999)),
+        ("latency", ("timm/resnet18", "h200", "fp32"), Tolerance(0.05, 0.9999)),
+        # Each value for itself: the third says nothing about the relative change.
+        ("latency", ("timm/resnet18", "cpu-amd-epyc", "fp32"), Tolerance(0.05, 0.999)),
+        ("latency", ("pytorchcv/nin", "cpu", "bf16"), Tolerance(0.08, 0.999)),
+        # All selectors of the fourth have to match.
+        ("latency", ("timm/resnet50", "h200", "fp16"), Tolerance(0.02, 0.9999)),
+        ("latency", ("timm/resnet50", "h200", "fp32"), Tolerance(0.05, 0.9999)),
+        # Another metric is another matter.
+        ("cpu_time", ("timm/resnet50", "h200", "fp16"), Tolerance(0.10, 0.9999)),
+        ("peak_memory", ("timm/resnet50", "h200", "fp16"), Tolerance(0.01, absolute=0.0)),
+        ("peak_memory", ("timm/resnet50", "h200", "fp32"), Tolerance(0.01, absolute=2**20)),
+    ],
+)
+def test_overrides(metric: str, cell: tuple[str, str, str], tolerance: Tolerance) -> None:
+    assert RULES.tolerance(metric, *cell) == tolerance
+
+
+def test_the_later_of_two_wins_though_the_earlier_is_more_specific() -> None:
+    specific, general = (
+        Override("latency", Selector("timm/resnet50"), relative=0.02),
+        Override("latency", Selector("timm/*"), relative=0.2),
+    )
+    assert Rules("default", (specific, general)).tolerance("latency", *CELL).relative == 0.2
+    assert Rules("default", (general, specific)).tolerance("latency", *CELL).relative == 0.02
+
+
+@pytest.mark.parametrize(
+    ("metric", "given", "override"),
+    [
+        ("latency", {"relative": "5 %"}, Override("latency", relative=0.05)),
+        ("cpu_time", {"confidence": 0.999}, Override("cpu_time", confidence=0.999)),
+        ("peak_memory", {"absolute": "16 MiB"}, Override("peak_memory", absolute=16 * 2**20)),
+        (
+            "energy_per_image",
+            {"relative": "0 %", "absolute": "2 mJ"},
+            Override("energy_per_image", relative=0.0, absolute=0.002),
+        ),
+    ],
+)
+def test_parsed(metric: str, given: dict[str, object], override: Override) -> None:
+    assert parse_override(metric, Selector(), **given) == override  # type: ignore[arg-type]
+
+
+EQUALITY = (
+    "a count has no noise and is compared by equality, so it takes no tolerance. "
+    "Accept a change that is meant with --baseline-update, or give the count a budget"
+)
+
+
+@pytest.mark.parametrize(
+    ("metric", "given", "message"),
+    [
+        ("params", {"relative": "5 %"}, f"metric = 'params': {EQUALITY}"),
+        ("macs", {"relative": "5 %"}, f"metric = 'macs': {EQUALITY}"),
+        ("param_bytes", {"relative": "5 %"}, f"metric = 'param_bytes': {EQUALITY}"),
+        (
+            "throughput",
+            {"relative": "5 %"},
+            "metric = 'throughput': it is the batch size over the median latency and not compared "
+            "by itself. Give the tolerance to 'latency'",
+        ),
+        (
+            "top1",
+            {"relative": "5 %"},
+            "metric = 'top1': it is not compared with a baseline. "
+            "Metrics are latency, cpu_time, peak_memory, energy_per_image",
+        ),
+        (
+            "latancy",
+            {"relative": "5 %"},
+            "metric = 'latancy': there is no metric 'latancy'. Write 'latency'; "
+            "metrics are latency, cpu_time, peak_memory, energy_per_image",
+        ),
+        (
+            "latency",
+            {},
+            "metric = 'latency': no tolerance is given. "
+            "Add relative = '5 %' or confidence = 0.9999",
+        ),
+        (
+            "peak_memory",
+            {},
+            "metric = 'peak_memory': no tolerance is given. "
+            "Add relative = '5 %' or absolute = '16 MiB'",
+        ),
+        (
+            "latency",
+            {"relative": "0.05"},
+            "relative = '0.05': its unit is missing. Write a share as '5 %'; units are %",
+        ),
+        (
+            "latency",
+            {"absolute": "1 ms"},
+            "absolute = '1 ms': a change of latency is judged relative to the baseline. "
+            "Write relative = '5 %', or a budget for an absolute limit",
+        ),
+        (
+            "peak_memory",
+            {"absolute": "1 J"},
+            "absolute = '1 J': 'J' is no unit of a size. "
+            "Write a size as '20 MB'; units are B, kB, MB, GB, KiB, MiB, GiB",
+        ),
+        (
+            "peak_memory",
+            {"confidence": 0.99},
+            "confidence = 0.99: peak_memory is compared without statistics. "
+            "Leave it out, and write relative or absolute",
+        ),
+        *(
+            (
+                "latency",
+                {"confidence": value},
+                f"confidence = {value}: it is a probability from 0.9 to 0.999999. "
+                "Write for example confidence = 0.9999",
+            )
+            for value in (0.89, 1, 99.99, -0.5, float("nan"), float("inf"))
+        ),
+    ],
+)
+def test_refusals(metric: str, given: dict[str, object], message: str) -> None:
+    with pytest.raises(UsageError) as refused:
+        parse_override(metric, Selector(), **given)  # type: ignore[arg-type]
+    assert str(refused.value) == message
+
+
+def test_unknown_preset() -> None:
+    with pytest.raises(UsageError) as refused:
+        Rules("strickt")
+    assert str(refused.value) == (
+        "preset = 'strickt': there is no preset 'strickt'. "
+        "Write 'strict'; presets are strict, default, lenient"
+    )
+
+
+def test_a_count_asked_for_by_a_program_is_refused_as_well() -> None:
+    with pytest.raises(UsageError, match="tolerance of params: a count has no noise"):
+        Rules().tolerance("params", *CELL)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "places"),
+    [
+        ([Override("latency", relative=0.1), Override("latency", relative=0.2)], (0, 1)),
+        ([Override("latency", relative=0.1), Override("cpu_time", relative=0.1)], None),
+        ([Override("latency", relative=0.1), Override("latency", confidence=0.99)], None),
+        (
+            [
+                Override("latency", Selector(dtype="fp16"), relative=0.1),
+                Override("latency", Selector(dtype="fp32"), relative=0.1),
+                Override("latency", Selector(dtype="fp16"), confidence=0.99, relative=0.1),
+            ],
+            (0, 2),
+        ),
+    ],
+)
+def test_repetitions(overrides: list[Override], places: tuple[int, int] | None) -> None:
+    assert first_repeated(overrides) == places

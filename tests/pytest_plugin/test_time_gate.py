@@ -1,0 +1,283 @@
+"""Times are judged by launches: fresh processes, a stored baseline, a confirmed suspicion."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from archbench.core.launches import QUANTILES, Launch
+from archbench.measure import neighbours
+from archbench.pytest_plugin import launched, launching
+
+MODEL = "--archbench-models=small_net.py:small"
+QUICK = ("--archbench-time-budget=0.1", "--archbench-gpu=cpu", MODEL)
+TEST = """
+    def test_latency(bench, loaded_model):
+        bench.latency(loaded_model)
+"""
+
+
+@pytest.fixture
+def project(suite: pytest.Pytester) -> pytest.Pytester:
+    suite.makepyfile(test_time=TEST)
+    return suite
+
+
+class Processes:
+    """Stands for fresh processes: each brings the median that it is told."""
+
+    def __init__(
+        self, monkeypatch: pytest.MonkeyPatch, *medians: float, others: float = 0.0
+    ) -> None:
+        self.medians = list(medians)
+        self.others = others
+        self.started: list[tuple[list[str], float]] = []
+        # The default was bound when the module was imported.
+        monkeypatch.setattr(launched.prepare, "__defaults__", (self,))
+
+    def __call__(
+        self, config: Any, nodeids: list[str], time_budget: float, directory: Path, seed: int
+    ) -> launching.LaunchedTests:
+        from archbench.core.records import Record
+        from archbench.core.spec import Target
+        from archbench.devices.choosing import cpu_name, device_slug
+        from archbench.measure.environment import fingerprint
+
+        self.started.append((list(nodeids), time_budget))
+        median = self.medians.pop(0)
+        name = cpu_name()
+        target = Target("cpu", name, device_slug("cpu", name))
+        series = [median] * 5
+        record = Record(
+            "local/small",
+            target.as_dict(),
+            {
+                "latency": {
+                    "unit": "s", "basis": "batch", "source": "measured", "samples": series,
+                    "warmup": [median], "clock": "wall", "stopped_by": "time-budget",
+                    "launches": [
+                        Launch((median,) * len(QUANTILES), (median,) * len(QUANTILES), 5, 0.0,
+                               self.others).as_dict()
+                    ],
+                    "environment": fingerprint(target, "local"),
+                },
+                "cpu_time": {
+                    "unit": "s", "basis": "batch", "source": "measured", "samples": series,
+                    "clock": "process",
+                },
+            },
+            seconds={"load": 0.1, "forward": 0.5},
+        )  # fmt: skip
+        return launching.LaunchedTests(dict.fromkeys(nodeids, record), None, 0, "", 1.0)
+
+
+def accept(
+    project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, *medians: float
+) -> dict[str, Any]:
+    Processes(monkeypatch, *(medians or [0.1] * 10))
+    result = project.runpytest_inprocess(
+        "test_time.py", *QUICK, "--archbench-baseline-update", "--archbench-baseline-reason=why"
+    )
+    result.assert_outcomes(passed=1)
+    (path,) = (project.path / "baselines").glob("*/fp32.jsonl")
+    (line,) = map(json.loads, path.read_text(encoding="utf-8").splitlines()[1:])
+    return line
+
+
+def test_a_baseline_is_ten_launches_with_where_when_and_why(
+    project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    line = accept(project, monkeypatch)
+    assert (line["id"], line["cell"], line["reason"]) == ("local/small", "fp32-b1", "why")
+    assert len(line["launches"]) == 10
+    assert len(line["launches"][0]["cpu"]) == len(QUANTILES)
+    environment = line["environment"]
+    assert environment["clock"] == "cpu"
+    assert environment["torch"]
+    assert environment["device_name"]
+    assert line["when"].startswith("20")
+
+
+def test_equal_times_are_unchanged_after_three_launches(
+    project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    accept(project, monkeypatch)
+    processes = Processes(monkeypatch, 0.1, 0.105, 0.102)
+    result = project.runpytest_inprocess("test_time.py", *QUICK)
+    result.assert_outcomes(passed=1)
+    assert len(processes.started) == 3
+    result.stdout.re_match_lines(
+        [r"launch 1 of 3: 1 cell in 1 s", r"small +local .* 102 .* unchanged"]
+    )
+
+
+def test_a_regression_is_confirmed_and_red(
+    project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    accept(project, monkeypatch)
+    processes = Processes(monkeypatch, *[0.12] * 6)
+    result = project.runpytest_inprocess("test_time.py", *QUICK, "--junitxml=junit.xml")
+    result.assert_outcomes(failed=1)
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    assert len(processes.started) == 6
+    result.stdout.fnmatch_lines(
+        [
+            "confirming a change, launch 3 of 3: 1 cell in 1 s",
+            "regressed: local/small fp32-b1 on cpu*: 100 ms -> 120 ms (+20.0%) in each of 3 *",
+            "Baseline: baselines/cpu*/fp32.jsonl:2, accepted 20*: why.",
+            "If this is meant, run the same command with --archbench-baseline-update.",
+        ]
+    )
+    assert 'failures="1"' in (project.path / "junit.xml").read_text(encoding="utf-8")
+
+
+def test_a_suspicion_that_is_not_confirmed_cannot_tell(
+    project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    accept(project, monkeypatch)
+    Processes(monkeypatch, 0.12, 0.12, 0.12, 0.12, 0.1, 0.12)
+    result = project.runpytest_inprocess("test_time.py", *QUICK)
+    result.assert_outcomes(passed=1)
+    result.stdout.re_match_lines([r"small +local .* inconclusive"])
+    Processes(monkeypatch, 0.12, 0.12, 0.12, 0.12, 0.1, 0.12)
+    result = project.runpytest_inprocess("test_time.py", *QUICK, "--archbench-strict")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["inconclusive: local/small fp32-b1 *not in each of 3 fresh*"])
+
+
+def test_an_improvement_is_told_and_green(
+    project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    accept(project, monkeypatch)
+    Processes(monkeypatch, *[0.08] * 6)
+    result = project.runpytest_inprocess("test_time.py", *QUICK)
+    result.assert_outcomes(passed=1)
+    result.stdout.re_match_lines([r"small +local .* improved"])
+
+
+def test_launches_that_others_disturb_are_repeated_and_not_judged(
+    project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    accept(project, monkeypatch)
+    processes = Processes(monkeypatch, *[0.12] * 5, others=0.5)
+    result = project.runpytest_inprocess("test_time.py", *QUICK)
+    result.assert_outcomes(passed=1)
+    assert len(processes.started) == 3 + 2
+    result.stdout.re_match_lines([r"small +local .* inconclusive"])
+
+
+def test_other_hardware_is_not_comparable(
+    project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    accept(project, monkeypatch)
+    (path,) = (project.path / "baselines").glob("*/fp32.jsonl")
+    text = path.read_text(encoding="utf-8")
+    lines = [json.loads(line) for line in text.splitlines()]
+    lines[1]["environment"]["logical_cores"] = 999
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    Processes(monkeypatch, *[0.12] * 6)
+    result = project.runpytest_inprocess("test_time.py", *QUICK, "--archbench-strict")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(
+        ["not-comparable: *: the baseline is of logical_cores 999, this is *"]
+    )
+
+
+def test_a_required_baseline_that_is_not_there(project: pytest.Pytester) -> None:
+    result = project.runpytest_inprocess("test_time.py", *QUICK, "--archbench-baseline-required")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["no-baseline: local/small fp32-b1 on cpu*: no time has been acc*"])
+
+
+def test_a_plain_run_takes_one_launch(
+    project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    processes = Processes(monkeypatch)
+    result = project.runpytest_inprocess("test_time.py", *QUICK)
+    result.assert_outcomes(passed=1)
+    assert processes.started == []
+
+
+def test_too_few_launches_are_no_baseline(
+    project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Processes(monkeypatch, *[0.1] * 4)
+    result = project.runpytest_inprocess(
+        "test_time.py", *QUICK, "--archbench-baseline-update", "--archbench-launches=4"
+    )
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    result.stdout.fnmatch_lines(["archbench: 1 times were not accepted, local/small fp32-b1 am*"])
+    assert not list((project.path / "baselines").glob("*"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--archbench-launches=0",), "--archbench-launches=0: '0' is not a whole number of at l*"),
+        (("--archbench-launches=1,3",), "--archbench-launches=1,3: one number is expected*"),
+        (("--archbench-baseline-reason=x",), "--archbench-baseline-reason=x: there is nothing*"),
+    ],
+)
+def test_requests_that_make_no_sense(
+    project: pytest.Pytester, arguments: tuple[str, ...], message: str
+) -> None:
+    result = project.runpytest_inprocess("test_time.py", *QUICK, *arguments)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([f"*{message}"])
+
+
+@pytest.mark.parametrize("workers", [(), ("-n", "1")], ids=["one process", "a worker"])
+def test_real_launches(project: pytest.Pytester, workers: tuple[str, ...]) -> None:
+    result = project.runpytest_subprocess(
+        "test_time.py", *QUICK, "--archbench-launches=2", "--archbench-results=r.json", *workers
+    )
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(["launch 2 of 2: 1 cell in *"])
+    (cell,) = json.loads((project.path / "r.json").read_text(encoding="utf-8"))["cells"]
+    latency = cell["metrics"]["latency"]
+    assert len(latency["launches"]) == 2
+    assert len(latency["samples"]) == sum(one["samples"] for one in latency["launches"])
+
+
+def test_a_process_that_dies_is_a_crash_of_its_cell_alone(project: pytest.Pytester) -> None:
+    project.makepyfile(
+        deadly="""
+        import os
+        from small_net import Small
+
+        def deadly():
+            if "ARCHBENCH_PADDING" in os.environ:  # in a launch
+                os.kill(os.getpid(), 9)
+            return Small()
+        """
+    )
+    result = project.runpytest_subprocess(
+        "test_time.py", *QUICK, "--archbench-models=deadly.py:deadly", "--archbench-launches=4"
+    )
+    result.assert_outcomes(passed=1, failed=1)
+    result.stdout.fnmatch_lines(
+        ["crashed: local/deadly: a process of its own died over it with status -9"]
+    )
+
+
+def test_what_others_do_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Times:
+        def __init__(self, **fields: float) -> None:
+            self.fields = fields
+
+        def _asdict(self) -> dict[str, float]:
+            return self.fields
+
+    readings = [Times(user=10.0, system=1.0, idle=50.0), Times(user=13.0, system=1.5, idle=50.5)]
+    monkeypatch.setattr(psutil, "cpu_times", lambda: readings.pop(0))
+    monkeypatch.setattr(time, "process_time", iter([0.0, 1.5]).__next__)
+    monkeypatch.setattr(time, "perf_counter", iter([0.0, 2.0]).__next__)
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    # 3.5 s were worked, 1.5 of them by us, on 2 cores in 2 s.
+    assert neighbours.Neighbours().share() == 0.5
