@@ -11,6 +11,7 @@ import torch.utils.flop_counter
 
 import archbench.measure.cells
 import archbench.pytest_plugin.benchmark_bridge
+import archbench.pytest_plugin.ci
 import archbench.store.results  # noqa: F401
 
 pytest_plugins = ["pytester"]
@@ -20,6 +21,13 @@ pytest_plugins = ["pytester"]
 def _one_thread() -> None:
     """Threads that wait for each other on a busy machine make a test take minutes."""
     torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def _not_on_github(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Inner runs must not write into the summary of the run that they are part of."""
+    for name in ("GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY"):
+        monkeypatch.delenv(name, raising=False)
 
 
 SMALL_MODEL = """

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from archbench import __version__, cli
+from archbench.store.baselines import key_of, read_baselines, update_baselines
 
 LISTINGS = Path(__file__).parent / "listings"
 
@@ -326,3 +327,71 @@ def test_conventions(capsys: pytest.CaptureFixture[str]) -> None:
     assert "paddleclas-series" in listed
     document = json.loads(out(capsys, "conventions", "torchvision/alexnet", "--format=json"))
     assert document["conventions"]["macs"]["operations"] == 714_188_480
+
+
+def latency_line(model: str, median: float) -> dict[str, object]:
+    launch = {"wall": [median] * 9, "cpu": [median] * 9, "samples": 5, "lost": 0, "others": 0}
+    return {
+        "id": model, "cell": "fp32-b1", "launches": [launch] * 10,
+        "environment": {"clock": "cpu"}, "when": "2026-11-20T18:40:12+00:00",
+        "commit": "3dee450aa", "reason": "first",
+    }  # fmt: skip
+
+
+@pytest.fixture
+def accepted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project with two accepted times, in a git work tree."""
+    path = tmp_path / "baselines" / "h200" / "fp32.jsonl"
+    lines = [latency_line("timm/gone", 0.2), latency_line("timm/resnet18", 0.1)]
+    update_baselines(
+        path, "latency", {key_of(line): line for line in lines}, tmp_path / "lock", only_new=False
+    )
+    monkeypatch.chdir(tmp_path)
+    identity = ("-c", "user.name=x", "-c", "user.email=x")
+    for command in (("init", "-q"), ("add", "baselines"), (*identity, "commit", "-qm", "x")):
+        subprocess.run(["git", *command], check=True)
+    return path
+
+
+def test_baselines_show(accepted: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = out(capsys, "baselines", "show")
+    assert text.splitlines()[0] == "baselines/h200/fp32.jsonl"
+    row = next(line for line in text.splitlines() if line.startswith("timm/resnet18"))
+    # Ten equal launches have no spread: what the tolerance allows is found.
+    assert row.split() == [
+        "timm/resnet18", "fp32-b1", "100", "10", "0.0%", "10%", "2026-11-20", "3dee450aa", "first",
+    ]  # fmt: skip
+    assert "2 lines." in text
+    assert "1 lines." in out(capsys, "baselines", "show", "timm/res*")
+    assert cli.main(["baselines", "show", "timm/vgg*"]) == 2
+
+
+def test_baselines_diff(accepted: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "0 lines differ from HEAD." in out(capsys, "baselines", "diff")
+    line = latency_line("timm/resnet18", 0.12)
+    update_baselines(
+        accepted, "latency", {key_of(line): line}, accepted.parent / "lock", only_new=False
+    )
+    text = out(capsys, "baselines", "diff", "HEAD")
+    assert "~ timm/resnet18 fp32-b1: 100 ms -> 120 ms (+20.0%), first" in text
+    assert "1 lines differ from HEAD." in text
+    assert cli.main(["baselines", "diff", "nothing"]) == 2
+    assert "git knows no such revision" in capsys.readouterr().err
+
+
+def test_baselines_prune(accepted: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = accepted.read_bytes()
+    assert "1 lines would be deleted." in out(capsys, "baselines", "prune", "--dry-run")
+    assert accepted.read_bytes() == before
+    text = out(capsys, "baselines", "prune")
+    assert "- baselines/h200/fp32.jsonl: timm/gone fp32-b1" in text
+    assert list(read_baselines(accepted, "latency").lines) == ["timm/resnet18 fp32-b1"]
+
+
+def test_baselines_where_there_are_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for action in ("show", "diff", "prune"):
+        assert cli.main(["baselines", action]) == 2
+        assert "there are none in" in capsys.readouterr().err

@@ -21,7 +21,8 @@ ALLOWED = {
     "report": {"core"},
     "measure": {"core", "catalog", "devices", "store", "report", "zoo"},
     "pytest_plugin": {"core", "catalog", "devices", "store", "report", "measure"},
-    "cli": {"core", "catalog", "devices", "store", "report", "measure"},
+    "selftest": {"core", "store"},
+    "cli": {"core", "catalog", "devices", "store", "report", "measure", "selftest"},
 }
 HEAVY = {"torch", "torchvision", "timm", "pytorchcv", "ptflops", "numpy", "scipy"}
 HOMES_OF_TORCH = {"measure", "zoo"}

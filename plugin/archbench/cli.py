@@ -44,6 +44,8 @@ def _parser() -> argparse.ArgumentParser:
     _add_summary(commands)
     _add_comparison(commands)
     _add_conventions(commands)
+    _add_baselines(commands)
+    _add_selftest(commands)
 
     catalog = commands.add_parser("catalog", help="the stored lists of architectures")
     actions = catalog.add_subparsers(dest="action", required=True, metavar="ACTION")
@@ -128,6 +130,50 @@ def _add_conventions(commands: argparse._SubParsersAction[argparse.ArgumentParse
     )
     conventions.add_argument("--format", choices=("text", "json"), default="text")
     conventions.set_defaults(run=_conventions)
+
+
+def _add_baselines(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    baselines = commands.add_parser(
+        "baselines",
+        help="show, compare and prune the accepted measurements",
+        description="Accepted measurements of the project in this directory (baselines/).",
+    )
+    actions = baselines.add_subparsers(dest="action", required=True, metavar="ACTION")
+    show = actions.add_parser("show", help="what is accepted, and how small a change it finds")
+    show.add_argument("models", nargs="*", metavar="GLOB", help="ids or globs; default all")
+    show.set_defaults(run=_show_baselines)
+    diff = actions.add_parser("diff", help="what changed since a revision of git")
+    diff.add_argument("revision", nargs="?", default="HEAD", help="default: HEAD")
+    diff.set_defaults(run=_diff_baselines)
+    prune = actions.add_parser(
+        "prune", help="delete lines of architectures that the catalogue no longer has"
+    )
+    prune.add_argument("--dry-run", action="store_true", help="show them, write nothing")
+    prune.set_defaults(run=_prune_baselines)
+
+
+def _add_selftest(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    selftest = commands.add_parser(
+        "selftest",
+        help="find out how often the gate is wrong on this machine",
+        description="Repeat runs with nothing changed, and with networks made slower by a known "
+        "amount, on this machine's CPU; print false alarms and what was found.",
+    )
+    selftest.add_argument(
+        "--stored", action="store_true", required=True, help="the gate of stored baselines"
+    )
+    selftest.add_argument("--cells", type=_whole_number, default=10, metavar="N")
+    selftest.add_argument(
+        "--rounds", type=_whole_number, default=30, metavar="N", help="unchanged runs (default: 30)"
+    )
+    selftest.add_argument(
+        "--injected-rounds",
+        type=_whole_number,
+        default=6,
+        metavar="N",
+        help="runs of 20 %% and of 50 %% more layers each (default: 6)",
+    )
+    selftest.set_defaults(run=_selftest)
 
 
 def _whole_number(text: str) -> int:
@@ -289,6 +335,130 @@ def _conventions(options: argparse.Namespace) -> int:
     else:
         print(f"{spec.id}, input {'x'.join(map(str, spec.input_size))}\n")
         print(conventions_table(complexity, elements))
+    return 0
+
+
+def _baseline_files() -> list[tuple[Path, str, str | None]]:
+    """Path, kind and device of each file of baselines of the project here."""
+    root = Path("baselines")
+    files: list[tuple[Path, str, str | None]] = []
+    if (root / "complexity.jsonl").exists():
+        files.append((root / "complexity.jsonl", "complexity", None))
+    files += [(path, "latency", path.parent.name) for path in sorted(root.glob("*/*.jsonl"))]
+    if not files:
+        raise UsageError(
+            "archbench baselines",
+            f"there are none in {root.resolve()}",
+            "Go to the project's root, or make some: pytest benchmarks --baseline-update",
+        )
+    return files
+
+
+def _show_baselines(options: argparse.Namespace) -> int:
+    from fnmatch import fnmatchcase
+
+    from archbench.report.baselines import lines_table
+    from archbench.store.baselines import read_baselines
+    from archbench.store.configuration import read_configuration
+
+    rules = read_configuration(Path.cwd()).rules
+    shown = 0
+    for path, kind, slug in _baseline_files():
+        lines = {
+            key: line
+            for key, line in read_baselines(path, kind).lines.items()
+            if not options.models or any(fnmatchcase(line["id"], glob) for glob in options.models)
+        }
+        if lines:
+            print(f"{path}\n{lines_table(lines, slug, rules)}\n")
+        shown += len(lines)
+    if not shown:
+        raise UsageError(
+            f"archbench baselines show {' '.join(options.models)}",
+            "no accepted measurement is of such an architecture",
+            "Write ids or globs over ids, in quotes: 'timm/resnet*'",
+        )
+    print(f"{shown:,} lines.")
+    return 0
+
+
+def _diff_baselines(options: argparse.Namespace) -> int:
+    import subprocess
+
+    from archbench.report.baselines import difference_lines
+    from archbench.store.baselines import Baselines, parse_baselines, read_baselines
+
+    def git(*arguments: str) -> subprocess.CompletedProcess[bytes]:
+        return subprocess.run(["git", *arguments], capture_output=True, check=False)
+
+    files = _baseline_files()
+    known = git("rev-parse", "--verify", "--quiet", f"{options.revision}^{{commit}}")
+    if known.returncode != 0:
+        raise UsageError(
+            f"archbench baselines diff {options.revision}",
+            "git knows no such revision here",
+            "Name a commit, a branch or a tag",
+        )
+    changed = 0
+    for path, kind, _ in files:
+        stored = git("show", f"{options.revision}:./{path.as_posix()}")
+        old = (
+            parse_baselines(stored.stdout, path, kind)
+            if stored.returncode == 0
+            else Baselines(path)
+        )
+        lines = difference_lines(old.lines, read_baselines(path, kind).lines)
+        if lines:
+            print("\n".join([str(path), *lines, ""]))
+        changed += len(lines)
+    print(f"{changed:,} lines differ from {options.revision}.")
+    return 0
+
+
+def _prune_baselines(options: argparse.Namespace) -> int:
+    from archbench.catalog import load_catalog
+    from archbench.store.baselines import read_baselines, remove_lines
+
+    catalog = load_catalog()
+
+    def is_known(model: str) -> bool:
+        try:
+            catalog.get(model)
+        except UsageError:
+            return False
+        return True
+
+    total = 0
+    for path, kind, _ in _baseline_files():
+        # One's own architectures are known to the project's tests only.
+        gone = [
+            key
+            for key, line in read_baselines(path, kind).lines.items()
+            if not line["id"].startswith("local/") and not is_known(line["id"])
+        ]
+        for key in gone:
+            print(f"- {path}: {key}")
+        if gone and not options.dry_run:
+            remove_lines(path, kind, gone, Path(".archbench") / "baselines.lock")
+        total += len(gone)
+    verb = "would be deleted" if options.dry_run else "deleted"
+    print(f"{total:,} lines {verb}.")
+    return 0
+
+
+def _selftest(options: argparse.Namespace) -> int:
+    from archbench.selftest import stored_selftest
+
+    outcomes = stored_selftest(
+        cells=options.cells,
+        rounds=options.rounds,
+        injected_rounds=options.injected_rounds,
+        extras=(0.2, 0.5),
+        say=lambda text: print(text, flush=True),
+    )
+    print()
+    for outcome in outcomes:
+        print(outcome.text())
     return 0
 
 

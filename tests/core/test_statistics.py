@@ -12,6 +12,7 @@ from scipy import stats
 
 from archbench.core.statistics import (
     Absent,
+    clopper_pearson,
     median_interval,
     median_precision,
     quantile,
@@ -115,3 +116,18 @@ def test_summary_by_hand() -> None:
 def test_summary_of_nothing_is_refused() -> None:
     with pytest.raises(ValueError, match="no samples"):
         summarize([])
+
+
+@pytest.mark.parametrize(("successes", "trials"), [(0, 300), (1, 300), (57, 60), (60, 60), (3, 10)])
+def test_clopper_pearson(successes: int, trials: int) -> None:
+    expected = stats.binomtest(successes, trials).proportion_ci(0.95, method="exact")
+    assert clopper_pearson(successes, trials) == pytest.approx(
+        (expected.low, expected.high), abs=1e-8
+    )
+
+
+def test_the_rule_of_three() -> None:
+    # No success in n trials: the one-sided bound at 95 % is 1 - 0.05 ** (1 / n), about 3 / n.
+    assert clopper_pearson(0, 300, 0.9)[1] == pytest.approx(1 - 0.05 ** (1 / 300), abs=1e-9)
+    with pytest.raises(ValueError, match="3 successes in 2 trials"):
+        clopper_pearson(3, 2)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
 __all__ = [
     "Absent",
     "Summary",
+    "clopper_pearson",
     "median_interval",
     "quantile",
     "required_samples",
@@ -166,3 +167,42 @@ def summarize(samples: Sequence[float]) -> Summary:
         precision=median_precision(ordered),
         dispersion=spread / median if median > 0 else math.inf,
     )
+
+
+def clopper_pearson(successes: int, trials: int, confidence: float = 0.95) -> tuple[float, float]:
+    """The exact interval of a proportion (Clopper and Pearson 1934), to 1e-9.
+
+    Its ends are the proportions with which as many successes or more, and as many or fewer, have
+    half of ``1 - confidence`` each.
+
+    Raises:
+        ValueError: no trials, or more successes than trials.
+    """
+    if trials < 1 or not 0 <= successes <= trials:
+        raise ValueError(f"{successes} successes in {trials} trials")
+    tail = (1 - confidence) / 2
+    low = 0.0 if successes == 0 else _solve(lambda p: 1 - _at_most(successes - 1, trials, p), tail)
+    high = (
+        1.0
+        if successes == trials
+        else 1 - _solve(lambda q: _at_most(successes, trials, 1 - q), tail)
+    )
+    return low, high
+
+
+def _at_most(successes: int, trials: int, probability: float) -> float:
+    return math.fsum(
+        math.comb(trials, k) * probability**k * (1 - probability) ** (trials - k)
+        for k in range(successes + 1)
+    )
+
+
+def _solve(increasing: Callable[[float], float], value: float) -> float:
+    low, high = 0.0, 1.0
+    while high - low > 1e-10:
+        middle = (low + high) / 2
+        if increasing(middle) < value:
+            low = middle
+        else:
+            high = middle
+    return (low + high) / 2

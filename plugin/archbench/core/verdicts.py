@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-__all__ = ["FAILING", "STATUSES", "Verdict"]
+__all__ = ["FAILING", "NEWS", "STATUSES", "Verdict"]
 
 STATUSES = (
     "unchanged",
@@ -23,6 +23,10 @@ STATUSES = (
 
 FAILING = ("regressed", "changed", "not-measured", "out-of-memory", "crashed")
 """Statuses of a test that fails; ``changed`` does not where the change is being accepted."""
+
+
+NEWS = (*FAILING, "inconclusive", "not-comparable", "improved", "no-baseline", "unchanged")
+"""Every status, the one that says most first."""
 
 
 @dataclass(frozen=True, slots=True)

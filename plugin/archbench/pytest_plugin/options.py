@@ -85,6 +85,11 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "baseline to compare with, 10 to make one, else 1)",
     },
     "results": {"metavar": "FILE", "help": "write everything about the run as JSON"},
+    "code-quality": {
+        "metavar": "FILE",
+        "help": "write what fails and what could not be told as a code-quality report for GitLab",
+    },
+    "openmetrics": {"metavar": "FILE", "help": "write all figures as OpenMetrics text"},
 }
 
 

@@ -129,9 +129,15 @@ def _keep(node: pytest.Item, record: Record) -> Record:
     return record
 
 
-def _attach(report: pytest.TestReport, record: Record) -> None:
-    """The session takes it off as ``report.archbench``, with and without workers between."""
+def _attach(item: pytest.Item, report: pytest.TestReport, record: Record) -> None:
+    """The session takes it off as ``report.archbench``, with and without workers between.
+
+    What JUnit says about the test is read from the report of its tear-down, which is yet to come.
+    """
+    from archbench.pytest_plugin.ci import set_junit_properties
+
     report.archbench = record.as_dict()  # type: ignore[attr-defined]
+    set_junit_properties(item, record)
 
 
 def _known(item: pytest.Item) -> tuple[ModelSpec | None, Target | None]:
@@ -157,7 +163,7 @@ def attach_record(
     """
     record = item.stash.get(_RECORD, None)
     if report.when == "call" and record is not None:
-        _attach(report, record)
+        _attach(item, report, record)
     error = call.excinfo.value if call.excinfo is not None else None
     if report.when not in ("setup", "call") or not isinstance(error, Exception):
         return
@@ -170,5 +176,5 @@ def attach_record(
 
     metric = "latency" if "loaded_model" in getattr(item, "fixturenames", ()) else "complexity"
     failed, text = describe_failure(error, metric, spec, target)
-    _attach(report, _keep(item, failed))
+    _attach(item, report, _keep(item, failed))
     report.longrepr = spelled(item.config, text)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from archbench.pytest_plugin import MODEL_ARGUMENT, selected_models
-from archbench.pytest_plugin.options import has_workers, spelled
+from archbench.pytest_plugin.options import has_workers, is_launch, spelled
 from archbench.pytest_plugin.settings import settings_of
 
 if TYPE_CHECKING:
@@ -87,6 +87,7 @@ class ArchbenchSession:
         self._counted: dict[str, Record] = {}
         self._timed: dict[str, Record] = {}
         self._accepted: list[str] = []
+        self._annotations: tuple[str, ...] = ()
 
     # Collection
 
@@ -268,6 +269,7 @@ class ArchbenchSession:
             self._write_results(cells)
         self._accept(session)
         self._check(session, cells)
+        self._tell_ci(cells)
         if self._problems and session.exitstatus == pytest.ExitCode.OK:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
         if self._journal is not None:
@@ -382,6 +384,31 @@ class ArchbenchSession:
                 f"Everything measured is in {journal}"
             )
 
+    def _tell_ci(self, cells: Sequence[Record]) -> None:
+        if is_launch(self._config) or not (cells or self._problems):
+            return
+        from archbench.core.verdicts import FAILING
+        from archbench.pytest_plugin.ci import report_to_ci
+
+        settings = settings_of(self._config)
+        failing = list(FAILING)
+        if settings.baseline_required and settings.baseline_update is None:
+            failing.append("no-baseline")
+        if settings.strict:
+            failing += ["inconclusive", "not-comparable"]
+        told = report_to_ci(
+            self._config,
+            self._in_order(list(cells)),
+            self._records,
+            title=self._title(cells),
+            problems=self._problems,
+            failing=failing,
+            code_quality_path=settings.code_quality,
+            openmetrics_path=settings.openmetrics,
+        )
+        self._annotations = told.lines
+        self._problems += told.problems
+
     def _published(self, cells: Sequence[Record]) -> dict[str, Any]:
         from archbench.catalog import published_top1
 
@@ -402,6 +429,8 @@ class ArchbenchSession:
         for problem in self._problems:
             message = spelled(self._config, f"archbench: {problem}")
             terminalreporter.write_line(message, red=True, bold=True)
+        for line in self._annotations:
+            terminalreporter.write_line(line)
         if self._records or self._problems:
             terminalreporter.write_line("")
 

@@ -42,6 +42,7 @@ class Settings:
         strict: whether a comparison that cannot tell fails.
         launches: processes that measure each cell; None for as many as the run needs.
         results: where to write the results file, if anywhere.
+        code_quality, openmetrics: the same for files that CI systems read.
     """
 
     suite: str | None = None
@@ -58,6 +59,8 @@ class Settings:
     strict: bool = False
     launches: int | None = None
     results: Path | None = None
+    code_quality: Path | None = None
+    openmetrics: Path | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Builtin types, for the run's header."""
@@ -131,7 +134,7 @@ def _baseline_update(text: str | None) -> str | None:
     return text
 
 
-def _results(text: str, base: Path) -> Path:
+def _writable(option: str, text: str, base: Path) -> Path:
     """A path that can be written, found out before anything is measured.
 
     A link is followed, so that the file behind it is replaced and not the link.
@@ -150,7 +153,7 @@ def _results(text: str, base: Path) -> Path:
             problem = f"nothing can be written in {path.parent} ({error.strerror})"
     if problem:
         raise pytest.UsageError(
-            f"--results={text}: {problem}. Name a file in a directory that exists and is writable"
+            f"--{option}={text}: {problem}. Name a file in a directory that exists and is writable"
         )
     return path
 
@@ -208,7 +211,11 @@ def _read(config: pytest.Config) -> Settings:
             "--quick and --time-budget both say how long a cell may take. Give one of them"
         )
     default_budget = QUICK_TIME_BUDGET if quick else DEFAULT_TIME_BUDGET
-    results = single("results")
+
+    def file(name: str) -> Path | None:
+        text = single(name)
+        return _writable(name, text, config.invocation_params.dir) if text else None
+
     launches = _whole_numbers("launches", single("launches") or "1")
     if len(launches) > 1:
         raise pytest.UsageError(
@@ -235,5 +242,7 @@ def _read(config: pytest.Config) -> Settings:
         # pytest's own --strict is about markers and the like; who asks for it wants no leniency.
         strict=flag("strict") or "--strict" in config.invocation_params.args,
         launches=launches[0] if single("launches") else None,
-        results=_results(results, config.invocation_params.dir) if results else None,
+        results=file("results"),
+        code_quality=file("code-quality"),
+        openmetrics=file("openmetrics"),
     )

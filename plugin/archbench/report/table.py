@@ -8,7 +8,7 @@ from typing import Any
 from archbench.core.metrics import METRICS
 from archbench.core.records import Record, derived
 from archbench.core.spec import ModelSpec
-from archbench.core.verdicts import FAILING
+from archbench.core.verdicts import FAILING, NEWS
 
 __all__ = ["catalogue_table", "cell_line", "doubts", "is_bad", "run_table"]
 
@@ -42,10 +42,7 @@ def _status(cell: Record) -> str:
     """What failed; where nothing did, the verdict that says most."""
     statuses = list(dict.fromkeys(verdict["status"] for verdict in cell.verdicts))
     failing = [status for status in statuses if status in FAILING]
-    return ", ".join(failing or sorted(statuses, key=_NEWS.index)[:1])
-
-
-_NEWS = [*FAILING, "inconclusive", "not-comparable", "improved", "no-baseline", "unchanged"]
+    return ", ".join(failing or sorted(statuses, key=NEWS.index)[:1])
 
 
 def run_table(

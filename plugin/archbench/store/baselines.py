@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
@@ -19,7 +19,9 @@ __all__ = [
     "Baselines",
     "Updated",
     "key_of",
+    "parse_baselines",
     "read_baselines",
+    "remove_lines",
     "update_baselines",
 ]
 
@@ -160,15 +162,24 @@ def read_baselines(path: Path, kind: str) -> Baselines:
         UsageError: the file is damaged or newer than this archbench; names line and cause. Such a
             file is never overwritten.
     """
-    baselines = Baselines(path)
     try:
         text = path.read_bytes()
     except FileNotFoundError:
-        return baselines
+        return Baselines(path)
     except OSError as error:
         raise UsageError(
             str(path), f"it cannot be read ({error.strerror})", "Make it a readable file"
         ) from error
+    return parse_baselines(text, path, kind)
+
+
+def parse_baselines(text: bytes, path: Path, kind: str) -> Baselines:
+    """Read the content of a file of baselines, as a version control system may have it.
+
+    Raises:
+        UsageError: as :func:`read_baselines`.
+    """
+    baselines = Baselines(path)
 
     def refuse(number: int, cause: str, todo: str = "") -> NoReturn:
         raise UsageError(
@@ -264,13 +275,33 @@ def update_baselines(
         replaced = () if only_new else changed
         merged = {**lines, **old, **{key: lines[key] for key in replaced}}
         if added or replaced:
-            header = {"format": FORMAT, "kind": kind, "schema": SCHEMA}
-            ordered = [
-                {name: merged[key][name] for name in _FIELDS[kind]} for key in sorted(merged)
-            ]
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_text(path, "".join(f"{_dumped(line)}\n" for line in [header, *ordered]))
+            _write(path, kind, merged)
     return Updated(added, replaced, len(lines) - len(added) - len(replaced))
+
+
+def remove_lines(path: Path, kind: str, keys: Collection[str], lock: Path) -> int:
+    """Take lines out of a file of baselines; returns how many there were.
+
+    Raises:
+        UsageError: the file is damaged or newer; it stays as it is.
+        OSError: it cannot be written; it stays as it is.
+    """
+    from filelock import FileLock
+
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(lock):
+        old = read_baselines(path, kind).lines
+        kept = {key: line for key, line in old.items() if key not in keys}
+        if len(kept) < len(old):
+            _write(path, kind, kept)
+    return len(old) - len(kept)
+
+
+def _write(path: Path, kind: str, lines: Mapping[str, Mapping[str, Any]]) -> None:
+    header = {"format": FORMAT, "kind": kind, "schema": SCHEMA}
+    ordered = [{name: lines[key][name] for name in _FIELDS[kind]} for key in sorted(lines)]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_text(path, "".join(f"{_dumped(line)}\n" for line in [header, *ordered]))
 
 
 def _same(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:

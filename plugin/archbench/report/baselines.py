@@ -1,0 +1,117 @@
+"""Accepted measurements as text: what they say, and how two versions of them differ."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from archbench.core.gate import COUNTS, difference_text
+from archbench.core.launches import Launch, spread
+from archbench.core.metrics import METRICS
+from archbench.core.tolerances import Rules
+
+__all__ = ["difference_lines", "lines_table"]
+
+Lines = Mapping[str, Mapping[str, Any]]
+
+
+def lines_table(lines: Lines, slug: str | None, rules: Rules) -> str:
+    """One row for each line of a file.
+
+    Args:
+        lines: by key.
+        slug: of the device that times are of; None for counts.
+        rules: of the project, for the smallest change that a baseline of times finds.
+    """
+    import tabulate
+
+    if slug is None:
+        headers, alignment, rows = _COUNTS, ("left", *["right"] * 3, "left"), _count_rows(lines)
+    else:
+        headers, alignment = _TIMES, ("left", *["right"] * 4, *["left"] * 3)
+        rows = _time_rows(lines, slug, rules)
+    return str(tabulate.tabulate(rows, headers, disable_numparse=True, colalign=alignment))
+
+
+_COUNTS = ["architecture", "params M", "GMACs", "activations M", "counted with"]
+_TIMES = ["cell", "p50 ms", "launches", "spread", "finds", "accepted", "commit", "reason"]
+
+
+def _count_rows(lines: Lines) -> list[list[str]]:
+    return [
+        [
+            line["id"],
+            *(METRICS[name].text(line[name]) for name in ("params", "macs", "activations")),
+            f"{line['library']}, torch {line['torch']}",
+        ]
+        for line in lines.values()
+    ]
+
+
+def _time_rows(lines: Lines, slug: str, rules: Rules) -> list[list[str]]:
+    rows = []
+    for key, line in lines.items():
+        launches = [Launch.from_dict(one) for one in line["launches"]]
+        clock = line["environment"]["clock"]
+        tolerance = rules.tolerance("latency", line["id"], slug, line["cell"].partition("-")[0])
+        median, deviation, finds = launches[0].median(clock), "-", "-"
+        if len(launches) > 1:
+            known = spread(launches, clock)
+            threshold = known.threshold(tolerance.relative, tolerance.confidence or 0.9999)
+            median, deviation = known.median, f"{known.deviation:.1%}"
+            finds = f"{math.expm1(threshold):.0%}"
+        rows.append(
+            [
+                key,
+                METRICS["latency"].text(median),
+                str(len(launches)),
+                deviation,
+                finds,
+                line["when"][:10],
+                (line["commit"] or "-")[:9],
+                line["reason"] or "",
+            ]
+        )
+    return rows
+
+
+def difference_lines(old: Lines, new: Lines) -> list[str]:
+    """What was added, removed and changed, one line for each.
+
+    Args:
+        old: lines by key.
+        new: of the same file, later.
+    """
+    result = [f"+ {key}" for key in sorted(new.keys() - old.keys())]
+    result += [f"- {key}" for key in sorted(old.keys() - new.keys())]
+    for key in sorted(old.keys() & new.keys()):
+        before, after = old[key], new[key]
+        if "launches" in after:
+            if before["launches"] != after["launches"]:
+                result.append(f"~ {key}: {_time_change(before, after)}")
+            continue
+        changes = [
+            difference_text(name, before[name], after[name])
+            for name in COUNTS
+            if before[name] != after[name]
+        ]
+        if changes:
+            result.append(f"~ {key}: {'; '.join(changes)}")
+    return result
+
+
+def _time_change(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
+    old, new = (
+        math.exp(
+            math.fsum(
+                math.log(Launch.from_dict(one).median(line["environment"]["clock"]))
+                for one in line["launches"]
+            )
+            / len(line["launches"])
+        )
+        for line in (before, after)
+    )
+    text = METRICS["latency"].text
+    reason = f", {after['reason']}" if after["reason"] else ""
+    return f"{text(old)} ms -> {text(new)} ms ({new / old - 1:+.1%}){reason}"

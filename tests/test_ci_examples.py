@@ -1,0 +1,222 @@
+"""The examples of docs/ci.md and action.yml are what GitHub and GitLab take.
+
+The schemas are those that GitHub and GitLab publish, as check-jsonschema carries them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+
+ROOT = Path(__file__).parents[1]
+ACTION = ROOT / "action.yml"
+EXAMPLES = [
+    (match["kind"], match["text"])
+    for match in re.finditer(
+        r"^```yaml\n(?P<text># (?P<kind>github|gitlab): .*?)^```",
+        (ROOT / "docs" / "ci.md").read_text(encoding="utf-8"),
+        re.MULTILINE | re.DOTALL,
+    )
+]
+SCHEMAS = {"github": "vendor.github-workflows", "gitlab": "vendor.gitlab-ci"}
+GITHUB = [text for kind, text in EXAMPLES if kind == "github"]
+
+
+def load(text: str) -> dict[str, Any]:
+    return YAML(typ="safe").load(text)
+
+
+def lint(schema: str, path: Path) -> str:
+    """What is wrong; empty where nothing is."""
+    done = subprocess.run(
+        [sys.executable, "-m", "check_jsonschema", "--builtin-schema", schema, str(path)],
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    return done.stdout if done.returncode else ""
+
+
+def steps(workflow: dict[str, Any]) -> list[dict[str, Any]]:
+    return [step for job in workflow["jobs"].values() for step in job["steps"]]
+
+
+def test_there_are_examples_with_and_without_a_gpu() -> None:
+    assert [kind for kind, _ in EXAMPLES].count("gitlab") == 2
+    runners = {
+        str(job["runs-on"]) for text in GITHUB for job in load(text)["jobs"].values()
+    }  # fmt: skip
+    assert runners == {"ubuntu-latest", "['self-hosted', 'linux', 'gpu']"}
+    assert len(re.findall("^```yaml", (ROOT / "docs/ci.md").read_text(), re.M)) == len(EXAMPLES)
+
+
+@pytest.mark.parametrize(("kind", "text"), EXAMPLES)
+def test_examples_match_the_schema(kind: str, text: str, tmp_path: Path) -> None:
+    path = tmp_path / "ci.yml"
+    path.write_text(text, encoding="utf-8")
+    assert lint(SCHEMAS[kind], path) == ""
+
+
+def test_the_action_matches_the_schema() -> None:
+    assert lint("vendor.github-actions", ACTION) == ""
+
+
+@pytest.mark.parametrize(
+    ("schema", "text"),
+    [
+        ("vendor.github-workflows", "on: push\njobs:\n  a:\n    steps: []\n"),
+        ("vendor.gitlab-ci", "a:\n  script: 3\n"),
+        ("vendor.github-actions", "name: a\ndescription: b\nruns:\n  using: composite\n"),
+    ],
+)
+def test_the_schemas_find_mistakes(schema: str, text: str, tmp_path: Path) -> None:
+    path = tmp_path / "ci.yml"
+    path.write_text(text, encoding="utf-8")
+    assert "errors were encountered" in lint(schema, path)
+
+
+@pytest.mark.parametrize("text", GITHUB)
+def test_examples_give_the_action_inputs_that_it_has(text: str) -> None:
+    known = load(ACTION.read_text(encoding="utf-8"))["inputs"]
+    for step in steps(load(text)):
+        if "/pytest-archbench@" in step.get("uses", ""):
+            assert step["with"].keys() <= known.keys()
+
+
+def scripts() -> list[str]:
+    found = [step["run"] for step in load(ACTION.read_text())["runs"]["steps"] if "run" in step]
+    for kind, text in EXAMPLES:
+        if kind == "github":
+            found += [step["run"] for step in steps(load(text)) if "run" in step]
+        else:
+            for job in load(text).values():
+                if isinstance(job, dict):
+                    found += ["\n".join(job.get(key, [])) for key in ("before_script", "script")]
+    return [script for script in found if script]
+
+
+@pytest.mark.parametrize("script", scripts())
+def test_scripts_are_shell_and_nothing_is_pasted_into_them(script: str) -> None:
+    assert "${{" not in script, "an expression is text by the time that the shell reads it"
+    done = subprocess.run(["bash", "-n"], input=script, text=True, capture_output=True, check=False)
+    assert done.stderr == ""
+
+
+# The action, run as GitHub runs it, with a Python that notes what it was called with.
+
+HOSTILE = """'"; touch pwned; $(touch pwned) `touch pwned` && * \\ -x"""
+
+
+def defaults() -> dict[str, str]:
+    inputs = load(ACTION.read_text(encoding="utf-8"))["inputs"]
+    return {name: given["default"] for name, given in inputs.items()}
+
+
+def run_step(
+    name: str, tmp_path: Path, inputs: dict[str, str], status: int = 0
+) -> tuple[subprocess.CompletedProcess[str], list[list[str]]]:
+    """What became of a step, and the arguments of each call of Python, which ends with a status."""
+    (step,) = (s for s in load(ACTION.read_text())["runs"]["steps"] if s.get("name") == name)
+    given = {**defaults(), **inputs}
+    environment = {
+        variable: given[re.fullmatch(r"\$\{\{ inputs\.([\w-]+) \}\}", text)[1]]  # type: ignore[index]
+        for variable, text in step["env"].items()
+    }
+    called = tmp_path / "called"
+    python = tmp_path / "bin" / "python"
+    python.parent.mkdir()
+    note = (
+        f"import json, sys; open({str(called)!r}, 'a').write(json.dumps(sys.argv[1:]) + '\\n'); "
+        f"sys.exit({status})"
+    )
+    python.write_text(
+        f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -c {shlex.quote(note)} "$@"\n',
+        encoding="utf-8",
+    )
+    python.chmod(0o755)
+    work = tmp_path / "work"
+    work.mkdir()
+    done = subprocess.run(
+        ["bash", "--noprofile", "--norc", "-e", "-o", "pipefail", "-c", step["run"]],
+        cwd=work, capture_output=True, text=True, check=False, timeout=60,
+        env={
+            **environment,
+            "PATH": f"{python.parent}{os.pathsep}{os.environ['PATH']}",
+            "GITHUB_ACTION_PATH": str(tmp_path / "an action"),
+            "GITHUB_OUTPUT": str(tmp_path / "output"),
+            "RUNNER_TEMP": str(tmp_path / "a temp"),
+        },
+    )  # fmt: skip
+    assert list(work.iterdir()) == [], "an input was run"
+    calls = called.read_text(encoding="utf-8").splitlines() if called.exists() else []
+    return done, [json.loads(call) for call in calls]
+
+
+def test_install(tmp_path: Path) -> None:
+    done, calls = run_step("Install", tmp_path, {"requirements": HOSTILE})
+    assert done.returncode == 0, done.stderr
+    assert calls == [
+        [
+            "-m", "pip", "install", "--disable-pip-version-check", str(tmp_path / "an action"),
+            f"--requirement={HOSTILE}",
+        ]
+    ]  # fmt: skip
+
+
+def test_run_by_default(tmp_path: Path) -> None:
+    done, calls = run_step("Run", tmp_path, {})
+    assert done.returncode == 0, done.stderr
+    results = tmp_path / "a temp" / "archbench"
+    assert calls == [
+        [
+            "-m", "pytest", f"--archbench-results={results}/results.json",
+            f"--junitxml={results}/junit.xml", "--pyargs", "archbench.benchmarks",
+        ]
+    ]  # fmt: skip
+    assert results.is_dir()
+    assert (tmp_path / "output").read_text(encoding="utf-8") == (
+        f"results={results}/results.json\njunit={results}/junit.xml\n"
+    )
+
+
+def test_inputs_are_words_and_never_shell(tmp_path: Path) -> None:
+    done, calls = run_step(
+        "Run",
+        tmp_path,
+        {
+            "tests": f"benchmarks\n{HOSTILE}\n",
+            "suite": HOSTILE,
+            "models": f"timm/resnet*\n{HOSTILE}\n",
+            "baseline-required": "true",
+            "arguments": f"-n\n2\n\n{HOSTILE}",
+        },
+    )
+    assert done.returncode == 0, done.stderr
+    assert calls[0][4:] == [
+        "benchmarks", HOSTILE, f"--archbench-suite={HOSTILE}", "--archbench-models=timm/resnet*",
+        f"--archbench-models={HOSTILE}", "--archbench-baseline-required", "-n", "2", HOSTILE,
+    ]  # fmt: skip
+
+
+def test_a_flag_that_is_neither_true_nor_false_is_refused(tmp_path: Path) -> None:
+    done, calls = run_step("Run", tmp_path, {"baseline-required": "$(touch pwned)"})
+    assert done.returncode == 4
+    assert done.stdout.startswith("::error title=archbench::baseline-required is neither true nor")
+    assert calls == []
+
+
+def test_the_exit_status_is_pytests(tmp_path: Path) -> None:
+    done, _ = run_step("Run", tmp_path, {}, status=5)
+    assert done.returncode == 5
+
+
+def test_a_failed_installation_ends_the_step(tmp_path: Path) -> None:
+    done, _ = run_step("Install", tmp_path, {}, status=1)
+    assert done.returncode == 1
