@@ -306,6 +306,10 @@ def test_compare_implementations_as_json_at_one_size(capsys: pytest.CaptureFixtu
     [
         (("compare-implementations", "resnet5O"), "The nearest are"),
         (("compare-implementations", "msdnet_a"), "only archbench/msdnet_a is one"),
+        (
+            ("compare-implementations", "timm/resnet18", "timm/resnet18"),
+            "timm/resnet18 alone stands there",
+        ),
         (("conventions", "resnet5O"), "The nearest are"),
         (("conventions", "--format=json"), "there is no architecture to count"),
     ],
@@ -395,3 +399,20 @@ def test_baselines_where_there_are_none(
     for action in ("show", "diff", "prune"):
         assert cli.main(["baselines", action]) == 2
         assert "there are none in" in capsys.readouterr().err
+
+
+def test_compare_implementations_leaves_out_what_cannot_be_counted(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert cli.main(["compare-implementations", "resnet18@64"]) == 0
+    captured = capsys.readouterr()
+    assert "left out: pytorchcv/resnet18@64 cannot be counted" in captured.err
+    assert "timm/resnet18@64 costs the same as torchvision/resnet18@64" in captured.out
+
+
+def test_the_ptflops_row_is_ptflops_own_count(capsys: pytest.CaptureFixture[str]) -> None:
+    text = out(capsys, "conventions", "timm/convnext_atto", "--format=json")
+    row = json.loads(text)["conventions"]["ptflops"]
+    tree = json.loads(out(capsys, "summary", "timm/convnext_atto", "--part=tree",
+                          "--convention=ptflops", "--format=json"))  # fmt: skip
+    assert str(row["operations"]) in json.dumps(tree)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from archbench import __version__
-from archbench.core.errors import ArchbenchError, UsageError
+from archbench.core.errors import ArchbenchError, ArchitectureError, NotMeasuredError, UsageError
 
 if TYPE_CHECKING:
     from archbench.core.spec import ModelSpec
@@ -277,20 +277,25 @@ def _compare(options: argparse.Namespace) -> int:
     from archbench.catalog import load_catalog
     from archbench.catalog.own_files import is_file_request
 
-    names = list(dict.fromkeys(options.names))
-    if len(names) == 1 and not is_file_request(names[0]):
-        specs = list(load_catalog().implementations(names[0]))
-        if options.input_size is not None:
-            specs = [spec.with_input_size(options.input_size) for spec in specs]
+    asked = f"archbench compare-implementations {' '.join(options.names)}"
+    (first, *others), pixels = options.names, options.input_size
+    name, at, size = first.partition("@")
+    if not others and not is_file_request(first):
+        if at and pixels is None and size.isdecimal() and int(size) > 0:
+            first, pixels = name, int(size)
+        specs = list(load_catalog().implementations(first))
+        if pixels is not None:
+            specs = [spec.with_input_size(pixels) for spec in specs]
     else:
-        specs = [
-            _architecture("compare-implementations", name, options.input_size) for name in names
-        ]
-    if len(specs) < 2:
+        specs = [_architecture("compare-implementations", name, pixels) for name in options.names]
+    ids = [spec.id for spec in specs]
+    if len(set(ids)) < len(ids) or len(ids) < 2:
         raise UsageError(
-            f"archbench compare-implementations {' '.join(options.names)}",
-            f"that is {specs[0].id} alone",
-            "Name two or more to compare",
+            asked,
+            f"{ids[0]} alone stands there"
+            if len(set(ids)) == 1
+            else f"two of them have one id: {', '.join(sorted(ids))}",
+            "Name two or more that differ; give a constructor another name",
         )
 
     from archbench.measure.complexity import count
@@ -298,7 +303,14 @@ def _compare(options: argparse.Namespace) -> int:
 
     # What a network's own code prints would end up in the document.
     with contextlib.redirect_stdout(sys.stderr):
-        counted = [(spec.id, count(spec)) for spec in specs]
+        counted = []
+        for spec in specs:
+            try:
+                counted.append((spec.id, count(spec)))
+            except (NotMeasuredError, ArchitectureError) as error:  # noqa: PERF203
+                print(f"archbench: left out: {error}", file=sys.stderr)
+    if len(counted) < 2:
+        raise UsageError(asked, f"{len(counted)} of them can be counted", "Name others")
     if options.format == "json":
         print(json.dumps(comparison_dict(counted), indent=1))
     else:
@@ -326,15 +338,20 @@ def _conventions(options: argparse.Namespace) -> int:
 
     from archbench.measure.complexity import build_on_meta, count
     from archbench.measure.elements import count_elements
+    from archbench.measure.summary import ptflops_costs
 
     with contextlib.redirect_stdout(sys.stderr):
         model = build_on_meta(spec)
         complexity, elements = count(spec, model), count_elements(spec, model)
+        # ptflops counts parameters that require a gradient only, which counting takes away.
+        own = None
+        with contextlib.suppress(NotMeasuredError):
+            own = ptflops_costs(spec, model.requires_grad_(True))[:2]
     if options.format == "json":
-        print(json.dumps(conventions_dict(complexity, elements), indent=1))
+        print(json.dumps(conventions_dict(complexity, elements, ptflops=own), indent=1))
     else:
         print(f"{spec.id}, input {'x'.join(map(str, spec.input_size))}\n")
-        print(conventions_table(complexity, elements))
+        print(conventions_table(complexity, elements, ptflops=own))
     return 0
 
 
@@ -507,6 +524,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(end="", flush=True)
     except ArchbenchError as error:
         print(f"archbench: {error}", file=sys.stderr)
+        return 2
+    except MemoryError as error:
+        print(f"archbench: memory ran out: {error}", file=sys.stderr)
         return 2
     except BrokenPipeError:
         # `archbench list | head`: the reader has what it wanted. What is still buffered goes

@@ -19,6 +19,7 @@ BASELINE: dict[str, Any] = {
     "max_channels": 4,
     "operator_calls": 9,
     "torch": "2.15.0",
+    "layers": [["Conv2d", 150, 900_000, 1], ["Linear", 25, 50_000, 2]],
 }
 
 
@@ -73,3 +74,16 @@ def test_operator_calls_of_another_torch_are_not_compared() -> None:
     assert "the baseline is of torch 2.15.0 and this is 2.11.0" in verdict.sentence
     changed = count_verdicts(BASELINE, {**now, "params": 201})
     assert [verdict.metric for verdict in changed] == ["params"]
+
+
+def test_other_layers_under_the_same_sums_are_a_change() -> None:
+    # A bias moved from one layer to another.
+    layers = [["Conv2d", 149, 900_000, 1], ["Linear", 25, 50_000, 1], ["Linear", 26, 50_000, 1]]
+    (verdict,) = count_verdicts(BASELINE, {**BASELINE, "layers": layers})
+    assert (verdict.metric, verdict.status) == ("layers", "changed")
+
+
+def test_what_a_library_calls_a_layer_is_no_count() -> None:
+    layers = [["Linear2", 25, 50_000, 2], ["Conv2dSame", 150, 900_000, 1]]
+    (verdict,) = count_verdicts(BASELINE, {**BASELINE, "layers": layers})
+    assert verdict.status == "unchanged"

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from archbench import ModelSpec
-from archbench.core.errors import NotMeasuredError
+from archbench.core.errors import ArchbenchError, NotMeasuredError
 from archbench.measure.complexity import build_on_meta, count, count_parameters
 from archbench.measure.shapes import RememberedShapes
 
@@ -471,3 +471,173 @@ def test_a_model_larger_than_memory_costs_none() -> None:
             return self.out(self.layer(x.flatten(1)))
 
     assert count(spec_of(Huge)).params == 2**33 * 195
+
+
+class Net(nn.Module):
+    """A function of the image, as :class:`Functional`, whose output is left as it is."""
+
+    def __init__(self, forward: Callable[[Any, Tensor], Tensor], **children: nn.Module) -> None:
+        super().__init__()
+        self.function = forward
+        for name, child in children.items():
+            self.add_module(name, child)
+        self.table = nn.Parameter(torch.ones(100, 2))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.function(self, x)
+
+
+@pytest.mark.parametrize(
+    ("name", "network", "channels"),
+    [
+        (
+            "a classifier that is a convolution of one pixel",
+            Net(
+                lambda net, x: net.last(net.stem(x).mean((2, 3), keepdim=True)).flatten(1),
+                stem=nn.Conv2d(3, 7, 3), last=nn.Conv2d(7, 9, 1),
+            ),
+            7,
+        ),
+        (
+            "two classifiers side by side",
+            Net(
+                lambda net, x: sum(
+                    head(features)
+                    for features in [net.stem(x).mean((2, 3))]
+                    for head in (net.one, net.two)
+                ),
+                stem=nn.Conv2d(3, 7, 3), one=nn.Linear(7, 9), two=nn.Linear(7, 9),
+            ),
+            7,
+        ),
+        (
+            "a layer as wide as the class scores, before the classifier",
+            Net(
+                lambda net, x: net.last(net.first(x.flatten(1))),
+                first=nn.Linear(192, 8), last=nn.Linear(8, 8),
+            ),
+            8,
+        ),
+        (
+            "a table of positions, that comes from parameters alone",
+            Net(
+                lambda net, x: net.last(
+                    net.stem(x).mean((2, 3)) + net.positions(net.table).mean(0)
+                ),
+                stem=nn.Conv2d(3, 5, 3), positions=nn.Linear(2, 5), last=nn.Linear(5, 9),
+            ),
+            5,
+        ),
+        (
+            "weights that the network computes from the image (Yang et al. 2019)",
+            Net(
+                lambda net, x: net.last(
+                    functional.conv2d(x, net.weights(x.flatten(1)).view(4, 3, 3, 3)).mean((2, 3))
+                ),
+                weights=nn.Linear(192, 108), last=nn.Linear(4, 9),
+            ),
+            4,
+        ),
+    ],
+)  # fmt: skip
+def test_max_channels(name: str, network: nn.Module, channels: int) -> None:
+    assert count(spec_of(network)).max_channels == channels
+
+
+def test_known_networks_with_a_convolution_for_a_classifier() -> None:
+    # Yu et al. 2018, table 1: DLA-34 ends in 512 channels.
+    assert count(ModelSpec("timm", "dla34")).max_channels == 512
+
+
+def test_biases_of_attention_are_biases() -> None:
+    attention = Functional(
+        lambda net, x: net.layer(x[0], x[0], x[0])[0],
+        layer=nn.MultiheadAttention(8, 2, batch_first=True),
+    )
+    assert count(spec_of(attention)).bias_params == 3 * 8 + 8
+
+
+def test_parameters_made_on_the_way_are_refused() -> None:
+    class Late(Tiny):
+        def forward(self, x: Tensor) -> Tensor:
+            if not hasattr(self, "late"):
+                self.late = nn.Linear(5, 5, device=x.device)
+            return self.late(super().forward(x))
+
+    with pytest.raises(NotMeasuredError, match="makes or drops parameters"):
+        count(spec_of(Late))
+
+
+def test_what_runs_in_another_thread_is_not_passed_over() -> None:
+    import threading
+
+    class Threaded(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = nn.Linear(192, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            results: list[Tensor] = []
+            thread = threading.Thread(target=lambda: results.append(self.layer(x.flatten(1))))
+            thread.start()
+            thread.join()
+            return results[0]
+
+    with pytest.raises(NotMeasuredError, match="in another thread is not seen"):
+        count(spec_of(Threaded))
+
+
+def test_lazy_modules_learn_their_sizes() -> None:
+    def lazy() -> nn.Module:
+        return Functional(lambda net, x: net.layer(x), layer=nn.LazyConv2d(4, 3, bias=False))
+
+    assert count(ModelSpec.of(lazy, input_size=8)).macs == 4 * 36 * 27
+
+
+def test_a_module_that_fails_and_is_caught_leaves_the_stack() -> None:
+    class Failing(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            raise ValueError
+
+    class Catching(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.failing = Failing()
+            self.weight = nn.Parameter(torch.ones(192, 3))
+
+        def forward(self, x: Tensor) -> Tensor:
+            try:
+                return self.failing(x)
+            except ValueError:
+                return x.flatten(1) @ self.weight
+
+    (layer,) = count(spec_of(Catching)).layers
+    assert (layer.name, layer.macs) == ("", 192 * 3)
+
+
+@pytest.mark.parametrize("flops", [0, 10])
+def test_an_operator_gets_a_formula_as_the_message_says(
+    flops: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from torch.utils import flop_counter
+
+    fft = Functional(lambda net, x: torch.fft.rfft2(x).abs().sum((2, 3)))
+    table = {**flop_counter.flop_registry, torch.ops.aten._fft_r2c: lambda *_, **__: flops}
+    monkeypatch.setattr(flop_counter, "flop_registry", table)
+    complexity = count(spec_of(fft))
+    assert (complexity.macs, complexity.activations) == (flops // 2, 0)
+
+
+def test_a_formula_that_is_odd_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    from torch.utils import flop_counter
+
+    table = {**flop_counter.flop_registry, torch.ops.aten.mm: lambda *_, **__: 3}
+    monkeypatch.setattr(flop_counter, "flop_registry", table)
+    with pytest.raises(ArchbenchError, match="the formula of mm says 3 FLOPs"):
+        count(spec_of(Functional(lambda net, x: x[0, 0] @ net.matrix.new_zeros(8, 2))))
+
+
+def test_the_remedy_fits_the_failure() -> None:
+    small = ModelSpec("torchvision", "alexnet").with_input_size(32)
+    with pytest.raises(NotMeasuredError, match="See whether it runs with images of 3x32x32"):
+        count(small)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from archbench.core.complexity import Complexity, LayerCost, layer_census
+from archbench.core.complexity import BIASES, Complexity, LayerCost, layer_census
 from archbench.core.records import Record
 from archbench.core.verdicts import Verdict
 from archbench.report.counts import (
@@ -64,6 +64,17 @@ def cell(name: str, status: str, *, opinion: str = "") -> Record:
     notes = [{"code": "second-opinion", "text": opinion}] if opinion else []
     metric = "params" if status == "changed" else "complexity"
     return Record(name, verdicts=[Verdict(metric, status, "x", "x").as_dict()], notes=notes)
+
+
+def test_biases_are_no_news() -> None:
+    biases = "ptflops counts +2.2% (addmm +5, convolution +7: " + BIASES + ")"
+    both = "ptflops counts +2.2% (addmm +5: " + BIASES + "; mv -9: ptflops has no formula for it)"
+    cells = [cell("a/a", "unchanged", opinion=biases), cell("a/b", "unchanged", opinion=both)]
+    assert count_findings(cells, accepting=False)[1:] == [
+        "Second opinion: 2 of 2 differ by more than 0.5 %, 1 of them by biases that ptflops takes "
+        "for multiply-adds.",
+        f"  a/b: {both}",
+    ]
 
 
 def test_findings() -> None:

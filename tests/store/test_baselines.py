@@ -120,6 +120,11 @@ def dumped(**fields: Any) -> str:
         (HEADER.replace(":1", ":2") + "\n", 1, "it has schema 2, this archbench reads up to 1"),
         (HEADER.replace("complexity", "time") + "\n", 1, "kind 'time', expected 'complexity'"),
         (HEADER + "\n\xff\n", 2, "not a line of JSON"),
+        (HEADER + "\n" + "[" * 200_000 + "\n", 2, "not a line of JSON"),
+        (HEADER + '\n{"id":"a","id":"b"}\n', 2, "a field stands in it twice"),
+        (HEADER + "\n" + dumped(id="x\ud800") + "\n", 2, "id is"),
+        (HEADER + "\n" + dumped(layers=[["a", 1, 1, 0]]) + "\n", 2, "layers is"),
+        (HEADER.replace(":1", ":0") + "\n", 1, "the header is not that of"),
     ],
 )  # fmt: skip
 def test_a_file_that_cannot_be_trusted_is_refused_and_left_alone(
@@ -179,3 +184,11 @@ def test_two_updates_at_once_keep_both_their_lines(tmp_path: Path) -> None:
     ]
     assert [child.wait(timeout=120) for child in children] == [0, 0]
     assert len(read_baselines(path, "complexity").lines) == 50
+
+
+def test_a_link_stays_one(tmp_path: Path) -> None:
+    target, link = tmp_path / "real.jsonl", tmp_path / "link.jsonl"
+    link.symlink_to(target)
+    update(link, line("timm/a"))
+    assert link.is_symlink()
+    assert list(read_baselines(target, "complexity").lines) == ["timm/a"]

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 __all__ = [
+    "BIASES",
     "DISAGREEMENT",
     "KINDS",
     "Complexity",
@@ -23,6 +24,10 @@ from parameters alone; products of activations with each other, as in attention.
 
 DISAGREEMENT = 0.005
 """Difference between two counters, relative to ours, above which it is reported."""
+
+
+BIASES = "ptflops takes adding a bias for a multiply-add"
+"""The one reason for which it differs in most networks."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -389,16 +389,17 @@ CONVENTIONS: dict[str, Convention] = {
         Convention(
             "ptflops",
             "The module counter of ptflops (backend pytorch), which calls it MACs: multiply-adds "
-            "and biases count 1, an element that a normalisation writes 2, one that ReLU and its "
-            "kin write 1, one that pooling reads 1. SiLU, sigmoid and their hard forms count "
-            "nothing.",
+            "and biases count 1, an element that BatchNorm or GroupNorm writes 2, one that "
+            "LayerNorm, ReLU and its kin write 1, one that pooling reads 1. SiLU, sigmoid and "
+            "their hard forms count nothing. It goes by types of modules and knows no subclass of "
+            "them, so a sum over operators meets its figure in networks of the plain types only.",
             "sovrasov/flops-counter.pytorch, ptflops/pytorch_ops.py, version 0.7.5",
             {"convolution": 1, "linear": 1, "product": 1},
             Style("GMac", 10**9, decimals=3),
             Style("M", 10**6, decimals=3),
             element_weights={
                 **_weights(conv_bias_outputs=1, linear_bias_outputs=1),
-                **_weights(batch_norm_outputs=2, layer_norm_outputs=2, group_norm_outputs=2),
+                **_weights(batch_norm_outputs=2, layer_norm_outputs=1, group_norm_outputs=2),
                 **_each(1, "relu", "relu6", "leaky_relu", "prelu", "elu", "gelu"),
                 **_weights(pooling_inputs=1),
             },

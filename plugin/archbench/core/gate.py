@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from archbench.core.launches import LEAST_BASELINE, LEAST_LAUNCHES, Launch, spread
@@ -43,7 +44,8 @@ def count_verdicts(
 
     Args:
         baseline: the accepted values of :data:`COUNTS`, and under ``torch`` the version of torch
-            that they were counted with; None where nothing has been accepted.
+            that they were counted with, under ``layers`` the census of
+            :func:`archbench.core.complexity.layer_census`; None where nothing has been accepted.
         counts: the values now, in the same form.
         accept: whether the values now are to be the baseline, so that a change is no failure.
 
@@ -73,13 +75,32 @@ def count_verdicts(
     ]
     if changed:
         return changed
-    sentence = f"{', '.join(compared)} are equal to the baseline's"
+    if _costs(baseline["layers"]) != _costs(counts["layers"]):
+        return [
+            Verdict(
+                "layers",
+                "changed",
+                reason,
+                "the same sums over other layers",
+                baseline["layers"],
+                counts["layers"],
+            )
+        ]
+    sentence = f"{', '.join(compared)} and the layers are equal to the baseline's"
     if not same_torch:
         sentence += (
             f"; operator_calls are not compared, since the baseline is of torch "
             f"{baseline['torch']} and this is {counts['torch']}"
         )
     return [Verdict(METRIC, "unchanged", "equal", sentence)]
+
+
+def _costs(census: Iterable[Sequence[Any]]) -> Counter[tuple[int, int]]:
+    """How many layers have each cost; what a library calls their type is its own affair."""
+    costs: Counter[tuple[int, int]] = Counter()
+    for _, params, macs, number in census:
+        costs[params, macs] += number
+    return costs
 
 
 def difference_text(name: str, old: Any, new: Any) -> str:

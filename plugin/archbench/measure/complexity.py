@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -20,10 +20,11 @@ from torch.nn.modules.module import (
     register_module_forward_hook,
     register_module_forward_pre_hook,
 )
+from torch.nn.parameter import UninitializedParameter
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
-from archbench.core.complexity import KINDS, Complexity, LayerCost, SecondOpinion
+from archbench.core.complexity import BIASES, KINDS, Complexity, LayerCost, SecondOpinion
 from archbench.core.errors import ArchbenchError, ArchitectureError, NotMeasuredError
 from archbench.core.spec import DTYPES, ModelSpec
 from archbench.measure.filling import parameters_on_meta
@@ -83,12 +84,15 @@ def count(spec: ModelSpec, model: nn.Module | None = None) -> Complexity:
     """
     if model is None:
         model = build_on_meta(spec)
-    params, trainable = count_parameters(model)
     images = torch.empty((1, *spec.input_size), device="meta")
     ledger = _Ledger(model, images)
     shapes = RememberedShapes()
     with _failures_named(spec):
+        if any(isinstance(param, UninitializedParameter) for param in model.parameters()):
+            model(images)  # lazy modules learn their sizes
+        params, trainable = count_parameters(model)
         scores = _run(spec, model, images, ledger, shapes)
+        layers = _layers(model, ledger.macs_by_module)
     if ledger.unknown:
         raise NotMeasuredError(
             "operator-not-counted",
@@ -96,8 +100,8 @@ def count(spec: ModelSpec, model: nn.Module | None = None) -> Complexity:
             "there is no formula. Give it one with torch.utils.flop_counter.register_flop_formula, "
             "0 where it does not multiply and add",
         )
-    layers = _layers(model, ledger.macs_by_module)
     macs = sum(ledger.macs_by_kind.values())
+    _refuse_what_was_not_seen(spec, model, params, layers, macs)
     return Complexity(
         input_shape=tuple(images.shape),
         output_shape=tuple(scores.shape),
@@ -121,19 +125,46 @@ def count(spec: ModelSpec, model: nn.Module | None = None) -> Complexity:
     )
 
 
+def _refuse_what_was_not_seen(
+    spec: ModelSpec, model: nn.Module, params: int, layers: Sequence[LayerCost], macs: int
+) -> None:
+    """A count that cannot be the whole is no count.
+
+    Raises:
+        NotMeasuredError: the forward pass made parameters, or ran where it cannot be watched.
+    """
+    if sum(layer.params for layer in layers) != params:
+        raise NotMeasuredError(
+            "not-counted",
+            f"{spec.id} cannot be counted: its forward pass makes or drops parameters. "
+            "Make them all in the constructor",
+        )
+    if not macs and any(isinstance(module, (_Conv, nn.Linear)) for module in model.modules()):
+        raise NotMeasuredError(
+            "not-counted",
+            f"{spec.id} cannot be counted: it has layers that multiply and add, and none was seen "
+            "to. What runs in another thread is not seen: run all of it in the thread that calls",
+        )
+
+
 @contextmanager
 def _failures_named(spec: ModelSpec) -> Iterator[None]:
     try:
         yield
-    except (KeyboardInterrupt, GeneratorExit, ArchitectureError):
+    except (KeyboardInterrupt, GeneratorExit, ArchbenchError):
         raise
     except BaseException as error:
         # Whatever a network's own code raises on this size or on meta; AssertionError is common.
-        raise NotMeasuredError(
-            "not-counted",
-            f"{spec.id} cannot be counted: {type(error).__name__}: {error}. "
+        text = f"{type(error).__name__}: {error}".removesuffix(": ")
+        remedy = (
             "Counting runs on torch's meta device: create tensors with device=x.device and do not "
-            "read values in the forward pass",
+            "read values in the forward pass"
+            if "meta" in text.lower()
+            else f"See whether it runs with images of {'x'.join(map(str, spec.input_size))}; what "
+            "cannot be counted at all is in docs/complexity.md"
+        )
+        raise NotMeasuredError(
+            "not-counted", f"{spec.id} cannot be counted: {text}. {remedy}"
         ) from error
 
 
@@ -161,6 +192,9 @@ def _run(
     return class_scores(spec, output, images=1)
 
 
+_Conv = nn.modules.conv._ConvNd
+
+
 class _NoModules:
     """Stands where the counter keeps track of modules, and knows the whole only."""
 
@@ -184,7 +218,7 @@ class _Ledger(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.biases: Counter[str] = Counter()
         self.activations = 0
         self.unknown: set[str] = set()
-        self._written: list[tuple[tuple[int, ...], int]] = []
+        self._written: list[_Written] = []
         self._modules = [model]
         self._hooks: list[Any] = []
         # Storages that hold what comes from the image. They are kept, so that no other tensor can
@@ -195,7 +229,7 @@ class _Ledger(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __enter__(self) -> _Ledger:
         self._hooks = [
             register_module_forward_pre_hook(lambda module, _: self._modules.append(module)),
-            register_module_forward_hook(self._leave),
+            register_module_forward_hook(self._leave, always_call=True),
         ]
         super().__enter__()  # type: ignore[no-untyped-call]
         return self
@@ -237,38 +271,101 @@ class _Ledger(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return {packet: partial(self._record, packet) for packet in table}
 
     def _record(self, packet: Any, *args: Any, out_val: Any, **kwargs: Any) -> int:
-        flops = self._formulas[packet](*args, **kwargs, out_val=out_val)
+        flops = _flops(self._formulas[packet], args, kwargs, out_val)
         read = [*_tensors(args), *_tensors(kwargs.values())]
         self._note(name_of(packet), flops, read, out_val)
         return flops
 
     def _note(self, name: str, flops: int, read: Sequence[Tensor], output: Any) -> None:
         if flops % 2:
-            raise ArchbenchError(f"{name}: {flops} FLOPs are not twice a number of MACs")
+            raise ArchbenchError(
+                f"the formula of {name} says {flops} FLOPs, which are not twice a number of "
+                "multiply-adds. Let it return 2 for each"
+            )
+        if not flops:
+            return
         macs = flops // 2
         written = next(_tensors([output]))
-        left, right = read[-2:]
-        if "conv" in name:
-            kind, channels = "convolution", written.shape[1]
-        elif "attention" in name or (self._is_of_image(left) and self._is_of_image(right)):
-            kind, channels = "product", 0
-        else:
-            kind = "linear"
-            # The columns, or with the parameters on the left the rows.
-            rows = not self._is_of_image(left) and written.dim() > 1
-            channels = written.shape[-2 if rows else -1] if written.dim() else 1
+        kind = self._kind(name, read)
         self.macs_by_operator[name] += macs
         self.macs_by_kind[kind] += macs
         self.macs_by_module[self._modules[-1]] += macs
         if len(read) == 3 and "attention" not in name:
             self.biases[name] += written.numel()
-        if kind != "product":
-            self.activations += written.numel()
-            self._written.append((tuple(written.shape), channels))
+        if kind == "product":
+            return
+        self.activations += written.numel()
+        if kind == "convolution":
+            # A weight that the network computes from the image is no activation of channels.
+            self._written = [one for one in self._written if one.place != _place(read[1])]
+            image, channels = read[0], written.shape[1]
+        else:
+            left, right = read[-2:]
+            # The columns, or with the parameters on the left the rows.
+            rows = self._is_of_image(right) and written.dim() > 1
+            image = right if rows else left
+            channels = written.shape[-2 if rows else -1] if written.dim() else 1
+        self._written.append(
+            _Written(_stripped(written.shape), _stripped(image.shape), channels, _place(written))
+        )
+
+    def _kind(self, name: str, read: Sequence[Tensor]) -> str:
+        if "conv" in name:
+            return "convolution"
+        if len(read) < 2 or "attention" in name or all(map(self._is_of_image, read[-2:])):
+            return "product"
+        return "linear"
 
     def max_channels(self, scores: tuple[int, ...]) -> int:
-        """The most channels written, where the class scores themselves do not count."""
-        return max((channels for shape, channels in self._written if shape != scores), default=0)
+        """The most channels written, where the class scores themselves do not count.
+
+        The last layers that write as many are classifiers, of which there may be several side by
+        side; one that reads as many is fed by a layer that is none.
+        """
+        last = len(self._written)
+        while last and self._written[last - 1].shape == scores:
+            last -= 1
+            if self._written[last].read == scores:
+                break
+        return max((one.channels for one in self._written[:last]), default=0)
+
+
+class _Written(NamedTuple):
+    """What an operator with parameters wrote: its shape, that of what it read of the image,
+    channels, and where."""
+
+    shape: tuple[int, ...]
+    read: tuple[int, ...]
+    channels: int
+    place: int
+
+
+def _place(tensor: Tensor) -> int:
+    return int(tensor.untyped_storage()._cdata)
+
+
+def _stripped(shape: Sequence[int]) -> tuple[int, ...]:
+    """Without places of size 1 at the end: a classifier may be a convolution of one pixel."""
+    sizes = tuple(shape)
+    while len(sizes) > 2 and sizes[-1] == 1:
+        sizes = sizes[:-1]
+    return sizes
+
+
+def _flops(formula: Callable[..., int], args: Any, kwargs: Any, output: Any) -> int:
+    """What a formula says. torch's wrapper finds the tensors among nested arguments, which takes a
+    hundred times longer than the formula; most operators have none nested."""
+    by_shapes = getattr(formula, "__wrapped__", None)
+    nested = (item for arg in args if isinstance(arg, (list, tuple)) for item in arg)
+    if (
+        by_shapes is not None
+        and not kwargs
+        and isinstance(output, Tensor)
+        and not any(isinstance(item, Tensor) for item in nested)
+    ):
+        shapes = [arg.shape if isinstance(arg, Tensor) else arg for arg in args]
+        return int(by_shapes(*shapes, out_shape=output.shape))
+    return formula(*args, **kwargs, out_val=output)
 
 
 def _tensors(values: Any) -> Iterator[Tensor]:
@@ -292,11 +389,15 @@ def _layers(model: nn.Module, macs: Mapping[nn.Module, int]) -> tuple[LayerCost,
 
 
 def _bias_params(model: nn.Module) -> int:
-    biases = {
-        id(module.bias): module.bias.numel()
-        for module in model.modules()
-        if isinstance(module, (nn.modules.conv._ConvNd, nn.Linear)) and module.bias is not None
-    }
+    biases = {}
+    for module in model.modules():
+        names: tuple[str, ...] = ("bias",) if isinstance(module, (_Conv, nn.Linear)) else ()
+        if isinstance(module, nn.MultiheadAttention):
+            names = ("in_proj_bias", "bias_k", "bias_v")
+        for name in names:
+            bias = getattr(module, name, None)
+            if isinstance(bias, Tensor):
+                biases[id(bias)] = bias.numel()
     return sum(biases.values())
 
 
@@ -333,6 +434,6 @@ def _second_opinion(
         if name not in theirs:
             reasons[name] = "ptflops has no formula for it"
         elif difference == ledger.biases[name]:
-            reasons[name] = "ptflops takes adding a bias for a multiply-add"
+            reasons[name] = BIASES
     version = importlib.metadata.version("ptflops")
     return SecondOpinion(f"ptflops {version} (aten)", sum(theirs.values()), operators, reasons)

@@ -19,7 +19,6 @@ __all__ = ["count_elements"]
 
 _ACTIVATIONS = {
     "relu": "relu",
-    "hardtanh": "relu6",
     "leaky_relu": "leaky_relu",
     "_prelu_kernel": "prelu",
     "silu": "silu",
@@ -28,7 +27,6 @@ _ACTIVATIONS = {
     "hardsigmoid": "hard_sigmoid",
     "hardswish": "hard_swish",
     "gelu": "gelu",
-    "elu": "elu",
 }
 
 
@@ -43,13 +41,26 @@ def count_elements(spec: ModelSpec, model: nn.Module) -> dict[str, int]:
         model: as :func:`archbench.measure.complexity.build_on_meta` returned it.
     """
     counter = _ElementCounter()
-    with RememberedShapes(), counter:
-        model(torch.empty((1, *spec.input_size), device="meta"))
     seen = counter.elements
+
+    def linear(module: nn.Module, _: Any, output: torch.Tensor) -> None:
+        # By module: an operator of its own adds the bias where the input is not contiguous.
+        biased = module.bias is not None
+        seen["linear_bias_outputs" if biased else "unbiased_linear_outputs"] += output.numel()
+
+    hooks = [m.register_forward_hook(linear) for m in model.modules() if isinstance(m, nn.Linear)]
+    try:
+        with RememberedShapes(), counter:
+            model(torch.empty((1, *spec.input_size), device="meta"))
+    finally:
+        for hook in hooks:
+            hook.remove()
     for module in model.modules():
         if isinstance(module, nn.modules.conv._ConvNd):
             seen["grouped_params"] += module.weight.numel() * (module.groups - 1) // module.groups
-        elif isinstance(module, nn.modules.batchnorm._BatchNorm):
+        elif (
+            isinstance(module, nn.modules.batchnorm._BatchNorm) and module.running_mean is not None
+        ):
             seen["batch_norm_statistics"] += 2 * module.num_features
         elif isinstance(module, nn.Linear):
             seen["linear_layers"] += 1
@@ -73,15 +84,17 @@ class _ElementCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 def _convolution(args: Any, written: int) -> dict[str, int]:
     kernel, bias, groups = args[1], args[2], args[8]
-    macs = written * prod(kernel.shape[1:])
+    # A transposed one multiplies each element that it reads.
+    macs = (args[0].numel() if args[6] else written) * prod(kernel.shape[1:])
     with_bias = {"conv_bias_outputs": written}
     without = {"unbiased_kernels": kernel.shape[0] * kernel.shape[1]}
     return {"grouped_macs": macs - macs // groups, **(without if bias is None else with_bias)}
 
 
 def _pooling(args: Any, written: int) -> dict[str, int]:
-    height, width = args[1] if len(args[1]) == 2 else args[1] * 2
-    return {"pooling_windows": written * height * width, "pooling_inputs": args[0].numel()}
+    places = args[0].dim() - 2
+    window = prod(args[1]) if len(args[1]) == places else args[1][0] ** places
+    return {"pooling_windows": written * window, "pooling_inputs": args[0].numel()}
 
 
 def _average_pooling(args: Any, written: int) -> dict[str, int]:
@@ -97,6 +110,12 @@ def _adaptive_pooling(args: Any, written: int) -> dict[str, int]:
     }
 
 
+def _batch_norm(args: Any, written: int) -> dict[str, int]:
+    # Without stored statistics it is an InstanceNorm, which no convention counts.
+    has_statistics = len(args) > 3 and isinstance(args[3], torch.Tensor)
+    return {"batch_norm_outputs": written} if has_statistics else {}
+
+
 def _written(name: str) -> Any:
     return lambda args, written: {name: written}
 
@@ -110,15 +129,18 @@ _COUNTS = {
             "_native_batch_norm_legit_no_training",
             "cudnn_batch_norm",
         ),
-        _written("batch_norm_outputs"),
+        _batch_norm,
     ),
     "native_layer_norm": _written("layer_norm_outputs"),
     "native_group_norm": _written("group_norm_outputs"),
     "convolution": _convolution,
-    "addmm": _written("linear_bias_outputs"),
-    "mm": _written("unbiased_linear_outputs"),
+    "hardtanh": lambda args, written: {"relu6_outputs": written} if args[1:] == (0, 6) else {},
+    "elu": lambda args, written: {"elu_outputs": written} if len(args) < 3 else {},
     "max_pool2d_with_indices": _pooling,
+    "max_pool3d_with_indices": _pooling,
     "avg_pool2d": _average_pooling,
+    "avg_pool3d": _average_pooling,
+    "adaptive_max_pool2d": lambda args, written: {"pooling_inputs": args[0].numel()},
     "mean": _adaptive_pooling,
     "_adaptive_avg_pool2d": _adaptive_pooling,
     "upsample_nearest2d": _written("nearest_outputs"),

@@ -19,6 +19,7 @@ __all__ = ["formulas", "has_no_products", "is_free", "name_of"]
 aten = torch.ops.aten
 
 
+@cache
 def name_of(packet: Any) -> str:
     """``convolution`` for ``aten.convolution``, ``torchvision.nms`` for one of another library."""
     return str(packet).removeprefix("aten.")
@@ -54,6 +55,7 @@ _WITHOUT_PRODUCTS = frozenset(
         # normalisation
         "_native_batch_norm_legit _native_batch_norm_legit_no_training native_batch_norm "
         "cudnn_batch_norm batch_norm _batch_norm_no_update native_layer_norm _fused_rms_norm "
+        "polar complex _linalg_check_errors torchvision.roi_align torchvision.nms "
         "native_group_norm linalg_vector_norm _weight_norm_interface renorm",
         # pooling and reductions
         "avg_pool1d avg_pool2d avg_pool3d max_pool2d_with_indices max_pool3d_with_indices "

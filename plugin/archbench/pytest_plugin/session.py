@@ -197,7 +197,8 @@ class ArchbenchSession:
 
         model = cells[0][0]
         sentence = f"the worker process died while it was measuring {model}"
-        verdict = Verdict("latency", "crashed", "worker-died", sentence)
+        metric = "latency" if any(suffix for _, suffix in cells) else "complexity"
+        verdict = Verdict(metric, "crashed", "worker-died", sentence)
         return {"id": model, "target": None, "verdicts": [verdict.as_dict()]}
 
     def pytest_runtest_logfinish(self, nodeid: str) -> None:
@@ -298,9 +299,7 @@ class ArchbenchSession:
         if not self._counted and not timed:
             return
         if self._is_stopped(session) or (self._manifest is not None and self._manifest.missing()):
-            self._problems.append(
-                "the baseline was not written: the run did not reach its end. Run it again"
-            )
+            self._problems.append("the baseline was not written: the run did not reach its end")
             return
         from archbench.core.errors import UsageError
         from archbench.pytest_plugin.gate import counts_path, write_counts, write_times

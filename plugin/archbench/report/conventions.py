@@ -32,26 +32,41 @@ def conventions_list() -> str:
     )
 
 
-def _printed(convention: Convention, complexity: Complexity, elements: Mapping[str, int]) -> Any:
+def _printed(
+    convention: Convention,
+    complexity: Complexity,
+    elements: Mapping[str, int],
+    ptflops: tuple[int, int] | None,
+) -> tuple[int, int, Style, Style]:
     flops = convention.flops(complexity, elements)
     params = convention.params(complexity, elements)
+    if convention.name == "ptflops" and ptflops is not None:
+        # Its own count: it goes by types of modules, which operators do not tell.
+        params, flops = ptflops
     flops_style = convention.flops_style or _PLAIN
     params_style = convention.params_style or _PLAIN_PARAMS
     return flops, params, flops_style, params_style
 
 
-def conventions_table(complexity: Complexity, elements: Mapping[str, int]) -> str:
+def conventions_table(
+    complexity: Complexity,
+    elements: Mapping[str, int],
+    ptflops: tuple[int, int] | None = None,
+) -> str:
     """One line for each convention, with its digits and units.
 
     Args:
         complexity: of the network.
         elements: numbers of :data:`archbench.core.conventions.ELEMENTS`.
+        ptflops: params and MACs that it counts itself, where it does.
     """
     import tabulate
 
     rows = []
     for name, convention in CONVENTIONS.items():
-        flops, params, flops_style, params_style = _printed(convention, complexity, elements)
+        flops, params, flops_style, params_style = _printed(
+            convention, complexity, elements, ptflops
+        )
         relative = flops / complexity.macs if complexity.macs else 0.0
         rows.append(
             [
@@ -66,11 +81,17 @@ def conventions_table(complexity: Complexity, elements: Mapping[str, int]) -> st
     return str(tabulate.tabulate(rows, headers, disable_numparse=True, colalign=alignment))
 
 
-def conventions_dict(complexity: Complexity, elements: Mapping[str, int]) -> dict[str, Any]:
+def conventions_dict(
+    complexity: Complexity,
+    elements: Mapping[str, int],
+    ptflops: tuple[int, int] | None = None,
+) -> dict[str, Any]:
     """The same in plain numbers and as printed."""
     result = {}
     for name, convention in CONVENTIONS.items():
-        flops, params, flops_style, params_style = _printed(convention, complexity, elements)
+        flops, params, flops_style, params_style = _printed(
+            convention, complexity, elements, ptflops
+        )
         result[name] = {
             "operations": flops,
             "params": params,

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from archbench.core.budgets import REASONS as BUDGET_REASONS
-from archbench.core.complexity import Complexity, LayerCost
+from archbench.core.complexity import BIASES, Complexity, LayerCost
 from archbench.core.gate import COUNTS, METRIC, difference_text
 from archbench.core.records import Record
 
@@ -91,7 +91,10 @@ def count_findings(cells: Sequence[Record], *, accepting: bool) -> list[str]:
     opinions: dict[str, str] = {}
     for cell in cells:
         for verdict in cell.verdicts:
-            if verdict["metric"] in (METRIC, *COUNTS) and verdict["reason"] not in BUDGET_REASONS:
+            if (
+                verdict["metric"] in (METRIC, "layers", *COUNTS)
+                and verdict["reason"] not in BUDGET_REASONS
+            ):
                 states[cell.id] = verdict["status"]
         for note in cell.notes:
             if note["code"] == "second-opinion":
@@ -106,13 +109,22 @@ def count_findings(cells: Sequence[Record], *, accepting: bool) -> list[str]:
     if missing and not accepting:
         lines.append("  Accept what has no baseline: the same command with --baseline-update=new")
     if opinions:
+        told = {id: text for id, text in opinions.items() if not _is_about_biases(text)}
+        by_biases = len(opinions) - len(told)
+        why = f", {by_biases:,} of them by biases that ptflops takes for multiply-adds"
         lines.append(
-            f"Second opinion: {len(opinions):,} of {len(states):,} differ by more than 0.5 %."
+            f"Second opinion: {len(opinions):,} of {len(states):,} differ by more than 0.5 %"
+            f"{why if by_biases else ''}."
         )
-        lines += [f"  {model}: {text}" for model, text in list(opinions.items())[:SHOWN]]
-        if len(opinions) > SHOWN:
-            lines.append(f"  and {len(opinions) - SHOWN:,} more, in the journal and in --results")
+        lines += [f"  {model}: {text}" for model, text in list(told.items())[:SHOWN]]
+        if len(told) > SHOWN:
+            lines.append(f"  and {len(told) - SHOWN:,} more, in the journal and in --results")
     return lines
+
+
+def _is_about_biases(text: str) -> bool:
+    """Whether each operator of another counter differs by the biases that it adds, and only so."""
+    return text.endswith(f": {BIASES})") and "; " not in text
 
 
 _COMPARED = ("params", "macs", "activations", "max_channels", "operator_calls")

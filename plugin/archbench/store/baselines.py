@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Collection, Mapping
+import re
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
@@ -33,6 +35,9 @@ SCHEMA = 1
 """
 
 
+_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
 def _whole(value: Any) -> bool:
     return type(value) is int and value >= 0
 
@@ -42,12 +47,16 @@ def _shape(value: Any) -> bool:
 
 
 def _text(value: Any) -> bool:
-    return isinstance(value, str) and bool(value)
+    return isinstance(value, str) and bool(value) and not _LONE_SURROGATE.search(value)
 
 
 def _layers(value: Any) -> bool:
     return isinstance(value, list) and all(
-        isinstance(layer, list) and len(layer) == 4 and _text(layer[0]) and _shape(layer[1:])
+        isinstance(layer, list)
+        and len(layer) == 4
+        and _text(layer[0])
+        and _shape(layer[1:])
+        and layer[3] > 0
         for layer in value
     )
 
@@ -198,8 +207,10 @@ def parse_baselines(text: bytes, path: Path, kind: str) -> Baselines:
                 "Keep either side's lines and accept again with --baseline-update",
             )
         try:
-            line = json.loads(raw.decode("utf-8"), parse_constant=_no_constant)
-        except ValueError as error:
+            line = json.loads(
+                raw.decode("utf-8"), parse_constant=_no_constant, object_pairs_hook=_each_once
+            )
+        except (ValueError, RecursionError) as error:
             refuse(number, f"not a line of JSON ({error})")
         if not isinstance(line, dict):
             refuse(number, f"an object is expected, found {type(line).__name__}")
@@ -226,12 +237,19 @@ def parse_baselines(text: bytes, path: Path, kind: str) -> Baselines:
     return baselines
 
 
+def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    fields = dict(pairs)
+    if len(fields) < len(pairs):
+        raise ValueError("a field stands in it twice")
+    return fields
+
+
 def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not a number")
 
 
 def _check_header(line: dict[str, Any], kind: str, refuse: Callable[..., NoReturn]) -> None:
-    if line.get("format") != FORMAT or type(line.get("schema")) is not int:
+    if line.get("format") != FORMAT or type(line.get("schema")) is not int or (line["schema"] < 1):
         refuse(1, f"the header is not that of a file of format {FORMAT!r}")
     if line["schema"] > SCHEMA:
         refuse(
@@ -263,10 +281,8 @@ def update_baselines(
         UsageError: the file is damaged or newer; it stays as it is.
         OSError: it cannot be written; it stays as it is.
     """
-    from filelock import FileLock
-
-    lock.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(lock):
+    path = path.resolve()  # a link stays one
+    with _locked(lock):
         old = read_baselines(path, kind).lines
         added = tuple(sorted(lines.keys() - old.keys()))
         changed = tuple(
@@ -286,15 +302,21 @@ def remove_lines(path: Path, kind: str, keys: Collection[str], lock: Path) -> in
         UsageError: the file is damaged or newer; it stays as it is.
         OSError: it cannot be written; it stays as it is.
     """
-    from filelock import FileLock
-
-    lock.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(lock):
+    with _locked(lock):
         old = read_baselines(path, kind).lines
         kept = {key: line for key, line in old.items() if key not in keys}
         if len(kept) < len(old):
             _write(path, kind, kept)
     return len(old) - len(kept)
+
+
+@contextmanager
+def _locked(lock: Path) -> Iterator[None]:
+    from filelock import FileLock
+
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(lock):
+        yield
 
 
 def _write(path: Path, kind: str, lines: Mapping[str, Mapping[str, Any]]) -> None:
