@@ -10,6 +10,7 @@ import ast
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -78,6 +79,12 @@ def test_archbench(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "nets").mkdir()
     (tmp_path / "nets" / "my_net.py").write_text(OWN_NET, encoding="utf-8")
+    if words[1] == "baselines":
+        # They are about a project that has some, under version control.
+        shutil.copytree(ROOT / "baselines", tmp_path / "baselines")
+        identity = ("-c", "user.name=x", "-c", "user.email=x")
+        for command in (("init", "-q"), ("add", "baselines"), (*identity, "commit", "-qm", "x")):
+            subprocess.run(["git", *command], check=True)
     assert cli.main(words[1:]) == 0
     assert capsys.readouterr().out
 
