@@ -243,6 +243,7 @@ def test_real_launches(project: pytest.Pytester, workers: tuple[str, ...]) -> No
     latency = cell["metrics"]["latency"]
     assert len(latency["launches"]) == 2
     assert len(latency["samples"]) == sum(one["samples"] for one in latency["launches"])
+    assert not list((project.path / ".archbench" / "launches").glob("*"))
 
 
 def test_a_process_that_dies_is_a_crash_of_its_cell_alone(project: pytest.Pytester) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 import time
 from collections.abc import Generator, Sequence
@@ -275,6 +276,10 @@ class ArchbenchSession:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
         if self._journal is not None:
             self._journal.close(int(session.exitstatus), time.monotonic() - self._start)
+        from archbench.pytest_plugin.launched import where_launched
+
+        # What launches left is in the records by now.
+        shutil.rmtree(where_launched(self._config).parent, ignore_errors=True)
         return (yield)
 
     @staticmethod
