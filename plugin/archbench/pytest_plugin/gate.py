@@ -178,7 +178,7 @@ def _fails(settings: Settings, verdict: Verdict) -> bool:
     if verdict.status in FAILING:
         return True
     if verdict.status == "no-baseline":
-        return settings.baseline_required and settings.baseline_update is None
+        return settings.needs_baseline
     if verdict.status in ("inconclusive", "not-comparable"):
         return settings.strict
     return False
@@ -259,7 +259,7 @@ def judge_counts(node: pytest.Item, record: Record, complexity: Complexity) -> s
     line = _line(record)
     verdicts = count_verdicts(baseline, line, accept=accept)
     record.verdicts += [verdict.as_dict() for verdict in verdicts]
-    if baseline is None and settings_of(config).baseline_required and not accepts_new(config):
+    if baseline is None and settings_of(config).needs_baseline:
         return spelled(
             config,
             f"no-baseline: {record.id} has no line in {counts_path(config).name}\n"
@@ -276,11 +276,6 @@ def judge_counts(node: pytest.Item, record: Record, complexity: Complexity) -> s
         f"{_versions(baseline, line)}\n{_how_to_accept(node, record.id)}"
     )
     return spelled(config, text)
-
-
-def accepts_new(config: pytest.Config) -> bool:
-    """Whether this run adds what has no baseline."""
-    return settings_of(config).baseline_update is not None
 
 
 def _versions(baseline: Mapping[str, Any], line: Mapping[str, Any]) -> str:

@@ -396,7 +396,7 @@ class ArchbenchSession:
 
         settings = settings_of(self._config)
         failing = list(FAILING)
-        if settings.baseline_required and settings.baseline_update is None:
+        if settings.needs_baseline:
             failing.append("no-baseline")
         if settings.strict:
             failing += ["inconclusive", "not-comparable"]

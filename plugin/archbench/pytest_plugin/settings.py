@@ -62,6 +62,11 @@ class Settings:
     code_quality: Path | None = None
     openmetrics: Path | None = None
 
+    @property
+    def needs_baseline(self) -> bool:
+        """Whether a cell without a baseline fails: where one is required and none is being made."""
+        return self.baseline_required and self.baseline_update is None
+
     def as_dict(self) -> dict[str, Any]:
         """Builtin types, for the run's header."""
         return {
