@@ -46,6 +46,13 @@ METRICS = {
         Metric("cpu_time", "s", "statistics", "CPU time ms", 1e3),
         Metric("throughput", "1/s", "none", "images/s", 1.0),
         Metric("top1", "%", "none", "top-1 %", 1.0),
+        Metric("top5", "%", "none", "top-5 %", 1.0),
+        Metric("latency_p95", "s", "none", "p95 ms", 1e3),
+        Metric("latency_per_image", "s", "none", "ms per image", 1e3),
+        Metric("peak_memory", "B", "tolerance", "peak memory MB", 1e-6),
+        Metric("energy_per_image", "J", "tolerance", "energy per image mJ", 1e3),
+        Metric("density", "%", "none", "top-1 % per M params", 1.0),
+        Metric("top1_per_gmac", "%", "none", "top-1 % per GMAC", 1.0),
     )
 }
 """Every metric by its name."""

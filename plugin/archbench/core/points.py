@@ -1,0 +1,171 @@
+"""One architecture on one device as reports and charts see it: figures with their source."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+from archbench.core.metrics import METRICS
+
+__all__ = ["KINDS", "Figure", "Point", "with_derived"]
+
+KINDS = ("measured", "counted", "published", "derived")
+"""How a figure was obtained. What is derived from a published figure is published as well: it is
+never shown as if it had been measured here."""
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One number with where it comes from.
+
+    Attributes:
+        value: in the SI unit of its metric, unrounded; percent for accuracies.
+        kind: one of :data:`KINDS`.
+        source: who obtained it: the run's id, or the publication and its table.
+        low, high: the interval that the value is known to, in the same unit; None where unknown.
+    """
+
+    value: float
+    kind: str
+    source: str
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """A cell of a run, or a row of a published table, ready to be drawn or listed.
+
+    Attributes:
+        id: ``timm/resnet50``; of a published row the id of the seed or catalogue row that it is
+            about, or ``published/NAME`` where none is.
+        name: what is printed: the name without library, or the publication's own.
+        library: of the architecture; the publication's name for a published row.
+        family: of networks, which gives the colour: ``ResNet``.
+        device: short name: ``cpu-amd-epyc``, ``v100``; empty where nothing was timed.
+        device_name: the vendor's name.
+        dtype, batch_size, threads: of the target; None where nothing was timed.
+        run: id of the run, or the name of the publication.
+        when: ISO date of the run; None for a publication.
+        commit: of the project; None where unknown.
+        figures: by the name of their metric in :data:`archbench.core.metrics.METRICS`.
+        status: the verdict that says most; empty where there is none.
+    """
+
+    id: str
+    name: str
+    library: str
+    family: str
+    device: str = ""
+    device_name: str = ""
+    dtype: str | None = None
+    batch_size: int | None = None
+    threads: int | None = None
+    run: str = ""
+    when: str | None = None
+    commit: str | None = None
+    figures: Mapping[str, Figure] = field(default_factory=lambda: MappingProxyType({}))
+    status: str = ""
+
+    @property
+    def target(self) -> str:
+        """``cpu-amd-epyc fp32 batch 1``; empty where nothing was timed."""
+        if not self.device:
+            return ""
+        parts = [self.device, *([self.dtype] if self.dtype else [])]
+        if self.batch_size is not None:
+            parts.append(f"batch {self.batch_size}")
+        if self.threads not in (None, 1):
+            parts.append(f"{self.threads} threads")
+        return " ".join(parts)
+
+    def value(self, metric: str) -> float | None:
+        """The figure's value; None where there is none."""
+        figure = self.figures.get(metric)
+        return None if figure is None else figure.value
+
+    def text(self, metric: str) -> str | None:
+        """The figure as it is printed, without its unit; None where there is none."""
+        figure = self.figures.get(metric)
+        return None if figure is None else METRICS[metric].text(figure.value)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Builtin types only."""
+        return {
+            "id": self.id,
+            "name": self.name,
+            "library": self.library,
+            "family": self.family,
+            "device": self.device,
+            "device_name": self.device_name,
+            "dtype": self.dtype,
+            "batch_size": self.batch_size,
+            "threads": self.threads,
+            "run": self.run,
+            "when": self.when,
+            "commit": self.commit,
+            "status": self.status,
+            "figures": {
+                name: {
+                    "value": figure.value,
+                    "kind": figure.kind,
+                    "source": figure.source,
+                    "low": figure.low,
+                    "high": figure.high,
+                }
+                for name, figure in self.figures.items()
+            },
+        }
+
+
+def with_derived(figures: Mapping[str, Figure], batch_size: int | None) -> dict[str, Figure]:
+    """Figures and what follows from them.
+
+    ``density`` is top-1 percent per million params (Canziani et al. 2016, figure 10),
+    ``top1_per_gmac`` top-1 percent per 10^9 multiply-adds, ``latency_per_image`` the latency over
+    the batch size, ``throughput`` its inverse. A figure that is given is not derived again.
+
+    Args:
+        figures: as measured, counted and published.
+        batch_size: of ``latency``.
+    """
+    found = dict(figures)
+
+    def put(name: str, above: str, below: str, scale: float) -> None:
+        if name in found or above not in found or below not in found:
+            return
+        top, bottom = found[above], found[below]
+        if bottom.value > 0:
+            found[name] = Figure(
+                top.value / bottom.value * scale,
+                "published" if "published" in (top.kind, bottom.kind) else "derived",
+                f"{top.source}; {bottom.source}",
+            )
+
+    put("density", "top1", "params", 1e6)
+    put("top1_per_gmac", "top1", "macs", 1e9)
+    latency = found.get("latency")
+    if latency is not None and batch_size and latency.value > 0:
+        value, low, high = latency.value, latency.low, latency.high
+        source = (latency.kind, latency.source)
+        found.setdefault(
+            "latency_per_image",
+            Figure(
+                value / batch_size,
+                *source,
+                None if low is None else low / batch_size,
+                None if high is None else high / batch_size,
+            ),
+        )
+        found.setdefault(
+            "throughput",
+            Figure(
+                batch_size / value,
+                *source,
+                None if high is None else batch_size / high,
+                None if low is None else batch_size / low,
+            ),
+        )
+    return found
