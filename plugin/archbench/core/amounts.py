@@ -1,0 +1,66 @@
+"""Verdicts about memory and energy: a change has to exceed a share and an amount, both."""
+
+from __future__ import annotations
+
+import math
+
+from archbench.core.metrics import METRICS
+from archbench.core.tolerances import AMOUNTS, Tolerance
+from archbench.core.verdicts import Verdict
+
+__all__ = ["amount_verdict"]
+
+
+def amount_verdict(
+    metric: str,
+    baseline: float | None,
+    value: float,
+    tolerance: Tolerance,
+    *,
+    accept: bool = False,
+) -> Verdict:
+    """Compare a memory or an energy with the accepted one.
+
+    The framework's peak of allocated bytes repeats to the last bit, and a counter of energy does
+    not: the two tolerances leave room for an allocator's rounding and for a counter's step.
+
+    Args:
+        metric: one of :data:`archbench.core.tolerances.AMOUNTS`.
+        baseline: bytes or joules that were accepted; None where none were.
+        value: now.
+        tolerance: of the metric in this cell; both ``relative`` and ``absolute`` have to be
+            exceeded.
+        accept: whether the value of now is to be the baseline.
+
+    Raises:
+        ValueError: not such a metric, or a value that is no amount.
+    """
+    if metric not in AMOUNTS:
+        raise ValueError(f"{metric} is not compared by a tolerance; {', '.join(AMOUNTS)} are")
+    for amount in (value, baseline):
+        if amount is not None and not 0 <= amount < math.inf:
+            raise ValueError(f"{metric} of {amount}")
+    if baseline is None:
+        name = metric.replace("_", " ")
+        return Verdict(metric, "no-baseline", "not-in-file", f"no {name} has been accepted for it")
+    change = value - baseline
+    allowed = max(baseline * tolerance.relative, tolerance.absolute or 0.0)
+    within = abs(change) <= allowed
+    if within:
+        status, reason = "unchanged", "equal" if change == 0 else "within-tolerance"
+    elif change > 0:
+        status, reason = "regressed", "accepted" if accept else "more"
+    else:
+        status, reason = "improved", "less"
+    known = METRICS[metric]
+    unit = known.title.rpartition(" ")[2]
+    relative = f" ({change / baseline:+.1%})" if baseline else ""
+    return Verdict(
+        metric,
+        status,
+        reason,
+        f"{known.text(baseline)} {unit} -> {known.text(value)} {unit}{relative}; "
+        f"the tolerance is {known.text(allowed)} {unit}",
+        baseline,
+        value,
+    )
