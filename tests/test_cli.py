@@ -334,10 +334,17 @@ def test_conventions(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def latency_line(model: str, median: float) -> dict[str, object]:
-    launch = {"wall": [median] * 9, "cpu": [median] * 9, "samples": 5, "lost": 0, "others": 0}
+    launch = {
+        "wall": [median] * 9,
+        "cpu": [median] * 9,
+        "samples": 5,
+        "lost": 0,
+        "others": 0,
+        "yardstick": None,
+    }
     return {
         "id": model, "cell": "fp32-b1", "launches": [launch] * 10,
-        "environment": {"clock": "cpu"}, "when": "2026-11-20T18:40:12+00:00",
+        "counts": None, "environment": {"clock": "cpu"}, "when": "2026-11-20T18:40:12+00:00",
         "commit": "3dee450aa", "reason": "first",
     }  # fmt: skip
 
@@ -390,6 +397,13 @@ def test_baselines_prune(accepted: Path, capsys: pytest.CaptureFixture[str]) -> 
     text = out(capsys, "baselines", "prune")
     assert "- baselines/h200/fp32.jsonl: timm/gone fp32-b1" in text
     assert list(read_baselines(accepted, "latency").lines) == ["timm/resnet18 fp32-b1"]
+
+
+def test_baselines_prune_what_is_named(accepted: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["baselines", "prune", "local/*"]) == 2
+    assert "no accepted measurement is of such an architecture" in capsys.readouterr().err
+    assert "1 lines deleted." in out(capsys, "baselines", "prune", "timm/resnet*")
+    assert list(read_baselines(accepted, "latency").lines) == ["timm/gone fp32-b1"]
 
 
 def test_baselines_where_there_are_none(

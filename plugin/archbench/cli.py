@@ -146,8 +146,12 @@ def _add_baselines(commands: argparse._SubParsersAction[argparse.ArgumentParser]
     diff.add_argument("revision", nargs="?", default="HEAD", help="default: HEAD")
     diff.set_defaults(run=_diff_baselines)
     prune = actions.add_parser(
-        "prune", help="delete lines of architectures that the catalogue no longer has"
+        "prune",
+        help="delete lines of architectures that the catalogue no longer has, or that are named",
+        description="Delete lines of architectures that the catalogue no longer has. The "
+        "project's own (local/...) are known to its tests only: name those that are gone.",
     )
+    prune.add_argument("models", nargs="*", metavar="GLOB", help="ids or globs to delete instead")
     prune.add_argument("--dry-run", action="store_true", help="show them, write nothing")
     prune.set_defaults(run=_prune_baselines)
 
@@ -433,31 +437,35 @@ def _diff_baselines(options: argparse.Namespace) -> int:
 
 
 def _prune_baselines(options: argparse.Namespace) -> int:
+    from fnmatch import fnmatchcase
+
     from archbench.catalog import load_catalog
     from archbench.store.baselines import read_baselines, remove_lines
 
     catalog = load_catalog()
 
-    def is_known(model: str) -> bool:
-        try:
-            catalog.get(model)
-        except UsageError:
-            return False
-        return True
+    def is_gone(model: str) -> bool:
+        if options.models:
+            return any(fnmatchcase(model, glob) for glob in options.models)
+        # One's own architectures are known to the project's tests only.
+        return not model.startswith("local/") and not catalog.has(model)
 
     total = 0
     for path, kind, _ in _baseline_files():
-        # One's own architectures are known to the project's tests only.
         gone = [
-            key
-            for key, line in read_baselines(path, kind).lines.items()
-            if not line["id"].startswith("local/") and not is_known(line["id"])
+            key for key, line in read_baselines(path, kind).lines.items() if is_gone(line["id"])
         ]
         for key in gone:
             print(f"- {path}: {key}")
         if gone and not options.dry_run:
             remove_lines(path, kind, gone, Path(".archbench") / "baselines.lock")
         total += len(gone)
+    if options.models and not total:
+        raise UsageError(
+            f"archbench baselines prune {' '.join(options.models)}",
+            "no accepted measurement is of such an architecture",
+            "Write ids or globs over ids, in quotes: 'local/*'",
+        )
     verb = "would be deleted" if options.dry_run else "deleted"
     print(f"{total:,} lines {verb}.")
     return 0

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from archbench.core.errors import ArchbenchError
+from archbench.core.gate import scale_of
 from archbench.core.launches import Launch, spread
 from archbench.core.metrics import format_seconds
 from archbench.core.statistics import clopper_pearson
@@ -157,10 +158,9 @@ def _smallest_change(root: Path) -> str:
     for path in (root / "baselines").glob("*/*.jsonl"):
         for line in read_baselines(path, "latency").lines.values():
             launches = [Launch.from_dict(one) for one in line["launches"]]
-            tolerance = Rules().tolerance("latency", line["id"], path.parent.name, path.stem)
-            threshold = spread(launches, line["environment"]["clock"]).threshold(
-                tolerance.relative, tolerance.confidence or 0.9999
-            )
+            scale = scale_of(line["environment"])
+            rule = Rules().time_rule(line["id"], path.parent.name, path.stem, scale)
+            threshold = spread(launches, scale).threshold(rule.relative, rule.confidence)
             found.append(math.expm1(threshold))
     return (
         f"{len(found)} baselines: the smallest change that they find is {min(found):.0%} to "

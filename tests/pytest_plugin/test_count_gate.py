@@ -206,3 +206,39 @@ def test_a_path_that_the_option_swallowed(project: pytest.Pytester) -> None:
     result.stderr.fnmatch_lines(
         ["*--archbench-baseline-update=test_bench.py: it takes all or new, and *"]
     )
+
+
+def test_lines_that_no_test_asks_for_any_more_are_reported(project: pytest.Pytester) -> None:
+    project.makeconftest(
+        """
+        from archbench import ModelSpec
+        from net import Small, Other
+
+        def pytest_archbench_models():
+            return [ModelSpec.of(Small), ModelSpec.of(Other)]
+        """
+    )
+    run(project, "--archbench-models=local/*", "--archbench-baseline-update")
+    project.makeconftest(
+        """
+        from archbench import ModelSpec
+        from net import Small
+
+        def pytest_archbench_models():
+            return [ModelSpec.of(Small)]
+        """
+    )
+    result = run(project, "--archbench-models=local/*")
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(
+        [
+            "No test asks any more for local/Other of baselines/complexity.jsonl. Delete their "
+            "lines: archbench baselines prune local/Other"
+        ]
+    )
+    # A selection is no finding about what it leaves out.
+    (project.path / BASELINE).write_text(
+        (project.path / BASELINE).read_text(encoding="utf-8").replace("local/Other", "timm/vgg11"),
+        encoding="utf-8",
+    )
+    assert "No test asks" not in run(project, "--archbench-models=local/*").stdout.str()

@@ -51,6 +51,12 @@ class Catalog:
             raise refusals.unknown_architecture(id, self._specs)
         return self._at(self._specs[name], _pixels(id, size))
 
+    def has(self, id: str) -> bool:
+        """Whether :meth:`get` finds an architecture of that id."""
+        name, at, size = id.partition("@")
+        sized = bool(at) and size.isdecimal() and int(size) > 0
+        return id in self._specs or (sized and name in self._specs)
+
     def implementations(self, architecture: str) -> tuple[ModelSpec, ...]:
         """Every implementation of an architecture, at its library's own size.
 

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import math
+import statistics
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from archbench.core.launches import LEAST_BASELINE, LEAST_LAUNCHES, Launch, spread
+from archbench.core.launches import LEAST_BASELINE, LEAST_LAUNCHES, Launch, Scale, Spread, spread
 from archbench.core.metrics import METRICS
 from archbench.core.verdicts import Verdict
 
 __all__ = [
     "COUNTS",
     "METRIC",
+    "TimeRule",
     "count_verdicts",
     "difference_text",
     "is_suspicious",
+    "needs_confirmation",
+    "scale_of",
     "time_verdict",
 ]
 
@@ -112,14 +117,36 @@ def difference_text(name: str, old: Any, new: Any) -> str:
     return f"{name} {old:,} -> {new:,} ({new - old:+,}{relative})"
 
 
-def is_suspicious(
-    baseline: Sequence[Launch],
-    launches: Sequence[Launch],
-    clock: str,
-    *,
-    relative: float = 0.10,
-    confidence: float = 0.9999,
-) -> bool:
+@dataclass(frozen=True, slots=True)
+class TimeRule:
+    """When launches of now differ from accepted ones.
+
+    Attributes:
+        scale: what is compared.
+        relative: the smallest change that may fail.
+        confidence: of the prediction limit, see :meth:`archbench.core.launches.Spread.threshold`.
+    """
+
+    scale: Scale
+    relative: float = 0.10
+    confidence: float = 0.9999
+
+
+def scale_of(then: Mapping[str, Any], now: Mapping[str, Any] | None = None) -> Scale:
+    """In what launches of two environments are compared.
+
+    In yardsticks where both have the same one; where a newer numpy does it otherwise, in seconds.
+
+    Args:
+        then: environment of the baseline: ``clock``, ``yardstick``.
+        now: of the run that is compared with it; the baseline's own if None.
+    """
+    yardstick = then.get("yardstick")
+    same = now is None or yardstick == now.get("yardstick")
+    return Scale(then.get("clock", "wall"), in_yardsticks=yardstick is not None and same)
+
+
+def is_suspicious(baseline: Sequence[Launch], launches: Sequence[Launch], rule: TimeRule) -> bool:
     """Whether launches look faster or slower than a baseline, so that fresh ones must confirm it.
 
     They do if the middle one of those that can be judged lies beyond the threshold.
@@ -127,32 +154,66 @@ def is_suspicious(
     Args:
         baseline: launches that were accepted.
         launches: of now.
-        clock: ``wall`` or ``cpu``.
-        relative, confidence: see :meth:`archbench.core.launches.Spread.threshold`.
+        rule: that they are compared by.
     """
     valid = _valid(launches)
-    if len(baseline) < 2 or not valid:
+    if len(baseline) < LEAST_BASELINE or len(valid) < LEAST_LAUNCHES:
         return False
-    accepted = spread(baseline, clock)
-    ratios = sorted(math.log(launch.median(clock)) - accepted.center for launch in valid)
-    return abs(ratios[len(ratios) // 2]) > accepted.threshold(relative, confidence)
+    return bool(_side_of(spread(baseline, rule.scale), valid, rule))
+
+
+def _side_of(accepted: Spread, launches: Sequence[Launch], rule: TimeRule) -> int:
+    """1 where the middle launch is slower than the threshold, -1 where faster, else 0."""
+    ratio = statistics.median(launch.level(rule.scale) - accepted.center for launch in launches)
+    return _beyond(ratio, accepted.threshold(rule.relative, rule.confidence))
+
+
+def _beyond(ratio: float, threshold: float) -> int:
+    return (ratio > threshold) - (ratio < -threshold)
+
+
+def needs_confirmation(
+    baseline: Sequence[Launch],
+    launches: Sequence[Launch],
+    confirmations: Sequence[Launch],
+    rule: TimeRule,
+) -> bool:
+    """Whether a further fresh launch is needed to tell a change from chance.
+
+    It is not where nothing is suspicious, where enough fresh ones agree, and where one of them
+    does not.
+
+    Args:
+        baseline: launches that were accepted.
+        launches: of now.
+        confirmations: fresh ones so far.
+        rule: that they are compared by.
+    """
+    if not is_suspicious(baseline, launches, rule):
+        return False
+    accepted, fresh = spread(baseline, rule.scale), _valid(confirmations)
+    if len(fresh) >= accepted.confirmations:
+        return False
+    side = _side_of(accepted, _valid(launches), rule)
+    threshold = accepted.threshold(rule.relative, rule.confidence)
+    return all(
+        _beyond(launch.level(rule.scale) - accepted.center, threshold) == side for launch in fresh
+    )
 
 
 def time_verdict(
     baseline: Sequence[Launch] | None,
     launches: Sequence[Launch],
     confirmations: Sequence[Launch],
-    clock: str,
+    rule: TimeRule,
     *,
     metric: str = "latency",
-    relative: float = 0.10,
-    confidence: float = 0.9999,
     accept: bool = False,
 ) -> Verdict:
     """Compare launches of now with stored ones.
 
     A change is one only if every one of at least three fresh launches, started after the suspicion,
-    lies beyond the threshold, all on one side. The threshold is the larger of ``relative`` and the
+    lies beyond the threshold, all on one side. The threshold is the larger of the tolerance and the
     prediction limit of the baseline's own spread: a baseline that was noisy finds large changes
     only, and says so.
 
@@ -160,10 +221,8 @@ def time_verdict(
         baseline: launches that were accepted; None where there are none.
         launches: of now, at least three.
         confirmations: fresh ones, taken since :func:`is_suspicious` said so.
-        clock: ``wall`` or ``cpu``.
+        rule: that they are compared by.
         metric: that the verdict is about.
-        relative: the smallest change that may fail.
-        confidence: of the prediction limit.
         accept: whether the launches of now are to be the baseline.
     """
     if baseline is None:
@@ -176,40 +235,45 @@ def time_verdict(
             f"the baseline has {len(baseline)} launches and needs {LEAST_BASELINE}. Accept it "
             f"anew with --baseline-update --launches={LEAST_BASELINE}",
         )
-    accepted = spread(baseline, clock)
+    accepted = spread(baseline, rule.scale)
     valid = _valid(launches)
     if len(valid) < LEAST_LAUNCHES:
-        return _cannot_tell(metric, "launches", launches, valid)
-    threshold = accepted.threshold(relative, confidence)
-    now = spread(valid, clock)
-    value, old = now.median, accepted.median
-    change = _change(old, value)
+        return _cannot_tell(metric, "launches", LEAST_LAUNCHES, launches)
+    threshold = accepted.threshold(rule.relative, rule.confidence)
     finds = f"the smallest change that this baseline finds is {math.expm1(threshold):.0%}"
+    old = _seconds(baseline, accepted, rule.scale)
 
-    def verdict(status: str, reason: str, sentence: str) -> Verdict:
-        return Verdict(metric, status, reason, sentence, old, value)
+    def verdict(status: str, reason: str, ratios: Sequence[float], remark: str) -> Verdict:
+        new = old * math.exp(statistics.median(ratios))
+        sentence = f"{_change(old, new)}{remark}"
+        share = math.expm1(threshold)
+        return Verdict(metric, status, reason, sentence, old, new, share, rule.relative)
 
-    if not is_suspicious(baseline, launches, clock, relative=relative, confidence=confidence):
-        return verdict("unchanged", "within-threshold", f"{change}; {finds}")
+    side = _side_of(accepted, valid, rule)
+    ratios = [launch.level(rule.scale) - accepted.center for launch in valid]
+    if not side:
+        return verdict("unchanged", "within-threshold", ratios, f"; {finds}")
     fresh = _valid(confirmations)
-    if len(fresh) < LEAST_LAUNCHES:
-        return _cannot_tell(metric, "confirming launches", confirmations, fresh)
-    ratios = [math.log(launch.median(clock)) - accepted.center for launch in fresh]
-    value = math.exp(accepted.center + sorted(ratios)[len(ratios) // 2])
-    change = _change(old, value)
-    agree = (
-        f"{change} in each of {len(fresh)} fresh launches; the threshold is "
-        f"{math.expm1(threshold):.0%}"
+    ratios = [launch.level(rule.scale) - accepted.center for launch in fresh]
+    if not all(_beyond(ratio, threshold) == side for ratio in ratios):
+        remark = f", and not in each of {len(fresh)} fresh launches; {finds}"
+        return verdict("inconclusive", "not-confirmed", ratios, remark)
+    if len(fresh) < accepted.confirmations:
+        return _cannot_tell(metric, "confirming launches", accepted.confirmations, confirmations)
+    remark = (
+        f" in each of {len(fresh)} fresh launches; the threshold is {math.expm1(threshold):.0%}"
     )
-    if all(ratio > threshold for ratio in ratios):
-        return verdict("regressed", "accepted" if accept else "slower", agree)
-    if all(ratio < -threshold for ratio in ratios):
-        return verdict("improved", "faster", agree)
-    return verdict(
-        "inconclusive",
-        "not-confirmed",
-        f"{change}, and not in each of {len(fresh)} fresh launches; {finds}",
-    )
+    if side > 0:
+        return verdict("regressed", "accepted" if accept else "slower", ratios, remark)
+    return verdict("improved", "faster", ratios, remark)
+
+
+def _seconds(baseline: Sequence[Launch], accepted: Spread, scale: Scale) -> float:
+    """The centre of a baseline in seconds, at the middle state of its machine."""
+    if not scale.in_yardsticks:
+        return math.exp(accepted.center)
+    yardsticks = [launch.yardstick for launch in baseline if launch.yardstick is not None]
+    return math.exp(accepted.center) * statistics.median(yardsticks)
 
 
 def _change(old: float, new: float) -> str:
@@ -221,21 +285,20 @@ def _valid(launches: Sequence[Launch]) -> list[Launch]:
     return [launch for launch in launches if launch.disturbance is None]
 
 
-def _cannot_tell(
-    metric: str, what: str, launches: Sequence[Launch], valid: Sequence[Launch]
-) -> Verdict:
+def _cannot_tell(metric: str, what: str, needed: int, launches: Sequence[Launch]) -> Verdict:
+    valid = _valid(launches)
     causes = sorted({launch.disturbance for launch in launches if launch.disturbance})
     if not causes:
         return Verdict(
             metric,
             "inconclusive",
             "too-few-launches",
-            f"{len(valid)} {what}, and a verdict needs {LEAST_LAUNCHES}",
+            f"{len(valid)} {what}, and a verdict needs {needed}",
         )
     return Verdict(
         metric,
         "inconclusive",
         "disturbed",
         f"{len(valid)} of {len(launches)} {what} can be judged, and a verdict needs "
-        f"{LEAST_LAUNCHES}: {'; '.join(causes)}",
+        f"{needed}: {'; '.join(causes)}",
     )

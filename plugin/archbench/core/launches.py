@@ -2,7 +2,8 @@
 
 Spread between launches of a process is many times what the samples inside one suggest (memory
 layout, neighbours, clock), so samples of one launch say little about the next. A launch is kept as
-quantiles of its samples; a verdict compares medians of launches.
+quantiles of its samples, beside the time of a yardstick: work that never changes, done in between.
+A verdict compares the fast end of launches, in yardsticks.
 """
 
 from __future__ import annotations
@@ -17,10 +18,12 @@ from typing import Any
 from archbench.core.statistics import quantile
 
 __all__ = [
+    "COMPARED",
     "LEAST_BASELINE",
     "LEAST_LAUNCHES",
     "QUANTILES",
     "Launch",
+    "Scale",
     "Spread",
     "spread",
     "student_quantile",
@@ -29,6 +32,10 @@ __all__ = [
 QUANTILES = (0.0, 0.05, 0.10, 0.25, 0.50, 0.75, 0.90, 0.95, 0.99)
 """What is kept of the samples of a launch; the first is the least sample."""
 
+COMPARED = 0.10
+"""The quantile that launches are compared by. What others do can only add to the time of a pass, so
+the fast end spreads less between launches than the median: on two shared cores half as much."""
+
 LEAST_BASELINE = 10
 """Launches that a baseline needs before its spread is worth anything."""
 
@@ -36,11 +43,30 @@ LEAST_LAUNCHES = 3
 """Launches that a verdict needs, and that must agree before a test may fail."""
 
 MOST_OTHERS = 0.10
-"""Share of the machine that others may keep busy during a launch that is judged: a busy sibling
-thread of the same core was seen to raise processor time by a third."""
+"""Share of the machine that others may keep busy during a launch that is judged without a
+yardstick: a busy sibling thread of the same core was seen to raise processor time by a third."""
 
 MOST_LOST = 0.50
 """Share of wall time that a launch may lose."""
+
+OUTLYING = 5.0
+"""Robust deviations above the middle from where a launch is of another mode, see :func:`spread`."""
+
+NORMAL_MAD = 1.4826
+"""Standard deviations of a normal distribution in its median absolute deviation."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """In what launches are compared.
+
+    Attributes:
+        clock: ``wall`` or ``cpu``.
+        in_yardsticks: whether in multiples of each launch's own yardstick; else in seconds.
+    """
+
+    clock: str
+    in_yardsticks: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +79,8 @@ class Launch:
         samples: how many there were.
         lost: share of the wall time during which the process did not run.
         others: share of the machine's cores that other processes kept busy; None where unknown.
+        yardstick: processor seconds of the yardstick at :data:`COMPARED`, taken between the
+            samples; None where there was none.
     """
 
     wall: tuple[float, ...]
@@ -60,9 +88,16 @@ class Launch:
     samples: int
     lost: float
     others: float | None = None
+    yardstick: float | None = None
 
     @classmethod
-    def of(cls, wall: Sequence[float], cpu: Sequence[float], others: float | None = None) -> Launch:
+    def of(
+        cls,
+        wall: Sequence[float],
+        cpu: Sequence[float],
+        others: float | None = None,
+        yardsticks: Sequence[float] = (),
+    ) -> Launch:
         """Summarise the samples of one launch, in seconds.
 
         Raises:
@@ -76,17 +111,31 @@ class Launch:
             tuple(round(quantile(series, q), 9) for q in QUANTILES) for series in ordered
         )
         lost = 1 - math.fsum(cpu) / math.fsum(wall)
-        return cls(walls, cpus, len(wall), round(max(lost, 0.0), 4), others)
+        yardstick = round(quantile(sorted(yardsticks), COMPARED), 9) if yardsticks else None
+        return cls(walls, cpus, len(wall), round(max(lost, 0.0), 4), others, yardstick)
 
-    def median(self, clock: str) -> float:
-        """Seconds per batch by ``wall`` or ``cpu``."""
+    def at(self, probability: float, clock: str) -> float:
+        """Seconds per batch at one of :data:`QUANTILES`, by ``wall`` or ``cpu``."""
         series: tuple[float, ...] = getattr(self, clock)
-        return series[QUANTILES.index(0.50)]
+        return series[QUANTILES.index(probability)]
+
+    def level(self, scale: Scale) -> float:
+        """The logarithm of what is compared.
+
+        Raises:
+            ValueError: it is asked for in yardsticks, and there was none.
+        """
+        seconds = math.log(self.at(COMPARED, scale.clock))
+        if not scale.in_yardsticks:
+            return seconds
+        if self.yardstick is None:
+            raise ValueError("the launch has no yardstick")
+        return seconds - math.log(self.yardstick)
 
     @property
     def disturbance(self) -> str | None:
         """Why it cannot be judged; None where it can."""
-        if self.others is not None and self.others > MOST_OTHERS:
+        if self.yardstick is None and self.others is not None and self.others > MOST_OTHERS:
             return f"others kept {self.others:.0%} of the machine busy"
         if self.lost > MOST_LOST:
             return f"the process did not run for {self.lost:.0%} of the time"
@@ -100,13 +149,19 @@ class Launch:
             "samples": self.samples,
             "lost": self.lost,
             "others": self.others,
+            "yardstick": self.yardstick,
         }
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Launch:
         """The inverse of :meth:`as_dict`."""
         return cls(
-            tuple(data["wall"]), tuple(data["cpu"]), data["samples"], data["lost"], data["others"]
+            tuple(data["wall"]),
+            tuple(data["cpu"]),
+            data["samples"],
+            data["lost"],
+            data["others"],
+            data["yardstick"],
         )
 
 
@@ -115,19 +170,16 @@ class Spread:
     """What launches say about the next one.
 
     Attributes:
-        center: mean of the logarithms of their medians.
+        center: mean of the logarithms of what is compared.
         deviation: standard deviation of these.
-        launches: how many there are.
+        launches: how many they are of.
+        slow: how many further ones were of a slow mode, and are in neither.
     """
 
     center: float
     deviation: float
     launches: int
-
-    @property
-    def median(self) -> float:
-        """Their geometric mean, in seconds per batch."""
-        return math.exp(self.center)
+    slow: int = 0
 
     def threshold(self, relative: float, confidence: float) -> float:
         """The logarithm of the ratio beyond which a further launch is not one of these.
@@ -140,17 +192,44 @@ class Spread:
         predicted = t * self.deviation * math.sqrt(1 + 1 / self.launches)
         return max(math.log1p(relative), predicted)
 
+    @property
+    def confirmations(self) -> int:
+        """Fresh launches that have to agree before a change is one.
 
-def spread(launches: Sequence[Launch], clock: str) -> Spread:
-    """Centre and spread of the medians of at least two launches.
+        At least :data:`LEAST_LAUNCHES`. Where some launches of the baseline were of a slow mode,
+        as many as make it improbable that all of the fresh ones are: with the share of slow
+        launches taken as (slow + 1) / (all + 2), which is Laplace's rule, at most 1 in 1,000.
+        """
+        if not self.slow:
+            return LEAST_LAUNCHES
+        share = (self.slow + 1) / (self.launches + self.slow + 2)
+        return max(LEAST_LAUNCHES, math.ceil(math.log(1e-3) / math.log(share)))
+
+
+def spread(launches: Sequence[Launch], scale: Scale) -> Spread:
+    """Centre and spread of at least two launches.
+
+    Some processes are slow from their first pass to their last, by 30 to 60 %, for how their memory
+    happens to lie: a mode of its own, of one launch in five of some networks. Launches further
+    above the middle one than both 10 % and :data:`OUTLYING` robust deviations are such, and are
+    counted by themselves, as long as they are fewer than a third: a spread over both modes would
+    find nothing.
 
     Raises:
         ValueError: there are fewer.
     """
-    logarithms = [math.log(launch.median(clock)) for launch in launches]
-    if len(logarithms) < 2:
-        raise ValueError(f"{len(logarithms)} launches have no spread")
-    return Spread(statistics.fmean(logarithms), statistics.stdev(logarithms), len(logarithms))
+    levels = sorted(launch.level(scale) for launch in launches)
+    if len(levels) < 2:
+        raise ValueError(f"{len(levels)} launches have no spread")
+    middle = statistics.median(levels)
+    deviation = NORMAL_MAD * statistics.median(abs(level - middle) for level in levels)
+    limit = middle + max(math.log1p(0.10), OUTLYING * deviation)
+    fast = [level for level in levels if level <= limit]
+    if 3 * (len(levels) - len(fast)) >= len(levels):
+        fast = levels
+    return Spread(
+        statistics.fmean(fast), statistics.stdev(fast), len(fast), len(levels) - len(fast)
+    )
 
 
 @lru_cache

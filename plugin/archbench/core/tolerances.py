@@ -7,6 +7,8 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
 from archbench.core.errors import UsageError
+from archbench.core.gate import TimeRule
+from archbench.core.launches import Scale
 from archbench.core.metrics import METRICS
 from archbench.core.quantities import parse_quantity
 from archbench.core.selectors import Selector, refuse_unknown
@@ -140,6 +142,17 @@ class Rules:
             if override.metric == metric and override.selector.matches(architecture, device, dtype):
                 tolerance = replace(tolerance, **override.given)
         return tolerance
+
+    def time_rule(self, architecture: str, device: str, dtype: str, scale: Scale) -> TimeRule:
+        """How latencies of a cell are compared.
+
+        Args:
+            architecture, device, dtype: see :meth:`tolerance`.
+            scale: what is compared.
+        """
+        tolerance = self.tolerance("latency", architecture, device, dtype)
+        assert tolerance.confidence is not None
+        return TimeRule(scale, tolerance.relative, tolerance.confidence)
 
 
 def _check_metric(asked: str, metric: str) -> None:

@@ -40,6 +40,9 @@ class Verdict:
         sentence: the same for people.
         baseline: the value that was accepted, where there is one to compare with.
         value: the value now.
+        threshold: the relative change that has to be exceeded, where the metric has a spread.
+        tolerance: the relative change that the project's rules ask to find; the threshold is
+            larger where the spread does not allow it.
     """
 
     metric: str
@@ -48,6 +51,8 @@ class Verdict:
     sentence: str
     baseline: Any = None
     value: Any = None
+    threshold: float | None = None
+    tolerance: float | None = None
 
     def __post_init__(self) -> None:
         if self.status not in STATUSES:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from archbench.core.errors import UsageError
 
-__all__ = ["Device", "choose", "cpu_name", "device_slug"]
+__all__ = ["Device", "choose", "cpu_model", "cpu_name", "device_slug"]
 
 _VENDOR_WORDS = {"nvidia", "tesla", "geforce", "quadro", "amd", "radeon", "intel", "instinct"}
 _CPU_NOISE = re.compile(
@@ -61,12 +61,29 @@ def device_slug(kind: str, vendor_name: str) -> str:
 
 def cpu_name() -> str:
     """The maker's name of this machine's processor."""
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.is_file():
-        for line in cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines():
-            if line.lower().startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine() or "unknown processor"
+    return _cpuinfo().get("model name") or (
+        platform.processor() or platform.machine() or "unknown processor"
+    )
+
+
+def cpu_model() -> str | None:
+    """Family and model of the processor, ``26.2``: virtual machines hide the maker's name of it.
+
+    None where the system does not say.
+    """
+    found = _cpuinfo()
+    parts = [found.get("cpu family"), found.get("model")]
+    return ".".join(part for part in parts if part) or None
+
+
+def _cpuinfo() -> dict[str, str]:
+    """What Linux says about the first processor; empty elsewhere."""
+    path = Path("/proc/cpuinfo")
+    if not path.is_file():
+        return {}
+    first = path.read_text(encoding="utf-8", errors="replace").partition("\n\n")[0]
+    fields = (line.partition(":") for line in first.splitlines())
+    return {name.strip().lower(): value.strip() for name, _, value in fields}
 
 
 def _letters(text: str) -> str:

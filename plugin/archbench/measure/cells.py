@@ -6,7 +6,7 @@ import os
 import time
 import traceback
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import torch
@@ -14,7 +14,7 @@ import torch
 import archbench
 from archbench.core.complexity import Complexity, disagreement, layer_census
 from archbench.core.errors import ArchbenchError, ArchitectureError, NotMeasuredError
-from archbench.core.launches import Launch
+from archbench.core.launches import COMPARED, Launch
 from archbench.core.records import Record
 from archbench.core.spec import ModelSpec, Target
 from archbench.core.statistics import Summary, summarize
@@ -22,13 +22,21 @@ from archbench.core.verdicts import Verdict
 from archbench.measure.complexity import count
 from archbench.measure.environment import fingerprint, provenance
 from archbench.measure.hardware import synchronizer
-from archbench.measure.latency import SamplingPlan, sample_latency
+from archbench.measure.latency import LatencySeries, SamplingPlan, sample_latency
 from archbench.measure.libraries import library_version
 from archbench.measure.loading import LoadedModel, ModelHolder, class_scores
 from archbench.measure.memory_guard import is_out_of_memory, memory_guard
 from archbench.measure.neighbours import Neighbours
+from archbench.measure.placement import relocate
+from archbench.measure.yardstick import Yardstick
 
-__all__ = ["complexity_record", "describe_failure", "latency_record", "load_guarded"]
+__all__ = [
+    "complexity_record",
+    "describe_failure",
+    "latency_record",
+    "load_guarded",
+    "timed_counts",
+]
 
 
 def load_guarded(holder: ModelHolder, spec: ModelSpec, target: Target) -> LoadedModel:
@@ -90,8 +98,30 @@ def complexity_record(spec: ModelSpec) -> tuple[Record, Complexity]:
     return record, complexity
 
 
-def latency_record(loaded: LoadedModel, plan: SamplingPlan) -> Record:
+def timed_counts(spec: ModelSpec) -> dict[str, int] | None:
+    """Params and MACs of what is timed, so that a time is known to be of the same network.
+
+    None where it cannot be counted: that is the finding of another test.
+    """
+    try:
+        complexity = count(spec)
+    except ArchbenchError:
+        return None
+    return {"params": complexity.params, "macs": complexity.macs}
+
+
+def latency_record(
+    loaded: LoadedModel, plan: SamplingPlan, *, placements: int = 1, seed: int = 0
+) -> Record:
     """Latency of a loaded model: raw wall and processor times of every sample.
+
+    Args:
+        loaded: the model.
+        plan: when to stop; the placements share its time budget.
+        placements: how many places in memory are tried, as far as the budget goes: the fastest is
+            kept as the launch. More than one, and the yardstick beside them, are for launches that
+            are compared with others.
+        seed: of the places.
 
     Raises:
         ArchitectureError: the forward pass fails, or returns no class scores.
@@ -100,11 +130,29 @@ def latency_record(loaded: LoadedModel, plan: SamplingPlan) -> Record:
     """
     target = loaded.target
     torch.set_num_threads(target.threads)
-    with torch.inference_mode(), _within_memory(target):
+    environment = fingerprint(target, loaded.spec.library)
+    is_launch = placements > 1
+    if not is_launch:
+        environment["yardstick"] = None
+    placed: list[tuple[LatencySeries, tuple[float, ...]]] = []
+    with _within_memory(target):
         try:
-            forward = _Forward(loaded)
             neighbours = Neighbours()
-            series = sample_latency(forward, plan)
+            for index in range(placements):
+                spent = sum(series.elapsed for series, _ in placed)
+                if index and spent + spent / index > plan.time_budget:
+                    break
+                if is_launch and target.kind == "cpu":
+                    relocate(loaded.module, seed + index)
+                yardstick = Yardstick() if is_launch and environment["yardstick"] else None
+                with torch.inference_mode():
+                    forward = _Forward(loaded)
+                    series = sample_latency(
+                        forward,
+                        replace(plan, time_budget=plan.time_budget / placements),
+                        after=yardstick.after if yardstick is not None else None,
+                    )
+                placed.append((series, tuple(yardstick.seconds) if yardstick is not None else ()))
             others = neighbours.share()
         except (KeyboardInterrupt, GeneratorExit):
             raise
@@ -129,7 +177,15 @@ def latency_record(loaded: LoadedModel, plan: SamplingPlan) -> Record:
             f"{loaded.spec.id} returned scores that are not finite in {target.dtype}; "
             f"the time of such a run means nothing. {remedy}",
         )
-    summary = summarize(series.wall)
+    wall, cpu, warmup = (
+        tuple(value for series, _ in placed for value in getattr(series, name))
+        for name in ("wall", "cpu", "warmup")
+    )
+    launches = [
+        Launch.of(series.wall, series.cpu, others, yardsticks) for series, yardsticks in placed
+    ]
+    fastest = min(launches, key=lambda one: one.at(COMPARED, environment["clock"]))
+    summary = summarize(wall)
     common = {"unit": "s", "basis": "batch", "source": "measured"}
     return Record(
         id=loaded.spec.id,
@@ -137,17 +193,17 @@ def latency_record(loaded: LoadedModel, plan: SamplingPlan) -> Record:
         metrics={
             "latency": {
                 **common,
-                "samples": list(series.wall),
+                "samples": list(wall),
                 "clock": "wall",
-                "warmup": list(series.warmup),
-                "stopped_by": series.stopped_by,
-                "launches": [Launch.of(series.wall, series.cpu, others).as_dict()],
-                "environment": fingerprint(target, loaded.spec.library),
+                "warmup": list(warmup),
+                "stopped_by": placed[0][0].stopped_by,
+                "launches": [fastest.as_dict()],
+                "environment": environment,
             },
-            "cpu_time": {**common, "samples": list(series.cpu), "clock": "process"},
+            "cpu_time": {**common, "samples": list(cpu), "clock": "process"},
         },
-        notes=_doubts(summary, series.wall, series.cpu, target.threads),
-        seconds={"load": loaded.load_seconds, "forward": sum(series.warmup) + sum(series.wall)},
+        notes=_doubts(summary, wall, cpu, target.threads),
+        seconds={"load": loaded.load_seconds, "forward": sum(warmup) + sum(wall)},
     )
 
 

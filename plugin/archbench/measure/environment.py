@@ -14,7 +14,7 @@ import psutil
 
 from archbench import __version__
 from archbench.core.spec import Target
-from archbench.devices.choosing import cpu_name
+from archbench.devices.choosing import cpu_model, cpu_name
 
 __all__ = ["describe_environment", "git_state"]
 
@@ -93,12 +93,17 @@ def fingerprint(target: Target, library: str) -> dict[str, Any]:
     """
     import torch
 
+    from archbench.measure.yardstick import yardstick_name
+
     is_cuda = target.kind == "cuda"
+    is_alone = target.kind == "cpu" and target.threads == 1
     return {
         "device_name": target.device_name,
+        "processor": cpu_model(),
         "machine": platform.machine(),
         "logical_cores": psutil.cpu_count(),
-        "clock": "cpu" if target.kind == "cpu" and target.threads == 1 else "wall",
+        "clock": "cpu" if is_alone else "wall",
+        "yardstick": yardstick_name() if is_alone else None,
         "torch": _base_version("torch"),
         "library": provenance(library),
         "driver": _driver_version() if is_cuda else None,

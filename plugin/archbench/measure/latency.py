@@ -101,7 +101,10 @@ def _warm_up(forward: Callable[[], object], clock: Clock, plan: SamplingPlan) ->
 
 
 def sample_latency(
-    forward: Callable[[], object], plan: SamplingPlan, clock: Clock | None = None
+    forward: Callable[[], object],
+    plan: SamplingPlan,
+    clock: Clock | None = None,
+    after: Callable[[int], object] | None = None,
 ) -> LatencySeries:
     """Time a forward pass again and again.
 
@@ -113,6 +116,7 @@ def sample_latency(
         forward: runs one batch and returns when its result is there.
         plan: when to stop.
         clock: where time comes from; this process's own clocks by default.
+        after: called after each sample with its nanoseconds, outside of what is timed.
     """
     clock = clock or Clock()
     wall, cpu = clock.wall, clock.cpu
@@ -131,17 +135,19 @@ def sample_latency(
             cpu_before = cpu()
             before = wall()
             forward()
-            after = wall()
+            done = wall()
             cpu_after = cpu()
-            walls.append(after - before)
+            walls.append(done - before)
             cpus.append(cpu_after - cpu_before)
+            if after is not None:
+                after(done - before)
             if len(walls) >= next_check:
                 precision = median_precision(walls)
                 if precision is not None and precision <= plan.precision:
                     stopped_by = "precision"
                     break
                 next_check = len(walls) + len(walls) // 2
-            if after >= deadline and len(walls) >= plan.min_samples:
+            if done >= deadline and len(walls) >= plan.min_samples:
                 break
     finally:
         if collecting:
@@ -151,5 +157,5 @@ def sample_latency(
         cpu=tuple(value / 1e9 for value in cpus),
         warmup=tuple(value / 1e9 for value in warmup),
         stopped_by=stopped_by,
-        elapsed=(after - start) / 1e9,
+        elapsed=(done - start) / 1e9,
     )

@@ -10,11 +10,17 @@ import pytest
 
 from archbench.core.complexity import Complexity
 from archbench.core.errors import UsageError
-from archbench.core.gate import COUNTS, count_verdicts, time_verdict
+from archbench.core.gate import (
+    COUNTS,
+    TimeRule,
+    count_verdicts,
+    difference_text,
+    scale_of,
+    time_verdict,
+)
 from archbench.core.launches import Launch
 from archbench.core.records import Record
-from archbench.core.spec import Target
-from archbench.core.tolerances import Tolerance
+from archbench.core.spec import ModelSpec, Target
 from archbench.core.verdicts import FAILING, Verdict
 from archbench.pytest_plugin.manifest import cell_of
 from archbench.pytest_plugin.options import spelled
@@ -33,8 +39,9 @@ __all__ = [
     "counts_path",
     "judge_counts",
     "judge_time",
-    "time_tolerance",
+    "time_rule",
     "times_path",
+    "unasked_lines",
     "write_counts",
     "write_times",
 ]
@@ -106,19 +113,39 @@ def accepted_times(config: pytest.Config, nodeid: str) -> dict[str, Any] | None:
     return _times(config, path).lines.get(f"{cell[0]} {cell[1]}")
 
 
-def time_tolerance(config: pytest.Config, model: str, slug: str, dtype: str) -> Tolerance:
-    """What the project allows a latency."""
+def time_rule(
+    config: pytest.Config, record: Record, then: Mapping[str, Any], now: Mapping[str, Any]
+) -> TimeRule:
+    """How the project compares the latency of a cell.
+
+    Args:
+        config: of the run.
+        record: of the cell.
+        then: environment of the baseline.
+        now: environment of this run.
+    """
     from archbench.pytest_plugin.budgets import configuration_of
 
-    return configuration_of(config).rules.tolerance("latency", model, slug, dtype)
+    assert record.target is not None
+    return configuration_of(config).rules.time_rule(
+        record.id, record.target["slug"], record.target["dtype"], scale_of(then, now)
+    )
 
 
-_HARDWARE = ("device_name", "machine", "logical_cores", "clock")
+_HARDWARE = ("device_name", "processor", "machine", "logical_cores", "clock")
 """Fields of an environment that make two runs not comparable where they differ."""
 
 
-def judge_time(node: pytest.Item, record: Record, confirmations: Sequence[Launch]) -> str | None:
+def judge_time(
+    node: pytest.Item, record: Record, confirmations: Sequence[Launch], spec: ModelSpec
+) -> str | None:
     """Compare launches with the accepted ones, and note the verdict in the cell's record.
+
+    Args:
+        node: the test.
+        record: what was measured.
+        confirmations: launches after a suspicion.
+        spec: of the architecture.
 
     Returns:
         The text of the failure where the test is to fail.
@@ -133,27 +160,22 @@ def judge_time(node: pytest.Item, record: Record, confirmations: Sequence[Launch
     line = baselines.lines.get(key)
     latency = record.metrics["latency"]
     now = latency["environment"]
-    verdict = None
-    if line is not None:
-        then = line["environment"]
-        differing = [name for name in _HARDWARE if then.get(name) != now.get(name)]
-        if differing:
-            name = differing[0]
-            verdict = Verdict(
-                "latency",
-                "not-comparable",
-                f"other-{name.replace('_', '-')}",
-                f"the baseline is of {name} {then.get(name)!r}, this is {now.get(name)!r}",
-            )
-    if verdict is None:
-        tolerance = time_tolerance(config, record.id, record.target["slug"], record.target["dtype"])
+    then = line["environment"] if line is not None else now
+    differing = [name for name in _HARDWARE if then.get(name) != now.get(name)]
+    if differing:
+        name = differing[0]
+        verdict = Verdict(
+            "latency",
+            "not-comparable",
+            f"other-{name.replace('_', '-')}",
+            f"the baseline is of {name} {then.get(name)!r}, this is {now.get(name)!r}",
+        )
+    else:
         verdict = time_verdict(
             None if line is None else [Launch.from_dict(one) for one in line["launches"]],
             [Launch.from_dict(one) for one in latency["launches"]],
             confirmations,
-            now["clock"],
-            relative=tolerance.relative,
-            confidence=tolerance.confidence or 0.9999,
+            time_rule(config, record, then, now),
             accept=settings.baseline_update == "all",
         )
     record.verdicts.append(verdict.as_dict())
@@ -163,15 +185,29 @@ def judge_time(node: pytest.Item, record: Record, confirmations: Sequence[Launch
     lines = [f"{verdict.status}: {key} on {record.target['slug']}: {verdict.sentence}"]
     if line is not None:
         lines.append(f"Baseline: {where}:{baselines.numbers[key]}, {_accepted(line)}.")
-        changed = [
-            f"{name} {line['environment'].get(name)} -> {now[name]}"
-            for name in now
-            if line["environment"].get(name) != now[name]
-        ]
+        changed = [*_counts_changed(line["counts"], spec), *_environment_changed(then, now)]
         if changed:
             lines.append(f"Since then: {', '.join(changed)}.")
     lines.append(_how_to_accept(node, record.id))
     return spelled(config, "\n".join(lines))
+
+
+def _counts_changed(then: Mapping[str, int] | None, spec: ModelSpec) -> list[str]:
+    """A slower network may have more to do: that is not for the machine to answer."""
+    from archbench.measure.cells import timed_counts
+
+    now = timed_counts(spec) if then is not None else None
+    if then is None or now is None:
+        return []
+    return [difference_text(name, then[name], now[name]) for name in now if then[name] != now[name]]
+
+
+def _environment_changed(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    return [
+        f"{name.replace('_', ' ')} {then.get(name)} -> {now[name]}"
+        for name in now
+        if then.get(name) != now[name]
+    ]
 
 
 def _fails(settings: Settings, verdict: Verdict) -> bool:
@@ -188,6 +224,37 @@ def _accepted(line: Mapping[str, Any]) -> str:
     commit = f" on commit {line['commit'][:9]}" if line["commit"] else ""
     reason = f": {line['reason']}" if line["reason"] else ""
     return f"accepted {line['when']}{commit}{reason}"
+
+
+def unasked_lines(config: pytest.Config, cells: Sequence[Record]) -> list[str]:
+    """What is said about accepted lines that no selection of this project can ask for any more.
+
+    A run asks for a part of what there is, so a line that it did not touch is no finding; one of
+    an architecture that neither the catalogue nor the project has is. Architectures that a file on
+    the command line names (``--models=net.py:small``) are known to that command alone, and lines
+    of such are left out where the project lists none of its own.
+
+    Args:
+        config: of the run.
+        cells: merged records; files of their devices and precisions are looked at.
+    """
+    from archbench.pytest_plugin.selection import known_architecture
+
+    files = [accepted_counts(config)]
+    targets = {(cell.target["slug"], cell.target["dtype"]) for cell in cells if cell.target}
+    files += [_times(config, times_path(config, *target)) for target in sorted(targets)]
+    is_known = known_architecture(config)
+    lines = []
+    for file in files:
+        gone = sorted({line["id"] for line in file.lines.values() if not is_known(line["id"])})
+        if gone:
+            more = f" and {len(gone) - 3:,} more" if len(gone) > 3 else ""
+            lines.append(
+                f"No test asks any more for {', '.join(gone[:3])}{more} of "
+                f"{file.path.relative_to(config.rootpath)}. Delete their lines: "
+                f"archbench baselines prune {' '.join(gone[:3])}{' ...' if more else ''}"
+            )
+    return lines
 
 
 def write_times(config: pytest.Config, timed: Sequence[Record]) -> list[tuple[Path, Updated]]:
@@ -220,6 +287,7 @@ def write_times(config: pytest.Config, timed: Sequence[Record]) -> list[tuple[Pa
             "launches": [
                 one for one in latency["launches"] if Launch.from_dict(one).disturbance is None
             ],
+            "counts": latency.get("counts"),
             "environment": latency["environment"],
             "when": datetime.now(timezone.utc).isoformat(timespec="seconds"),
             "commit": commit,

@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
-from archbench.core.gate import is_suspicious
+from archbench.core.gate import needs_confirmation
 from archbench.core.launches import LEAST_BASELINE, LEAST_LAUNCHES, Launch
 from archbench.core.metrics import format_seconds
 from archbench.core.records import Record
-from archbench.pytest_plugin.gate import accepted_times, time_tolerance
+from archbench.pytest_plugin.gate import accepted_times, time_rule
 from archbench.pytest_plugin.launching import LaunchedTests, launch
 from archbench.pytest_plugin.manifest import cell_of
 from archbench.pytest_plugin.options import is_worker
@@ -26,6 +26,10 @@ __all__ = ["Launched", "launched", "merged", "prepare", "where_launched"]
 
 LEAST_SECONDS = 0.3
 """Of a launch for a cell: below, the first passes and the kernel's clock weigh too much."""
+
+MOST_CONFIRMATIONS = 8
+"""Fresh launches after a suspicion, at most; each is of those cells only that all fresh ones so far
+have confirmed."""
 
 MORE = {LEAST_LAUNCHES: 2, LEAST_BASELINE: 5}
 """Launches that may be added for cells of which others disturbed too many."""
@@ -149,10 +153,12 @@ def prepare(
             break
         session.measure(found, lacking, 1, "launches", "a launch more, since others disturbed")
     if settings.baseline_update != "all":
-        suspects = [nodeid for nodeid in wanted if _is_suspect(config, nodeid, found[nodeid])]
-        session.measure(
-            found, suspects, LEAST_LAUNCHES, "confirmations", "confirming a change, launch"
-        )
+        for index in range(MOST_CONFIRMATIONS):
+            suspects = [
+                nodeid for nodeid in wanted if _needs_confirmation(config, nodeid, found[nodeid])
+            ]
+            what = f"confirming a change, launch {index + 1}"
+            session.measure(found, suspects, 1, "confirmations", what)
     path = where_launched(config)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(
@@ -182,20 +188,17 @@ def _judgeable(records: Sequence[Record]) -> int:
     return sum(one.disturbance is None for one in launches_of(records))
 
 
-def _is_suspect(config: pytest.Config, nodeid: str, item: Launched) -> bool:
+def _needs_confirmation(config: pytest.Config, nodeid: str, item: Launched) -> bool:
     line = accepted_times(config, nodeid)
-    if line is None or not item.launches:
+    if line is None or not item.launches or item.died is not None:
         return False
-    baseline = [Launch.from_dict(one) for one in line["launches"]]
-    target = item.launches[0].target
-    assert target is not None
-    tolerance = time_tolerance(config, item.launches[0].id, target["slug"], target["dtype"])
-    return is_suspicious(
-        baseline,
+    first = item.launches[0]
+    environment = first.metrics["latency"]["environment"]
+    return needs_confirmation(
+        [Launch.from_dict(one) for one in line["launches"]],
         launches_of(item.launches),
-        line["environment"].get("clock", "wall"),
-        relative=tolerance.relative,
-        confidence=tolerance.confidence or 0.9999,
+        launches_of(item.confirmations),
+        time_rule(config, first, line["environment"], environment),
     )
 
 
@@ -216,7 +219,8 @@ class _Session:
     ) -> None:
         if not nodeids:
             return
-        share = self.settings.time_budget / max(number, LEAST_LAUNCHES)
+        # A baseline's launches measure as long as those that are compared with it.
+        share = self.settings.time_budget / LEAST_LAUNCHES
         for index in range(number):
             count = f"{len(nodeids)} cell{'' if len(nodeids) == 1 else 's'}"
             of = f" {index + 1} of {number}" if number > 1 else ""

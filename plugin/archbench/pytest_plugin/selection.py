@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from fnmatch import fnmatchcase
 
 import pytest
@@ -12,7 +12,7 @@ from archbench.core.spec import ModelSpec
 from archbench.pytest_plugin.manifest import cell_of
 from archbench.pytest_plugin.settings import Settings
 
-__all__ = ["select_models"]
+__all__ = ["known_architecture", "select_models"]
 
 
 def _of_node_ids(config: pytest.Config) -> list[str]:
@@ -105,3 +105,23 @@ def select_models(config: pytest.Config, settings: Settings) -> tuple[ModelSpec,
             found = ()
         chosen += [*mine, *found]
     return _each_once(chosen)
+
+
+def known_architecture(config: pytest.Config) -> Callable[[str], bool]:
+    """Whether some selection of this project can hold an architecture of a given id."""
+    from archbench.catalog import load_catalog
+    from archbench.pytest_plugin import selected_models
+
+    catalog = load_catalog()
+    own = _hook_models(config)
+    ids = {model.id for model in (*own, *selected_models(config))}
+
+    def is_known(model: str) -> bool:
+        name = model.rpartition("@")[0] or model
+        if model in ids or name in ids:
+            return True
+        if model.startswith("local/"):
+            return not own
+        return catalog.has(model)
+
+    return is_known

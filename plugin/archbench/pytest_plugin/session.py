@@ -441,8 +441,10 @@ class ArchbenchSession:
     def _print_table(self, terminalreporter: Any) -> None:
         from archbench.core.metrics import format_seconds
         from archbench.pytest_plugin.budgets import unjudged_lines
+        from archbench.pytest_plugin.gate import unasked_lines
         from archbench.report.counts import count_findings
         from archbench.report.table import doubts, run_table
+        from archbench.report.times import time_findings
 
         cells = self._in_order(self._cells())
         targets = {cell.key[1] for cell in cells if cell.target}
@@ -476,7 +478,11 @@ class ArchbenchSession:
         for line in unjudged_lines(self._config, cells):
             terminalreporter.write_line(spelled(self._config, line), yellow=True)
         accepting = settings_of(self._config).baseline_update is not None
-        for line in count_findings(cells, accepting=accepting):
+        for line in (
+            *count_findings(cells, accepting=accepting),
+            *time_findings(cells, accepting=accepting),
+            *unasked_lines(self._config, cells),
+        ):
             terminalreporter.write_line(spelled(self._config, line))
         for line in self._accepted:
             terminalreporter.write_line(line)

@@ -6,8 +6,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from archbench.core.gate import COUNTS, difference_text
-from archbench.core.launches import Launch, spread
+from archbench.core.gate import COUNTS, difference_text, scale_of
+from archbench.core.launches import Launch, Scale, spread
 from archbench.core.metrics import METRICS
 from archbench.core.tolerances import Rules
 
@@ -35,7 +35,7 @@ def lines_table(lines: Lines, slug: str | None, rules: Rules) -> str:
 
 
 _COUNTS = ["architecture", "params M", "GMACs", "activations M", "counted with"]
-_TIMES = ["cell", "p50 ms", "launches", "spread", "finds", "accepted", "commit", "reason"]
+_TIMES = ["cell", "p10 ms", "launches", "spread", "finds", "accepted", "commit", "reason"]
 
 
 def _count_rows(lines: Lines) -> list[list[str]]:
@@ -53,18 +53,19 @@ def _time_rows(lines: Lines, slug: str, rules: Rules) -> list[list[str]]:
     rows = []
     for key, line in lines.items():
         launches = [Launch.from_dict(one) for one in line["launches"]]
-        clock = line["environment"]["clock"]
-        tolerance = rules.tolerance("latency", line["id"], slug, line["cell"].partition("-")[0])
-        median, deviation, finds = launches[0].median(clock), "-", "-"
+        scale = scale_of(line["environment"])
+        deviation, finds = "-", "-"
         if len(launches) > 1:
-            known = spread(launches, clock)
-            threshold = known.threshold(tolerance.relative, tolerance.confidence or 0.9999)
-            median, deviation = known.median, f"{known.deviation:.1%}"
-            finds = f"{math.expm1(threshold):.0%}"
+            known = spread(launches, scale)
+            rule = rules.time_rule(line["id"], slug, line["cell"].partition("-")[0], scale)
+            deviation = f"{known.deviation:.1%}"
+            if known.slow:
+                deviation += f", {known.slow} slow"
+            finds = f"{math.expm1(known.threshold(rule.relative, rule.confidence)):.0%}"
         rows.append(
             [
                 key,
-                METRICS["latency"].text(median),
+                METRICS["latency"].text(_typical(line)),
                 str(len(launches)),
                 deviation,
                 finds,
@@ -101,17 +102,15 @@ def difference_lines(old: Lines, new: Lines) -> list[str]:
     return result
 
 
+def _typical(line: Mapping[str, Any]) -> float:
+    """The geometric mean of what its launches are compared by, in seconds."""
+    clock = line["environment"]["clock"]
+    levels = [Launch.from_dict(one).level(Scale(clock)) for one in line["launches"]]
+    return math.exp(math.fsum(levels) / len(levels))
+
+
 def _time_change(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
-    old, new = (
-        math.exp(
-            math.fsum(
-                math.log(Launch.from_dict(one).median(line["environment"]["clock"]))
-                for one in line["launches"]
-            )
-            / len(line["launches"])
-        )
-        for line in (before, after)
-    )
+    old, new = _typical(before), _typical(after)
     text = METRICS["latency"].text
     reason = f", {after['reason']}" if after["reason"] else ""
     return f"{text(old)} ms -> {text(new)} ms ({new / old - 1:+.1%}){reason}"

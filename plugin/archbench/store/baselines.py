@@ -28,10 +28,11 @@ __all__ = [
 ]
 
 FORMAT = "archbench-baseline"
-SCHEMA = 1
+SCHEMA = 2
 """Version of the format.
 
 1: first version; files of kind ``complexity`` and ``latency``.
+2: a launch of ``latency`` has the time of its yardstick; a line has the counts of what was timed.
 """
 
 
@@ -61,11 +62,15 @@ def _layers(value: Any) -> bool:
     )
 
 
+def _duration(value: Any) -> bool:
+    return type(value) in (int, float) and 0 < value < math.inf
+
+
 def _seconds(value: Any) -> bool:
     return (
         isinstance(value, list)
         and len(value) == len(QUANTILES)
-        and all(type(item) in (int, float) and 0 < item < math.inf for item in value)
+        and all(map(_duration, value))
         and value == sorted(value)
     )
 
@@ -80,12 +85,13 @@ def _launches(value: Any) -> bool:
         and len(value) > 0
         and all(
             isinstance(launch, dict)
-            and launch.keys() == {"wall", "cpu", "samples", "lost", "others"}
+            and launch.keys() == {"wall", "cpu", "samples", "lost", "others", "yardstick"}
             and _seconds(launch["wall"])
             and _seconds(launch["cpu"])
             and _whole(launch["samples"])
             and _share(launch["lost"])
             and (launch["others"] is None or _share(launch["others"]))
+            and (launch["yardstick"] is None or _duration(launch["yardstick"]))
             for launch in value
         )
     )
@@ -95,6 +101,14 @@ def _environment(value: Any) -> bool:
     return isinstance(value, dict) and all(
         _text(name) and (item is None or isinstance(item, (str, int)))
         for name, item in value.items()
+    )
+
+
+def _counts(value: Any) -> bool:
+    return value is None or (
+        isinstance(value, dict)
+        and value.keys() == {"params", "macs"}
+        and all(map(_whole, value.values()))
     )
 
 
@@ -118,6 +132,7 @@ _FIELDS: dict[str, dict[str, Callable[[Any], bool]]] = {
         "id": _text,
         "cell": _text,
         "launches": _launches,
+        "counts": _counts,
         "environment": _environment,
         "when": _text,
         "commit": lambda value: value is None or _text(value),
@@ -125,6 +140,23 @@ _FIELDS: dict[str, dict[str, Callable[[Any], bool]]] = {
     },
 }
 """For each kind of file the fields of a line, in their order, and what makes a value good."""
+
+
+def _from_schema_1(kind: str, line: dict[str, Any]) -> dict[str, Any]:
+    """A line of schema 1 as one of 2: there were neither yardsticks nor counts."""
+    if kind != "latency":
+        return line
+    launches = line.get("launches")
+    if isinstance(launches, list):
+        launches = [
+            {**launch, "yardstick": None} if isinstance(launch, dict) else launch
+            for launch in launches
+        ]
+    return {**line, "launches": launches, "counts": None}
+
+
+_UPGRADES = {1: _from_schema_1}
+"""From a schema to the next one, by the older."""
 
 
 def key_of(line: Mapping[str, Any]) -> str:
@@ -189,6 +221,7 @@ def parse_baselines(text: bytes, path: Path, kind: str) -> Baselines:
         UsageError: as :func:`read_baselines`.
     """
     baselines = Baselines(path)
+    schema = SCHEMA
 
     def refuse(number: int, cause: str, todo: str = "") -> NoReturn:
         raise UsageError(
@@ -215,8 +248,10 @@ def parse_baselines(text: bytes, path: Path, kind: str) -> Baselines:
         if not isinstance(line, dict):
             refuse(number, f"an object is expected, found {type(line).__name__}")
         if number == 1:
-            _check_header(line, kind, refuse)
+            schema = _check_header(line, kind, refuse)
             continue
+        for older in range(schema, SCHEMA):
+            line = _UPGRADES[older](kind, line)
         fields = _FIELDS[kind]
         for name, is_good in fields.items():
             if name not in line:
@@ -248,7 +283,7 @@ def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not a number")
 
 
-def _check_header(line: dict[str, Any], kind: str, refuse: Callable[..., NoReturn]) -> None:
+def _check_header(line: dict[str, Any], kind: str, refuse: Callable[..., NoReturn]) -> int:
     if line.get("format") != FORMAT or type(line.get("schema")) is not int or (line["schema"] < 1):
         refuse(1, f"the header is not that of a file of format {FORMAT!r}")
     if line["schema"] > SCHEMA:
@@ -259,6 +294,7 @@ def _check_header(line: dict[str, Any], kind: str, refuse: Callable[..., NoRetur
         )
     if line.get("kind") != kind:
         refuse(1, f"it holds baselines of kind {line.get('kind')!r}, expected {kind!r}")
+    return int(line["schema"])
 
 
 def _dumped(value: Mapping[str, Any]) -> str:

@@ -1,0 +1,56 @@
+"""What is said about verdicts on time below the table."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from archbench.core.records import Record
+from archbench.report.times import time_findings
+
+TARGET = {"slug": "cpu", "dtype": "fp32", "batch_size": 1, "threads": 1}
+
+
+def cell(model: str, status: str, **fields: Any) -> Record:
+    verdict = {"metric": "latency", "status": status, "reason": "r", "sentence": "s", **fields}
+    return Record(model, TARGET, {"latency": {"launches": [{}]}}, verdicts=[verdict])
+
+
+def test_nothing_about_what_was_not_timed() -> None:
+    counted = {"metric": "complexity", "status": "unchanged", "reason": "equal", "sentence": "s"}
+    over = {"metric": "latency", "status": "regressed", "reason": "over-budget", "sentence": "s"}
+    assert time_findings([Record("a", verdicts=[counted, over])], accepting=False) == []
+
+
+def test_states_and_what_to_type() -> None:
+    cells = [
+        cell("timm/a", "unchanged", threshold=0.1, tolerance=0.1),
+        cell("timm/b", "improved", threshold=0.1, tolerance=0.1),
+        cell("timm/c", "improved", threshold=0.1, tolerance=0.1),
+        cell("timm/d", "no-baseline"),
+    ]
+    assert time_findings(cells, accepting=False) == [
+        "Times: 1 unchanged, 1 no-baseline, 2 improved.",
+        "  Accept what improved: the same command with --models=timm/b,timm/c --baseline-update",
+        "  Without a baseline one launch was measured, and compared with nothing. Accept what "
+        "has none: the same command with --baseline-update=new",
+    ]
+    assert time_findings(cells, accepting=True) == [
+        "Times: 1 unchanged, 1 no-baseline, 2 improved."
+    ]
+
+
+def test_ones_own_are_not_named() -> None:
+    lines = time_findings([cell("local/a", "improved")], accepting=False)
+    assert lines[1] == "  Accept what improved: the same command with --baseline-update"
+
+
+def test_a_tolerance_below_what_can_be_found() -> None:
+    cells = [
+        cell("timm/a", "unchanged", threshold=0.1, tolerance=0.1),
+        cell("timm/b", "unchanged", threshold=0.12, tolerance=0.1),
+        cell("timm/c", "unchanged", threshold=0.28, tolerance=0.1),
+    ]
+    assert time_findings(cells, accepting=False)[1] == (
+        "  In 2 of 3 the tolerance, 10%, is below what the baseline's spread allows to find: "
+        "12% to 28% (timm/c fp32-b1). A baseline made on a quieter machine finds less."
+    )
