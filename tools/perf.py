@@ -248,12 +248,71 @@ def huge_model(id: str = "timm/eva02_enormous_patch14_clip_224") -> None:
     )
 
 
+def gate(number: int = 2_000) -> None:
+    """Writing baselines of times, and comparing as many cells with them."""
+    from archbench.core.gate import scale_of, time_verdict
+    from archbench.core.launches import Launch
+    from archbench.core.tolerances import Rules
+    from archbench.store.baselines import key_of, read_baselines, update_baselines
+
+    chance = random.Random(0)
+
+    def launches(count: int) -> list[Launch]:
+        made = []
+        for _ in range(count):
+            series = [0.01 * chance.lognormvariate(0, 0.02) for _ in range(40)]
+            made.append(Launch.of(series, series, 0.0, [0.0006 * chance.lognormvariate(0, 0.02)]))
+        return made
+
+    environment = {"device_name": "any", "clock": "cpu", "yardstick": "any"}
+    lines = {}
+    for index in range(number):
+        line = {
+            "id": f"timm/network{index}",
+            "cell": "fp32-b1",
+            "launches": [one.as_dict() for one in launches(10)],
+            "counts": {"params": 1, "macs": 1},
+            "environment": environment,
+            "when": "2026-11-20T18:40:12+00:00",
+            "commit": None,
+            "reason": None,
+        }
+        lines[key_of(line)] = line
+    now = {key: launches(3) for key in lines}
+    with tempfile.TemporaryDirectory() as name:
+        path = Path(name) / "any" / "fp32.jsonl"
+        start = time.perf_counter()
+        update_baselines(path, "latency", lines, Path(name) / "lock", only_new=False)
+        written = time.perf_counter()
+        stored = read_baselines(path, "latency").lines
+        read = time.perf_counter()
+        rules = Rules()
+        verdicts = [
+            time_verdict(
+                [Launch.from_dict(one) for one in stored[key]["launches"]],
+                now[key],
+                [],
+                rules.time_rule(stored[key]["id"], "any", "fp32", scale_of(environment)),
+            )
+            for key in stored
+        ]
+        compared = time.perf_counter()
+    assert len(verdicts) == number
+    report(
+        f"writing, reading and comparing {number:,} cells",
+        f"{written - start:.2f} + {read - written:.2f} + {compared - read:.2f} s",
+        "at most 1 s",
+        compared - start <= 1,
+    )
+
+
 FIGURES = {
     "start": plugin_start,
     "collect": collection,
     "sampling": sampling_overhead,
     "filling": filling,
     "counting": counting,
+    "gate": gate,
     "seeds": seed_run,
 }
 

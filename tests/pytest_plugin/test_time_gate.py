@@ -135,6 +135,38 @@ def test_a_regression_is_confirmed_and_red(
     assert 'failures="1"' in (project.path / "junit.xml").read_text(encoding="utf-8")
 
 
+def test_a_regression_is_an_ordinary_failure(
+    project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    accept(project, monkeypatch)
+    project.makepyfile(test_other="def test_other():\n    pass\n")
+    Processes(monkeypatch, *[0.12] * 6)
+    result = project.runpytest_inprocess("test_time.py", "test_other.py", *QUICK, "-x")
+    result.assert_outcomes(failed=1)  # and the other one is not run
+    Processes(monkeypatch, *[0.12] * 6)
+    result = project.runpytest_inprocess("test_time.py", "test_other.py", *QUICK, "--lf")
+    result.assert_outcomes(failed=1)
+    Processes(monkeypatch, *[0.12] * 6)
+    result = project.runpytest_inprocess("test_time.py", *QUICK, "-p", "no:terminal")
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+
+
+def test_what_changed_beside_the_time_is_told(
+    project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A convolution without padding over 224 x 224, and the classifier.
+    macs = 222 * 222 * 4 * 27 + 40
+    assert accept(project, monkeypatch)["counts"] == {"params": 112 + 50, "macs": macs}
+    text = (project.path / "small_net.py").read_text(encoding="utf-8")
+    assert "nn.Conv2d(3, 4, 3)" in text
+    project.makepyfile(
+        small_net=text.replace("nn.Conv2d(3, 4, 3)", "nn.Conv2d(3, 4, 3, bias=False)")
+    )
+    Processes(monkeypatch, *[0.12] * 6)
+    result = project.runpytest_inprocess("test_time.py", *QUICK)
+    result.stdout.fnmatch_lines(["Since then: params 162 -> 158 (-4, -2.47 %)."])
+
+
 def test_a_suspicion_that_is_not_confirmed_cannot_tell(
     project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
