@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 from archbench.catalog.catalog import load_catalog
@@ -18,7 +19,7 @@ from archbench.report.points import point_of
 from archbench.store.journal import Run, read_run
 from archbench.store.results import read_results
 
-__all__ = ["SOURCES", "Loaded", "points_from", "run_paths", "title_of"]
+__all__ = ["SOURCES", "Loaded", "filtered", "points_from", "run_paths", "title_of"]
 
 SOURCES = (
     "a run's id or the beginning of one, latest, the path of a journal.jsonl or of a --results "
@@ -76,6 +77,45 @@ def points_from(sources: Sequence[str], root: Path) -> Loaded:
             "Measure something: pytest benchmarks",
         )
     return Loaded(points, remarks)
+
+
+def filtered(
+    points: Sequence[Point],
+    *,
+    device: str | None = None,
+    dtype: str | None = None,
+    batch_size: int | None = None,
+) -> list[Point]:
+    """The cells of one device, precision and batch size.
+
+    Args:
+        points: of any.
+        device: glob over short names; None for all.
+        dtype: glob over precisions; None for all.
+        batch_size: images of a batch; None for all.
+
+    Raises:
+        UsageError: nothing is left; says what there is.
+    """
+    asked: tuple[tuple[str, str | int | None, Callable[[Point], str | int | None]], ...] = (
+        ("--device", device, lambda point: point.device),
+        ("--dtype", dtype, lambda point: point.dtype),
+        ("--batch-size", batch_size, lambda point: point.batch_size),
+    )
+    found = list(points)
+    for option, wanted, of in asked:
+        if wanted is None:
+            continue
+        there = sorted({str(of(point)) for point in found if of(point)})
+        found = [point for point in found if fnmatchcase(str(of(point) or ""), str(wanted))]
+        if not found:
+            listed = ", ".join(there) or "none: nothing was timed, or nobody stated it"
+            raise UsageError(
+                f"{option}={wanted}",
+                f"no cell is left; there are {listed}",
+                f"Write one of them, or leave out {option}",
+            )
+    return found
 
 
 def title_of(sources: Sequence[str]) -> str:
