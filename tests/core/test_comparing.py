@@ -73,3 +73,11 @@ def test_the_mean_is_geometric() -> None:
     found = compare([cell("a", 1.0), cell("b", 1.0)], [cell("a", 8.0), cell("b", 2.0)], "latency")
     assert found.mean is not None
     assert math.isclose(found.mean, 4.0)
+
+
+def test_two_precisions_stay_on_their_device() -> None:
+    one = [cell("a", 1.0), cell("a", 2.0, device="gpu")]
+    other = [cell("a", 0.5, dtype="bf16"), cell("a", 0.2, device="gpu", dtype="bf16")]
+    found = compare(one, other, "latency")
+    assert found.shared == ("device", "batch_size", "threads")
+    assert [c.relative for c in found.changes] == [-0.5, -0.9]

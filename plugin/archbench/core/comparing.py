@@ -14,6 +14,7 @@ __all__ = ["Change", "Comparison", "compare"]
 _TARGETS = (
     ("device", "dtype", "batch_size", "threads"),
     ("dtype", "batch_size", "threads"),
+    ("device", "batch_size", "threads"),
     ("batch_size", "threads"),
     ("batch_size",),
 )
@@ -62,9 +63,9 @@ def compare(left: Iterable[Point], right: Iterable[Point], metric: str) -> Compa
     """Pair the cells of two sides and sort the pairs by change.
 
     Cells pair that are of the same architecture, device, precision, batch size and threads. Where
-    no two are, the device need not be the same; then the precision; then the threads: two devices
-    or two precisions are compared by giving one as either side. Of several cells of one side that
-    are alike the last counts.
+    no two are, the device need not be the same; or else the precision; then neither; then nor the
+    threads: two devices or two precisions are compared by giving one as either side. Of several
+    cells of one side that are alike the last counts.
 
     Args:
         left: the reference.
