@@ -161,6 +161,8 @@ def test_paddleclas_latency_of_a_batch() -> None:
     assert (point.device, point.dtype, point.batch_size) == ("v100", "fp32", 1)
     assert point.value("latency") == 0.004371
     assert point.value("top1") == 75.7
+    assert point.value("macs") == 2.845e9  # prints 5.690 G, 2 for a multiply-add
+    assert point.figures["macs"].source.endswith(": DenseNet121, operations halved")
     unstated = [point for point in points if point.batch_size is None]
     assert len(unstated) == 21
     assert not any("throughput" in point.figures for point in unstated)

@@ -140,7 +140,9 @@ def test_a_damaged_line_is_named_and_left_out(store_run: StoredRuns, tmp_path: P
     ("metrics", "cause"),
     [
         ({"latency": "fast"}, "latency is 'fast', which no run writes"),
-        ({"latency": {"samples": [1.0, "x"]}}, "latency is 'x', which it cannot be"),
+        ({"latency": {"samples": [1.0, "x"]}}, "not all samples of latency are numbers"),
+        ({"latency": {"samples": [1.0, "NaN", 2.0]}}, "latency is nan, which it cannot be"),
+        ({"latency": {"samples": [1.0, "Infinity"]}}, "latency is inf, which it cannot be"),
         ({"latency": {"samples": [-1.0]}}, "latency is -1.0, which it cannot be"),
         ({"latency": {"samples": 7}}, "the samples of latency are no list"),
         ({"params": {"value": True}}, "params is True, which it cannot be"),
@@ -153,6 +155,10 @@ def test_a_damaged_cell_is_named_and_left_out(
     bad = store_run.record("timm/resnet18", [1.0])
     bad.metrics.update(metrics)
     path = store_run("r", bad, store_run.record("timm/resnet50", [1.0]))
+    text = path.read_text(encoding="utf-8")
+    for number in ("NaN", "Infinity"):  # which a journal cannot be made to write
+        text = text.replace(f'"{number}"', number)
+    path.write_text(text, encoding="utf-8")
     loaded = points_from(["r"], tmp_path)
     assert [point.name for point in loaded.points] == ["resnet50"]
     assert len(loaded.remarks) == 1

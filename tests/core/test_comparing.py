@@ -53,6 +53,18 @@ def test_batch_sizes_are_never_mixed() -> None:
     assert found.mean is None
 
 
+def test_accuracies_pair_whatever_was_timed() -> None:
+    def top1(value: float, batch_size: int | None) -> Point:
+        figures = {"top1": Figure(value, "published", "paper")}
+        return Point(
+            id="timm/a", name="a", library="timm", family="", batch_size=batch_size, figures=figures
+        )
+
+    found = compare([top1(80.0, None)], [top1(60.0, 1)], "top1")
+    assert found.shared == ()
+    assert [(c.relative, c.is_better) for c in found.changes] == [(-0.25, False)]
+
+
 def test_a_change_within_the_error() -> None:
     # Measured times are known to 5 % at best: 0.95 to 1.05 against 1.045 to 1.155 touch.
     near = compare(

@@ -32,11 +32,12 @@ def test_exact_figures() -> None:
         cell("fast", 100, 60),
         cell("between", 50, 70),
         cell("beaten", 40, 65),
-        cell("beaten by equals", 10, 79),
+        cell("as fast as the best", 10, 79),
+        cell("as good as the best", 9, 80),
     ]
     front = pareto_front(cells, "throughput")
     assert names(front.members) == ["best", "between", "fast"]
-    assert names(front.beaten) == ["beaten", "beaten by equals"]
+    assert names(front.beaten) == ["beaten", "as fast as the best", "as good as the best"]
     assert front.undecided == ()
 
 

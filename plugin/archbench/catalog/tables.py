@@ -124,6 +124,7 @@ _PORTED = {"squeezenetv10": "squeezenet10", "squeezenetv11": "squeezenet11"}
 def _key(model: str) -> str:
     """What Bianco et al. and the list of the ports they measured have in common in a name."""
     key = re.sub(r"[^a-z0-9]", "", re.sub(r"\(k=\d+\)", "", model.lower()))
+    key = key.replace("dualpathnet", "dpn")
     return _PORTED.get(key, key)
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from functools import cache
 from pathlib import Path
 
 from archbench.catalog.catalog import load_catalog
@@ -59,6 +62,31 @@ def points_from(sources: Sequence[str], root: Path) -> Loaded:
         UsageError: there is no such run, file or table, or no run at all; says what to type. Also
             where nothing in them can be read.
     """
+    with _without_collector():
+        loaded = _loaded(sources, root)
+    if not loaded.points:
+        remarks = loaded.remarks
+        raise UsageError(
+            " ".join(sources) or "latest",
+            f"no cell of it can be read: {'; '.join(remarks)}" if remarks else "it holds no cell",
+            "Measure something: pytest benchmarks",
+        )
+    return loaded
+
+
+@contextmanager
+def _without_collector() -> Iterator[None]:
+    """Reading makes millions of objects and no cycles; looking for some takes half of the time."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
+def _loaded(sources: Sequence[str], root: Path) -> Loaded:
     points: list[Point] = []
     remarks: list[str] = []
     for source in dict.fromkeys(sources or ("latest",)):
@@ -70,12 +98,6 @@ def points_from(sources: Sequence[str], root: Path) -> Loaded:
             found, said = _points_of(run)
             points += found
             remarks += said
-    if not points:
-        raise UsageError(
-            " ".join(sources) or "latest",
-            f"no cell of it can be read: {'; '.join(remarks)}" if remarks else "it holds no cell",
-            "Measure something: pytest benchmarks",
-        )
     return Loaded(points, remarks)
 
 
@@ -200,6 +222,7 @@ def _point_or_remark(run: Run, cell: Record) -> Point | str:
         return f"{run.path}: {cell.id}: left out: {error}"
 
 
+@cache
 def _accuracies(id: str) -> Mapping[str, Figure]:
     try:
         return published_accuracies(load_catalog().get(id))

@@ -20,6 +20,19 @@ _TARGETS = (
 )
 """What two cells of one architecture have to share, from all down to the batch size."""
 
+_TIMED = frozenset(
+    {
+        "latency",
+        "latency_p95",
+        "latency_per_image",
+        "cpu_time",
+        "throughput",
+        "peak_memory",
+        "energy_per_image",
+    }
+)
+"""Metrics that a batch size changes; for all others cells of any two may pair."""
+
 
 @dataclass(frozen=True, slots=True)
 class Change:
@@ -64,8 +77,9 @@ def compare(left: Iterable[Point], right: Iterable[Point], metric: str) -> Compa
 
     Cells pair that are of the same architecture, device, precision, batch size and threads. Where
     no two are, the device need not be the same; or else the precision; then neither; then nor the
-    threads: two devices or two precisions are compared by giving one as either side. Of several
-    cells of one side that are alike the last counts.
+    threads: two devices or two precisions are compared by giving one as either side. Accuracies and
+    counts pair whatever the batch size. Of several cells of one side that are alike the last
+    counts.
 
     Args:
         left: the reference.
@@ -74,8 +88,8 @@ def compare(left: Iterable[Point], right: Iterable[Point], metric: str) -> Compa
     """
     lefts = [point for point in left if metric in point.figures]
     rights = [point for point in right if metric in point.figures]
-    shared: tuple[str, ...] = _TARGETS[-1]
-    for shared in _TARGETS:
+    shared: tuple[str, ...] = ()
+    for shared in _TARGETS if metric in _TIMED else (*_TARGETS, ()):
         one, other = _keyed(lefts, shared), _keyed(rights, shared)
         if one.keys() & other.keys():
             break

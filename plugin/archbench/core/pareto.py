@@ -147,7 +147,8 @@ def pareto_front(points: Iterable[Point], x: str, y: str = "top1") -> Front:
 
 def _best_first(ordered: Sequence[_Scored]) -> list[_Scored]:
     """Those that are best by their values alone, which beat most of the others, come first."""
-    best, rest = [], []
+    best: list[_Scored] = []
+    rest: list[_Scored] = []
     height = float("-inf")
     for cell in ordered:
         (best if cell.y[1] > height else rest).append(cell)

@@ -9,7 +9,7 @@ from typing import Any
 from archbench.core.metrics import METRICS
 from archbench.core.points import KINDS, Figure, Point, with_derived
 from archbench.core.records import Record
-from archbench.core.statistics import median_interval, quantile, summarize
+from archbench.core.statistics import QUANTILES, median_interval, quantile, required_samples
 from archbench.core.verdicts import NEWS
 
 __all__ = ["point_of"]
@@ -43,11 +43,10 @@ def point_of(
         for name, metric in cell.metrics.items()
         if name in METRICS and _has_number(name, metric)
     }
-    latency = cell.metrics.get("latency")
-    if "latency" in figures and latency and "samples" in latency:
-        p95 = summarize(latency["samples"]).quantiles["p95"]
-        if isinstance(p95, float):
-            figures["latency_p95"] = Figure(p95, figures["latency"].kind, run)
+    samples = cell.metrics.get("latency", {}).get("samples") or ()
+    if len(samples) >= required_samples(QUANTILES["p95"]):
+        p95 = quantile(sorted(samples), QUANTILES["p95"])
+        figures["latency_p95"] = Figure(p95, figures["latency"].kind, run)
     target = cell.target or {}
     library, _, name = cell.id.partition("/")
     if not (library and name):
@@ -100,6 +99,11 @@ def _figure(name: str, metric: Mapping[str, Any], run: str) -> Figure:
         )
     if not isinstance(metric["samples"], list):
         raise ValueError(f"the samples of {name} are no list")
-    ordered = sorted(_number(name, sample) for sample in metric["samples"])
+    samples = metric["samples"]
+    if not {type(sample) for sample in samples} <= {int, float}:
+        raise ValueError(f"not all samples of {name} are numbers")
+    ordered = sorted(samples)
+    _number(name, ordered[0])
+    _number(name, math.fsum(ordered))  # which is finite only if all are
     interval = median_interval(ordered)
     return Figure(quantile(ordered, 0.5), kind, run, *(interval or (None, None)))
