@@ -22,7 +22,8 @@ ALLOWED = {
     "measure": {"core", "catalog", "devices", "store", "report", "zoo"},
     "pytest_plugin": {"core", "catalog", "devices", "store", "report", "measure"},
     "selftest": {"core", "store"},
-    "cli": {"core", "catalog", "devices", "store", "report", "measure", "selftest"},
+    "commands": {"core", "catalog", "store", "report"},
+    "cli": {"core", "catalog", "commands", "devices", "store", "report", "measure", "selftest"},
 }
 HEAVY = {"torch", "torchvision", "timm", "pytorchcv", "ptflops", "numpy", "scipy"}
 HOMES_OF_TORCH = {"measure", "zoo"}

@@ -306,6 +306,66 @@ def gate(number: int = 2_000) -> None:
     )
 
 
+def stored_run(directory: Path, architectures: int, batch_sizes: tuple[int, ...]) -> None:
+    """A journal as a run of so many cells leaves it, with 60 samples each."""
+    from archbench.catalog import load_catalog
+    from archbench.catalog.counts import counted_figures
+    from archbench.core.records import Record
+    from archbench.core.spec import Target
+
+    path = directory / ".archbench" / "runs" / "20261120T000000Z-1" / "journal.jsonl"
+    path.parent.mkdir(parents=True)
+    generator = random.Random(0)
+    with path.open("w", encoding="utf-8") as file:
+        header = {"schema": 1, "kind": "run", "run": path.parent.name}
+        file.write(json.dumps(header) + "\n")
+        for spec in load_catalog().select(models="*")[:architectures]:
+            counted = counted_figures(spec.id)
+            counts: dict[str, dict[str, object]] = {
+                name: {"value": figure.value, "unit": "1", "source": "counted"}
+                for name, figure in counted.items()
+            }
+            # Census of layers, times of launches and the like: what a real line holds besides.
+            counts["layers"] = {"value": [["Conv2d", 9408, 118013952, 1]] * 40, "source": "counted"}
+            for batch_size in batch_sizes:
+                target = Target("cpu", "CPU", "cpu-x", batch_size=batch_size).as_dict()
+                seconds = counted["macs"].value * 1e-11 * batch_size
+                samples = [seconds * generator.uniform(1, 1.02) for _ in range(60)]
+                latency = {"unit": "s", "source": "measured", "samples": samples}
+                series = {"latency": latency, "cpu_time": latency}
+                cell = Record(spec.id, target, {**counts, **series})
+                file.write(json.dumps({"kind": "cell", **cell.as_dict()}) + "\n")
+
+
+def selecting(rounds: int = 7) -> None:
+    """``archbench select`` from its start to its end: on a published table and on stored runs."""
+    published = ["published:bianco2018", "--table"]
+    limits = ["--max-latency=100ms", "--max-params=30M"]
+    for name, cells, arguments, most in (
+        ("archbench select, table of Bianco et al.", (0, ()), published, 0.5),
+        ("archbench select, a run of 71 cells", (71, (1,)), limits, 0.5),
+        # 27 MB of JSON, which alone take 0.3 s to read.
+        ("archbench select, a run of 6,000 cells", (1500, (1, 4, 8, 16)), limits, 1.0),
+    ):
+        with tempfile.TemporaryDirectory() as directory:
+            if cells[0]:
+                stored_run(Path(directory), *cells)
+            runs = [
+                run(["-m", "archbench", "select", *arguments], Path(directory))
+                for _ in range(rounds)
+            ]
+        assert all(done.status == 0 for done in runs), runs[-1].output
+        wall = statistics.median(done.wall for done in runs)
+        report(name, f"{wall:.2f} s", f"at most {most} s", wall <= most)
+    code = (
+        "import sys; from archbench import cli; cli.main(['select', 'published:bianco2018']); "
+        "print('HEAVY', *({'torch', 'numpy'} & set(sys.modules)))"
+    )
+    done = run(["-c", code], ROOT)
+    heavy = done.output.rpartition("HEAVY")[2].split()
+    report("torch or numpy imported there", ", ".join(heavy) or "no", "no", not heavy)
+
+
 FIGURES = {
     "start": plugin_start,
     "collect": collection,
@@ -313,6 +373,7 @@ FIGURES = {
     "filling": filling,
     "counting": counting,
     "gate": gate,
+    "select": selecting,
     "seeds": seed_run,
 }
 

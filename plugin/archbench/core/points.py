@@ -141,7 +141,7 @@ def with_derived(figures: Mapping[str, Figure], batch_size: int | None) -> dict[
             found[name] = Figure(
                 top.value / bottom.value * scale,
                 "published" if "published" in (top.kind, bottom.kind) else "derived",
-                f"{top.source}; {bottom.source}",
+                "; ".join(dict.fromkeys((top.source, bottom.source))),
             )
 
     put("density", "top1", "params", 1e6)

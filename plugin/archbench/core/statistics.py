@@ -65,6 +65,7 @@ def required_samples(probability: float, confidence: float = 0.99) -> int:
     return n
 
 
+@lru_cache
 def _interval_ranks(n: int, confidence: float) -> tuple[int, int] | None:
     """Zero-based ranks of the order statistics that enclose the median with ``confidence``."""
     alpha = (1 - confidence) / 2

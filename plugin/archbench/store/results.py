@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from archbench.core.errors import UsageError
 from archbench.core.records import Record, derived
 from archbench.store.atomic import write_text
-from archbench.store.journal import SCHEMA
+from archbench.store.journal import SCHEMA, Run
 
-__all__ = ["results_document", "write_results"]
+__all__ = ["read_results", "results_document", "write_results"]
 
 
 def results_document(
@@ -43,3 +44,39 @@ def write_results(path: Path, document: dict[str, Any]) -> None:
         OSError: the directory cannot be written.
     """
     write_text(path, json.dumps(document, allow_nan=False, indent=1) + "\n")
+
+
+def read_results(path: Path) -> Run:
+    """Read a results file back as a run; a cell that is damaged is named and left out.
+
+    Raises:
+        UsageError: it is no results file, or one of a newer schema.
+        OSError: it cannot be read.
+    """
+    try:
+        document = json.loads(path.read_bytes())
+    except (ValueError, RecursionError) as error:
+        raise UsageError(
+            str(path), f"it is no JSON document ({error})", "Name a file that --results wrote"
+        ) from error
+    cells = document.get("cells") if isinstance(document, dict) else None
+    if not isinstance(cells, list) or type(document.get("schema")) is not int:
+        raise UsageError(
+            str(path), "it is JSON, but no results of archbench", "Name a file that --results wrote"
+        )
+    if document["schema"] > SCHEMA:
+        raise UsageError(
+            str(path),
+            f"it has schema {document['schema']}, this archbench reads up to {SCHEMA}",
+            "Install a newer pytest-archbench",
+        )
+    header = {name: value for name, value in document.items() if name != "cells"}
+    run = Run(path, header, finished=True)
+    for number, entry in enumerate(cells, 1):
+        try:
+            record = Record.from_dict(entry)
+            record.key  # noqa: B018
+            run.cells.append(record)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:  # noqa: PERF203
+            run.damaged.append((number, f"{type(error).__name__}: {error}"))
+    return run

@@ -1,0 +1,94 @@
+"""``archbench compare``: two runs, devices or precisions side by side."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from archbench.commands.sources import SOURCES, filtered, points_from
+from archbench.core.comparing import compare
+from archbench.core.errors import UsageError
+from archbench.core.metrics import METRICS
+from archbench.core.points import Point
+from archbench.report.comparing import comparison_json, comparison_remarks, comparison_table
+
+__all__ = ["FORMATS", "add_parser", "run"]
+
+FORMATS = ("text", "markdown", "csv", "json")
+
+
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command."""
+    parser = commands.add_parser(
+        "compare",
+        help="two runs, devices or precisions side by side, sorted by change",
+        description="Compare two sources, or two devices or precisions of one, cell by cell. "
+        "What grew most stands first.",
+    )
+    parser.add_argument("sources", nargs="*", metavar="SOURCE", help=SOURCES)
+    parser.add_argument("--devices", nargs=2, metavar="GLOB", help="short names: v100 t4")
+    parser.add_argument("--dtypes", nargs=2, metavar="DTYPE", help="precisions: fp32 bf16")
+    parser.add_argument("--batch-size", type=int, metavar="N", help="images of a batch")
+    parser.add_argument(
+        "--metric",
+        choices=sorted(METRICS),
+        default="latency",
+        metavar="METRIC",
+        help=f"default: latency; {', '.join(sorted(METRICS))}",
+    )
+    parser.add_argument("--format", choices=FORMATS, default="text", help="default: text")
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Compare and print."""
+    root = Path.cwd()
+    asked = f"archbench compare {' '.join(options.sources)}".rstrip()
+    if options.devices and options.dtypes:
+        raise UsageError(
+            f"{asked} --devices --dtypes",
+            "two sides are compared, and each option makes two",
+            "Choose one of the two; the other cells stay apart",
+        )
+    option, names = (
+        ("device", options.devices) if options.devices else ("dtype", options.dtypes)
+    )  # fmt: skip
+    remarks: list[str] = []
+    sides: list[list[Point]] = []
+    if names:
+        loaded = points_from(options.sources, root)
+        remarks = loaded.remarks
+        for name in names:
+            chosen = {"device": name} if option == "device" else {"dtype": name}
+            sides.append(filtered(loaded.points, **chosen, batch_size=options.batch_size))
+        titles = (names[0], names[1])
+    elif len(options.sources) == 2:
+        for source in options.sources:
+            loaded = points_from([source], root)
+            remarks += loaded.remarks
+            sides.append(filtered(loaded.points, batch_size=options.batch_size))
+        titles = (options.sources[0], options.sources[1])
+    else:
+        raise UsageError(
+            asked,
+            f"two sides are needed, {len(options.sources)} given",
+            "Name two runs, or one and --devices A B or --dtypes A B",
+        )
+    comparison = compare(sides[0], sides[1], options.metric)
+    if not comparison.changes:
+        raise UsageError(
+            asked,
+            f"no architecture has {options.metric} on both sides at one batch size",
+            "Compare runs of the same architectures, or another --metric",
+        )
+    remarks = [*remarks, *comparison_remarks(comparison, titles)]
+    if options.format == "json":
+        print(comparison_json(comparison, titles, remarks))
+        return 0
+    print(comparison_table(comparison, titles, options.format))
+    if options.format == "csv":
+        print("\n".join(remarks), file=sys.stderr)
+    else:
+        print("\n".join(["", *remarks]))
+    return 0

@@ -1,0 +1,118 @@
+"""``archbench report``: stored runs as a page, pictures, a table or data."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from archbench.commands.sources import SOURCES, Loaded, points_from, title_of
+from archbench.core.errors import UsageError
+from archbench.report.listing import PUBLISHED_NOTE, points_csv, points_json, points_table
+from archbench.store.atomic import write_text
+
+__all__ = ["FORMATS", "add_parser", "run"]
+
+FORMATS = ("text", "markdown", "csv", "json", "html", "png", "svg")
+
+_PICTURES = ("png", "svg")
+
+
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command."""
+    parser = commands.add_parser(
+        "report",
+        help="stored runs and published tables as a page, pictures, a table or data",
+        description="Without --format, write one page that opens without a network, and every "
+        "chart as PNG and SVG beside it.",
+    )
+    parser.add_argument("sources", nargs="*", metavar="SOURCE", help=SOURCES)
+    parser.add_argument(
+        "--format", choices=FORMATS, help="only this (default: html, png and svg in one directory)"
+    )
+    parser.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        metavar="PATH",
+        help="file of a page, table or data, directory of pictures (default: report; tables and "
+        "data are printed)",
+    )
+    parser.add_argument(
+        "--charts", metavar="LIST", help="names of charts, separated by commas (default: all)"
+    )
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Write or print what was asked for."""
+    charts = [name.strip() for name in options.charts.split(",")] if options.charts else None
+    if charts is not None and options.format not in (None, *_PICTURES):
+        raise UsageError(
+            f"--charts={options.charts} with --format={options.format}",
+            "charts are named for pictures",
+            "Leave --charts out, or write --format=png or --format=svg",
+        )
+    wanted = options.format
+    if wanted is None and options.output is not None and options.output.suffix == ".html":
+        wanted = "html"
+    loaded = points_from(options.sources, Path.cwd())
+    for remark in loaded.remarks if wanted != "json" else ():
+        print(f"archbench: {remark}", file=sys.stderr)
+    if wanted in (None, "html", *_PICTURES):
+        for path in _draw(wanted, options.output, loaded, title_of(options.sources), charts):
+            print(path)
+        return 0
+    text = _text(wanted, loaded)
+    if options.output is None:
+        print(text)
+    else:
+        try:
+            write_text(options.output, f"{text}\n")
+        except OSError as error:
+            raise UsageError(
+                f"--output={options.output}",
+                f"it cannot be written ({error.strerror})",
+                "Name a file in a directory that exists",
+            ) from error
+        print(options.output)
+    return 0
+
+
+def _text(format: str, loaded: Loaded) -> str:
+    points = loaded.points
+    if format == "csv":
+        return points_csv(points)
+    if format == "json":
+        return points_json(points, loaded.remarks)
+    table = points_table(points, format)
+    has_published = any(f.kind == "published" for p in points for f in p.figures.values())
+    return f"{table}\n\n{PUBLISHED_NOTE}" if has_published else table
+
+
+def _draw(
+    wanted: str | None, output: Path | None, loaded: Loaded, title: str, charts: list[str] | None
+) -> list[Path]:
+    target = output or Path("report")
+    written: list[Path] = []
+    try:
+        if wanted in (None, "html"):
+            from archbench.report.page import write_page
+
+            page = target if target.suffix == ".html" else target / "index.html"
+            page.parent.mkdir(parents=True, exist_ok=True)
+            write_page(loaded.points, page, title=title)
+            written.append(page)
+        if wanted != "html":
+            from archbench.report.charts import draw_charts
+
+            target.mkdir(parents=True, exist_ok=True)
+            formats = _PICTURES if wanted is None else (wanted,)
+            written += draw_charts(loaded.points, target, names=charts, formats=formats)
+    except OSError as error:
+        raise UsageError(
+            f"--output={target}",
+            f"it cannot be written ({error.strerror})",
+            "Name a directory that can be written",
+        ) from error
+    return written

@@ -1,0 +1,230 @@
+"""What a report is about: stored runs, results files and published tables, as points."""
+
+from __future__ import annotations
+
+import gc
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from functools import cache
+from pathlib import Path
+
+from archbench.catalog.catalog import load_catalog
+from archbench.catalog.families import family_of
+from archbench.catalog.published import published_accuracies
+from archbench.catalog.tables import PUBLISHED, published_points
+from archbench.core.errors import ArchbenchError, UsageError
+from archbench.core.points import Figure, Point
+from archbench.core.records import Record, merge_records
+from archbench.report.points import point_of
+from archbench.store.journal import Run, read_run
+from archbench.store.results import read_results
+
+__all__ = ["SOURCES", "Loaded", "filtered", "points_from", "run_paths", "title_of"]
+
+SOURCES = (
+    "a run's id or the beginning of one, latest, the path of a journal.jsonl or of a --results "
+    "file, or published:NAME for a published table; default: latest"
+)
+"""What a source can be, for the commands' help."""
+
+_RUNS = Path(".archbench") / "runs"
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """What the sources hold.
+
+    Attributes:
+        points: in the order of the sources.
+        remarks: sentences on what was left out, and why.
+    """
+
+    points: list[Point]
+    remarks: list[str]
+
+
+def run_paths(root: Path) -> list[Path]:
+    """The journals of the runs that a project has stored, the oldest first."""
+    return sorted((root / _RUNS).glob("*/journal.jsonl"), key=lambda path: path.parent.name)
+
+
+def points_from(sources: Sequence[str], root: Path) -> Loaded:
+    """Read stored runs, results files and published tables.
+
+    Args:
+        sources: see :data:`SOURCES`; none for the latest run.
+        root: directory of the project.
+
+    Raises:
+        UsageError: there is no such run, file or table, or no run at all; says what to type. Also
+            where nothing in them can be read.
+    """
+    with _without_collector():
+        loaded = _loaded(sources, root)
+    if not loaded.points:
+        remarks = loaded.remarks
+        raise UsageError(
+            " ".join(sources) or "latest",
+            f"no cell of it can be read: {'; '.join(remarks)}" if remarks else "it holds no cell",
+            "Measure something: pytest benchmarks",
+        )
+    return loaded
+
+
+@contextmanager
+def _without_collector() -> Iterator[None]:
+    """Reading makes millions of objects and no cycles; looking for some takes half of the time."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
+def _loaded(sources: Sequence[str], root: Path) -> Loaded:
+    points: list[Point] = []
+    remarks: list[str] = []
+    for source in dict.fromkeys(sources or ("latest",)):
+        kind, colon, name = source.partition(":")
+        if colon and kind == "published":
+            points += published_points(name)
+        else:
+            run = _read(_path_of(source, root))
+            found, said = _points_of(run)
+            points += found
+            remarks += said
+    return Loaded(points, remarks)
+
+
+def filtered(
+    points: Sequence[Point],
+    *,
+    device: str | None = None,
+    dtype: str | None = None,
+    batch_size: int | None = None,
+) -> list[Point]:
+    """The cells of one device, precision and batch size.
+
+    Args:
+        points: of any.
+        device: glob over short names; None for all.
+        dtype: glob over precisions; None for all.
+        batch_size: images of a batch; None for all.
+
+    Raises:
+        UsageError: nothing is left; says what there is.
+    """
+    asked: tuple[tuple[str, str | int | None, Callable[[Point], str | int | None]], ...] = (
+        ("--device", device, lambda point: point.device),
+        ("--dtype", dtype, lambda point: point.dtype),
+        ("--batch-size", batch_size, lambda point: point.batch_size),
+    )
+    found = list(points)
+    for option, wanted, of in asked:
+        if wanted is None:
+            continue
+        there = sorted({str(of(point)) for point in found if of(point)})
+        found = [point for point in found if fnmatchcase(str(of(point) or ""), str(wanted))]
+        if not found:
+            listed = ", ".join(there) or "none: nothing was timed, or nobody stated it"
+            raise UsageError(
+                f"{option}={wanted}",
+                f"no cell is left; there are {listed}",
+                f"Write one of them, or leave out {option}",
+            )
+    return found
+
+
+def title_of(sources: Sequence[str]) -> str:
+    """What a report on these sources is called."""
+    return f"archbench: {', '.join(sources) or 'latest run'}"
+
+
+def _path_of(source: str, root: Path) -> Path:
+    runs = run_paths(root)
+    if source == "latest":
+        if not runs:
+            raise UsageError(
+                "the latest run",
+                f"no run is stored in {root / _RUNS}",
+                "Measure something: pytest benchmarks. Or name a published table: "
+                "published:bianco2018",
+            )
+        return runs[-1]
+    path = root / source
+    if path.is_file():
+        return path
+    if (path / "journal.jsonl").is_file():
+        return path / "journal.jsonl"
+    matching = [run for run in runs if run.parent.name.startswith(source)]
+    if len(matching) == 1:
+        return matching[0]
+    if matching:
+        raise UsageError(
+            source,
+            f"{len(matching)} runs begin so: {_names(matching)}",
+            "Write more of the id",
+        )
+    found = f"stored runs are {_names(runs)}" if runs else f"no run is stored in {root / _RUNS}"
+    raise UsageError(
+        source,
+        f"there is no such run or file; {found}",
+        "Write the id of a run, latest, a path, or published:NAME"
+        if runs
+        else "Measure something: pytest benchmarks. Or name a published table: "
+        f"{', '.join(f'published:{name}' for name in PUBLISHED)}",
+    )
+
+
+def _names(runs: Sequence[Path]) -> str:
+    names = [run.parent.name for run in runs]
+    return ", ".join([*(["..."] if len(names) > 5 else []), *names[-5:]])
+
+
+def _read(path: Path) -> Run:
+    """A journal, or a results file: one JSON document in several lines."""
+    try:
+        with path.open(encoding="utf-8", errors="replace") as file:
+            first = file.readline()
+        is_journal = path.suffix == ".jsonl" or _is_document(first)
+        return read_run(path) if is_journal else read_results(path)
+    except OSError as error:
+        raise UsageError(
+            str(path), f"it cannot be read ({error.strerror})", "Name a readable file"
+        ) from error
+
+
+def _is_document(line: str) -> bool:
+    try:
+        return isinstance(json.loads(line), dict)
+    except (ValueError, RecursionError):
+        return False
+
+
+def _points_of(run: Run) -> tuple[list[Point], list[str]]:
+    remarks = [f"{run.path}:{number}: left out: {cause}" for number, cause in run.damaged]
+    found = [_point_or_remark(run, cell) for cell in merge_records(run.cells)]
+    remarks += [item for item in found if isinstance(item, str)]
+    return [item for item in found if isinstance(item, Point)], remarks
+
+
+def _point_or_remark(run: Run, cell: Record) -> Point | str:
+    name = str(run.header.get("run") or run.path.parent.name or run.path.name)
+    published = _accuracies(cell.id)
+    try:
+        return point_of(run.header, cell, family=family_of(cell.id), published=published, run=name)
+    except (ValueError, TypeError, AttributeError, KeyError) as error:
+        return f"{run.path}: {cell.id}: left out: {error}"
+
+
+@cache
+def _accuracies(id: str) -> Mapping[str, Figure]:
+    try:
+        return published_accuracies(load_catalog().get(id))
+    except ArchbenchError:
+        return {}

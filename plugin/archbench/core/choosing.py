@@ -1,0 +1,306 @@
+"""Choosing an architecture: the best by top-1 within limits, and the table of Bianco et al."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from archbench.core.errors import UsageError
+from archbench.core.metrics import METRICS
+from archbench.core.points import Figure, Point
+from archbench.core.quantities import parse_quantity
+
+__all__ = [
+    "FRAME_RATES",
+    "LIMITS",
+    "MEMORY_LIMITS",
+    "Choice",
+    "Limit",
+    "LimitKind",
+    "LimitTable",
+    "best_by_limits",
+    "borrow_memory",
+    "choose",
+    "parse_limit",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class LimitKind:
+    """Something that can have a limit.
+
+    Attributes:
+        metric: of :data:`archbench.core.metrics.METRICS`.
+        quantity: kind of the limit, see :data:`archbench.core.quantities.UNITS`.
+        default_unit: what a plain number is in; empty where the unit has to be written.
+        least: whether the limit is the least value that will do; else the greatest.
+        help: one line for the command's help.
+    """
+
+    metric: str
+    quantity: str
+    default_unit: str = ""
+    least: bool = False
+    help: str = ""
+
+
+LIMITS: dict[str, LimitKind] = {
+    "max-latency": LimitKind("latency", "a time", help="of a batch, median: 10ms"),
+    "max-memory": LimitKind("peak_memory", "a size", help="peak: 1GB"),
+    "max-energy": LimitKind("energy_per_image", "an energy", help="of an image: 50mJ"),
+    "max-params": LimitKind("params", "a number", help="5M"),
+    "max-macs": LimitKind("macs", "a number", help="of an image: 4G"),
+    "max-activations": LimitKind("activations", "a number", help="of an image: 10M"),
+    "min-top1": LimitKind("top1", "a percentage", "%", least=True, help="75, in percent"),
+    "min-top5": LimitKind("top5", "a percentage", "%", least=True, help="92, in percent"),
+    "min-throughput": LimitKind(
+        "throughput", "a rate", "images/s", least=True, help="30, in images/s"
+    ),
+}
+"""Every limit by the name of its option."""
+
+MEMORY_LIMITS = (0.7e9, 1.0e9, 1.4e9)
+"""Of table 3 of Bianco et al. 2018, in bytes: low, medium, high."""
+
+FRAME_RATES = (15.0, 30.0, 60.0)
+"""Of the same table, in images per second at batch 1."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """A limit that somebody sets.
+
+    Attributes:
+        name: of :data:`LIMITS`.
+        value: in SI; the value itself is within.
+        text: as it was written.
+    """
+
+    name: str
+    value: float
+    text: str
+
+    @property
+    def kind(self) -> LimitKind:
+        """What is limited."""
+        return LIMITS[self.name]
+
+    def holds(self, value: float) -> bool:
+        """Whether a value is within the limit."""
+        return value >= self.value if self.kind.least else value <= self.value
+
+    def is_within_error(self, figure: Figure) -> bool:
+        """Whether the limit lies inside the interval that the figure is known to."""
+        return (
+            figure.low is not None
+            and figure.high is not None
+            and figure.low < self.value < figure.high
+        )
+
+
+def parse_limit(name: str, text: str) -> Limit:
+    """Read a limit: ``parse_limit("max-latency", "10ms")``.
+
+    Raises:
+        UsageError: a unit that is missing, or is none of the limit's kind.
+    """
+    kind = LIMITS[name]
+    written = text.strip()
+    is_plain = written.replace(".", "", 1).isdecimal()
+    quantity = f"{written} {kind.default_unit}" if kind.default_unit and is_plain else written
+    try:
+        value = parse_quantity(quantity, kind.quantity).value
+    except UsageError as error:
+        raise UsageError(f"--{name}={text}", error.found, error.todo) from error
+    return Limit(name, value, written)
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What is left within limits.
+
+    Attributes:
+        best: the best by top-1, one cell for each architecture, the best first.
+        within: number of architectures within all limits that have a top-1 accuracy.
+        considered: number of cells that were looked at.
+        outside: for each limit, by its name, the number of cells beyond it; a cell may be beyond
+            several.
+        without: for each metric that a limit or the ranking needs, the names of the cells that
+            have no such figure and are therefore left out.
+        doubtful: positions in ``best`` of cells for which a limit lies within the measuring error,
+            with the names of those limits.
+    """
+
+    best: tuple[Point, ...]
+    within: int
+    considered: int
+    outside: Mapping[str, int]
+    without: Mapping[str, tuple[str, ...]]
+    doubtful: Mapping[int, tuple[str, ...]]
+
+
+def choose(points: Iterable[Point], limits: Sequence[Limit], *, count: int = 5) -> Choice:
+    """The best architectures by top-1 among those within all limits.
+
+    A cell without a figure that a limit is about is left out, and so is one without top-1: what is
+    not known is not within a limit. Of the cells of one architecture the fastest stands for it.
+    Equal accuracies are ordered by throughput, then by name.
+
+    Args:
+        points: cells.
+        limits: that all have to hold.
+        count: how many to return at most.
+    """
+    outside: dict[str, int] = {limit.name: 0 for limit in limits}
+    without: dict[str, list[str]] = {}
+    within: list[Point] = []
+    considered = 0
+    for point in points:
+        considered += 1
+        missing = {
+            metric
+            for metric in ("top1", *(limit.kind.metric for limit in limits))
+            if metric not in point.figures
+        }
+        for metric in missing:
+            without.setdefault(metric, []).append(_cell_name(point))
+        beyond = [
+            limit.name
+            for limit in limits
+            if limit.kind.metric not in missing
+            and not limit.holds(point.figures[limit.kind.metric].value)
+        ]
+        for name in beyond:
+            outside[name] += 1
+        if not missing and not beyond:
+            within.append(point)
+    best: dict[tuple[str, str], Point] = {}
+    for point in sorted(within, key=_rank):
+        best.setdefault((point.library, point.name), point)
+    chosen = tuple(best.values())[:count]
+    doubtful = {
+        place: names
+        for place, point in enumerate(chosen)
+        if (
+            names := tuple(
+                limit.name
+                for limit in limits
+                if limit.is_within_error(point.figures[limit.kind.metric])
+            )
+        )
+    }
+    return Choice(
+        chosen,
+        len(best),
+        considered,
+        {name: number for name, number in outside.items() if number},
+        {metric: tuple(without[metric]) for metric in METRICS if metric in without},
+        doubtful,
+    )
+
+
+def _rank(point: Point) -> tuple[float, float, str]:
+    return -point.figures["top1"].value, -(point.value("throughput") or 0.0), point.name
+
+
+def _cell_name(point: Point) -> str:
+    return " ".join(part for part in (point.name, point.target) if part)
+
+
+@dataclass(frozen=True, slots=True)
+class LimitTable:
+    """The best architectures of one device for each pair of limits.
+
+    Attributes:
+        device: short name.
+        device_name: the vendor's name.
+        dtype: of the cells; None where it is not stated.
+        memory_limits: in bytes.
+        frame_rates: in images per second.
+        cells: for each pair ``(memory limit, frame rate)`` the choice.
+    """
+
+    device: str
+    device_name: str
+    dtype: str | None
+    memory_limits: tuple[float, ...]
+    frame_rates: tuple[float, ...]
+    cells: Mapping[tuple[float, float], Choice]
+
+
+def best_by_limits(
+    points: Iterable[Point],
+    *,
+    memory_limits: Sequence[float] = MEMORY_LIMITS,
+    frame_rates: Sequence[float] = FRAME_RATES,
+    count: int = 5,
+) -> list[LimitTable]:
+    """The best by top-1 for each pair of memory limit and frame rate, a table for each device.
+
+    Bianco et al. 2018, table 3: an architecture is within a pair if at batch size 1 it takes at
+    most so much memory and does at least so many images per second.
+
+    Args:
+        points: cells; those of another batch size than 1 are passed over.
+        memory_limits: in bytes.
+        frame_rates: in images per second.
+        count: architectures in a cell of the table at most.
+    """
+    devices: dict[tuple[str, str | None], list[Point]] = {}
+    for point in points:
+        if point.device and point.batch_size == 1:
+            devices.setdefault((point.device, point.dtype), []).append(point)
+    return [
+        LimitTable(
+            device,
+            cells[0].device_name,
+            dtype,
+            tuple(memory_limits),
+            tuple(frame_rates),
+            {
+                (memory, rate): choose(
+                    cells,
+                    (
+                        Limit("max-memory", memory, METRICS["peak_memory"].text(memory)),
+                        Limit("min-throughput", rate, METRICS["throughput"].text(rate)),
+                    ),
+                    count=count,
+                )
+                for memory in memory_limits
+                for rate in frame_rates
+            },
+        )
+        for (device, dtype), cells in devices.items()
+    ]
+
+
+def borrow_memory(points: Sequence[Point]) -> tuple[list[Point], dict[str, str]]:
+    """Give cells without a peak memory that of the same cell on another device.
+
+    Bianco et al. measured memory on one of their two devices and apply it to both.
+
+    Args:
+        points: cells of one source.
+
+    Returns:
+        The cells in their order, and for each device that borrowed the one that it borrowed from.
+        A device that has a peak memory of its own for any cell borrows nothing.
+    """
+    owners = {point.device for point in points if "peak_memory" in point.figures}
+    known = {
+        (point.run, point.id, point.name, point.batch_size): point
+        for point in points
+        if "peak_memory" in point.figures
+    }
+    lent: dict[str, str] = {}
+    found = []
+    for point in points:
+        lender = known.get((point.run, point.id, point.name, point.batch_size))
+        if lender is None or point.device in owners:
+            found.append(point)
+            continue
+        memory = lender.figures["peak_memory"]
+        borrowed = replace(memory, source=f"{memory.source}, on {lender.device}")
+        found.append(replace(point, figures={**point.figures, "peak_memory": borrowed}))
+        lent[point.device] = lender.device
+    return found, lent

@@ -1,0 +1,135 @@
+"""Two sets of cells side by side: what changed, and by how much."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from archbench.core.pareto import LOWER_IS_BETTER, figure_range
+from archbench.core.points import Point
+
+__all__ = ["Change", "Comparison", "compare"]
+
+_TARGETS = (
+    ("device", "dtype", "batch_size", "threads"),
+    ("dtype", "batch_size", "threads"),
+    ("device", "batch_size", "threads"),
+    ("batch_size", "threads"),
+    ("batch_size",),
+)
+"""What two cells of one architecture have to share, from all down to the batch size."""
+
+_TIMED = frozenset(
+    {
+        "latency",
+        "latency_p95",
+        "latency_per_image",
+        "cpu_time",
+        "throughput",
+        "peak_memory",
+        "energy_per_image",
+    }
+)
+"""Metrics that a batch size changes; for all others cells of any two may pair."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One architecture on both sides.
+
+    Attributes:
+        left, right: the two cells, both with the metric that is compared.
+        relative: right over left minus 1; None where left is 0.
+        within_error: whether the two intervals touch, so that the change may be none.
+        is_better: whether right is better than left.
+    """
+
+    left: Point
+    right: Point
+    relative: float | None
+    within_error: bool
+    is_better: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """All that two sides have in common in one metric.
+
+    Attributes:
+        metric: that is compared.
+        shared: what the cells of a pair have in common besides the architecture: ``device``...
+        changes: by change, what grew most first.
+        only_left, only_right: cells with the metric that the other side lacks.
+        mean: geometric mean of right over left; None where a value is 0 or nothing is shared.
+    """
+
+    metric: str
+    shared: tuple[str, ...]
+    changes: tuple[Change, ...]
+    only_left: tuple[Point, ...]
+    only_right: tuple[Point, ...]
+    mean: float | None
+
+
+def compare(left: Iterable[Point], right: Iterable[Point], metric: str) -> Comparison:
+    """Pair the cells of two sides and sort the pairs by change.
+
+    Cells pair that are of the same architecture, device, precision, batch size and threads. Where
+    no two are, the device need not be the same; or else the precision; then neither; then nor the
+    threads: two devices or two precisions are compared by giving one as either side. Accuracies and
+    counts pair whatever the batch size. Of several cells of one side that are alike the last
+    counts.
+
+    Args:
+        left: the reference.
+        right: what is compared with it.
+        metric: of :data:`archbench.core.metrics.METRICS`.
+    """
+    lefts = [point for point in left if metric in point.figures]
+    rights = [point for point in right if metric in point.figures]
+    shared: tuple[str, ...] = ()
+    for shared in _TARGETS if metric in _TIMED else (*_TARGETS, ()):
+        one, other = _keyed(lefts, shared), _keyed(rights, shared)
+        if one.keys() & other.keys():
+            break
+    changes = [
+        _change(one[key], other[key], metric) for key in one if key in other
+    ]  # fmt: skip
+    changes.sort(key=lambda change: (-_size(change.relative), change.left.name))
+    return Comparison(
+        metric,
+        shared,
+        tuple(changes),
+        tuple(point for key, point in one.items() if key not in other),
+        tuple(point for key, point in other.items() if key not in one),
+        _geometric_mean(changes, metric),
+    )
+
+
+def _keyed(points: Sequence[Point], shared: Sequence[str]) -> dict[tuple[object, ...], Point]:
+    return {(point.id, *(getattr(point, name) for name in shared)): point for point in points}
+
+
+def _size(relative: float | None) -> float:
+    return math.inf if relative is None else relative
+
+
+def _change(left: Point, right: Point, metric: str) -> Change:
+    before, after = left.figures[metric], right.figures[metric]
+    low, _, high = figure_range(metric, before)
+    new_low, _, new_high = figure_range(metric, after)
+    return Change(
+        left,
+        right,
+        after.value / before.value - 1 if before.value else None,
+        before.value != after.value and new_low <= high and low <= new_high,
+        (after.value < before.value) == (metric in LOWER_IS_BETTER) and after.value != before.value,
+    )
+
+
+def _geometric_mean(changes: Sequence[Change], metric: str) -> float | None:
+    pairs = [(c.left.figures[metric].value, c.right.figures[metric].value) for c in changes]
+    if not pairs or any(value <= 0 for pair in pairs for value in pair):
+        return None
+    return math.exp(math.fsum(math.log(after / before) for before, after in pairs) / len(pairs))

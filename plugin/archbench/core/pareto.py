@@ -1,0 +1,209 @@
+"""Which architectures nothing else beats: the Pareto front, with the measuring error in mind."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from archbench.core.points import Figure, Point
+
+__all__ = [
+    "LOWER_IS_BETTER",
+    "MEASURING_ERROR",
+    "Front",
+    "Line",
+    "figure_range",
+    "pareto_front",
+    "upper_bound",
+]
+
+LOWER_IS_BETTER = frozenset(
+    {
+        "params",
+        "trainable_params",
+        "buffers",
+        "macs",
+        "activations",
+        "max_channels",
+        "operator_calls",
+        "latency",
+        "latency_p95",
+        "latency_per_image",
+        "cpu_time",
+        "peak_memory",
+        "energy_per_image",
+    }
+)
+"""Metrics of which less is better; of all others more is."""
+
+MEASURING_ERROR = {
+    "latency": 0.05,
+    "latency_p95": 0.05,
+    "latency_per_image": 0.05,
+    "cpu_time": 0.05,
+    "throughput": 0.05,
+    "peak_memory": 0.01,
+    "energy_per_image": 0.03,
+}
+"""The least error of a figure that was measured here, as a share of it: two launches of one program
+differ by more than the samples of one launch show (docs/gate.md), so an interval from one launch is
+widened to this."""
+
+
+@dataclass(frozen=True, slots=True)
+class Front:
+    """The cells of a set, parted by whether anything beats them.
+
+    Attributes:
+        members: lead every other cell in one metric or the other by more than the measuring error;
+            ordered by ``x``.
+        undecided: are beaten by none, but lead some other cell by less than the error, as
+            ``(cell, that other cell)``; whether they belong to the front cannot be told.
+        beaten: for which another cell is at least as good in both metrics and leads in one of
+            them by more than the error.
+        without: that lack one of the two figures.
+    """
+
+    members: tuple[Point, ...]
+    undecided: tuple[tuple[Point, Point], ...]
+    beaten: tuple[Point, ...]
+    without: tuple[Point, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Scored:
+    """A cell as two ranges of which more is better."""
+
+    point: Point
+    x: tuple[float, float, float]
+    y: tuple[float, float, float]
+
+
+def figure_range(metric: str, figure: Figure) -> tuple[float, float, float]:
+    """Least value that a figure may have, its value, the greatest.
+
+    Its interval, widened to :data:`MEASURING_ERROR` where it was measured here; a figure without
+    an interval that was not is taken as exact.
+    """
+    low = figure.value if figure.low is None else figure.low
+    high = figure.value if figure.high is None else figure.high
+    if figure.kind == "measured":
+        error = MEASURING_ERROR.get(metric, 0.0) * figure.value
+        low, high = min(low, figure.value - error), max(high, figure.value + error)
+    return low, figure.value, high
+
+
+def _score(metric: str, figure: Figure) -> tuple[float, float, float]:
+    """The range, turned so that more is better."""
+    low, value, high = figure_range(metric, figure)
+    return (-high, -value, -low) if metric in LOWER_IS_BETTER else (low, value, high)
+
+
+def pareto_front(points: Iterable[Point], x: str, y: str = "top1") -> Front:
+    """Part cells by whether anything beats them in two metrics.
+
+    Each figure is known to an interval, see :func:`figure_range`. One cell *leads* another in a
+    metric if their intervals do not touch.
+
+    Args:
+        points: cells of one device and precision; a batch size of one, or the same architecture
+            competes with itself.
+        x, y: metrics.
+    """
+    scored: list[_Scored] = []
+    without: list[Point] = []
+    for point in points:
+        if x in point.figures and y in point.figures:
+            scored.append(
+                _Scored(point, _score(x, point.figures[x]), _score(y, point.figures[y]))
+            )  # fmt: skip
+        else:
+            without.append(point)
+    scored.sort(key=lambda cell: (-cell.x[1], -cell.y[1], cell.point.name))
+    rivals = _best_first(scored)
+    members: list[Point] = []
+    undecided: list[tuple[Point, Point]] = []
+    beaten: list[Point] = []
+    for cell in scored:
+        rival: _Scored | None = None
+        is_beaten = False
+        for other in rivals:
+            if other is cell or cell.x[0] > other.x[2] or cell.y[0] > other.y[2]:
+                continue
+            rival = rival or other
+            leads = other.x[0] > cell.x[2] or other.y[0] > cell.y[2]
+            if leads and other.x[1] >= cell.x[1] and other.y[1] >= cell.y[1]:
+                is_beaten = True
+                break
+        if is_beaten:
+            beaten.append(cell.point)
+        elif rival is not None:
+            undecided.append((cell.point, rival.point))
+        else:
+            members.append(cell.point)
+    members.sort(key=lambda point: point.figures[x].value)
+    return Front(tuple(members), tuple(undecided), tuple(beaten), tuple(without))
+
+
+def _best_first(ordered: Sequence[_Scored]) -> list[_Scored]:
+    """Those that are best by their values alone, which beat most of the others, come first."""
+    best: list[_Scored] = []
+    rest: list[_Scored] = []
+    height = float("-inf")
+    for cell in ordered:
+        (best if cell.y[1] > height else rest).append(cell)
+        height = max(height, cell.y[1])
+    return best + rest
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """``y = intercept + slope * x``, in the units of the metrics."""
+
+    intercept: float
+    slope: float
+
+    def at(self, x: float) -> float:
+        """The line's height."""
+        return self.intercept + self.slope * x
+
+
+def upper_bound(points: Iterable[Point], x: str = "throughput", y: str = "top1") -> Line | None:
+    """The lowest straight line that no cell lies above.
+
+    Of all lines above every cell it is the one with the least mean distance to the cells: that
+    edge of their upper hull over which their mean ``x`` lies. On the times and accuracies of
+    Bianco et al. it gives the two bounds that section V-D of the paper prints for batch size 1.
+
+    Returns:
+        None for fewer than two different values of ``x``.
+    """
+    pairs = sorted(
+        (point.figures[x].value, point.figures[y].value)
+        for point in points
+        if x in point.figures and y in point.figures
+    )
+    hull = _upper_hull(pairs)
+    if len(hull) < 2:
+        return None
+    mean = sum(pair[0] for pair in pairs) / len(pairs)
+    right = next((i for i in range(1, len(hull)) if hull[i][0] >= mean), len(hull) - 1)
+    (x0, y0), (x1, y1) = hull[right - 1], hull[right]
+    slope = (y1 - y0) / (x1 - x0)
+    return Line(y0 - slope * x0, slope)
+
+
+def _upper_hull(pairs: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Corners from left to right, by Andrew's monotone chain."""
+    hull: list[tuple[float, float]] = []
+    for pair in pairs:
+        if hull and hull[-1][0] == pair[0]:
+            hull.pop()  # pairs are sorted: this one is higher
+        while len(hull) > 1 and _turn(hull[-2], hull[-1], pair) >= 0:
+            hull.pop()
+        hull.append(pair)
+    return hull
+
+
+def _turn(a: tuple[float, float], b: tuple[float, float], c: tuple[float, float]) -> float:
+    return (b[0] - a[0]) * (c[1] - a[1]) - (b[1] - a[1]) * (c[0] - a[0])

@@ -1,0 +1,206 @@
+"""What was chosen within limits, as text."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from archbench.core.choosing import LIMITS, Choice, Limit, LimitTable
+from archbench.core.metrics import METRICS
+from archbench.core.points import Point
+from archbench.report.listing import PUBLISHED_NOTE, figure_text, top1_text
+from archbench.report.tables import table_text
+
+__all__ = [
+    "SCHEMA",
+    "choice_json",
+    "choice_remarks",
+    "choice_table",
+    "limit_tables_csv",
+    "limit_tables_json",
+    "limit_tables_text",
+    "table_remarks",
+]
+
+SCHEMA = 1
+"""Of the JSON documents. 1: first version."""
+
+DOUBT_MARK = "~"
+_ALWAYS = ("top1", "params", "macs", "latency", "throughput", "peak_memory")
+
+
+def choice_table(choice: Choice, limits: Sequence[Limit], format: str) -> str:
+    """The chosen cells, the best first."""
+    limited = [limit.kind.metric for limit in limits]
+    metrics = [
+        metric
+        for metric in METRICS
+        if metric in limited
+        or (metric in _ALWAYS and any(metric in point.figures for point in choice.best))
+    ]
+    metrics.sort(key=lambda metric: metric != "top1")
+    rows = []
+    for place, point in enumerate(choice.best):
+        doubtful = {LIMITS[name].metric for name in choice.doubtful.get(place, ())}
+        rows.append(
+            [
+                str(place + 1),
+                point.name,
+                point.library,
+                point.target,
+                *(
+                    f"{DOUBT_MARK if metric in doubtful else ''}{figure_text(point, metric)}"
+                    for metric in metrics
+                ),
+            ]
+        )
+    titles = (METRICS[metric].title for metric in metrics)
+    return table_text(["", "architecture", "library", "target", *titles], rows, format, left=4)
+
+
+def choice_remarks(choice: Choice, limits: Sequence[Limit]) -> list[str]:
+    """What a reader of the table should know: how many were left out, and why."""
+    texts = {limit.name: limit.text for limit in limits}
+    remarks = [
+        f"{choice.within} architecture{'' if choice.within == 1 else 's'} within the limits, "
+        f"of {choice.considered} cell{'' if choice.considered == 1 else 's'}."
+    ]
+    remarks += [
+        f"Beyond --{name}={texts[name]}: {number}." for name, number in choice.outside.items()
+    ]
+    remarks += [
+        f"Left out, no {METRICS[metric].title}: {len(cells)} ({_some(cells)})."
+        for metric, cells in choice.without.items()
+    ]
+    if any(figure.kind == "published" for p in choice.best for figure in p.figures.values()):
+        remarks.append(PUBLISHED_NOTE)
+    if choice.doubtful:
+        remarks.append(f"{DOUBT_MARK} the limit lies within the measuring error.")
+    return remarks
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join([*names[:3], *(["..."] if len(names) > 3 else [])])
+
+
+def _choice_dict(choice: Choice) -> dict[str, Any]:
+    return {
+        "within": choice.within,
+        "considered": choice.considered,
+        "outside": dict(choice.outside),
+        "without": {metric: list(cells) for metric, cells in choice.without.items()},
+        "best": [
+            {**point.as_dict(), "doubtful": list(choice.doubtful.get(place, ()))}
+            for place, point in enumerate(choice.best)
+        ],
+    }
+
+
+def choice_json(choice: Choice, limits: Sequence[Limit], remarks: Sequence[str]) -> str:
+    """One document: limits in SI, the chosen cells with all figures, what was left out."""
+    document = {
+        "schema": SCHEMA,
+        "limits": {limit.name: limit.value for limit in limits},
+        **_choice_dict(choice),
+        "remarks": list(remarks),
+    }
+    return json.dumps(document, allow_nan=False, indent=1)
+
+
+def _heading(table: LimitTable) -> str:
+    names = dict.fromkeys(part for part in (table.device_name, table.dtype) if part)
+    return f"{table.device}: {', '.join(names)}, batch 1"
+
+
+def _memory(value: float) -> str:
+    return f"{value / 1e9:g} GB"
+
+
+def limit_tables_text(tables: Sequence[LimitTable], format: str) -> str:
+    """One block for each device: a row for each memory limit and place, a column for each rate."""
+    blocks = []
+    for table in tables:
+        rows = []
+        for memory in table.memory_limits:
+            choices = [table.cells[memory, rate] for rate in table.frame_rates]
+            for place in range(max(1, *(len(choice.best) for choice in choices))):
+                row = [f"<= {_memory(memory)}" if place == 0 else " "]
+                for choice in choices:
+                    point = choice.best[place] if place < len(choice.best) else None
+                    row += [point.name, top1_text(point)] if point else [" ", " "]
+                rows.append(row)
+        headers = ["memory"]
+        for rate in table.frame_rates:
+            headers += [f">= {rate:g} images/s", METRICS["top1"].title]
+        title = f"**{_heading(table)}**\n" if format == "markdown" else _heading(table)
+        blocks.append(f"{title}\n{table_text(headers, rows, format, left=len(headers))}")
+    return "\n\n".join(blocks)
+
+
+def limit_tables_csv(tables: Sequence[LimitTable]) -> str:
+    """A line for each architecture in each cell of each table."""
+    headers = [
+        "device",
+        "dtype",
+        "memory_limit",
+        "frame_rate",
+        "place",
+        "id",
+        "name",
+        "top1",
+        "peak_memory",
+        "throughput",
+    ]
+    rows = [
+        [
+            table.device,
+            table.dtype or "",
+            str(memory),
+            str(rate),
+            str(place),
+            point.id,
+            point.name,
+            *(str(point.value(metric)) for metric in ("top1", "peak_memory", "throughput")),
+        ]
+        for table in tables
+        for (memory, rate), choice in table.cells.items()
+        for place, point in enumerate(choice.best, 1)
+    ]
+    return table_text(headers, rows, "csv", left=0)
+
+
+def limit_tables_json(tables: Sequence[LimitTable], remarks: Sequence[str]) -> str:
+    """One document with every table."""
+    document = {
+        "schema": SCHEMA,
+        "tables": [
+            {
+                "device": table.device,
+                "device_name": table.device_name,
+                "dtype": table.dtype,
+                "cells": [
+                    {"memory_limit": memory, "frame_rate": rate, **_choice_dict(choice)}
+                    for (memory, rate), choice in table.cells.items()
+                ],
+            }
+            for table in tables
+        ],
+        "remarks": list(remarks),
+    }
+    return json.dumps(document, allow_nan=False, indent=1)
+
+
+def table_remarks(tables: Sequence[LimitTable]) -> list[str]:
+    """Why cells of the tables may be empty."""
+    remarks = []
+    for table in tables:
+        choice = next(iter(table.cells.values()))
+        remarks += [
+            f"{table.device}: left out, no {METRICS[metric].title}: {len(cells)} ({_some(cells)})."
+            for metric, cells in choice.without.items()
+        ]
+    points: list[Point] = [p for t in tables for c in t.cells.values() for p in c.best]
+    if any(point.figures["top1"].kind == "published" for point in points):
+        remarks.append(PUBLISHED_NOTE)
+    return remarks

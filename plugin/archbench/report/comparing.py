@@ -1,0 +1,134 @@
+"""Two sides of a comparison as a table."""
+
+from __future__ import annotations
+
+import json
+
+from archbench.core.comparing import Change, Comparison
+from archbench.core.metrics import METRICS
+from archbench.core.points import Point
+from archbench.report.listing import PUBLISHED_NOTE, figure_text
+from archbench.report.tables import table_text
+
+__all__ = ["SCHEMA", "comparison_json", "comparison_remarks", "comparison_table"]
+
+SCHEMA = 1
+"""Of the JSON document. 1: first version."""
+
+ERROR_MARK = "~"
+
+
+def _percent(relative: float | None) -> str:
+    return "" if relative is None else f"{relative * 100:+.1f} %"
+
+
+def _shared_target(change: Change, shared: tuple[str, ...]) -> str:
+    left = change.left
+    parts = [
+        text
+        for name, text in (
+            ("device", left.device),
+            ("dtype", left.dtype or ""),
+            ("batch_size", "" if left.batch_size is None else f"batch {left.batch_size}"),
+            ("threads", "" if left.threads in (None, 1) else f"{left.threads} threads"),
+        )
+        if name in shared and text
+    ]
+    return " ".join(parts)
+
+
+def comparison_table(comparison: Comparison, titles: tuple[str, str], format: str) -> str:
+    """One line for each pair, what grew most first.
+
+    Args:
+        comparison: what is shown.
+        titles: names of the left and the right side.
+        format: one of :data:`archbench.report.tables.TABLE_FORMATS`; ``csv`` holds SI values.
+    """
+    metric = comparison.metric
+    if format == "csv":
+        headers = ["id", "target", metric, f"{metric}_compared", "change", "within_error"]
+        raw = [
+            [
+                change.left.id,
+                _shared_target(change, comparison.shared),
+                str(change.left.figures[metric].value),
+                str(change.right.figures[metric].value),
+                "" if change.relative is None else str(change.relative),
+                str(change.within_error).lower(),
+            ]
+            for change in comparison.changes
+        ]
+        return table_text(headers, raw, format, left=0)
+    title = METRICS[metric].title
+    rows = [
+        [
+            change.left.name,
+            change.left.library,
+            _shared_target(change, comparison.shared),
+            figure_text(change.left, metric),
+            figure_text(change.right, metric),
+            f"{ERROR_MARK if change.within_error else ''}{_percent(change.relative)}",
+        ]
+        for change in comparison.changes
+    ]
+    headers = ["architecture", "library", "target", *(f"{title} {side}" for side in titles)]
+    return table_text([*headers, "change"], rows, format, left=3)
+
+
+def comparison_remarks(comparison: Comparison, titles: tuple[str, str]) -> list[str]:
+    """What a reader of the table should know."""
+    metric = comparison.metric
+    changes = comparison.changes
+    better = sum(change.is_better and not change.within_error for change in changes)
+    unclear = sum(change.within_error for change in changes)
+    equal = sum(change.relative == 0 for change in changes)
+    worse = len(changes) - better - unclear - equal
+    remarks = [
+        f"{len(changes)} compared: {better} better, {worse} worse, {unclear} within the measuring "
+        f"error, {equal} equal."
+    ]
+    if comparison.mean is not None and len(changes) > 1:
+        remarks.append(f"Geometric mean of the ratios: {comparison.mean:.3f}.")
+    for side, points in zip(titles, (comparison.only_left, comparison.only_right), strict=True):
+        if points:
+            remarks.append(f"Only in {side}: {len(points)} ({_some(points)}).")
+    if unclear:
+        remarks.append(f"{ERROR_MARK} may be no change: the intervals of the two touch.")
+    sides = [point for change in changes for point in (change.left, change.right)]
+    if any(point.figures[metric].kind == "published" for point in sides):
+        remarks.append(PUBLISHED_NOTE)
+    return remarks
+
+
+def _some(points: tuple[Point, ...]) -> str:
+    names = list(dict.fromkeys(point.name for point in points))
+    return ", ".join([*names[:3], *(["..."] if len(names) > 3 else [])])
+
+
+def comparison_json(
+    comparison: Comparison, titles: tuple[str, str], remarks: list[str]
+) -> str:  # fmt: skip
+    """One document: both cells of each pair with all figures, and the change."""
+    document = {
+        "schema": SCHEMA,
+        "metric": comparison.metric,
+        "sides": list(titles),
+        "shared": list(comparison.shared),
+        "mean_ratio": comparison.mean,
+        "changes": [
+            {
+                "id": change.left.id,
+                "change": change.relative,
+                "within_error": change.within_error,
+                "is_better": change.is_better,
+                "left": change.left.as_dict(),
+                "right": change.right.as_dict(),
+            }
+            for change in comparison.changes
+        ],
+        "only_left": [point.as_dict() for point in comparison.only_left],
+        "only_right": [point.as_dict() for point in comparison.only_right],
+        "remarks": remarks,
+    }
+    return json.dumps(document, allow_nan=False, indent=1)

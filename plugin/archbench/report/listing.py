@@ -1,0 +1,137 @@
+"""Points as a table, CSV and JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+from archbench.core.metrics import METRICS
+from archbench.core.points import Point
+from archbench.report.tables import table_text
+
+__all__ = ["PUBLISHED_NOTE", "SCHEMA", "points_csv", "points_json", "points_table", "top1_text"]
+
+SCHEMA = 1
+"""Of the JSON document. 1: first version."""
+
+PUBLISHED_MARK = "*"
+PUBLISHED_NOTE = f"{PUBLISHED_MARK} published, not measured here."
+
+_SHOWN = (
+    "top1",
+    "params",
+    "macs",
+    "latency",
+    "latency_p95",
+    "throughput",
+    "peak_memory",
+    "energy_per_image",
+)
+"""Metrics of the table for people, where any point has them."""
+
+_FIELDS = (
+    "id",
+    "name",
+    "library",
+    "family",
+    "device",
+    "device_name",
+    "dtype",
+    "batch_size",
+    "threads",
+    "run",
+    "when",
+    "commit",
+    "status",
+)
+
+
+def figure_text(point: Point, metric: str) -> str:
+    """The figure as it is printed, marked where it is published; empty where there is none.
+
+    Params and MACs are the same everywhere and carry no mark.
+    """
+    figure = point.figures.get(metric)
+    if figure is None:
+        return ""
+    text = f"{figure.value:.2f}" if metric == "top1" else METRICS[metric].text(figure.value)
+    return f"{text}{PUBLISHED_MARK}" if figure.kind == "published" else text
+
+
+def top1_text(point: Point) -> str:
+    """Top-1 with two decimals, marked where it is published."""
+    return figure_text(point, "top1")
+
+
+def points_table(points: Sequence[Point], format: str) -> str:
+    """A table for people, one line for each point.
+
+    Args:
+        points: in the order in which they are listed.
+        format: ``text`` or ``markdown``.
+    """
+    shown = [metric for metric in _SHOWN if any(metric in point.figures for point in points)]
+    has_target = len({point.target for point in points}) > 1
+    has_run = len({point.run for point in points}) > 1
+    headers = [
+        "architecture",
+        "library",
+        *(["target"] if has_target else []),
+        *(["run"] if has_run else []),
+        *(METRICS[metric].title for metric in shown),
+    ]
+    rows = [
+        [
+            point.name,
+            point.library,
+            *([point.target] if has_target else []),
+            *([point.run] if has_run else []),
+            *(figure_text(point, metric) for metric in shown),
+        ]
+        for point in points
+    ]
+    return table_text(headers, rows, format, left=2 + has_target + has_run)
+
+
+def points_csv(points: Sequence[Point]) -> str:
+    """Every field and figure, unrounded, in SI units; accuracies in percent.
+
+    A figure has five columns: its value under the metric's name, ``_low`` and ``_high`` for the
+    interval, ``_kind`` and ``_source``. What is absent is empty.
+    """
+    metrics = [name for name in METRICS if any(name in point.figures for point in points)]
+    headers = [
+        *_FIELDS,
+        *(
+            f"{metric}{suffix}"
+            for metric in metrics
+            for suffix in ("", "_low", "_high", "_kind", "_source")
+        ),
+    ]
+    rows = []
+    for point in points:
+        row = [_cell(getattr(point, name)) for name in _FIELDS]
+        for metric in metrics:
+            figure = point.figures.get(metric)
+            if figure is None:
+                row += [""] * 5
+            else:
+                row += map(
+                    _cell, (figure.value, figure.low, figure.high, figure.kind, figure.source)
+                )
+        rows.append(row)
+    return table_text(headers, rows, "csv", left=0)
+
+
+def _cell(value: object) -> str:
+    return "" if value is None else str(value)
+
+
+def points_json(points: Sequence[Point], remarks: Sequence[str]) -> str:
+    """One document: every field and figure, and what was left out."""
+    document = {
+        "schema": SCHEMA,
+        "remarks": list(remarks),
+        "points": [point.as_dict() for point in points],
+    }
+    return json.dumps(document, allow_nan=False, indent=1)

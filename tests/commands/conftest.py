@@ -1,0 +1,60 @@
+"""A project with stored runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from archbench.core.records import Record
+from archbench.store.journal import Journal
+
+
+class StoredRuns:
+    """Writes runs into the project that a test stands in."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def __call__(self, run: str, *records: Record) -> Path:
+        """Store a run; returns its journal."""
+        header = {
+            "environment": {"time": "2026-11-20T13:45:01+00:00", "git": {"commit": "abc"}},
+            "settings": {},
+        }
+        journal = Journal(self.root / ".archbench" / "runs", header, run)
+        for record in records:
+            journal.append(record)
+        journal.close(0, 1.0)
+        return journal.path
+
+    def record(
+        self,
+        id: str,
+        samples: list[float] | None = None,
+        *,
+        slug: str = "cpu-x",
+        dtype: str = "fp32",
+        batch_size: int = 1,
+        **metrics: Any,
+    ) -> Record:
+        """A cell with 1,000 params, 2,000,000 MACs and the samples as its latency."""
+        target = {
+            "device": "cpu", "device_name": "X", "slug": slug, "dtype": dtype,
+            "batch_size": batch_size, "threads": 1, "memory_format": "nchw", "runtime": "eager",
+        }  # fmt: skip
+        figures: dict[str, dict[str, Any]] = {
+            "params": {"value": 1000, "unit": "1", "source": "counted"},
+            "macs": {"value": 2_000_000, "unit": "1", "source": "counted"},
+        }
+        if samples:
+            figures["latency"] = {"samples": samples, "unit": "s", "source": "measured"}
+        return Record(id, target if samples else None, {**figures, **metrics})
+
+
+@pytest.fixture
+def store_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StoredRuns:
+    """The test stands in an empty project."""
+    monkeypatch.chdir(tmp_path)
+    return StoredRuns(tmp_path)

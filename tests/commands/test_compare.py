@@ -1,0 +1,127 @@
+"""``archbench compare``."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from archbench import cli
+
+if TYPE_CHECKING:
+    from tests.commands.conftest import StoredRuns
+
+
+def out(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    assert cli.main(["compare", *arguments]) == 0
+    return capsys.readouterr().out
+
+
+def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    assert cli.main(["compare", *arguments]) == 2
+    return capsys.readouterr().err
+
+
+@pytest.fixture
+def two_runs(store_run: StoredRuns) -> None:
+    store_run(
+        "a",
+        store_run.record("timm/resnet18", [0.010] * 6),
+        store_run.record("timm/resnet34", [0.020] * 6),
+        store_run.record("timm/resnet50", [0.030] * 6),
+        store_run.record("timm/resnet101", [0.040] * 6),
+    )
+    store_run(
+        "b",
+        store_run.record("timm/resnet18", [0.005] * 6),
+        store_run.record("timm/resnet34", [0.040] * 6),
+        store_run.record("timm/resnet50", [0.031] * 6),
+    )
+
+
+@pytest.mark.usefixtures("two_runs")
+def test_two_runs_sorted_by_change(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = out(capsys, "a", "b").splitlines()
+    assert lines[0].split() == [
+        "architecture", "library", "target", "latency", "ms", "a", "latency", "ms", "b", "change",
+    ]  # fmt: skip
+    assert [line.split()[0] for line in lines[2:5]] == ["resnet34", "resnet50", "resnet18"]
+    assert lines[2].split()[-4:] == ["20", "40", "+100.0", "%"]
+    assert lines[3].split()[-2:] == ["~+3.3", "%"]
+    assert lines[4].split()[-2:] == ["-50.0", "%"]
+    assert lines[6:] == [
+        "3 compared: 1 better, 1 worse, 1 within the measuring error, 0 equal.",
+        "Geometric mean of the ratios: 1.011.",  # (2 x 31/30 x 1/2) ** (1/3)
+        "Only in a: 1 (resnet101).",
+        "~ may be no change: the intervals of the two touch.",
+    ]
+
+
+@pytest.mark.usefixtures("two_runs")
+def test_another_metric(capsys: pytest.CaptureFixture[str]) -> None:
+    text = out(capsys, "a", "b", "--metric=throughput")
+    assert text.splitlines()[2].split()[0] == "resnet18"
+    assert "3 compared: 1 better, 1 worse" in text
+    assert "3 compared: 0 better, 0 worse, 0 within the measuring error, 3 equal." in out(
+        capsys, "a", "b", "--metric=params"
+    )
+
+
+@pytest.mark.usefixtures("two_runs")
+def test_files(capsys: pytest.CaptureFixture[str]) -> None:
+    rows = list(csv.DictReader(io.StringIO(out(capsys, "a", "b", "--format=csv"))))
+    assert [(row["id"], row["within_error"]) for row in rows] == [
+        ("timm/resnet34", "false"),
+        ("timm/resnet50", "true"),
+        ("timm/resnet18", "false"),
+    ]
+    assert (rows[0]["latency"], rows[0]["latency_compared"], rows[0]["change"]) == (
+        "0.02",
+        "0.04",
+        "1.0",
+    )
+    document = json.loads(out(capsys, "a", "b", "--format=json"))
+    assert document["changes"][0]["right"]["figures"]["latency"]["value"] == 0.04
+    assert [point["name"] for point in document["only_left"]] == ["resnet101"]
+    assert out(capsys, "a", "b", "--format=markdown").startswith("| architecture | library |")
+
+
+def test_two_devices_of_a_table(capsys: pytest.CaptureFixture[str]) -> None:
+    text = out(capsys, "published:paddleclas_latency", "--devices", "v100", "t4", "--batch-size=1")
+    # PaddleClas prints 2.148 ms on the V100 and 4.647 ms on the T4, both fp32.
+    line = text.splitlines()[2].split()
+    assert line[0] == "VGG13"
+    assert line[-4:] == ["2.148*", "4.647*", "+116.3", "%"]
+    assert text.endswith("* published, not measured here.\n")
+
+
+def test_two_precisions_of_a_run(capsys: pytest.CaptureFixture[str], store_run: StoredRuns) -> None:
+    store_run(
+        "r",
+        store_run.record("timm/resnet50", [0.020] * 6),
+        store_run.record("timm/resnet50", [0.010] * 6, dtype="bf16"),
+    )
+    line = out(capsys, "--dtypes", "fp32", "bf16").splitlines()[2]
+    assert line.split()[-4:] == ["20", "10", "-50.0", "%"]
+    assert "cpu-x batch 1" in line
+
+
+@pytest.mark.usefixtures("two_runs")
+def test_bad_input(capsys: pytest.CaptureFixture[str]) -> None:
+    assert refused(capsys, "a") == (
+        "archbench: archbench compare a: two sides are needed, 1 given. "
+        "Name two runs, or one and --devices A B or --dtypes A B\n"
+    )
+    assert "each option makes two" in refused(
+        capsys, "a", "--devices", "x", "y", "--dtypes", "x", "y"
+    )
+    assert "no architecture has energy_per_image on both sides" in refused(
+        capsys, "a", "b", "--metric=energy_per_image"
+    )
+    assert "--device=v100: no cell is left; there are cpu-x" in refused(
+        capsys, "a", "--devices", "cpu-x", "v100"
+    )
+    assert "c: there is no such run or file" in refused(capsys, "a", "c")

@@ -1,0 +1,132 @@
+"""``archbench report`` as tables and data."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from archbench import cli
+
+if TYPE_CHECKING:
+    from tests.commands.conftest import StoredRuns
+
+
+def out(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    assert cli.main(["report", *arguments]) == 0
+    return capsys.readouterr().out
+
+
+def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    assert cli.main(["report", *arguments]) == 2
+    return capsys.readouterr().err
+
+
+def test_text(capsys: pytest.CaptureFixture[str], store_run: StoredRuns) -> None:
+    store_run(
+        "r",
+        store_run.record("timm/resnet50", [0.010] * 6),
+        store_run.record("local/my_net", [0.002] * 6),
+    )
+    lines = out(capsys, "--format=text").splitlines()
+    assert lines[0].split() == [
+        "architecture", "library", "top-1", "%", "params", "M", "GMACs", "latency", "ms",
+        "images/s",
+    ]  # fmt: skip
+    assert lines[2].split() == [
+        "resnet50",
+        "timm",
+        lines[2].split()[2],
+        "0.001",
+        "0.002",
+        "10",
+        "100",
+    ]
+    assert lines[2].split()[2].endswith("*")
+    assert lines[3].split() == ["my_net", "local", "-", "0.001", "0.002", "2", "500"]
+    assert lines[-1] == "* published, not measured here."
+
+
+def test_a_run_without_accuracy_has_no_column_for_it(
+    capsys: pytest.CaptureFixture[str], store_run: StoredRuns
+) -> None:
+    store_run("r", store_run.record("local/my_net", [0.002] * 6))
+    text = out(capsys, "--format=text")
+    assert "top-1" not in text
+    assert "published" not in text
+
+
+def test_several_targets_and_runs_are_columns(
+    capsys: pytest.CaptureFixture[str], store_run: StoredRuns
+) -> None:
+    store_run("r", store_run.record("timm/resnet50", [0.010] * 6))
+    store_run("s", store_run.record("timm/resnet50", [0.010] * 6, batch_size=2))
+    lines = out(capsys, "r", "s", "--format=markdown").splitlines()
+    assert lines[0].startswith("| architecture | library | target | run |")
+    assert lines[1].startswith("|---|---|---|---|---:|")
+    assert lines[3].startswith("| resnet50 | timm | cpu-x fp32 batch 2 | s |")
+
+
+def test_names_with_html_stay_text(
+    capsys: pytest.CaptureFixture[str], store_run: StoredRuns
+) -> None:
+    store_run("r", store_run.record("local/<b>|x", [0.010] * 6))
+    assert "| &lt;b&gt;\\|x | local |" in out(capsys, "--format=markdown")
+
+
+def test_csv_has_everything_unrounded(
+    capsys: pytest.CaptureFixture[str], store_run: StoredRuns
+) -> None:
+    store_run("r", store_run.record("timm/resnet50", [0.0123456789] * 6))
+    (row,) = csv.DictReader(io.StringIO(out(capsys, "--format=csv")))
+    assert row["id"] == "timm/resnet50"
+    assert row["latency"] == "0.0123456789"
+    assert row["latency_low"] == "0.0123456789"
+    assert row["latency_kind"] == "measured"
+    assert row["latency_source"] == "r"
+    assert row["top1_kind"] == "published"
+    assert row["params"] == "1000"
+    assert row["status"] == ""
+
+
+def test_json_names_what_was_left_out(
+    capsys: pytest.CaptureFixture[str], store_run: StoredRuns
+) -> None:
+    path = store_run("r", store_run.record("timm/resnet50", [0.01]))
+    with path.open("a", encoding="utf-8") as file:
+        file.write("damaged\n")
+    assert cli.main(["report", "--format=json"]) == 0
+    captured = capsys.readouterr()
+    document = json.loads(captured.out)
+    assert document["schema"] == 1
+    assert [point["id"] for point in document["points"]] == ["timm/resnet50"]
+    assert document["remarks"][0].startswith(f"{path}:4: left out: ")
+    assert captured.err == ""
+    assert cli.main(["report", "--format=text"]) == 0
+    assert f"archbench: {path}:4: left out: " in capsys.readouterr().err
+
+
+def test_into_a_file(
+    capsys: pytest.CaptureFixture[str], store_run: StoredRuns, tmp_path: Path
+) -> None:
+    store_run("r", store_run.record("timm/resnet50", [0.01]))
+    assert out(capsys, "--format=csv", "-o", "all.csv") == "all.csv\n"
+    assert (tmp_path / "all.csv").read_text(encoding="utf-8").startswith("id,name,library,")
+    assert "it cannot be written" in refused(capsys, "--format=csv", "-o", "no/such/all.csv")
+
+
+def test_bad_input(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert "Measure something: pytest benchmarks" in refused(capsys, "--format=text")
+    assert "charts are named for pictures" in refused(
+        capsys, "published:bianco2018", "--charts=x", "--format=csv"
+    )
+    assert "there is no published table of that name" in refused(
+        capsys, "published:x", "--format=csv"
+    )

@@ -1,0 +1,193 @@
+"""``archbench select``."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from archbench import cli
+
+if TYPE_CHECKING:
+    from tests.commands.conftest import StoredRuns
+
+
+def out(capsys: pytest.CaptureFixture[str], *arguments: str, status: int = 0) -> str:
+    assert cli.main(["select", *arguments]) == status
+    return capsys.readouterr().out
+
+
+def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    assert cli.main(["select", *arguments]) == 2
+    return capsys.readouterr().err
+
+
+BIANCO = ("published:bianco2018", "--device=titan-xp", "--batch-size=1")
+
+
+def test_limits_on_a_published_table(capsys: pytest.CaptureFixture[str]) -> None:
+    text = out(capsys, *BIANCO, "--max-latency=10ms", "--max-memory", "1GB", "--top=2")
+    lines = text.splitlines()
+    assert [line.split()[1] for line in lines[2:4]] == ["ResNet-101", "CaffeResNet-101"]
+    assert lines[2].split()[-6:] == ["77.31*", "44.55", "7.801", "8.9*", "112.4*", "820*"]
+    assert lines[5:] == [
+        "14 architectures within the limits, of 44 cells.",
+        "Beyond --max-latency=10ms: 20.",
+        "Beyond --max-memory=1GB: 15.",
+        "* published, not measured here.",
+    ]
+
+
+def test_a_run_of_ones_own(capsys: pytest.CaptureFixture[str], store_run: StoredRuns) -> None:
+    store_run(
+        "r",
+        store_run.record("timm/resnet18", [0.010] * 6),
+        store_run.record("timm/resnet50", [0.030] * 6),
+        store_run.record("local/my_net", [0.001] * 6),
+    )
+    text = out(capsys, "--max-latency=20ms")
+    assert "resnet18" in text
+    assert "resnet50" not in text
+    assert "Left out, no top-1 %: 1 (my_net cpu-x fp32 batch 1)." in text
+    assert "1 architecture within the limits, of 3 cells." in text
+
+
+def test_json_and_csv(capsys: pytest.CaptureFixture[str]) -> None:
+    document = json.loads(out(capsys, *BIANCO, "--max-params=5M", "--format=json"))
+    assert document["limits"] == {"max-params": 5e6}
+    assert document["best"][0]["name"] == "MobileNet-v2"
+    assert document["best"][0]["figures"]["top1"]["kind"] == "published"
+    rows = list(
+        csv.DictReader(io.StringIO(out(capsys, *BIANCO, "--max-params=5M", "--format=csv")))
+    )
+    assert [row["name"] for row in rows] == [point["name"] for point in document["best"]]
+    assert rows[0]["top1_kind"] == "published"
+
+
+def test_nothing_within_the_limits(capsys: pytest.CaptureFixture[str]) -> None:
+    text = out(capsys, *BIANCO, "--min-top1=99", status=1)
+    assert text.splitlines() == [
+        "0 architectures within the limits, of 44 cells.",
+        "Beyond --min-top1=99: 44.",
+    ]
+
+
+def test_several_devices_are_said(capsys: pytest.CaptureFixture[str]) -> None:
+    text = out(capsys, "published:bianco2018", "--batch-size=1")
+    assert "Cells of 2 devices; --device chooses: jetson-tx1, titan-xp." in text
+
+
+def test_the_table_of_bianco(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = out(capsys, "published:bianco2018", "--table").splitlines()
+    assert lines[0] == "titan-xp: NVIDIA Titan Xp, batch 1"
+    words = [word for word in lines[3].split("  ") if word]
+    assert [word.strip() for word in words] == ["<= 0.7 GB", *["DPN-68", "75.95*"] * 3]
+    assert lines[-2:] == [
+        "jetson-tx1: no peak memory is known; that on titan-xp stands for it.",
+        "* published, not measured here.",
+    ]
+    rows = list(
+        csv.DictReader(io.StringIO(out(capsys, "published:bianco2018", "--table", "--format=csv")))
+    )
+    assert len(rows) == 9 * 5 + 3 * 5 + (4 + 5 + 5) + (1 + 2 + 2)
+    document = json.loads(out(capsys, "published:bianco2018", "--table", "--format=json"))
+    assert [len(table["cells"]) for table in document["tables"]] == [9, 9]
+
+
+def test_a_table_with_limits_of_ones_own(capsys: pytest.CaptureFixture[str]) -> None:
+    text = out(
+        capsys, *BIANCO[:2], "--table", "--memory-limits=0.65GB", "--frame-rates=200,100", "--top=1"
+    )
+    assert ">= 100 images/s" in text.splitlines()[1]
+    assert text.splitlines()[3].split() == ["<=", "0.65", "GB", *["MobileNet-v2", "71.81*"] * 2]
+
+
+def test_markdown(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = out(capsys, *BIANCO, "--top=1", "--format=markdown").splitlines()
+    assert lines[0].startswith("|  | architecture | library |")
+    assert lines[1].startswith("|---|---|---|---|---:|")
+    assert "| NASNet-A-Large |" in lines[2]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ("--max-latency=10 min",),
+            "archbench: --max-latency=10 min: 'min' is no unit of a time. "
+            "Write a time as '10 ms'; units are s, ms, us\n",
+        ),
+        (
+            ("--table", "--memory-limits=1GX"),
+            "archbench: --memory-limits=1GX: 'GX' is no unit of a size. "
+            "Write a size as '20 MB'; units are B, kB, MB, GB, KiB, MiB, GiB\n",
+        ),
+        (("--top=0",), "archbench: --top=0: nothing would be shown. Write --top=5\n"),
+        (
+            ("--table", "--max-latency=1ms"),
+            "archbench: --table with --max-latency: the table has its own limits, at batch size "
+            "1. Write --memory-limits=0.7GB,1GB and --frame-rates=15,30, or leave out --table\n",
+        ),
+        (
+            ("--frame-rates=15",),
+            "archbench: --frame-rates: these are the limits of --table. Write --table as well, "
+            "or --max-memory and --min-throughput\n",
+        ),
+    ],
+)
+def test_bad_limits(
+    capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], message: str
+) -> None:
+    assert refused(capsys, "published:bianco2018", *arguments) == message
+
+
+def test_no_runs(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert "Measure something: pytest benchmarks" in refused(capsys)
+
+
+def test_a_run_without_accuracy(capsys: pytest.CaptureFixture[str], store_run: StoredRuns) -> None:
+    store_run("r", store_run.record("local/my_net", [0.001]))
+    assert refused(capsys) == (
+        "archbench: archbench select latest: none of its 1 cells has a top-1 accuracy, measured "
+        "or published. Measure architectures of the catalogue, whose accuracy is published: "
+        "pytest benchmarks\n"
+    )
+
+
+def test_a_table_of_a_run_without_memory_says_why_it_is_empty(
+    capsys: pytest.CaptureFixture[str], store_run: StoredRuns
+) -> None:
+    store_run("r", store_run.record("timm/resnet50", [0.01]))
+    text = out(capsys, "--table", status=1)
+    assert "cpu-x: left out, no peak memory MB: 1 (resnet50 cpu-x fp32 batch 1)." in text
+
+
+def test_a_table_of_what_was_not_timed_at_batch_1(
+    capsys: pytest.CaptureFixture[str], store_run: StoredRuns
+) -> None:
+    store_run("r", store_run.record("timm/resnet50", [0.01], batch_size=8))
+    assert "no cell was timed at batch size 1" in refused(capsys, "--table")
+
+
+def test_it_imports_nothing_heavy() -> None:
+    code = (
+        "import sys\n"
+        "from archbench import cli\n"
+        "cli.main(['select', 'published:bianco2018', '--table'])\n"
+        "print('MODULES', *sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+    )
+    modules = {name.split(".")[0] for name in done.stdout.rpartition("MODULES")[2].split()}
+    assert "archbench" in modules
+    assert not modules & {"torch", "timm", "numpy", "pandas", "matplotlib", "plotly", "pytest"}

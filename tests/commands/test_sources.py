@@ -1,0 +1,217 @@
+"""What a report is about."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from archbench.commands.sources import filtered, points_from, run_paths
+from archbench.core.errors import UsageError
+from archbench.core.records import Record
+from archbench.store.journal import read_run
+from archbench.store.results import results_document, write_results
+
+if TYPE_CHECKING:
+    from tests.commands.conftest import StoredRuns
+
+
+def refusal(sources: list[str], root: Path) -> str:
+    with pytest.raises(UsageError) as error:
+        points_from(sources, root)
+    return str(error.value)
+
+
+def test_a_cell_of_the_latest_run(store_run: StoredRuns, tmp_path: Path) -> None:
+    store_run("20261119T000000Z-1", store_run.record("timm/resnet18", [1.0]))
+    samples = [0.030, 0.010, 0.020, 0.020, 0.020, 0.040, 0.050]
+    store_run("20261120T000000Z-1", store_run.record("timm/resnet50", samples, batch_size=2))
+    (point,) = points_from([], tmp_path).points
+    assert (point.id, point.name, point.library) == ("timm/resnet50", "resnet50", "timm")
+    assert (point.family, point.device, point.dtype) == ("ResNet", "cpu-x", "fp32")
+    assert (point.run, point.commit) == ("20261120T000000Z-1", "abc")
+    assert point.when == "2026-11-20T13:45:01+00:00"
+    latency = point.figures["latency"]
+    # The median; 7 samples enclose it with 98.4 % by their least and greatest.
+    assert (latency.value, latency.low, latency.high) == (0.020, 0.010, 0.050)
+    assert (latency.kind, latency.source) == ("measured", "20261120T000000Z-1")
+    assert point.value("throughput") == 100
+    assert point.value("latency_per_image") == 0.010
+    assert "latency_p95" not in point.figures  # which needs 130 samples
+    top1 = point.figures["top1"]
+    assert top1.kind == "published"
+    assert top1.source.startswith("timm results/results-imagenet.csv: resnet50.")
+    assert point.figures["density"].kind == "published"
+    assert point.figures["params"].kind == "counted"
+
+
+def test_p95_of_enough_samples(store_run: StoredRuns, tmp_path: Path) -> None:
+    store_run("r", store_run.record("timm/resnet50", [i / 1000 for i in range(1, 202)]))
+    (point,) = points_from(["r"], tmp_path).points
+    assert point.value("latency_p95") == pytest.approx(0.191)
+    assert point.value("latency") == pytest.approx(0.101)
+
+
+def test_what_was_measured_counts_before_what_was_published(
+    store_run: StoredRuns, tmp_path: Path
+) -> None:
+    top1 = {"value": 80.0, "unit": "%", "source": "measured", "low": 79.6, "high": 80.4}
+    memory = {"value": 5e8, "unit": "B", "source": "measured"}
+    store_run("r", store_run.record("timm/resnet50", [0.01], top1=top1, peak_memory=memory))
+    figures = points_from(["r"], tmp_path).points[0].figures
+    assert (figures["top1"].value, figures["top1"].kind) == (80.0, "measured")
+    assert (figures["top1"].low, figures["top1"].high) == (79.6, 80.4)
+    assert figures["top5"].kind == "published"
+    assert figures["peak_memory"].value == 5e8
+    assert figures["density"].kind == "derived"
+
+
+def test_counts_join_the_cells_of_their_architecture(store_run: StoredRuns, tmp_path: Path) -> None:
+    timed = store_run.record("timm/resnet50", [0.01])
+    timed.metrics.pop("macs")
+    counted = Record(
+        "timm/resnet50", None, {"macs": {"value": 7, "unit": "1", "source": "counted"}}
+    )
+    store_run("r", counted, timed)
+    (point,) = points_from(["r"], tmp_path).points
+    assert (point.device, point.value("macs")) == ("cpu-x", 7)
+
+
+def test_the_status_that_says_most(store_run: StoredRuns, tmp_path: Path) -> None:
+    cell = store_run.record("timm/resnet50", [0.01])
+    cell.verdicts = [{"metric": "macs", "status": "unchanged"}, {"status": "regressed"}]
+    store_run("r", cell)
+    assert points_from(["r"], tmp_path).points[0].status == "regressed"
+
+
+def test_ways_to_name_a_run(store_run: StoredRuns, tmp_path: Path) -> None:
+    path = store_run("20261119T000000Z-1", store_run.record("timm/resnet18", [1.0]))
+    other = store_run("20261120T000000Z-1", store_run.record("timm/resnet50", [1.0]))
+    assert run_paths(tmp_path) == [path, other]
+    for source in ("20261119T000000Z-1", "20261119", str(path), str(path.parent)):
+        assert [point.name for point in points_from([source], tmp_path).points] == ["resnet18"]
+    both = points_from(["latest", "20261119", "latest"], tmp_path).points
+    assert [point.name for point in both] == ["resnet50", "resnet18"]
+    assert refusal(["2026"], tmp_path).startswith("2026: 2 runs begin so: 20261119T000000Z-1, ")
+    assert refusal(["1999"], tmp_path) == (
+        "1999: there is no such run or file; stored runs are 20261119T000000Z-1, "
+        "20261120T000000Z-1. Write the id of a run, latest, a path, or published:NAME"
+    )
+
+
+def test_a_results_file(store_run: StoredRuns, tmp_path: Path) -> None:
+    path = store_run("r", store_run.record("timm/resnet50", [0.01, 0.02, 0.03]))
+    run = read_run(path)
+    header = {name: run.header[name] for name in ("environment", "settings", "run")}
+    write_results(tmp_path / "results.json", results_document(header, run.cells, {}))
+    assert points_from(["results.json"], tmp_path).points == points_from(["r"], tmp_path).points
+
+
+def test_a_published_table_beside_a_run(store_run: StoredRuns, tmp_path: Path) -> None:
+    store_run("r", store_run.record("timm/resnet50", [0.01]))
+    points = points_from(["r", "published:lightweight2020"], tmp_path).points
+    assert [point.run for point in points] == ["r", *["lightweight2020"] * 10]
+
+
+def test_no_runs(tmp_path: Path) -> None:
+    assert refusal([], tmp_path) == (
+        f"the latest run: no run is stored in {tmp_path / '.archbench' / 'runs'}. "
+        "Measure something: pytest benchmarks. Or name a published table: published:bianco2018"
+    )
+    assert "Measure something: pytest benchmarks" in refusal(["2026"], tmp_path)
+
+
+def test_a_damaged_line_is_named_and_left_out(store_run: StoredRuns, tmp_path: Path) -> None:
+    path = store_run(
+        "r", store_run.record("timm/resnet18", [1.0]), store_run.record("timm/resnet50", [1.0])
+    )
+    lines = path.read_text(encoding="utf-8").splitlines()
+    lines[1] = lines[1][:50]
+    path.write_text("\n".join(lines), encoding="utf-8")
+    loaded = points_from(["r"], tmp_path)
+    assert [point.name for point in loaded.points] == ["resnet50"]
+    (remark,) = loaded.remarks
+    assert remark.startswith(f"{path}:2: left out: JSONDecodeError: ")
+
+
+@pytest.mark.parametrize(
+    ("metrics", "cause"),
+    [
+        ({"latency": "fast"}, "latency is 'fast', which no run writes"),
+        ({"latency": {"samples": [1.0, "x"]}}, "not all samples of latency are numbers"),
+        ({"latency": {"samples": [1.0, "NaN", 2.0]}}, "latency is nan, which it cannot be"),
+        ({"latency": {"samples": [1.0, "Infinity"]}}, "latency is inf, which it cannot be"),
+        ({"latency": {"samples": [-1.0]}}, "latency is -1.0, which it cannot be"),
+        ({"latency": {"samples": 7}}, "the samples of latency are no list"),
+        ({"params": {"value": True}}, "params is True, which it cannot be"),
+        ({"params": {"value": 1, "source": "guessed"}}, "params has the source 'guessed'; "),
+    ],
+)
+def test_a_damaged_cell_is_named_and_left_out(
+    store_run: StoredRuns, tmp_path: Path, metrics: dict[str, Any], cause: str
+) -> None:
+    bad = store_run.record("timm/resnet18", [1.0])
+    bad.metrics.update(metrics)
+    path = store_run("r", bad, store_run.record("timm/resnet50", [1.0]))
+    text = path.read_text(encoding="utf-8")
+    for number in ("NaN", "Infinity"):  # which a journal cannot be made to write
+        text = text.replace(f'"{number}"', number)
+    path.write_text(text, encoding="utf-8")
+    loaded = points_from(["r"], tmp_path)
+    assert [point.name for point in loaded.points] == ["resnet50"]
+    assert len(loaded.remarks) == 1
+    assert loaded.remarks[0].startswith(f"{path}: timm/resnet18: left out: {cause}")
+
+
+def test_nothing_that_can_be_read(store_run: StoredRuns, tmp_path: Path) -> None:
+    path = store_run("r", store_run.record("timm/resnet18", [1.0]))
+    path.write_text("{\n", encoding="utf-8")
+    message = refusal(["r"], tmp_path)
+    assert message.startswith(f"r: no cell of it can be read: {path}:1: left out: ")
+    assert message.endswith("Measure something: pytest benchmarks")
+
+
+@pytest.mark.parametrize(
+    ("text", "cause"),
+    [
+        ("{", "it is no JSON document"),
+        ("[]", "it is JSON, but no results of archbench"),
+        (json.dumps({"schema": 99, "cells": []}, indent=1), "it has schema 99"),
+        (json.dumps({"schema": 1, "cells": [5]}, indent=1), "no cell of it can be read"),
+    ],
+)
+def test_a_file_that_holds_no_results(tmp_path: Path, text: str, cause: str) -> None:
+    (tmp_path / "x.json").write_text(text, encoding="utf-8")
+    assert cause in refusal(["x.json"], tmp_path)
+
+
+def test_an_own_architecture_has_no_published_accuracy(
+    store_run: StoredRuns, tmp_path: Path
+) -> None:
+    store_run("r", store_run.record("local/my_net", [1.0]))
+    (point,) = points_from(["r"], tmp_path).points
+    assert (point.family, "top1" in point.figures) == ("Other", False)
+
+
+def test_cells_of_one_target(store_run: StoredRuns, tmp_path: Path) -> None:
+    store_run(
+        "r",
+        store_run.record("timm/resnet18", [1.0]),
+        store_run.record("timm/resnet18", [1.0], slug="v100", batch_size=8),
+        store_run.record("timm/resnet18", [1.0], slug="v100", dtype="bf16"),
+    )
+    points = points_from(["r"], tmp_path).points
+    assert filtered(points) == points
+    assert filtered(points, device="v*") == points[1:]
+    assert filtered(points, device="v100", dtype="bf16") == points[2:]
+    assert filtered(points, batch_size=8) == points[1:2]
+    with pytest.raises(UsageError) as error:
+        filtered(points, device="h100")
+    assert str(error.value) == (
+        "--device=h100: no cell is left; there are cpu-x, v100. "
+        "Write one of them, or leave out --device"
+    )
+    with pytest.raises(UsageError, match="--dtype=bf16: no cell is left; there are fp32"):
+        filtered(points, device="cpu-x", dtype="bf16")
