@@ -195,6 +195,13 @@ def test_a_yardstick_takes_the_machines_state_out() -> None:
         assert (verdict.status, verdict.value) == ("regressed", pytest.approx(0.12))
 
 
+def test_a_launch_without_its_yardstick_is_not_judged() -> None:
+    rule = TimeRule(Scale("cpu", in_yardsticks=True))
+    baseline = [at(0.1, yardstick=0.001)] * 10
+    verdict = time_verdict(baseline, [at(0.1, yardstick=0.001)] * 2 + [at(0.1)], [], rule)
+    assert (verdict.status, verdict.reason) == ("inconclusive", "too-few-launches")
+
+
 def test_other_yardsticks_are_no_yardstick() -> None:
     then = {"clock": "cpu", "yardstick": "sgemm 320 numpy 2.3.0"}
     assert scale_of(then, {**then, "yardstick": "sgemm 320 numpy 2.4.0"}) == CPU

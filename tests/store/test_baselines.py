@@ -56,13 +56,19 @@ CPU = [0.09, 0.09, 0.1, 0.1, 0.11, 0.11, 0.12, 0.13, 0.14]
 
 
 def timed(yardstick: float | None, counts: dict[str, int] | None) -> dict[str, Any]:
+    name = None if yardstick is None else "sgemm 320 numpy 2.4.6"
     launch = {"wall": WALL, "cpu": CPU, "samples": 20, "lost": 0.05, "others": 0.01}
     return {
         "id": "timm/a",
         "cell": "fp32-b1",
         "launches": [{**launch, "yardstick": yardstick}] * 2,
         "counts": counts,
-        "environment": {"device_name": "AMD EPYC", "logical_cores": 2, "clock": "cpu"},
+        "environment": {
+            "device_name": "AMD EPYC",
+            "logical_cores": 2,
+            "clock": "cpu",
+            "yardstick": name,
+        },
         "when": "2026-11-20T18:40:12+00:00",
         "commit": None,
         "reason": "first",
@@ -95,6 +101,7 @@ def test_an_older_file_is_written_in_the_newer_schema(tmp_path: Path) -> None:
         (',"yardstick":0.0006', "", "launches is"),
         ('"macs":5000', '"macs":-1', "counts is"),
         ("[0.1,0.1,", "[0.2,0.1,", "launches is"),  # quantiles that fall
+        ('"yardstick":0.0006}],', '"yardstick":null}],', "the environment names a yardstick"),
     ],
 )
 def test_times_that_cannot_be_are_refused(old: str, new: str, cause: str, tmp_path: Path) -> None:

@@ -156,7 +156,7 @@ def is_suspicious(baseline: Sequence[Launch], launches: Sequence[Launch], rule: 
         launches: of now.
         rule: that they are compared by.
     """
-    valid = _valid(launches)
+    valid = _valid(launches, rule.scale)
     if len(baseline) < LEAST_BASELINE or len(valid) < LEAST_LAUNCHES:
         return False
     return bool(_side_of(spread(baseline, rule.scale), valid, rule))
@@ -191,10 +191,10 @@ def needs_confirmation(
     """
     if not is_suspicious(baseline, launches, rule):
         return False
-    accepted, fresh = spread(baseline, rule.scale), _valid(confirmations)
+    accepted, fresh = spread(baseline, rule.scale), _valid(confirmations, rule.scale)
     if len(fresh) >= accepted.confirmations:
         return False
-    side = _side_of(accepted, _valid(launches), rule)
+    side = _side_of(accepted, _valid(launches, rule.scale), rule)
     threshold = accepted.threshold(rule.relative, rule.confidence)
     return all(
         _beyond(launch.level(rule.scale) - accepted.center, threshold) == side for launch in fresh
@@ -236,9 +236,9 @@ def time_verdict(
             f"anew with --baseline-update --launches={LEAST_BASELINE}",
         )
     accepted = spread(baseline, rule.scale)
-    valid = _valid(launches)
+    valid = _valid(launches, rule.scale)
     if len(valid) < LEAST_LAUNCHES:
-        return _cannot_tell(metric, "launches", LEAST_LAUNCHES, launches)
+        return _cannot_tell(metric, "launches", LEAST_LAUNCHES, launches, rule.scale)
     threshold = accepted.threshold(rule.relative, rule.confidence)
     finds = f"the smallest change that this baseline finds is {math.expm1(threshold):.0%}"
     old = _seconds(baseline, accepted, rule.scale)
@@ -253,13 +253,14 @@ def time_verdict(
     ratios = [launch.level(rule.scale) - accepted.center for launch in valid]
     if not side:
         return verdict("unchanged", "within-threshold", ratios, f"; {finds}")
-    fresh = _valid(confirmations)
+    fresh = _valid(confirmations, rule.scale)
     ratios = [launch.level(rule.scale) - accepted.center for launch in fresh]
     if not all(_beyond(ratio, threshold) == side for ratio in ratios):
         remark = f", and not in each of {len(fresh)} fresh launches; {finds}"
         return verdict("inconclusive", "not-confirmed", ratios, remark)
     if len(fresh) < accepted.confirmations:
-        return _cannot_tell(metric, "confirming launches", accepted.confirmations, confirmations)
+        needed = accepted.confirmations
+        return _cannot_tell(metric, "confirming launches", needed, confirmations, rule.scale)
     remark = (
         f" in each of {len(fresh)} fresh launches; the threshold is {math.expm1(threshold):.0%}"
     )
@@ -281,12 +282,18 @@ def _change(old: float, new: float) -> str:
     return f"{text(old)} ms -> {text(new)} ms ({new / old - 1:+.1%})"
 
 
-def _valid(launches: Sequence[Launch]) -> list[Launch]:
-    return [launch for launch in launches if launch.disturbance is None]
+def _valid(launches: Sequence[Launch], scale: Scale) -> list[Launch]:
+    return [
+        launch
+        for launch in launches
+        if launch.disturbance is None and not (scale.in_yardsticks and launch.yardstick is None)
+    ]
 
 
-def _cannot_tell(metric: str, what: str, needed: int, launches: Sequence[Launch]) -> Verdict:
-    valid = _valid(launches)
+def _cannot_tell(
+    metric: str, what: str, needed: int, launches: Sequence[Launch], scale: Scale
+) -> Verdict:
+    valid = _valid(launches, scale)
     causes = sorted({launch.disturbance for launch in launches if launch.disturbance})
     if not causes:
         return Verdict(

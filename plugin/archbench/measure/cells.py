@@ -152,6 +152,8 @@ def latency_record(
                         replace(plan, time_budget=plan.time_budget / placements),
                         after=yardstick.after if yardstick is not None else None,
                     )
+                    if yardstick is not None:
+                        yardstick.at_the_end()
                 placed.append((series, tuple(yardstick.seconds) if yardstick is not None else ()))
             others = neighbours.share()
         except (KeyboardInterrupt, GeneratorExit):

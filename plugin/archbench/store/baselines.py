@@ -142,6 +142,11 @@ _FIELDS: dict[str, dict[str, Callable[[Any], bool]]] = {
 """For each kind of file the fields of a line, in their order, and what makes a value good."""
 
 
+def _lacks_yardsticks(line: Mapping[str, Any]) -> bool:
+    is_named = line["environment"].get("yardstick") is not None
+    return is_named and any(launch["yardstick"] is None for launch in line["launches"])
+
+
 def _from_schema_1(kind: str, line: dict[str, Any]) -> dict[str, Any]:
     """A line of schema 1 as one of 2: there were neither yardsticks nor counts."""
     if kind != "latency":
@@ -258,6 +263,8 @@ def parse_baselines(text: bytes, path: Path, kind: str) -> Baselines:
                 refuse(number, f"it has no field {name!r}")
             if not is_good(line[name]):
                 refuse(number, f"{name} is {json.dumps(line[name])}, which it cannot be")
+        if kind == "latency" and _lacks_yardsticks(line):
+            refuse(number, "the environment names a yardstick, and not every launch has its time")
         if unknown := line.keys() - fields.keys():
             refuse(number, f"it has a field {min(unknown)!r} that schema {SCHEMA} does not know")
         key = key_of(line)
