@@ -21,6 +21,8 @@ __all__ = ["main"]
 
 
 def _parser() -> argparse.ArgumentParser:
+    from archbench.commands import history
+
     parser = argparse.ArgumentParser(
         prog="archbench",
         description="Benchmarks of image-classification architectures. "
@@ -46,6 +48,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_conventions(commands)
     _add_baselines(commands)
     _add_selftest(commands)
+    history.add_parser(commands)
 
     catalog = commands.add_parser("catalog", help="the stored lists of architectures")
     actions = catalog.add_subparsers(dest="action", required=True, metavar="ACTION")

@@ -1,0 +1,1 @@
+"""Commands of ``archbench`` about stored runs and published tables, a module each."""
