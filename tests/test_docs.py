@@ -18,6 +18,8 @@ from pathlib import Path
 import pytest
 
 from archbench import cli
+from archbench.core.records import Record
+from archbench.store.journal import Journal
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -29,6 +31,30 @@ from torch import nn
 def my_net():
     return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 10))
 """
+
+# Of resnet18, in ms, by day of September 2026: the listing of docs/history.md.
+STORED = {
+    9: 56.1, 10: 57.9, 11: 57.4, 12: 56.1, 13: 56.6, 14: 63.2, 15: 62.4, 16: 63.7, 17: 62.8,
+    18: 63.3,
+}  # fmt: skip
+
+
+def store_runs(root: Path) -> None:
+    for day, milliseconds in STORED.items():
+        environment = {
+            "time": f"2026-09-{day:02d}T03:00:00+00:00",
+            # The first two are of one commit.
+            "git": {"commit": f"{max(day, 10) * 0x1F3A5C7:040x}"[::-1], "dirty": day == 17},
+            "packages": {"torch": "2.5.1" if day < 18 else "2.6.0"},
+        }
+        journal = Journal(
+            root / ".archbench" / "runs", {"environment": environment}, f"202609{day:02d}T030000Z-1"
+        )
+        target = {"slug": "cpu-amd-epyc", "dtype": "fp32", "batch_size": 1, "threads": 1}
+        for id, factor in (("torchvision/resnet18", 1.0), ("timm/resnet50", 2.26)):
+            latency = {"samples": [milliseconds * factor / 1000], "unit": "s", "source": "measured"}
+            macs = {"value": round(1_814_073_344 * factor), "unit": "1", "source": "counted"}
+            journal.append(Record(id, target, {"macs": macs, "latency": latency}))
 
 
 def blocks(language: str) -> list[tuple[str, str]]:
@@ -85,6 +111,8 @@ def test_archbench(
         identity = ("-c", "user.name=x", "-c", "user.email=x")
         for command in (("init", "-q"), ("add", "baselines"), (*identity, "commit", "-qm", "x")):
             subprocess.run(["git", *command], check=True)
+    if words[1] == "history":
+        store_runs(tmp_path)
     assert cli.main(words[1:]) == 0
     assert capsys.readouterr().out
 
@@ -96,6 +124,17 @@ def test_listings_of_the_summary_page(capsys: pytest.CaptureFixture[str]) -> Non
     listings = [text for place, text in blocks("text") if place.startswith("docs/summary.md")]
     assert len(listings) == 2
     assert all(text in printed for text in listings)
+
+
+def test_listing_of_the_history_page(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    store_runs(tmp_path)
+    assert cli.main(["history", "resnet18", "--metric=latency"]) == 0
+    printed = [line.rstrip() for line in capsys.readouterr().out.splitlines()]
+    (listing,) = [text for place, text in blocks("text") if place.startswith("docs/history.md")]
+    assert listing.splitlines() == printed
 
 
 @pytest.mark.parametrize(("place", "words"), commands("pytest"))

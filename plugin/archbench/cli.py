@@ -21,7 +21,7 @@ __all__ = ["main"]
 
 
 def _parser() -> argparse.ArgumentParser:
-    from archbench.commands import compare, report, select
+    from archbench.commands import compare, history, report, select
 
     parser = argparse.ArgumentParser(
         prog="archbench",
@@ -48,7 +48,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_conventions(commands)
     _add_baselines(commands)
     _add_selftest(commands)
-    for command in (report, select, compare):
+    for command in (report, select, compare, history):
         command.add_parser(commands)
 
     catalog = commands.add_parser("catalog", help="the stored lists of architectures")

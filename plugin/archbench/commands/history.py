@@ -1,0 +1,215 @@
+"""``archbench history``: what was measured of each cell over time."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from difflib import get_close_matches
+from fnmatch import fnmatchcase
+from io import TextIOWrapper
+from pathlib import Path
+
+from archbench.core.errors import UsageError
+from archbench.core.history import Series, is_exact, moment, series_of
+from archbench.core.metrics import METRICS
+from archbench.core.selectors import refuse_unknown
+
+__all__ = ["add_parser", "run", "stored_history"]
+
+DEFAULT_METRICS = ("latency", "macs", "params")
+FORMATS = ("text", "json", "csv", "markdown")
+
+
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command to those of ``archbench``."""
+    history = commands.add_parser(
+        "history",
+        help="show what was measured over time, with change points",
+        description="Show what stored runs (.archbench/runs) and pytest-benchmark's storage hold "
+        "of each cell, in the order of time. Change points are hints: no test fails by them.",
+    )
+    history.add_argument(
+        "ids",
+        nargs="*",
+        metavar="ID",
+        help="ids, names or globs: timm/resnet50, resnet50, 'timm/*'; default: an overview of all",
+    )
+    history.add_argument(
+        "--metric",
+        action="append",
+        metavar="NAME",
+        help=f"repeatable; default {', '.join(DEFAULT_METRICS)}. Others: "
+        f"{', '.join(name for name in METRICS if name not in DEFAULT_METRICS)}",
+    )
+    history.add_argument(
+        "--device", metavar="NAME", help="short name or glob: cpu-amd-epyc, 'cpu*'"
+    )
+    history.add_argument("--dtype", metavar="NAME", help="precision: fp32")
+    history.add_argument("--batch-size", type=int, metavar="N", help="images of a batch")
+    history.add_argument(
+        "--since", metavar="DATE", help="show nothing older, as 2026-01-31 (change points stay)"
+    )
+    history.add_argument(
+        "--every-run", action="store_true", help="runs of one commit apart, not as their median"
+    )
+    history.add_argument(
+        "--baselines",
+        action="store_true",
+        help="also accepted measurements, through the history of baselines/ in git",
+    )
+    history.add_argument(
+        "--storage",
+        type=Path,
+        metavar="DIR",
+        help="of pytest-benchmark (default: .benchmarks)",
+    )
+    history.add_argument("--format", choices=FORMATS, default="text", help="default: text")
+    history.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print the history; what was left out goes to the error stream where a document is printed."""
+    from archbench.report import history as report
+
+    metrics = tuple(options.metric or DEFAULT_METRICS)
+    for name in metrics:
+        refuse_unknown(f"--metric={name}", name, METRICS, "metric")
+    since = _since(options.since)
+    series, remarks = stored_history(
+        Path.cwd(),
+        metrics=metrics,
+        merge=not options.every_run,
+        baselines=options.baselines,
+        storage=options.storage,
+    )
+    asked = f"archbench history{''.join(f' {id}' for id in options.ids)}"
+    series = _selected(asked, series, options)
+    lines = report.judged(series)
+    if since is not None:
+        lines = report.shown_since(lines, since)
+        if not lines:
+            raise UsageError(
+                f"{asked} --since={options.since}", "nothing is as new", "Go back more"
+            )
+    if isinstance(sys.stdout, TextIOWrapper):
+        # The bars of a course are beyond some terminals; better a question mark than none at all.
+        sys.stdout.reconfigure(errors="replace")
+    print(report.FORMATS[options.format](lines, remarks, bool(options.ids)))
+    if options.format == "csv":
+        for remark in remarks:
+            print(f"archbench: {remark}", file=sys.stderr)
+    return 0
+
+
+def stored_history(
+    root: Path,
+    *,
+    metrics: Sequence[str] | None = None,
+    merge: bool = True,
+    baselines: bool = False,
+    storage: Path | None = None,
+) -> tuple[list[Series], list[str]]:
+    """Every line of a project, and sentences on what was left out.
+
+    Args:
+        root: directory of the project.
+        metrics: names of those that are wanted; None for all.
+        merge: make one entry of the runs of a commit, see :func:`archbench.core.history.series_of`.
+        baselines: also accepted measurements, through git's history of them.
+        storage: of pytest-benchmark, if elsewhere than ``.benchmarks``.
+
+    Raises:
+        UsageError: nothing is stored.
+    """
+    from archbench.devices.choosing import device_slug
+    from archbench.store import history as store
+
+    if storage is not None and not (root / storage).is_dir():
+        raise UsageError(
+            f"--storage={storage}",
+            "there is no such directory",
+            "Name pytest-benchmark's storage, .benchmarks by default",
+        )
+    found = store.in_runs(root, metrics)
+    found.extend(
+        store.in_benchmarks(
+            root / (storage or store.BENCHMARKS), lambda cpu: device_slug("cpu", cpu), metrics
+        )
+    )
+    if baselines:
+        found.extend(store.in_baselines(root, metrics))
+    if not found.observations:
+        left_out = f"; {'; '.join(found.remarks)}" if found.remarks else ""
+        raise UsageError(
+            "archbench history",
+            f"no run is stored in {root / store.RUNS} or {root / (storage or store.BENCHMARKS)}"
+            f"{left_out}"
+            if not found.files
+            else f"none of {found.files} stored files holds {_or(metrics)}{left_out}",
+            "Measure something: pytest benchmarks",
+        )
+    return series_of(found.observations, merge=merge), found.remarks
+
+
+def _or(metrics: Sequence[str] | None) -> str:
+    return " or ".join(metrics or ("a figure",))
+
+
+def _since(text: str | None) -> str | None:
+    if text is None:
+        return None
+    try:
+        return moment(text)
+    except ValueError:
+        raise UsageError(
+            f"--since={text}", "that is no date", "Write it as 2026-01-31 or 2026-01-31T12:00"
+        ) from None
+
+
+def _selected(asked: str, series: Sequence[Series], options: argparse.Namespace) -> list[Series]:
+    """The series that are asked for; counts belong to every device.
+
+    Raises:
+        UsageError: there is none; names the nearest.
+    """
+    found = list(series)
+    for id in options.ids:
+        if not any(_is_meant(one.cell.id, id) for one in series):
+            raise UsageError(f"{asked}", f"no stored run holds {id!r}", _near(id, series))
+    if options.ids:
+        found = [one for one in found if any(_is_meant(one.cell.id, id) for id in options.ids)]
+    for option, name in (
+        ("--device", "device"), ("--dtype", "dtype"), ("--batch-size", "batch_size"),
+    ):  # fmt: skip
+        wanted = getattr(options, name)
+        if wanted is None:
+            continue
+        timed = [one for one in found if not is_exact(one.metric)]
+        values = {getattr(one.cell, name) for one in timed}
+        meant = {value for value in values if fnmatchcase(str(value), str(wanted))}
+        if not meant and (timed or not found):
+            known = ", ".join(sorted(str(value) for value in values if value is not None))
+            raise UsageError(
+                f"{option}={wanted}",
+                f"nothing stored is of that, only of {known or 'none'}",
+                "Name one of them, or leave the option out",
+            )
+        found = [one for one in found if is_exact(one.metric) or getattr(one.cell, name) in meant]
+    return found
+
+
+def _is_meant(id: str, request: str) -> bool:
+    """An id, or a glob over ids; without a slash over the names behind it."""
+    name = id if "/" in request else id.rpartition("/")[2]
+    return id == request or fnmatchcase(name, request)
+
+
+def _near(request: str, series: Sequence[Series]) -> str:
+    ids = sorted({one.cell.id for one in series})
+    names = {id if "/" in request else id.rpartition("/")[2]: id for id in ids}
+    near = get_close_matches(request, names, n=3, cutoff=0.5)
+    if near:
+        return f"Near it are {', '.join(names[name] for name in near)}"
+    more = ", ..." if len(ids) > 5 else ""
+    return f"Stored are {', '.join(ids[:5])}{more}"

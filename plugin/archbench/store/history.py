@@ -1,0 +1,320 @@
+"""What a project has stored over time: journals, pytest-benchmark's files, baselines in git."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from archbench.core.errors import ArchbenchError, UsageError
+from archbench.core.history import Cell, Entry, Observation, moment, observations_of, versions_of
+from archbench.core.launches import QUANTILES
+from archbench.core.metrics import METRICS
+from archbench.core.points import Figure, with_derived
+from archbench.core.records import merge_records
+from archbench.core.statistics import quantile
+from archbench.store.baselines import parse_baselines
+from archbench.store.journal import Run, read_run
+
+__all__ = ["BENCHMARKS", "RUNS", "Found", "in_baselines", "in_benchmarks", "in_runs"]
+
+RUNS = Path(".archbench") / "runs"
+"""Where runs are stored, below a project's root."""
+
+BENCHMARKS = Path(".benchmarks")
+"""Where pytest-benchmark stores its files unless it is told otherwise."""
+
+_DAMAGED = (ValueError, TypeError, KeyError, AttributeError, RecursionError)
+
+
+@dataclass(slots=True)
+class Found:
+    """What was read.
+
+    Attributes:
+        observations: in no particular order.
+        remarks: sentences on what was left out, and why.
+        files: how many were read.
+    """
+
+    observations: list[Observation] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
+    files: int = 0
+
+    def extend(self, other: Found) -> None:
+        """Add what stands elsewhere."""
+        self.observations += other.observations
+        self.remarks += other.remarks
+        self.files += other.files
+
+
+def in_runs(root: Path, metrics: Sequence[str] | None = None) -> Found:
+    """The figures of every stored run; a damaged line is named and left out.
+
+    Args:
+        root: directory of the project.
+        metrics: names of those that are wanted; None for all.
+    """
+    found = Found()
+    for path in sorted((root / RUNS).glob("*/journal.jsonl")):
+        try:
+            run = read_run(path)
+        except (ArchbenchError, OSError, *_DAMAGED) as error:
+            found.remarks.append(f"{path}: left out: {error}")
+            continue
+        found.files += 1
+        found.remarks += [f"{path}:{line}: left out: {cause}" for line, cause in run.damaged]
+        _add_run(found, run, metrics)
+    return found
+
+
+def _add_run(found: Found, run: Run, metrics: Sequence[str] | None) -> None:
+    source = str(run.header.get("run") or run.path.parent.name)
+    environment = run.header.get("environment")
+    environment = environment if isinstance(environment, dict) else {}
+    try:
+        when = moment(str(environment.get("time") or source))
+    except ValueError:
+        found.remarks.append(f"{run.path}: left out: neither its header nor its name has a date")
+        return
+    for record in merge_records(run.cells):
+        with _left_out(found, f"{run.path}: {record.id}"):
+            found.observations += observations_of(
+                record, source, when, environment=environment, metrics=metrics
+            )
+
+
+@contextmanager
+def _left_out(found: Found, what: str) -> Iterator[None]:
+    """Name what is damaged and go on without it."""
+    try:
+        yield
+    except _DAMAGED as error:
+        cause = f"it has no {error}" if isinstance(error, KeyError) else str(error)
+        found.remarks.append(f"{what}: left out: {cause}")
+
+
+def in_benchmarks(
+    directory: Path, slug: Callable[[str], str], metrics: Sequence[str] | None = None
+) -> Found:
+    """The medians in pytest-benchmark's storage, those of archbench and of any other test.
+
+    A benchmark of archbench's says what the device was. The cell of any other test is its full
+    name, and its device the processor that the file names.
+
+    Args:
+        directory: the storage; there need not be one.
+        slug: makes a device's short name of a processor's.
+        metrics: names of those that are wanted; None for all.
+    """
+    found = Found()
+    for path in sorted(directory.rglob("*.json")):
+        try:
+            data = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, *_DAMAGED) as error:
+            found.remarks.append(f"{path}: left out: {error}")
+            continue
+        if not (isinstance(data, dict) and isinstance(data.get("benchmarks"), list)):
+            found.remarks.append(f"{path}: left out: it is no file of pytest-benchmark")
+            continue
+        writer = f"pytest-benchmark {data.get('version', 'of an unknown version')}"
+        with _left_out(found, f"{path}, by {writer}"):
+            origin = _origin(data, path, slug)
+            found.files += 1
+            for number, benchmark in enumerate(data["benchmarks"], 1):
+                name = benchmark.get("fullname") if isinstance(benchmark, dict) else None
+                with _left_out(found, f"{path}, by {writer}: {name or f'benchmark {number}'}"):
+                    found.observations += _of_benchmark(benchmark, origin, metrics)
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Origin:
+    when: str
+    source: str
+    commit: str | None
+    dirty: bool | None
+    machine: Mapping[str, Any]
+    slug: Callable[[str], str]
+
+    def entry(self, figure: Figure, versions: Mapping[str, str]) -> Entry:
+        return Entry(
+            self.when, figure.value, (self.source,), self.commit, self.dirty,
+            figure.low, figure.high, versions,
+        )  # fmt: skip
+
+
+def _origin(data: Mapping[str, Any], path: Path, slug: Callable[[str], str]) -> _Origin:
+    commit = data.get("commit_info") or {}
+    id = commit.get("id")
+    return _Origin(
+        when=moment(data["datetime"]),
+        source=path.name,
+        commit=None if id in (None, "unversioned", "unknown") else str(id),
+        dirty=commit.get("dirty"),
+        machine=data.get("machine_info") or {},
+        slug=slug,
+    )
+
+
+def _of_benchmark(
+    benchmark: Mapping[str, Any], origin: _Origin, metrics: Sequence[str] | None
+) -> list[Observation]:
+    median = float(benchmark["stats"]["median"])
+    machine, info = origin.machine, benchmark.get("extra_info") or {}
+    cpu = (machine.get("cpu") or {}).get("brand_raw") or machine.get("processor")
+    versions = {
+        name: str(version)
+        for name, version in (("Python", machine.get("python_version")), ("CPU", cpu))
+        if version
+    }
+    if "archbench" not in info:
+        cell = Cell(str(benchmark["fullname"]), origin.slug(str(cpu or "")))
+        figures = {"latency": Figure(median, "measured", origin.source)}
+    else:
+        cell = Cell(
+            info["archbench"], info["slug"], info["dtype"], info["batch_size"], info["threads"]
+        )
+        counts = {
+            name: Figure(float(info[name]), "counted", origin.source)
+            for name in ("params", "macs")
+            if name in info
+        }
+        figures = {**counts, "latency": Figure(median, "measured", origin.source)}
+        if "p95" in info:
+            figures["latency_p95"] = Figure(float(info["p95"]), "measured", origin.source)
+        figures = with_derived(figures, cell.batch_size)
+    return [
+        Observation(
+            Cell(cell.id) if name in ("params", "macs") else cell,
+            name,
+            origin.entry(figure, versions),
+        )
+        for name, figure in figures.items()
+        if metrics is None or name in metrics
+    ]
+
+
+def in_baselines(root: Path, metrics: Collection[str] | None = None) -> Found:
+    """Accepted measurements as they stood at each commit that changed them.
+
+    A time's entry is of the commit that it was measured at, a count's of the one that accepted it.
+
+    Args:
+        root: directory of the project, under git.
+        metrics: names of those that are wanted; None for all.
+
+    Raises:
+        UsageError: git does not know the directory.
+    """
+    found = Found()
+    for commit, when, path in _revisions(root):
+        kind = "complexity" if path.name == "complexity.jsonl" else "latency"
+        text = _git(root, "show", f"{commit}:./{path.as_posix()}")
+        if text is None:
+            continue  # deleted by that commit
+        found.files += 1
+        try:
+            lines = parse_baselines(text, path, kind).lines.values()
+        except UsageError as error:
+            found.remarks.append(f"{path} at {commit[:9]}: left out: {error.found}")
+            continue
+        for line in lines:
+            source = f"{path} at {commit[:9]}"
+            found.observations += (
+                _accepted_counts(line, source, commit, when, metrics)
+                if kind == "complexity"
+                else _accepted_time(line, path.parent.name, source, metrics)
+            )
+    return found
+
+
+def _revisions(root: Path) -> Iterator[tuple[str, str, Path]]:
+    """Commit, its date and each file of baselines that it changed, the oldest first."""
+    log = _git(
+        root, "log", "--reverse", "--relative", "--name-only", "--format=%x00%H %cI",
+        "--", "baselines/complexity.jsonl", "baselines/*/*.jsonl",
+    )  # fmt: skip
+    if log is None:
+        raise UsageError(
+            "archbench history --baselines",
+            f"git has no history of {root.resolve()}",
+            "Go to the root of a project under git",
+        )
+    for block in log.decode("utf-8", "replace").split("\0")[1:]:
+        head, *paths = block.strip().splitlines()
+        commit, _, date = head.partition(" ")
+        for path in filter(None, paths):
+            yield commit, moment(date), Path(path)
+
+
+def _git(root: Path, *arguments: str) -> bytes | None:
+    try:
+        done = subprocess.run(["git", *arguments], cwd=root, capture_output=True, check=False)
+    except OSError:
+        return None
+    return done.stdout if done.returncode == 0 else None
+
+
+_COUNTS = tuple(name for name, metric in METRICS.items() if metric.check == "equality")
+
+
+def _accepted_counts(
+    line: Mapping[str, Any], source: str, commit: str, when: str, metrics: Collection[str] | None
+) -> list[Observation]:
+    library, _, version = line["library"].partition(" ")
+    versions = {"torch": line["torch"], **({library: version} if version else {})}
+    return [
+        Observation(
+            Cell(line["id"]),
+            name,
+            Entry(when, float(line[name]), (source,), commit, False, versions=versions),
+        )
+        for name in _COUNTS
+        if name in line and (metrics is None or name in metrics)
+    ]
+
+
+def _accepted_time(
+    line: Mapping[str, Any], device: str, source: str, metrics: Collection[str] | None
+) -> list[Observation]:
+    """The median of the launches' medians."""
+    dtype, _, rest = line["cell"].partition("-b")
+    batch, _, threads = rest.partition("-t")
+    cell = Cell(line["id"], device, dtype, int(batch), int(threads or 1))
+    environment = line["environment"]
+    library, _, version = str(environment.get("library") or "").partition(" ")
+    versions = versions_of(
+        {
+            "packages": {"torch": environment.get("torch"), library: version},
+            "archbench": version,
+            "python": environment.get("python"),
+            "cpu": environment.get("device_name"),
+        },
+        line["id"],
+    )
+    commit = line["commit"]
+    entry = Entry(
+        moment(line["when"]),
+        0.0,
+        (source,),
+        commit and commit.removesuffix("-dirty"),
+        None if commit is None else commit.endswith("-dirty"),
+        versions=versions,
+    )
+    place = QUANTILES.index(0.5)
+    figures = {
+        name: Figure(
+            quantile(sorted(launch[clock][place] for launch in line["launches"]), 0.5), "", source
+        )
+        for name, clock in (("latency", "wall"), ("cpu_time", "cpu"))
+    }
+    return [
+        Observation(cell, name, replace(entry, value=figure.value))
+        for name, figure in with_derived(figures, cell.batch_size).items()
+        if metrics is None or name in metrics
+    ]
