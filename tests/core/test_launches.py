@@ -155,8 +155,10 @@ def test_a_noisy_baseline_raises_its_threshold_and_says_so() -> None:
     noisy = [at(0.1 * (1 + 0.05 * (-1) ** i)) for i in range(10)]
     verdict = time_verdict(noisy, SLOWER, [], RULE)
     assert (verdict.status, verdict.reason) == ("unchanged", "within-threshold")
-    # sd of +-5 % in 10 launches is 5.3 %; times t = 6.01 and sqrt(1.1): a third.
-    assert "finds is 39%" in verdict.sentence
+    # sd of +-5 % in 10 launches is 5.3 %; times t(0.999; 9) = 4.297 and sqrt(1.1): a quarter.
+    assert "finds is 27%" in verdict.sentence
+    assert verdict.threshold == pytest.approx(0.268, abs=0.001)
+    assert verdict.tolerance == 0.10
 
 
 def test_the_tolerance_moves_the_threshold() -> None:

@@ -24,16 +24,16 @@ CELL = ("timm/resnet50", "cpu-amd-epyc", "fp32")
 @pytest.mark.parametrize(
     ("preset", "metric", "tolerance"),
     [
-        ("strict", "latency", Tolerance(0.05, confidence=0.999)),
-        ("strict", "cpu_time", Tolerance(0.05, confidence=0.999)),
+        ("strict", "latency", Tolerance(0.05, confidence=0.99)),
+        ("strict", "cpu_time", Tolerance(0.05, confidence=0.99)),
         ("strict", "peak_memory", Tolerance(0.0, absolute=0)),
         ("strict", "energy_per_image", Tolerance(0.03, absolute=0)),
-        ("default", "latency", Tolerance(0.10, confidence=0.9999)),
-        ("default", "cpu_time", Tolerance(0.10, confidence=0.9999)),
+        ("default", "latency", Tolerance(0.10, confidence=0.999)),
+        ("default", "cpu_time", Tolerance(0.10, confidence=0.999)),
         ("default", "peak_memory", Tolerance(0.01, absolute=1_048_576)),
         ("default", "energy_per_image", Tolerance(0.05, absolute=0)),
-        ("lenient", "latency", Tolerance(0.20, confidence=0.99999)),
-        ("lenient", "cpu_time", Tolerance(0.20, confidence=0.99999)),
+        ("lenient", "latency", Tolerance(0.20, confidence=0.9999)),
+        ("lenient", "cpu_time", Tolerance(0.20, confidence=0.9999)),
         ("lenient", "peak_memory", Tolerance(0.05, absolute=16_777_216)),
         ("lenient", "energy_per_image", Tolerance(0.15, absolute=0)),
     ],
@@ -57,7 +57,7 @@ RULES = Rules(
     (
         Override("latency", relative=0.08),
         Override("latency", Selector("timm/resnet*"), relative=0.05),
-        Override("latency", Selector(device="cpu*"), confidence=0.999),
+        Override("latency", Selector(device="cpu*"), confidence=0.99),
         Override("latency", Selector("timm/resnet50", "h200", "fp16"), relative=0.02),
         Override("peak_memory", Selector(dtype="fp16"), absolute=0.0),
     ),
@@ -68,16 +68,16 @@ RULES = Rules(
     ("metric", "cell", "tolerance"),
     [
         # The first matches everything; the second is later, so it wins where both match.
-        ("latency", ("pytorchcv/nin", "h200", "fp32"), Tolerance(0.08, 0.9999)),
-        ("latency", ("timm/resnet18", "h200", "fp32"), Tolerance(0.05, 0.9999)),
+        ("latency", ("pytorchcv/nin", "h200", "fp32"), Tolerance(0.08, 0.999)),
+        ("latency", ("timm/resnet18", "h200", "fp32"), Tolerance(0.05, 0.999)),
         # Each value for itself: the third says nothing about the relative change.
-        ("latency", ("timm/resnet18", "cpu-amd-epyc", "fp32"), Tolerance(0.05, 0.999)),
-        ("latency", ("pytorchcv/nin", "cpu", "bf16"), Tolerance(0.08, 0.999)),
+        ("latency", ("timm/resnet18", "cpu-amd-epyc", "fp32"), Tolerance(0.05, 0.99)),
+        ("latency", ("pytorchcv/nin", "cpu", "bf16"), Tolerance(0.08, 0.99)),
         # All selectors of the fourth have to match.
-        ("latency", ("timm/resnet50", "h200", "fp16"), Tolerance(0.02, 0.9999)),
-        ("latency", ("timm/resnet50", "h200", "fp32"), Tolerance(0.05, 0.9999)),
+        ("latency", ("timm/resnet50", "h200", "fp16"), Tolerance(0.02, 0.999)),
+        ("latency", ("timm/resnet50", "h200", "fp32"), Tolerance(0.05, 0.999)),
         # Another metric is another matter.
-        ("cpu_time", ("timm/resnet50", "h200", "fp16"), Tolerance(0.10, 0.9999)),
+        ("cpu_time", ("timm/resnet50", "h200", "fp16"), Tolerance(0.10, 0.999)),
         ("peak_memory", ("timm/resnet50", "h200", "fp16"), Tolerance(0.01, absolute=0.0)),
         ("peak_memory", ("timm/resnet50", "h200", "fp32"), Tolerance(0.01, absolute=2**20)),
     ],
@@ -145,8 +145,7 @@ EQUALITY = (
         (
             "latency",
             {},
-            "metric = 'latency': no tolerance is given. "
-            "Add relative = '5 %' or confidence = 0.9999",
+            "metric = 'latency': no tolerance is given. Add relative = '5 %' or confidence = 0.999",
         ),
         (
             "peak_memory",
@@ -182,7 +181,7 @@ EQUALITY = (
                 "latency",
                 {"confidence": value},
                 f"confidence = {value}: it is a probability from 0.9 to 0.999999. "
-                "Write for example confidence = 0.9999",
+                "Write for example confidence = 0.999",
             )
             for value in (0.89, 1, 99.99, -0.5, float("nan"), float("inf"))
         ),

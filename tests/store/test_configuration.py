@@ -209,12 +209,12 @@ OWN = [
     (
         "[[tolerance]]\nmetric = 'latency'\nconfidence = '99 %'",
         ", tolerance 1: confidence = '99 %': a number is expected, found text. "
-        "Write for example confidence = 0.9999",
+        "Write for example confidence = 0.999",
     ),
     (
         "[[tolerance]]\nmetric = 'latency'\nconfidence = nan",
         ", tolerance 1: confidence = nan: it is a probability from 0.9 to 0.999999. "
-        "Write for example confidence = 0.9999",
+        "Write for example confidence = 0.999",
     ),
     (
         "[[tolerance]]\nmetric = 'latency'\ndevice = 2020-01-01\nrelative = '5 %'",

@@ -177,6 +177,7 @@ LAUNCH = {
     "cpu": [0.1, 0.2, 0.3, 0.3, 0.4, 0.6, 0.7, 0.8, 0.9],
     "samples": 9,
     "lost": 0.0,
+    "yardstick": None,
     "others": None,
 }
 
@@ -192,6 +193,7 @@ def accept(root: Path, median: float, when: str, commit: str | None) -> None:
         "id": "timm/a",
         "cell": "fp32-b2",
         "launches": [{**LAUNCH, "wall": wall}],
+        "counts": None,
         "environment": {"torch": "2.5.1", "library": "timm 1.0.31", "device_name": "X"},
         "when": when,
         "commit": commit,

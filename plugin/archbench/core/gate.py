@@ -129,7 +129,7 @@ class TimeRule:
 
     scale: Scale
     relative: float = 0.10
-    confidence: float = 0.9999
+    confidence: float = 0.999
 
 
 def scale_of(then: Mapping[str, Any], now: Mapping[str, Any] | None = None) -> Scale:

@@ -67,9 +67,9 @@ def _preset(
 
 PRESETS: Mapping[str, Mapping[str, Tolerance]] = MappingProxyType(
     {
-        "strict": _preset((0.05, 0.999), (0.0, 0), 0.03),
-        "default": _preset((0.10, 0.9999), (0.01, 2**20), 0.05),
-        "lenient": _preset((0.20, 0.99999), (0.05, 16 * 2**20), 0.15),
+        "strict": _preset((0.05, 0.99), (0.0, 0), 0.03),
+        "default": _preset((0.10, 0.999), (0.01, 2**20), 0.05),
+        "lenient": _preset((0.20, 0.9999), (0.05, 16 * 2**20), 0.15),
     }
 )
 """Tolerance of each metric, by the preset's name.
@@ -207,7 +207,7 @@ def parse_override(
     """
     _check_metric(f"metric = {metric!r}", metric)
     if relative is None and confidence is None and absolute is None:
-        own = "confidence = 0.9999" if metric in TIMES else _ABSOLUTE_EXAMPLES[metric]
+        own = "confidence = 0.999" if metric in TIMES else _ABSOLUTE_EXAMPLES[metric]
         raise UsageError(
             f"metric = {metric!r}", "no tolerance is given", f"Add relative = '5 %' or {own}"
         )
@@ -238,7 +238,7 @@ def _check_confidence(metric: str, confidence: float) -> None:
         raise UsageError(
             asked,
             f"it is a probability from {LEAST_CONFIDENCE} to {MOST_CONFIDENCE}",
-            "Write for example confidence = 0.9999",
+            "Write for example confidence = 0.999",
         )
 
 

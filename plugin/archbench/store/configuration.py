@@ -56,7 +56,7 @@ _EXAMPLES = {
     "device": '"cpu*"',
     "dtype": '"fp32"',
     "relative": '"5 %"',
-    "confidence": "0.9999",
+    "confidence": "0.999",
     "absolute": '"16 MiB"',
     "limit": '"latency_p95 <= 10 ms"',
     "batch_size": "1",
