@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import Any
 
 from archbench.core.metrics import METRICS
-from archbench.core.points import Figure, with_derived
+from archbench.core.points import Figure, target_text, with_derived
 from archbench.core.records import Record, derived
 from archbench.core.statistics import median_interval, quantile
 
@@ -53,14 +53,7 @@ class Cell:
     @property
     def target(self) -> str:
         """``cpu-amd-epyc fp32 batch 1``, as :attr:`archbench.core.points.Point.target`."""
-        if not self.device:
-            return ""
-        parts = [self.device, *([self.dtype] if self.dtype else [])]
-        if self.batch_size is not None:
-            parts.append(f"batch {self.batch_size}")
-        if self.threads not in (None, 1):
-            parts.append(f"{self.threads} threads")
-        return " ".join(parts)
+        return target_text(self.device, self.dtype, self.batch_size, self.threads)
 
     @property
     def title(self) -> str:

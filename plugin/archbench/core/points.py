@@ -9,11 +9,25 @@ from typing import Any
 
 from archbench.core.metrics import METRICS
 
-__all__ = ["KINDS", "Figure", "Point", "with_derived"]
+__all__ = ["KINDS", "Figure", "Point", "target_text", "with_derived"]
 
 KINDS = ("measured", "counted", "published", "derived")
 """How a figure was obtained. What is derived from a published figure is published as well: it is
 never shown as if it had been measured here."""
+
+
+def target_text(
+    device: str, dtype: str | None, batch_size: int | None, threads: int | None
+) -> str:
+    """On what something was timed: ``cpu-amd-epyc fp32 batch 1``; empty without a device."""
+    if not device:
+        return ""
+    parts = [device, *([dtype] if dtype else [])]
+    if batch_size is not None:
+        parts.append(f"batch {batch_size}")
+    if threads not in (None, 1):
+        parts.append(f"{threads} threads")
+    return " ".join(parts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,14 +86,7 @@ class Point:
     @property
     def target(self) -> str:
         """``cpu-amd-epyc fp32 batch 1``; empty where nothing was timed."""
-        if not self.device:
-            return ""
-        parts = [self.device, *([self.dtype] if self.dtype else [])]
-        if self.batch_size is not None:
-            parts.append(f"batch {self.batch_size}")
-        if self.threads not in (None, 1):
-            parts.append(f"{self.threads} threads")
-        return " ".join(parts)
+        return target_text(self.device, self.dtype, self.batch_size, self.threads)
 
     def value(self, metric: str) -> float | None:
         """The figure's value; None where there is none."""
