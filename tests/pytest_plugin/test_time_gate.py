@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import time
 from pathlib import Path
 from typing import Any
@@ -195,10 +196,10 @@ def test_launches_that_others_disturb_are_repeated_and_not_judged(
     project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     accept(project, monkeypatch)
-    processes = Processes(monkeypatch, *[0.12] * 5, lost=0.6)
+    processes = Processes(monkeypatch, *[0.12] * 7, lost=0.6)
     result = project.runpytest_inprocess("test_time.py", *QUICK)
     result.assert_outcomes(passed=1)
-    assert len(processes.started) == 3 + 2
+    assert len(processes.started) == 3 + 4
     result.stdout.re_match_lines([r"small +local .* inconclusive"])
 
 
@@ -298,6 +299,19 @@ def test_a_process_that_dies_is_a_crash_of_its_cell_alone(project: pytest.Pytest
     result.stdout.fnmatch_lines(
         ["crashed: local/deadly: a process of its own died over it with status -9"]
     )
+
+
+@pytest.mark.parametrize(
+    ("busy", "chosen"),
+    [([90.0, 4.0], {1}), ([0.0, 100.0], {0}), ([8.0, 0.0], {0, 1}), ([50.0], {0, 1})],
+)
+def test_a_launch_stays_on_a_free_core(
+    monkeypatch: pytest.MonkeyPatch, busy: list[float], chosen: set[int]
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1}, raising=False)
+    monkeypatch.setattr(psutil, "cpu_percent", lambda interval, percpu: busy)
+    found = {launching._free_core(random.Random(seed)) for seed in range(20)}
+    assert found == chosen
 
 
 def test_what_others_do_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:

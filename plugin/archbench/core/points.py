@@ -16,9 +16,7 @@ KINDS = ("measured", "counted", "published", "derived")
 never shown as if it had been measured here."""
 
 
-def target_text(
-    device: str, dtype: str | None, batch_size: int | None, threads: int | None
-) -> str:
+def target_text(device: str, dtype: str | None, batch_size: int | None, threads: int | None) -> str:
     """On what something was timed: ``cpu-amd-epyc fp32 batch 1``; empty without a device."""
     if not device:
         return ""

@@ -31,7 +31,7 @@ MOST_CONFIRMATIONS = 8
 """Fresh launches after a suspicion, at most; each is of those cells only that all fresh ones so far
 have confirmed."""
 
-MORE = {LEAST_LAUNCHES: 2, LEAST_BASELINE: 5}
+MORE = {LEAST_LAUNCHES: 4, LEAST_BASELINE: 5}
 """Launches that may be added for cells of which others disturbed too many."""
 
 

@@ -30,6 +30,10 @@ if TYPE_CHECKING:
 
 __all__ = ["LaunchOrder", "LaunchedTests", "Launching", "launch", "order_of"]
 
+AS_FREE = 20.0
+"""Percent of a quarter of a second by which a core may be busier than the freest: the kernel counts
+in steps of 4 %."""
+
 _PASSED_ON = ("suite", "models", "gpu", "dtype", "batch-size", "threads", "time-budget")
 _TUNABLES = "glibc.malloc.hugetlb=1"
 """Asks glibc for huge pages. Where small ones lie in the cache is chance: with them one process in
@@ -154,7 +158,6 @@ def launch(
     from archbench.core.records import Record
 
     chance = random.Random(seed)
-    cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
     directory.mkdir(parents=True, exist_ok=True)
     order_path, output = directory / f"launch-{seed}.json", directory / f"launch-{seed}.jsonl"
     order = LaunchOrder(
@@ -162,7 +165,7 @@ def launch(
         output=str(output),
         seed=seed,
         time_budget=time_budget,
-        core=chance.choice(cores) if cores and settings_of(config).threads == 1 else None,
+        core=_free_core(chance) if settings_of(config).threads == 1 else None,
     )
     order_path.write_text(json.dumps(asdict(order)), encoding="utf-8")
     output.unlink(missing_ok=True)
@@ -194,6 +197,24 @@ def launch(
         "\n".join(done.stdout.strip().splitlines()[-12:]),
         time.monotonic() - start,
     )
+
+
+def _free_core(chance: random.Random) -> int | None:
+    """A core to stay on: by chance among those that are as free as the freest.
+
+    A launch that shares its core with another program loses half of its time, and is not judged.
+    None where the system has no way to stay on one.
+    """
+    if not hasattr(os, "sched_getaffinity"):
+        return None
+    import psutil
+
+    cores = sorted(os.sched_getaffinity(0))
+    busy = psutil.cpu_percent(interval=0.25, percpu=True)
+    if max(cores) >= len(busy):
+        return chance.choice(cores)
+    freest = min(busy[core] for core in cores)
+    return chance.choice([core for core in cores if busy[core] <= freest + AS_FREE])
 
 
 def _environment(chance: random.Random) -> dict[str, str]:
