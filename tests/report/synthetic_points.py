@@ -10,8 +10,9 @@ from archbench.core.points import Figure, Point, with_derived
 
 FAMILIES = {
     "ResNet": (11.7, 1.8, 69.8, 8), "EfficientNet": (5.3, 0.39, 77.1, 8),
-    "VGG": (132.9, 7.6, 69.0, 8), "MobileNet": (2.5, 0.22, 67.5, 9), "DenseNet": (8.0, 2.8, 74.4, 6),
-    "ViT": (5.7, 1.1, 72.2, 7), "ShuffleNet": (1.4, 0.04, 60.6, 6), "ConvNeXt": (28.6, 4.5, 82.1, 8),
+    "VGG": (132.9, 7.6, 69.0, 8), "MobileNet": (2.5, 0.22, 67.5, 9),
+    "DenseNet": (8.0, 2.8, 74.4, 6), "ViT": (5.7, 1.1, 72.2, 7),
+    "ShuffleNet": (1.4, 0.04, 60.6, 6), "ConvNeXt": (28.6, 4.5, 82.1, 8),
 }  # fmt: skip
 """Params in millions, GMACs and top-1 of the smallest member, and how many there are."""
 
@@ -72,9 +73,7 @@ def _cells(
                 "latency": Figure(seconds, "measured", run, seconds - width, seconds + width),
                 "latency_p95": Figure(seconds * 1.06, "measured", run),
                 "cpu_time": Figure(seconds * 0.99, "measured", run),
-                "peak_memory": Figure(
-                    params * 4.6 + 4e7 + macs / 190 * batch * 2, "measured", run
-                ),
+                "peak_memory": Figure(params * 4.6 + 4e7 + macs / 190 * batch * 2, "measured", run),
             }
             if device == "v100":
                 figures["energy_per_image"] = Figure(seconds / batch * 180, "measured", run)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from archbench.core.metrics import METRICS
-from archbench.core.points import KINDS, Figure, Point
+from archbench.core.points import KINDS, Figure, Point, with_derived
 
 __all__ = ["page_data", "page_html", "write_page"]
 
@@ -23,6 +23,15 @@ _SCRIPTS = ("figures.js", "judging.js", "drawing.js", "page.js")
 _COLUMNS = (
     "id", "name", "library", "family", "device", "device_name", "dtype", "batch_size", "threads",
     "run", "when", "commit", "status",
+)  # fmt: skip
+
+# What the page's script derives by itself, as core.points.with_derived does: a third of the file.
+_DERIVED = ("density", "top1_per_gmac", "latency_per_image", "throughput")
+_NONE = -1
+_FOLLOWS = -2
+
+_OF_HISTORY = (
+    "when", "commit", "metric", "value", "low", "high", "change_point", "events",
 )  # fmt: skip
 
 # In the order in which they are given to families, those with most architectures first: hues that
@@ -48,7 +57,9 @@ def page_html(
         title: heading of the page.
         remarks: what a reader of the figures must know, such as lines that were left out.
         history: for each cell its values over time, oldest first: ``when`` (ISO date),
-            ``commit``, ``metric``, ``value`` in SI and ``change_point``.
+            ``commit``, ``metric``, ``value`` in SI, ``low`` and ``high`` of its interval,
+            ``change_point`` (whether a new level begins here) and ``events`` (texts); all but
+            ``metric`` and ``value`` may be absent.
     """
     from plotly.offline import get_plotlyjs
 
@@ -106,22 +117,27 @@ def page_data(
         ``columns``: for each attribute of a point its different ``values`` and, ``at`` each
         point, which of them; ``figures``: ``[value, kind, source]`` or ``[value, kind, source,
         low, high]``, kind and source as places in ``kinds`` and ``sources``; ``at``: for each
-        metric which figure each point has, -1 for none.
+        metric which figure each point has, -1 for none, -2 for what
+        :func:`archbench.core.points.with_derived` makes of the others.
     """
     sources = _Places()
     figures = _Places()
     left_out = 0
-    at: dict[str, list[int]] = {}
-    for name in METRICS:
-        places = []
-        for point in points:
-            figure = point.figures.get(name)
-            if figure is not None and not _is_finite(figure):
-                left_out += 1
-                figure = None
-            places.append(-1 if figure is None else figures.place(_entry(figure, sources)))
-        if any(place >= 0 for place in places):
-            at[name] = places
+    at: dict[str, list[int]] = {name: [] for name in METRICS}
+    for point in points:
+        given = {name: figure for name, figure in point.figures.items() if _is_finite(figure)}
+        left_out += len(point.figures) - len(given)
+        stated = {name: figure for name, figure in given.items() if name not in _DERIVED}
+        again = with_derived(stated, point.batch_size)
+        for name, places in at.items():
+            figure = given.get(name)
+            if figure is None:
+                places.append(_NONE)
+            elif name in _DERIVED and again.get(name) == figure:
+                places.append(_FOLLOWS)
+            else:
+                places.append(figures.place(_entry(figure, sources)))
+    at = {name: places for name, places in at.items() if any(p != _NONE for p in places)}
     said = [f"{left_out} figures are not finite numbers and were left out."] if left_out else []
     return {
         "title": title,
@@ -143,7 +159,7 @@ def page_data(
         "at": at,
         "history": None
         if history is None
-        else {cell: [dict(entry) for entry in entries] for cell, entries in history.items()},
+        else {cell: [_of_history(entry) for entry in entries] for cell, entries in history.items()},
     }
 
 
@@ -166,6 +182,13 @@ def _entry(figure: Figure, sources: _Places) -> tuple[float | int, ...]:
     if figure.low is None or figure.high is None:
         return entry
     return (*entry, figure.low, figure.high)
+
+
+def _of_history(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """What the page shows of an entry, without what is empty: there are many."""
+    return {
+        name: entry[name] for name in _OF_HISTORY if entry.get(name) or name in ("metric", "value")
+    }
 
 
 def _is_finite(figure: Figure) -> bool:
@@ -191,7 +214,10 @@ def _looks(points: Sequence[Point]) -> dict[str, dict[str, float]]:
     looks = {}
     for n, family in enumerate(order):
         lap, place = divmod(n, len(_HUES))
-        looks[family] = {"hue": (_HUES[place] + 11.0 * lap) % 360, "lightness": _LIGHTNESS[(n + lap) % 3]}
+        looks[family] = {
+            "hue": (_HUES[place] + 11.0 * lap) % 360,
+            "lightness": _LIGHTNESS[(n + lap) % 3],
+        }
     return looks
 
 

@@ -1,7 +1,7 @@
 // Drawing: from points to what Plotly draws. Nothing here reads controls or changes the page.
 
 const SHAPES = ["circle", "square", "diamond", "triangle-up", "triangle-down", "cross", "pentagon", "star"];
-const MOST_PANELS = 12;
+const MOST_PANELS = 16;
 const MOST_LINES = 40;
 const MOST_NAMES = 120;
 const LARGEST_CIRCLE = 46;
@@ -527,7 +527,7 @@ function drawPoints(chart, settings, points, metrics, view) {
   if (left > 0) notes.push(`${plural(left, "panel")} more than can stand side by side were left out.`);
   const outside = shown.filter((p) => (settings.logX && !(shownOf(p, settings.x) > 0)) || (settings.logY && !(shownOf(p, settings.y) > 0)));
   if (outside.length > 0) notes.push(`${plural(outside.length, "value")} of zero or less have no place on a logarithmic axis.`);
-  const architectures = new Set(shown.map((point) => `${point.id}\n${point.name}`)).size;
+  const architectures = new Set(shown.map((point) => point.id)).size;
   notes.unshift(`${plural(shown.length, "point")} of ${plural(architectures, "architecture")}.`);
   const key = keyOf(shown, metrics, {
     shapes: isTimed && SETUPS.length > 1,
@@ -643,9 +643,9 @@ function linesOf(settings, points, ranges, theme, panel) {
         traces.push(curve(at, Math.min(...xs), Math.max(...xs), settings, { color: theme.muted, width: 1.4, dash: "dash" }));
         const r = `r = ${fit.correlation.toFixed(3).replace("-", "−")}`;
         corner = bySetup.size === 1 ? r : `${corner}${corner ? ", " : ""}${setup} ${r}`;
-        notes.push(`${place}fitted line over ${plural(fit.count, "point")}, Pearson’s ${r}${isLog ? " of the logarithms" : ""}.`);
+        notes.push(`${place}Fitted line over ${plural(fit.count, "point")}, Pearson’s ${r}${isLog ? " of the logarithms" : ""}.`);
       } else {
-        notes.push(`${place}too few different points for a fitted line.`);
+        notes.push(`${place}Too few different points for a fitted line.`);
       }
     }
     if (settings.bound && canBound(settings)) {
@@ -656,7 +656,7 @@ function linesOf(settings, points, ranges, theme, panel) {
         traces.push(curve(at, ends[0], ends[1], settings, { color: theme.muted, width: 1.4, dash: "dot" }, ranges.y));
         const sign = bound.slope < 0 ? "−" : "+";
         const slope = formatSignificant(Math.abs(bound.slope), 3);
-        notes.push(`${place}upper bound ${formatSignificant(bound.intercept, 4)} ${sign} ${slope} × ${titleOf(settings.x)}.`);
+        notes.push(`${place}Upper bound ${formatSignificant(bound.intercept, 4)} ${sign} ${slope} × ${titleOf(settings.x)}.`);
       }
     }
     if (settings.front) {
@@ -670,10 +670,10 @@ function linesOf(settings, points, ranges, theme, panel) {
           y: line.map((point) => shownOf(point, settings.y)),
           line: { color: theme.ink, width: 1.4 },
         });
-        notes.push(`${place}on the front, by more than the measuring error: ${listOf(line)}.`);
+        notes.push(`${place}On the front, by more than the measuring error: ${listOf(line)}.`);
       }
       if (found.undecided.length > 0) {
-        notes.push(`${place}beaten by none, but leading by less than the measuring error: ${listOf(found.undecided)}.`);
+        notes.push(`${place}Beaten by none, but leading by less than the measuring error: ${listOf(found.undecided)}.`);
       }
     }
   }
@@ -903,7 +903,7 @@ function seriesOf(points) {
 
 function drawHistory(settings, view) {
   const { theme, width } = view;
-  const entries = (DATA.history[settings.cell] ?? []).filter((entry) => entry.metric === settings.historyMetric);
+  const entries = (DATA.history[settings.cell] ?? []).filter((entry) => entry.metric === settings.historyMetric && Number.isFinite(entry.value));
   if (entries.length === 0) return { sentence: "No stored run has this figure of a cell that the search finds." };
   const metric = METRICS[settings.historyMetric] ?? { title: settings.historyMetric, scale: 1, digits: 4 };
   const areDates = entries.every((entry) => /^\d{4}-\d\d-\d\d/.test(entry.when ?? ""));

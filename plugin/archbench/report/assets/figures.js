@@ -6,7 +6,7 @@ const PRESENT = Object.keys(DATA.at);
 const POINTS = readPoints(DATA);
 const COLLATOR = new Intl.Collator("en", { numeric: true });
 
-/** Points as objects; `figures` holds for each metric the entry of `DATA.figures` or undefined. */
+/** Points as objects; `figures` holds for each metric `[value, kind, source, low, high]` or undefined. */
 function readPoints(data) {
   const columns = Object.entries(data.columns);
   const count = data.columns.id.at.length;
@@ -18,12 +18,34 @@ function readPoints(data) {
       const place = data.at[metric][n];
       if (place >= 0) point.figures[metric] = data.figures[place];
     }
+    for (const metric of PRESENT) {
+      if (data.at[metric][n] === -2) point.figures[metric] = derived(metric, point);
+    }
     point.target = targetOf(point);
     point.setup = [point.device, point.dtype].filter(Boolean).join(" ");
     point.text = `${point.name} ${point.id} ${point.family}`.toLowerCase();
     points.push(point);
   }
   return points;
+}
+
+/** What archbench.core.points.with_derived makes of a point's other figures. */
+function derived(metric, point) {
+  const { top1, params, macs, latency } = point.figures;
+  const published = DATA.kinds.indexOf("published");
+  const share = (above, below, scale) => {
+    const kind = above[1] === published || below[1] === published ? published : DATA.kinds.indexOf("derived");
+    return [(above[0] / below[0]) * scale, kind, `${DATA.sources[above[2]]}; ${DATA.sources[below[2]]}`];
+  };
+  const batch = point.batch_size;
+  const [value, kind, source, ...ends] = latency ?? [];
+  const made = {
+    density: () => share(top1, params, 1e6),
+    top1_per_gmac: () => share(top1, macs, 1e9),
+    latency_per_image: () => [value / batch, kind, source, ...ends.map((end) => end / batch)],
+    throughput: () => [batch / value, kind, source, ...ends.map((end) => batch / end).reverse()],
+  };
+  return made[metric]();
 }
 
 function targetOf(point) {
@@ -57,7 +79,8 @@ function kindOf(point, metric) {
 }
 
 function sourceOf(point, metric) {
-  return DATA.sources[point.figures[metric][2]];
+  const source = point.figures[metric][2];
+  return typeof source === "number" ? DATA.sources[source] : source;
 }
 
 /** The ends of a figure's interval in the printed unit, null where it is not known. */

@@ -119,7 +119,7 @@ function bestOf(points, count) {
   const seen = new Set();
   const best = [];
   for (const point of ranked) {
-    const name = `${point.id}\n${point.name}`;
+    const name = `${point.library}\n${point.name}`;
     if (seen.has(name)) continue;
     seen.add(name);
     best.push(point);

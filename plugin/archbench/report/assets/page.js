@@ -109,7 +109,7 @@ function debounced(action, wait) {
 function update() {
   shown = filtered();
   state.page = 0;
-  const architectures = (points) => new Set(points.map((point) => `${point.id}\n${point.name}`)).size;
+  const architectures = (points) => new Set(points.map((point) => point.id)).size;
   byId("count").textContent = shown.length === POINTS.length
     ? `${plural(architectures(POINTS), "architecture")}, ${plural(POINTS.length, "row")} of figures`
     : `${architectures(shown).toLocaleString("en")} of ${plural(architectures(POINTS), "architecture")}, ` +
@@ -354,7 +354,7 @@ function showChart() {
   const isDrawn = drawn.sentence === undefined;
   byId("sentence").hidden = isDrawn;
   byId("sentence").textContent = drawn.sentence ?? "";
-  for (const id of ["plot", "key", "chart-note", "tools"]) byId(id).hidden = !isDrawn;
+  for (const id of ["picture", "key", "chart-note", "tools"]) byId(id).hidden = !isDrawn;
   byId("families").hidden = state.chart.form === "history" || FAMILY_SIZES.length < 2;
   if (!isDrawn) {
     Plotly.purge(plot);
@@ -363,11 +363,13 @@ function showChart() {
     return;
   }
   for (const names of drawn.names) fillNames(names, view.theme);
-  byId("chart-note").replaceChildren(...drawn.notes.map((note) => element("p", {}, note[0].toUpperCase() + note.slice(1))));
+  byId("chart-note").replaceChildren(...drawn.notes.map((note) => element("p", {}, note)));
   byId("key").replaceChildren(...drawn.key.map((entry) => keyEntry(entry, view.theme)));
   const chart = state.chart;
   Plotly.react(plot, drawn.traces, drawn.layout, PLOT_OPTIONS).then(() => {
     if (state.chart === chart) plot.dataset.drawn = chart.id;
+    // Plotly measures texts in a drawing outside the page's view, which nobody should read out.
+    byId("js-plotly-tester")?.setAttribute("aria-hidden", "true");
   });
   if (!plot.dataset.listens) listenToPlot(plot);
 }
@@ -507,7 +509,12 @@ function showTip(event) {
 function historyFacts(entry) {
   const metric = METRICS[entry.metric];
   const value = metric ? `${formatSignificant(entry.value * metric.scale, metric.digits)} (${metric.title})` : `${entry.value} ${entry.metric}`;
-  const lines = [entry.when, entry.commit && `commit ${entry.commit}`, entry.change_point ? "change point" : ""].filter(Boolean);
+  const ends = [entry.low, entry.high];
+  const lines = [
+    metric && ends.every(Number.isFinite) ? ends.map((end) => formatSignificant(end * metric.scale, metric.digits)).join(" to ") : "",
+    entry.when, entry.commit && `commit ${entry.commit}`, entry.change_point ? "change point: a new level begins here" : "",
+    ...(entry.events ?? []).map(String),
+  ].filter(Boolean);
   return [element("strong", {}, value), ...lines.map((line) => element("p", { class: "quiet" }, line))];
 }
 
