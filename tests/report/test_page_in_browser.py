@@ -333,7 +333,10 @@ def test_hovering_tells_all_figures_with_their_sources(open_page: Open) -> None:
 
 
 def test_rings_are_published(open_page: Open) -> None:
-    given = {"params": Figure(1e6, "counted", "r"), "macs": Figure(1e9, "counted", "r")}
+    given: dict[str, Any] = {
+        "params": Figure(1e6, "counted", "r"),
+        "macs": Figure(1e9, "counted", "r"),
+    }
     page = open_page(
         [
             point("own", top1=Figure(70.0, "measured", "r"), **given),

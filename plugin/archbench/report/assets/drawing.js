@@ -109,13 +109,13 @@ function placeInFamilies() {
 function shadeOf(point, theme) {
   const { hue, lightness } = DATA.families[point.family];
   const place = PLACES.get(`${point.family}\n${point.id}`);
-  const shift = theme.isDark ? 0.14 : 0;
+  const shift = theme.isDark ? 0.1 : 0;
   return oklch(lightness + shift + 0.1 * (1 - 2 * place), hue);
 }
 
 function familyColour(family, theme) {
   const { hue, lightness } = DATA.families[family];
-  return oklch(lightness + (theme.isDark ? 0.14 : 0), hue);
+  return oklch(lightness + (theme.isDark ? 0.1 : 0), hue);
 }
 
 const OKLCH_CACHE = new Map();
@@ -595,7 +595,7 @@ function addAxes(layout, cell, settings, ranges, theme) {
 function logTicks(isLog, range) {
   if (!isLog) return {};
   const span = range[1] - range[0];
-  const digits = span > 3.2 ? [1] : span > 0.7 ? [1, 2, 5] : [1, 1.5, 2, 3, 4, 5, 6, 7, 8, 9];
+  const digits = span > 3.2 ? [1] : span > 1 ? [1, 2, 5] : [1, 1.5, 2, 3, 4, 5, 6, 7, 8, 9];
   const values = [];
   for (let power = Math.floor(range[0]); power <= Math.ceil(range[1]); power += 1) {
     for (const digit of digits) values.push(Number(`${digit}e${power}`));

@@ -592,7 +592,7 @@ function headerCell({ name, title, isMetric }) {
     state.page = 0;
     showTable();
   };
-  return element("th", { scope: "col", "aria-sort": direction, class: isMetric ? "number" : null },
+  return element("th", { scope: "col", "aria-sort": direction, class: isMetric ? "number" : name },
     element("button", { type: "button", "data-column": name, onclick: sort }, title, element("span", { "aria-hidden": "true" }, arrow)));
 }
 
@@ -601,9 +601,9 @@ function bodyCell(point, { name, isMetric }, theme) {
   if (name === "family") {
     const swatch = element("span", { class: "swatch" });
     swatch.style.background = shadeOf(point, theme);
-    return element("td", {}, swatch, point.family);
+    return element("td", { class: name }, swatch, point.family);
   }
-  if (!isMetric) return element("td", {}, String(point[name] ?? ""));
+  if (!isMetric) return element("td", { class: name }, String(point[name] ?? ""));
   const kind = kindOf(point, name);
   if (kind === undefined) return element("td", { class: "number quiet" }, "–");
   return element("td", { class: `number ${kind}`, title: `${kind}: ${sourceOf(point, name)}` }, textOf(point, name) + (kind === "published" ? "*" : ""));
@@ -623,7 +623,7 @@ function showBest() {
   const columns = COLUMNS.filter(({ name, isMetric }) => (isMetric ? FIRST_METRICS.includes(name) : ["name", "family", "device", "dtype", "batch_size"].includes(name)));
   byId("best").hidden = best.length === 0;
   byId("best").replaceChildren(element("table", { class: "figures" },
-    element("thead", {}, element("tr", {}, ...columns.map(({ title, isMetric }) => element("th", { scope: "col", class: isMetric ? "number" : null }, title)))),
+    element("thead", {}, element("tr", {}, ...columns.map(({ name, title, isMetric }) => element("th", { scope: "col", class: isMetric ? "number" : name }, title)))),
     element("tbody", {}, ...best.map((point) => element("tr", {}, ...columns.map((column) => bodyCell(point, column, theme)))))));
 }
 
