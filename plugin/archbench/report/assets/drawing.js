@@ -519,7 +519,7 @@ function drawPoints(chart, settings, points, metrics, view) {
     if (settings.names) {
       const first = new Set([...lines.front, ...view.best]);
       const marks = order.map((point, k) => ({ point, radius: sizes[k] / 2, isFirst: first.has(point) }));
-      names.push({ marks, cell, settings, axes, trace: traces.length, lines: lines.traces, corner: lines.corner });
+      names.push({ marks, cell, settings, axes, trace: traces.length, lines: lines.traces, corner: lines.corner, most: MOST_NAMES / panels.length });
       traces.push(nameTrace(axes, theme));
     }
   });
@@ -718,7 +718,7 @@ function nameTrace(axes, theme) {
  * left out, and hovering tells it. The front and the best come first.
  */
 function placeNames(group, ranges, theme) {
-  const { marks, cell, settings, lines = [], corner = "" } = group;
+  const { marks, cell, settings, lines = [], corner = "", most = MOST_NAMES } = group;
   const toPixels = (value, isLog, range, length) => (((isLog ? Math.log10(value) : value) - range[0]) / (range[1] - range[0])) * length;
   const toValue = (pixels, isLog, range, length) => {
     const place = range[0] + (pixels / length) * (range[1] - range[0]);
@@ -744,8 +744,8 @@ function placeNames(group, ranges, theme) {
   if (corner) boxes.add([0, cell.height - 24, widthOf(corner, 12, theme.font) + 14, cell.height]);
   const order = [...seen].sort((a, b) => b.isFirst - a.isFirst || b.radius - a.radius || b.y - a.y);
   const result = { x: [], y: [], text: [] };
-  for (const mark of order.slice(0, 3 * MOST_NAMES)) {
-    if (result.text.length >= MOST_NAMES) break;
+  for (const mark of order.slice(0, 3 * most)) {
+    if (result.text.length >= most) break;
     const text = shortened(mark.point.name, 170, 11, theme.font);
     const box = freeBox(mark, widthOf(text, 11, theme.font) + 4, 13, cell, boxes);
     if (box === null) continue;
