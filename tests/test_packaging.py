@@ -36,6 +36,12 @@ def test_contents(wheel: Path) -> None:
         "archbench/benchmarks/test_complexity.py",
         "archbench/catalog/data/timm.json",
         "archbench/catalog/data/published/timm_imagenet.csv",
+        "archbench/report/assets/page.html",
+        "archbench/report/assets/page.css",
+        *(
+            f"archbench/report/assets/{name}.js"
+            for name in ("figures", "judging", "drawing", "page")
+        ),
     } <= names
     assert all(name.startswith(("archbench/", "pytest_archbench-")) for name in names)
     assert "archbench.pytest_plugin = archbench.pytest_plugin" in text

@@ -10,6 +10,7 @@ import json
 import os
 import random
 import resource
+import shutil
 import statistics
 import subprocess
 import sys
@@ -366,6 +367,71 @@ def selecting(rounds: int = 7) -> None:
     report("torch or numpy imported there", ", ".join(heavy) or "no", "no", not heavy)
 
 
+def page(rounds: int = 5) -> None:
+    """The report's page over 1,500 architectures on 4 cells each: writing, size, opening.
+
+    A page is drawn when its chart is in the document and the browser has painted twice.
+    """
+    sys.path.insert(0, str(ROOT))
+    from archbench.report.page import write_page
+    from tests.report.synthetic_points import synthetic_points
+
+    points = synthetic_points(copies=25)
+    with tempfile.TemporaryDirectory() as name:
+        path = Path(name) / "page.html"
+        start = time.perf_counter()
+        write_page(points, path, title="Speed")
+        seconds = time.perf_counter() - start
+        size = path.stat().st_size
+        what = f"{len({point.id for point in points}):,} architectures, {len(points):,} cells"
+        report(f"page, {what}: writing", f"{seconds:.2f} s", "at most 5 s", seconds <= 5)
+        report("  its size", f"{size / 1e6:.1f} MB", "below 8 MB", size < 8e6)
+        opened = page_opening(path, rounds)
+    if not opened:
+        report("  opening and drawing", "no browser here", "below 2 s", False)
+        return
+    first = statistics.median(opened.pop("top1"))
+    report("  opening and drawing its first chart", f"{first:.2f} s", "below 2 s", first < 2)
+    chart, times = max(opened.items(), key=lambda item: statistics.median(item[1]))
+    slowest = statistics.median(times)
+    report(f"  the same, slowest: {chart}", f"{slowest:.2f} s", "below 2 s", slowest < 2)
+
+
+def page_opening(path: Path, rounds: int) -> dict[str, list[float]]:
+    """Seconds until each chart is drawn, in a browser of its own on two cores; none without one."""
+    browsers = ("chromium", "chromium-browser", "google-chrome")
+    browser_path = next((found for name in browsers if (found := shutil.which(name))), None)
+    if browser_path is None:
+        return {}
+    from playwright.sync_api import sync_playwright
+
+    charts = ("top1", "ball-macs", "density-top1", "operations-time", "top1-rate", "params-memory",
+              "batch-size", "energy")  # fmt: skip
+    seconds: dict[str, list[float]] = {chart: [] for chart in charts}
+    cores = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, set(sorted(cores)[:2]))
+    try:
+        with sync_playwright() as playwright:
+            arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
+            browser = playwright.chromium.launch(executable_path=browser_path, args=arguments)
+            for chart in charts * rounds:
+                context = browser.new_context(viewport={"width": 1600, "height": 1000})
+                opened = context.new_page()
+                start = time.perf_counter()
+                opened.goto(f"{path.as_uri()}#{chart}")
+                opened.wait_for_selector(f"#plot[data-drawn='{chart}']")
+                opened.evaluate(
+                    "() => new Promise(done => requestAnimationFrame(() => "
+                    "requestAnimationFrame(done)))"
+                )
+                seconds[chart].append(time.perf_counter() - start)
+                context.close()
+            browser.close()
+    finally:
+        os.sched_setaffinity(0, cores)
+    return seconds
+
+
 FIGURES = {
     "start": plugin_start,
     "collect": collection,
@@ -374,6 +440,7 @@ FIGURES = {
     "counting": counting,
     "gate": gate,
     "select": selecting,
+    "page": page,
     "seeds": seed_run,
 }
 

@@ -1,0 +1,129 @@
+// Judging: fitted lines, upper bounds, the Pareto front.
+
+const LOWER_IS_BETTER = new Set([
+  "params", "trainable_params", "macs", "buffers", "activations", "max_channels",
+  "operator_calls", "latency", "cpu_time", "latency_p95", "latency_per_image", "peak_memory",
+  "energy_per_image",
+]);
+
+/** Least squares of y on x with Pearson's coefficient; null as in archbench.core.fitting. */
+function fitLine(xs, ys) {
+  const count = xs.length;
+  if (count < 3 || new Set(xs).size < 2 || new Set(ys).size < 2) return null;
+  const meanX = mean(xs);
+  const meanY = mean(ys);
+  let xx = 0;
+  let xy = 0;
+  let yy = 0;
+  for (let n = 0; n < count; n += 1) {
+    const dx = xs[n] - meanX;
+    const dy = ys[n] - meanY;
+    xx += dx * dx;
+    xy += dx * dy;
+    yy += dy * dy;
+  }
+  const slope = xy / xx;
+  return { slope, intercept: meanY - slope * meanX, correlation: xy / Math.sqrt(xx * yy), count };
+}
+
+function mean(values) {
+  return values.reduce((sum, value) => sum + value, 0) / values.length;
+}
+
+/**
+ * The line on or above all points that lies closest to them: the edge of the upper convex hull
+ * over the mean x. After Bianco et al. 2018, section V-D, whose lines it gives on their figures.
+ */
+function upperBound(xs, ys) {
+  const highest = new Map();
+  xs.forEach((x, n) => highest.set(x, Math.max(ys[n], highest.get(x) ?? -Infinity)));
+  if (highest.size < 2) return null;
+  const hull = [];
+  for (const [x, y] of [...highest].sort((a, b) => a[0] - b[0])) {
+    while (hull.length >= 2 && isOnOrBelow(hull.at(-1), hull.at(-2), [x, y])) hull.pop();
+    hull.push([x, y]);
+  }
+  const middle = mean(xs);
+  const found = hull.findIndex(([x], n) => n > 0 && x >= middle);
+  const right = found < 0 ? hull.length - 1 : found;
+  const [x0, y0] = hull[right - 1];
+  const [x1, y1] = hull[right];
+  const slope = (y1 - y0) / (x1 - x0);
+  return { slope, intercept: y0 - slope * x0 };
+}
+
+function isOnOrBelow([x, y], [x0, y0], [x1, y1]) {
+  return (y - y0) * (x1 - x0) <= (y1 - y0) * (x - x0);
+}
+
+/** As archbench.core.pareto.MEASURING_ERROR: the least error of a measured figure, as a share. */
+const MEASURING_ERROR = {
+  latency: 0.05, latency_p95: 0.05, latency_per_image: 0.05, cpu_time: 0.05, throughput: 0.05,
+  peak_memory: 0.01, energy_per_image: 0.03,
+};
+
+/** `[low, value, high]` of a figure with its measuring error, turned so that more is better. */
+function scoreOf(point, metric) {
+  const [value] = point.figures[metric];
+  let [, , , low = value, high = value] = point.figures[metric];
+  if (kindOf(point, metric) === "measured") {
+    const error = (MEASURING_ERROR[metric] ?? 0) * value;
+    low = Math.min(low, value - error);
+    high = Math.max(high, value + error);
+  }
+  return LOWER_IS_BETTER.has(metric) ? [-high, -value, -low] : [low, value, high];
+}
+
+/**
+ * The Pareto front of two metrics, as archbench.core.pareto draws it. One leads another in a
+ * metric if their intervals do not touch; a member leads every other one in either metric. Who is
+ * beaten by none but does not lead all is undecided.
+ */
+function paretoFront(points, first, second) {
+  const scored = points.map((point) => ({ point, x: scoreOf(point, first), y: scoreOf(point, second) }));
+  scored.sort((a, b) => b.x[1] - a.x[1] || b.y[1] - a.y[1] || (a.point.name < b.point.name ? -1 : 1));
+  // Those that are best by their values alone beat most of the others: they are tried first.
+  const best = [];
+  const rest = [];
+  let height = -Infinity;
+  for (const cell of scored) {
+    (cell.y[1] > height ? best : rest).push(cell);
+    height = Math.max(height, cell.y[1]);
+  }
+  const rivals = [...best, ...rest];
+  const members = [];
+  const undecided = [];
+  for (const cell of scored) {
+    let hasRival = false;
+    let isBeaten = false;
+    for (const other of rivals) {
+      if (other === cell || cell.x[0] > other.x[2] || cell.y[0] > other.y[2]) continue;
+      hasRival = true;
+      const leads = other.x[0] > cell.x[2] || other.y[0] > cell.y[2];
+      if (leads && other.x[1] >= cell.x[1] && other.y[1] >= cell.y[1]) {
+        isBeaten = true;
+        break;
+      }
+    }
+    if (!isBeaten) (hasRival ? undecided : members).push(cell.point);
+  }
+  return { members, undecided };
+}
+
+/** The best by top-1, one place for each architecture: of its cells the fastest counts. */
+function bestOf(points, count) {
+  const speed = (point) => valueOf(point, "throughput") ?? 0;
+  const ranked = points
+    .filter((point) => point.figures.top1)
+    .sort((a, b) => valueOf(b, "top1") - valueOf(a, "top1") || speed(b) - speed(a) || (a.name < b.name ? -1 : 1));
+  const seen = new Set();
+  const best = [];
+  for (const point of ranked) {
+    const name = `${point.library}\n${point.name}`;
+    if (seen.has(name)) continue;
+    seen.add(name);
+    best.push(point);
+    if (best.length === count) break;
+  }
+  return best;
+}

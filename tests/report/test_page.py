@@ -1,0 +1,156 @@
+"""The page as text: what it holds, and that nothing in it is taken for HTML."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import math
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from archbench.core.metrics import METRICS
+from archbench.core.points import KINDS, Figure, Point, with_derived
+from archbench.report.page import page_data, page_html, write_page
+from tests.report.synthetic_points import synthetic_history, synthetic_points
+
+HOSTILE = "</script><script>alert(1)</script><!--\u2028&amp;"
+
+
+class Reader(HTMLParser):
+    """Scripts with their attributes and text, and every address that an element names."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scripts: list[tuple[dict[str, str | None], str]] = []
+        self.addresses: list[str | None] = []
+        self.title = self.policy = ""
+        self._tag = ""
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        self._tag = tag
+        found = dict(attributes)
+        self.addresses += [v for k, v in attributes if k in ("src", "href", "action", "data")]
+        if tag == "script":
+            self.scripts.append((found, ""))
+        if tag == "meta" and found.get("http-equiv") == "Content-Security-Policy":
+            self.policy = str(found["content"])
+
+    def handle_endtag(self, tag: str) -> None:
+        self._tag = ""
+
+    def handle_data(self, data: str) -> None:
+        if self._tag == "script":
+            found, text = self.scripts[-1]
+            self.scripts[-1] = found, text + data
+        if self._tag == "title":
+            self.title += data
+
+
+def read(html: str) -> Reader:
+    reader = Reader()
+    reader.feed(html)
+    return reader
+
+
+def test_every_figure_is_there_with_its_source() -> None:
+    points = synthetic_points(batch_sizes=(1, 4))[:40]
+    data = page_data(points, title="t")
+    for n, point in enumerate(points):
+        stated, follows = {}, []
+        for metric in METRICS:
+            place = data["at"].get(metric, [-1] * len(points))[n]
+            if place == -2:
+                follows.append(metric)
+            elif place >= 0:
+                value, kind, source, *ends = data["figures"][place]
+                stated[metric] = Figure(
+                    value, KINDS[kind], data["sources"][source], *(ends or (None, None))
+                )
+        again = with_derived(stated, point.batch_size)
+        assert {**stated, **{metric: again[metric] for metric in follows}} == dict(point.figures)
+        assert set(follows) == {"density", "top1_per_gmac", "latency_per_image", "throughput"}
+        for name in ("id", "family", "device", "dtype", "batch_size", "run", "commit"):
+            column = data["columns"][name]
+            assert column["values"][column["at"][n]] == getattr(point, name)
+
+
+def test_a_figure_that_does_not_follow_from_the_others_is_kept() -> None:
+    figures = {
+        "latency": Figure(0.01, "measured", "run"),
+        "throughput": Figure(123.0, "published", "a paper"),
+    }
+    data = page_data([Point("a/b", "b", "a", "B", batch_size=1, figures=figures)], title="t")
+    (place,) = data["at"]["throughput"]
+    value, kind, source = data["figures"][place]
+    assert (value, KINDS[kind], data["sources"][source]) == (123.0, "published", "a paper")
+    assert "latency_per_image" not in data["at"]
+
+
+def test_what_cannot_be_a_number_is_left_out_and_named() -> None:
+    figures = {
+        "params": Figure(1e6, "counted", "run"),
+        "latency": Figure(math.nan, "measured", "run"),
+        "top1": Figure(70.0, "measured", "run", 69.0, math.inf),
+    }
+    data = page_data([Point("a/b", "b", "a", "B", figures=figures)], title="t", remarks=["one"])
+    assert list(data["at"]) == ["params"]
+    assert data["remarks"] == ["one", "2 figures are not finite numbers and were left out."]
+
+
+def test_names_with_html_are_text() -> None:
+    point = synthetic_points()[0]
+    hostile = replace(point, name=HOSTILE, id=f"timm/{HOSTILE}", family=HOSTILE, device=HOSTILE)
+    html = page_html([hostile], title=HOSTILE, remarks=[HOSTILE], history={HOSTILE: []})
+    reader = read(html)
+    assert [found.get("id") for found, _ in reader.scripts] == ["data", None, None]
+    assert reader.title == HOSTILE
+    data = json.loads(reader.scripts[0][1])
+    assert data["columns"]["name"]["values"] == [HOSTILE]
+    assert "alert(1)" not in reader.scripts[1][1] + reader.scripts[2][1]
+    # In the data no character is left that HTML gives a meaning.
+    assert not set(reader.scripts[0][1]) & set("<>&\u2028")
+
+
+def test_scripts_run_by_their_hashes_only_and_no_host_is_named() -> None:
+    reader = read(page_html(synthetic_points()[:4], title="t", history=synthetic_history()))
+    for _, script in reader.scripts[1:]:
+        digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+        assert f"'sha256-{digest}'" in reader.policy
+    assert "default-src 'none'" in reader.policy
+    assert "http" not in reader.policy
+    assert reader.addresses == ["data:,", "#charts"]
+
+
+def test_a_name_that_no_file_can_hold() -> None:
+    point = replace(synthetic_points()[0], name="broken \udc80")
+    page_html([point], title="broken \udc80").encode("utf-8")
+
+
+def test_fifteen_hundred_architectures_stay_below_eight_megabytes() -> None:
+    points = synthetic_points(copies=25)
+    assert len({point.id for point in points}) == 1500
+    assert len(page_html(points, title="t").encode()) < 8e6
+
+
+def test_each_family_has_a_colour_of_its_own() -> None:
+    point = synthetic_points()[0]
+    points = [replace(point, id=f"a/{n}", family=f"Family {n}") for n in range(36)]
+    looks = page_data(points, title="t")["families"]
+    assert len({(look["hue"], look["lightness"]) for look in looks.values()}) == 36
+
+
+def test_writing_replaces_in_one_step(tmp_path: Path) -> None:
+    path = tmp_path / "page.html"
+    path.write_text("old", encoding="utf-8")
+    write_page([], path, title="new")
+    assert "<title>new</title>" in path.read_text(encoding="utf-8")
+    assert [entry.name for entry in tmp_path.iterdir()] == ["page.html"]
+
+
+def test_a_directory_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        write_page([], tmp_path / "missing" / "page.html", title="t")
