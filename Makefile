@@ -1,6 +1,6 @@
 # Everything here works on a machine with Python 3.10 or newer, git and make, and nothing else.
 #
-#   make bench   environment, then the seed suite on the best device, table, stored run
+#   make bench   environment, then the seed suite on the best device, table, stored run, report/
 #   make test    environment, then the project's own tests
 #   make perf    the project's own figures of speed
 #
@@ -50,7 +50,8 @@ $(TEST_STAMP): pyproject.toml | $(BIN)/python
 	@touch $@ $(STAMP)
 
 bench: $(STAMP)
-	$(BIN)/python -m pytest benchmarks $(BENCH)
+	@$(BIN)/python -m pytest benchmarks $(BENCH); status=$$?; \
+	case $$status in 0|1) $(BIN)/archbench report ;; esac; exit $$status
 
 test: $(TEST_STAMP) lint
 	$(BIN)/python -m pytest $(TEST)
@@ -64,4 +65,4 @@ perf: $(TEST_STAMP)
 	$(BIN)/python tools/perf.py $(PERF)
 
 clean:
-	rm -rf $(VENV) .archbench .benchmarks dist build
+	rm -rf $(VENV) .archbench .benchmarks report dist build

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from archbench.commands.sources import SOURCES, Loaded, points_from, title_of
 from archbench.core.errors import UsageError
+from archbench.core.points import Point
 from archbench.report.listing import PUBLISHED_NOTE, points_csv, points_json, points_table
 from archbench.store.atomic import write_text
 
@@ -90,6 +93,26 @@ def _text(format: str, loaded: Loaded) -> str:
     return f"{table}\n\n{PUBLISHED_NOTE}" if has_published else table
 
 
+MOST_LINES = 500
+"""Of history on a page: finding change points in one takes some milliseconds."""
+
+
+def _history(points: Sequence[Point]) -> dict[str, list[dict[str, Any]]] | None:
+    """The latency of the cells that are shown, over all stored runs; None where there is none."""
+    from archbench.commands.history import stored_history
+    from archbench.report.history import history_data
+
+    shown = {f"{point.id} {point.target}" for point in points if point.device and point.when}
+    if not shown:
+        return None
+    try:
+        series, _ = stored_history(Path.cwd(), metrics=["latency"])
+    except UsageError:
+        return None
+    kept = [line for line in series if line.cell.title in shown and len(line.entries) > 1]
+    return history_data(kept[:MOST_LINES]) or None
+
+
 def _draw(
     wanted: str | None, output: Path | None, loaded: Loaded, title: str, charts: list[str] | None
 ) -> list[Path]:
@@ -101,7 +124,13 @@ def _draw(
 
             page = target if target.suffix == ".html" else target / "index.html"
             page.parent.mkdir(parents=True, exist_ok=True)
-            write_page(loaded.points, page, title=title)
+            write_page(
+                loaded.points,
+                page,
+                title=title,
+                remarks=loaded.remarks,
+                history=_history(loaded.points),
+            )
             written.append(page)
         if wanted != "html":
             from archbench.report.charts import draw_charts

@@ -89,29 +89,15 @@ def _without_collector() -> Iterator[None]:
 def _loaded(sources: Sequence[str], root: Path) -> Loaded:
     points: list[Point] = []
     remarks: list[str] = []
-    with _without_collector():
-        for source in dict.fromkeys(sources or ("latest",)):
-            kind, colon, name = source.partition(":")
-            if colon and kind == "published":
-                points += published_points(name)
-            else:
-                found, said = _points_of(_read(_path_of(source, root)))
-                points += found
-                remarks += said
+    for source in dict.fromkeys(sources or ("latest",)):
+        kind, colon, name = source.partition(":")
+        if colon and kind == "published":
+            points += published_points(name)
+        else:
+            found, said = _points_of(_read(_path_of(source, root)))
+            points += found
+            remarks += said
     return Loaded(points, remarks)
-
-
-@contextmanager
-def _without_collector() -> Iterator[None]:
-    """A million objects are read that all stay: looking for garbage among them takes a third of
-    the time."""
-    collecting = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if collecting:
-            gc.enable()
 
 
 def filtered(
