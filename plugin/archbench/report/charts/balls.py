@@ -50,12 +50,13 @@ def balls(points: Sequence[Point], title: str, x: str, size: str, y: str = "top1
         s=[values[n] * scale for n in largest_first],
         c=faces, alpha=0.42, linewidths=0, zorder=2, gid="balls",
     )  # fmt: skip
+    edges = [colours[point.id, point.name] for point in drawn]
     dots = [
-        "white" if is_published(point, metrics) else colours[point.id, point.name]
-        for point in drawn
+        "white" if is_published(point, metrics) else edge
+        for point, edge in zip(drawn, edges, strict=True)
     ]
     axes.scatter(
-        xs, ys, s=9, zorder=3, linewidths=0.8, edgecolors="#333333",
+        xs, ys, s=11, zorder=3, linewidths=0.9, edgecolors=edges,
         facecolors=dots, gid="centres",
     )  # fmt: skip
     set_scale(axes, "x", xs, None)
@@ -72,7 +73,7 @@ def balls(points: Sequence[Point], title: str, x: str, size: str, y: str = "top1
     order = by_importance(drawn, ys)
     names = point_labels(drawn)
     _, missing = place_labels(
-        axes, [xs[n] for n in order], [ys[n] for n in order], [names[n] for n in order]
+        axes, [xs[n] for n in order], [ys[n] for n in order], [names[n] for n in order], radius=2.2
     )
     sheet.note_unnamed(missing + len(drawn) - len(order))
     return sheet.figure

@@ -77,7 +77,7 @@ def _shown(points: list[Point], metric: str) -> tuple[list[Point], int]:
 
 
 def _width(points: Sequence[Point]) -> float:
-    return max(6.4, len(points) * _SLOT + 2.2)
+    return max(7.6, len(points) * _SLOT + 2.2)
 
 
 def _height(points: Sequence[Point]) -> float:

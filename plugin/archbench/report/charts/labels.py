@@ -60,6 +60,7 @@ def place_labels(
     ys: Sequence[float],
     names: Sequence[str],
     *,
+    radius: float,
     around: Sequence[Line2D] = (),
     reach: float = 0.13,
 ) -> tuple[list[Text], int]:
@@ -74,6 +75,7 @@ def place_labels(
         axes: with their final limits and scales.
         xs, ys: of the points, in the units of the axes.
         names: in the order of their importance; a name that finds no free place is left out.
+        radius: of the markers, in points; names cover none.
         around: lines that names keep clear of.
         reach: how far a name may move from its point, as a share of the axes.
 
@@ -83,7 +85,7 @@ def place_labels(
     order = list(range(len(names)))
     best: list[int] = []
     for _ in range(_TRIES):
-        texts, lines = _allocate(axes, xs, ys, names, order, around, reach)
+        texts, lines = _allocate(axes, xs, ys, names, order, radius, around, reach)
         placed = [n for n, text in zip(order, texts, strict=True) if text is not None]
         if len(placed) > len(best):
             best, best_order = placed, order
@@ -94,7 +96,7 @@ def place_labels(
         order = without + [n for n in order if n in set(placed)]
     else:
         if best:
-            texts, lines = _allocate(axes, xs, ys, names, best_order, around, reach)
+            texts, lines = _allocate(axes, xs, ys, names, best_order, radius, around, reach)
     if not best:
         return [], len(names)
     for text, line in zip(texts, lines, strict=True):
@@ -114,13 +116,18 @@ def _allocate(
     ys: Sequence[float],
     names: Sequence[str],
     order: Sequence[int],
+    radius: float,
     around: Sequence[Line2D],
     reach: float,
 ) -> tuple[list[Text | None], list[Line2D | None]]:
     import textalloc
     from matplotlib.patheffects import withStroke
 
-    clear: dict[str, Any] = {}
+    figure = axes.get_figure(root=True)
+    assert figure is not None
+    # textalloc takes distances as shares of the width.
+    point = figure.dpi / 72 / axes.get_window_extent().width
+    clear: dict[str, Any] = {"scatter_sizes": [radius * figure.dpi / 72] * len(xs)}
     if around:
         clear["x_lines"] = [line.get_xdata() for line in around]
         clear["y_lines"] = [line.get_ydata() for line in around]
@@ -129,8 +136,8 @@ def _allocate(
             axes, [xs[n] for n in order], [ys[n] for n in order], [names[n] for n in order],
             x_scatter=list(xs), y_scatter=list(ys), **clear,
             textsize=LABEL_SIZE, textcolor="#222222", linecolor="#9a9a9a", linewidth=0.5,
-            margin=0.003, min_distance=0.007, max_distance=reach, nbr_candidates=500,
-            draw_all=False,
+            margin=0.8 * point, min_distance=(radius + 2) * point, max_distance=reach,
+            nbr_candidates=500, draw_all=False,
             plot_kwargs={"zorder": 2.5, "scalex": False, "scaley": False},
             zorder=4, gid="label", path_effects=[withStroke(linewidth=1.6, foreground="#ffffffcc")],
         )  # fmt: skip

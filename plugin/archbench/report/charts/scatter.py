@@ -32,7 +32,7 @@ __all__ = [
 ]  # fmt: skip
 
 _MOST_PANELS = 12
-_MOST_NAMES = 120
+_MOST_NAMES = 90
 _Place = Callable[[Sheet], None]
 
 
@@ -64,24 +64,26 @@ def left_out_note(points: Sequence[Point], metrics: Sequence[str]) -> list[str]:
         having = {(point.id, point.name) for point in drawable(points, (metric,))}
         if everyone - having:
             lacking.append(TITLES[metric].partition(" (")[0])
-    return [f"{missing} of {len(everyone)} are not drawn: no {' or '.join(lacking)}."]
+    return [f"Not drawn, for want of {' or '.join(lacking)}: {missing} of {len(everyone)}."]
 
 
-def by_importance(points: Sequence[Point], heights: Sequence[float]) -> list[int]:
+def by_importance(
+    points: Sequence[Point], heights: Sequence[float], most: int = _MOST_NAMES
+) -> list[int]:
     """Numbers of the points to be named, the most important first.
 
-    All of them, from the highest down; where they are too many to be read, the highest of each
-    family, then the rest as far as there is room.
+    All of them, from the highest down; where they are more than ``most``, the highest of each
+    family, then the highest of the rest.
     """
     order = sorted(range(len(points)), key=lambda n: (-heights[n], points[n].name))
-    if len(order) <= _MOST_NAMES:
+    if len(order) <= most:
         return order
     best: dict[str, int] = {}
     for n in order:
         best.setdefault(points[n].family, n)
     leading = list(best.values())
     chosen = set(leading)
-    return (leading + [n for n in order if n not in chosen])[:_MOST_NAMES]
+    return (leading + [n for n in order if n not in chosen])[:most]
 
 
 def draw_scatter(
@@ -126,7 +128,7 @@ def draw_scatter(
         _, missing = place_labels(
             axes, [xs[n] for n in order], [ys[n] for n in order], [names[n] for n in order],
             around=[line for line in axes.get_lines() if line.get_gid() in ("fit", "bound")],
-            reach=reach,
+            radius=3.2, reach=reach,
         )  # fmt: skip
         sheet.note_unnamed(missing + len(drawn) - len(order))
 
