@@ -232,6 +232,13 @@ class Sheet:
         )
         self.figure.draw_without_rendering()
         self.figure.set_layout_engine("none")
+        for axes in self.figure.axes:
+            # The solver's last digits differ between runs, and with them names in an SVG file.
+            place = axes.get_position()
+            axes.set_position(
+                (round(place.x0, 5), round(place.y0, 5), round(place.width, 5),
+                 round(place.height, 5))
+            )  # fmt: skip
 
     def _legend_boxes(self) -> list[Bbox]:
         """Of each legend, in shares of the figure."""

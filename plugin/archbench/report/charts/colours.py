@@ -137,7 +137,7 @@ def hex_colour(lightness: float, chroma: float, hue: float) -> str:
     """
     while True:
         rgb = _linear_rgb(lightness, chroma, math.radians(hue))
-        if chroma <= 0 or all(-1e-6 <= part <= 1 + 1e-6 for part in rgb):
+        if chroma <= 0 or all(-1e-3 <= part <= 1 + 1e-3 for part in rgb):
             break
         chroma -= 0.005
     return "#" + "".join(f"{round(255 * _gamma(part)):02x}" for part in rgb)

@@ -139,7 +139,8 @@ def _allocate(
             margin=0.8 * point, min_distance=(radius + 2) * point, max_distance=reach,
             nbr_candidates=500, draw_all=False,
             plot_kwargs={"zorder": 2.5, "scalex": False, "scaley": False},
-            zorder=4, gid="label", path_effects=[withStroke(linewidth=1.6, foreground="#ffffffcc")],
+            zorder=4, va="bottom", gid="label",
+            path_effects=[withStroke(linewidth=1.6, foreground="#ffffffcc")],
         )  # fmt: skip
     return cast("tuple[list[Text | None], list[Line2D | None]]", (texts, lines))
 
