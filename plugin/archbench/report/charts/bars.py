@@ -1,0 +1,130 @@
+"""Bars by architecture in the colours of their families."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from archbench.core.metrics import METRICS
+from archbench.core.points import Point
+from archbench.report.charts.canvas import (
+    TITLES,
+    Sheet,
+    axis_values,
+    is_published,
+    set_scale,
+    sources_note,
+)
+from archbench.report.charts.chosen import architectures
+from archbench.report.charts.colours import shades
+from archbench.report.charts.labels import point_labels
+from archbench.report.charts.scatter import draw_scatter, left_out_note, marker_note
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+__all__ = ["bars", "bars_and_scatter"]
+
+_MOST = 90
+_SLOT = 0.165
+
+
+def bars(points: Sequence[Point], title: str, metric: str) -> Figure:
+    """One chart of bars, rising."""
+    drawn, cut = _shown(architectures(points, (metric,)), metric)
+    notes = [
+        *_bar_notes(drawn, metric, cut), *left_out_note(points, (metric,)),
+        sources_note(drawn, (metric,)),
+    ]  # fmt: skip
+    sheet = Sheet(title, "", _width(drawn), _height(drawn), [" ".join(notes)])
+    draw_bars(sheet.axes[0][0], drawn, points, metric)
+    sheet.legend_of_families(drawn, markers=False)
+    sheet.freeze()
+    return sheet.figure
+
+
+def bars_and_scatter(points: Sequence[Point], title: str, metric: str, against: str) -> Figure:
+    """Bars by architecture above, the same metric against another one below."""
+    drawn, cut = _shown(architectures(points, (metric,)), metric)
+    placed = architectures(points, (metric, against))
+    notes = [
+        *_bar_notes(drawn, metric, cut), *marker_note(placed, (metric, against)),
+        *left_out_note(points, (metric,)), sources_note(drawn, (metric,)),
+    ]  # fmt: skip
+    sheet = Sheet(
+        title,
+        "",
+        _width(drawn),
+        _height(drawn) + 5.2,
+        [" ".join(notes)],
+        rows=2,
+        height_ratios=(1, 1.3),
+    )
+    upper, lower = sheet.axes[0][0], sheet.axes[1][0]
+    draw_bars(upper, drawn, points, metric)
+    place = draw_scatter(lower, placed, points, metric, against, x_logarithmic=None)
+    sheet.legend_of_families(placed)
+    sheet.freeze()
+    place(sheet)
+    return sheet.figure
+
+
+def _shown(points: list[Point], metric: str) -> tuple[list[Point], int]:
+    """The points that have room, the lowest first, and how many have none."""
+    order = sorted(points, key=lambda point: (axis_values([point], metric)[0], point.name))
+    return order[-_MOST:], max(0, len(order) - _MOST)
+
+
+def _width(points: Sequence[Point]) -> float:
+    return max(7.6, len(points) * _SLOT + 2.2)
+
+
+def _height(points: Sequence[Point]) -> float:
+    """Inches, with room for the longest name, which stands upright."""
+    return 3.8 + 0.06 * max(map(len, point_labels(points)))
+
+
+def _bar_notes(points: Sequence[Point], metric: str, cut: int) -> list[str]:
+    notes = []
+    if cut:
+        notes.append(f"The best {len(points)} of {len(points) + cut}.")
+    if any(is_published(point, (metric,)) for point in points):
+        what = "" if metric == "top1" else "from accuracies or counts "
+        notes.append(f"* {what}published, not measured here.")
+    return notes
+
+
+def draw_bars(axes: Axes, drawn: Sequence[Point], points: Sequence[Point], metric: str) -> None:
+    """Bars of ``drawn``, with their values, in the colours that they have among ``points``."""
+    colours = shades(points)
+    values = axis_values(drawn, metric)
+    axes.bar(
+        range(len(drawn)), values, width=0.78,
+        color=[colours[point.id, point.name] for point in drawn],
+    )  # fmt: skip
+    low, high = min(values), max(values)
+    logarithmic = metric != "top1" and low > 0 and high / low > 40
+    note = ""
+    if logarithmic:
+        set_scale(axes, "y", values, True)
+        # Room for the values above the bars, and for the shortest bar to be seen.
+        axes.set_ylim(low / 1.6, high * (high / low) ** 0.14)
+        note = ", logarithmic"
+    else:
+        floor = 10 * int(low // 10) - 10 if metric == "top1" and low >= 30 else 0
+        axes.set_ylim(floor, high + (high - floor) * 0.13)
+        if floor:
+            note = f", axis begins at {floor}"
+    for n, (point, value) in enumerate(zip(drawn, values, strict=True)):
+        mark = "*" if is_published(point, (metric,)) else ""
+        axes.annotate(
+            f"{METRICS[metric].text(point.figures[metric].value)}{mark}", (n, value), (0, 2),
+            textcoords="offset points", rotation=90, ha="center", va="bottom", size=6.5,
+            annotation_clip=False, gid="value",
+        )  # fmt: skip
+    axes.set_xticks(range(len(drawn)), point_labels(drawn), rotation=90, size=7)
+    axes.tick_params(axis="x", length=0)
+    axes.grid(visible=False, axis="x")
+    axes.set_xlim(-0.7, len(drawn) - 0.3)
+    axes.set_ylabel(TITLES[metric] + note)
