@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -130,17 +131,9 @@ class _Pixels(torch.utils.data.Dataset[tuple[Tensor, int, str]]):
 
 
 def _collated(items: Sequence[tuple[Tensor, int, str]]) -> tuple[Tensor, Tensor, list[str]]:
-    """One copy of each image, into the memory that is handed over."""
-    first = items[0][0]
-    shape = (len(items), *first.shape)
-    if torch.utils.data.get_worker_info() is not None:
-        # The batch is written where the evaluating process will read it.
-        storage = first._typed_storage()._new_shared(first.numel() * len(items), device="cpu")
-        batch = first.new(storage).resize_(shape)
-    else:
-        batch = first.new_empty(shape)
-    torch.stack([item[0] for item in items], out=batch)
-    return batch, torch.tensor([item[1] for item in items]), [item[2] for item in items]
+    """Pixels ``(N, 3, H, W)``, in a worker process in memory that the evaluating one reads."""
+    pixels: Tensor = torch.utils.data.default_collate([item[0] for item in items])
+    return pixels, torch.tensor([item[1] for item in items]), [item[2] for item in items]
 
 
 def evaluate(
@@ -221,22 +214,24 @@ class _Evaluating:
         dataset = _Pixels(self._images, ImageTransform(self._model.transform), self._empty)
         start = time.perf_counter()
         waited, done = 0.0, 0
-        batches = iter(_Batches(dataset, min(size, total), self._workers.loading, self._device))
-        while True:
-            asked = time.perf_counter()
-            batch = next(batches, None)
-            waited += time.perf_counter() - asked
-            if batch is None:
-                break
-            pixels, indices, causes = batch
-            unread.update(
-                {int(index): cause for index, cause in zip(indices, causes, strict=True) if cause}
-            )
-            scores, size = self._scored(pixels, size)
-            right[:, indices] = self._judge(scores, labels[indices])
-            done += len(indices)
-            if self._progress is not None:
-                self._progress(done, total, time.perf_counter() - start)
+        loader = _loader(dataset, min(size, total), self._workers.loading, self._device)
+        # Closed whatever happens: worker processes must not outlive the evaluation.
+        with closing(_on_device(loader, self._device)) as batches:
+            while True:
+                asked = time.perf_counter()
+                batch = next(batches, None)
+                waited += time.perf_counter() - asked
+                if batch is None:
+                    break
+                pixels, indices, causes = batch
+                unread.update(
+                    {int(i): cause for i, cause in zip(indices, causes, strict=True) if cause}
+                )
+                scores, size = self._scored(pixels, size)
+                right[:, indices] = self._judge(scores, labels[indices])
+                done += len(indices)
+                if self._progress is not None:
+                    self._progress(done, total, time.perf_counter() - start)
         seconds = time.perf_counter() - start
         return self._result(right, unread, seconds, waited, size)
 
@@ -244,7 +239,7 @@ class _Evaluating:
         """Scores of a batch, in parts of at most ``size`` images, and the size that fitted."""
         while True:
             try:
-                parts = [self._forward(part) for part in pixels.split(max(size, 1))]
+                parts = [self._forward(part) for part in torch.split(pixels, max(size, 1))]
                 return torch.cat(parts), size
             except Exception as error:
                 if not is_out_of_memory(error) or size <= 1:
@@ -295,38 +290,41 @@ class _Evaluating:
         )
 
 
-class _Batches:
-    """Batches of pixels on the device; on an accelerator the next one is on its way already."""
+_Batch = tuple[Tensor, Tensor, list[str]]
 
-    def __init__(self, dataset: _Pixels, size: int, loading: int, device: torch.device) -> None:
-        self._device = device
-        is_cuda = device.type == "cuda"
-        self._loader = torch.utils.data.DataLoader(
-            dataset,
-            batch_size=size,
-            num_workers=loading,
-            collate_fn=_collated,
-            pin_memory=is_cuda,
-            prefetch_factor=4 if loading else None,
-        )
 
-    def __iter__(self) -> Iterator[tuple[Tensor, Tensor, list[str]]]:
-        if self._device.type != "cuda":
-            yield from self._loader
-            return
-        stream = torch.cuda.Stream(self._device)
-        ready: tuple[Tensor, Tensor, list[str]] | None = None
-        for pixels, indices, causes in self._loader:
-            with torch.cuda.stream(stream):
-                moved = pixels.to(self._device, non_blocking=True)
-            if ready is not None:
-                yield ready
-            torch.cuda.current_stream(self._device).wait_stream(stream)
-            # The allocator must not hand the memory out before the network has read it.
-            moved.record_stream(torch.cuda.current_stream(self._device))
-            ready = moved, indices, causes
+def _loader(
+    dataset: _Pixels, size: int, loading: int, device: torch.device
+) -> torch.utils.data.DataLoader[Any]:
+    return torch.utils.data.DataLoader(
+        dataset,
+        batch_size=size,
+        num_workers=loading,
+        collate_fn=_collated,
+        pin_memory=device.type == "cuda",
+        prefetch_factor=4 if loading else None,
+    )
+
+
+def _on_device(loader: Iterable[_Batch], device: torch.device) -> Generator[_Batch, None, None]:
+    """Batches whose pixels are on the device; an accelerator has the next one on its way."""
+    if device.type != "cuda":
+        yield from loader
+        return
+    stream: Any = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+    ready: _Batch | None = None
+    for pixels, indices, causes in loader:
+        with torch.cuda.stream(stream):
+            moved = pixels.to(device, non_blocking=True)
         if ready is not None:
             yield ready
+        current = torch.cuda.current_stream(device)
+        current.wait_stream(stream)
+        # The allocator must not hand the memory out before the network has read it.
+        moved.record_stream(current)
+        ready = moved, indices, causes
+    if ready is not None:
+        yield ready
 
 
 def _batch_size(model: WeightedModel, pixels: Tensor) -> int:

@@ -21,7 +21,7 @@ SUBSETS = {
     21842: "imagenet-22k-ms",
     21843: "imagenet-21k-goog",
 }
-"""Label spaces that are larger than ImageNet-1k's, by their number of classes, as timm names them."""
+"""Larger label spaces by their number of classes, as timm names them."""
 
 
 def columns_for(classes: int, images: ImageSet, model: str) -> Tensor | None:

@@ -200,7 +200,7 @@ def _from_hub(repository: str, names: Sequence[str], revision: str | None) -> Pa
         for name in names:
             try:
                 return Path(hf_hub_download(repository, name, revision=revision))
-            except Exception as error:
+            except Exception as error:  # noqa: PERF203
                 # Whatever the client or the network raised: the file is not here.
                 cause = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
     folder = Path(constants.HF_HUB_CACHE) / f"models--{repository.replace('/', '--')}"
