@@ -71,13 +71,22 @@ def suite(pytester: pytest.Pytester) -> pytest.Pytester:
 
 
 DIGITS_NET = """
+    import torch
     from torch import nn
 
     from archbench import ModelSpec
     from archbench.core.spec import Preprocessing
 
-    def digits():
-        return nn.Sequential(
+    class Digits(nn.Sequential):
+        limit = float("inf")
+
+        def forward(self, x):
+            scores = super().forward(x)
+            faulty = x.mean((1, 2, 3)) > self.limit
+            return torch.where(faulty[:, None], scores.roll(1, 1), scores)
+
+    def digits(limit=None):
+        net = Digits(
             nn.AvgPool2d(4),
             nn.Flatten(),
             nn.Linear(192, 48),
@@ -85,17 +94,22 @@ DIGITS_NET = """
             nn.ReLU(),
             nn.Linear(48, 10),
         )
+        if limit is not None:
+            net.limit = limit
+        return net
 
-    def spec(**changes):
+    def spec(limit=None, **changes):
         stated = dict(
             mean=(0.3, 0.4, 0.5), std=(0.2, 0.3, 0.4), crop_fraction=32 / 36,
             interpolation="bilinear", crop_mode="center", source="the tests",
         )
         return ModelSpec.of(
-            digits, input_size=32, preprocessing=Preprocessing(**{**stated, **changes})
+            digits, input_size=32, kwargs={} if limit is None else {"limit": limit},
+            preprocessing=Preprocessing(**{**stated, **changes}),
         )
 """
-"""A network of handwritten digits: 36 pixels of the shorter side, the middle 32."""
+"""A network of handwritten digits: 36 pixels of the shorter side, the middle 32. With a limit it is
+wrong about images whose input is brighter."""
 
 
 @dataclass(frozen=True)
@@ -107,12 +121,16 @@ class Digits:
         safetensors, state_dict: the network's weights, twice.
         right: whether the network is right about each image, in the order of file names, and
             whether the label is among its best five; computed with numpy alone.
+        scores: of each image, and the label and the mean of its input.
     """
 
     images: Path
     safetensors: Path
     state_dict: Path
     right: np.ndarray[Any, np.dtype[np.bool_]]
+    scores: np.ndarray[Any, np.dtype[np.float64]]
+    labels: np.ndarray[Any, np.dtype[np.int64]]
+    brightness: np.ndarray[Any, np.dtype[np.float64]]
 
 
 def resized(pixels: Any, height: int, width: int) -> Any:
@@ -182,21 +200,24 @@ def digits(tmp_path_factory: pytest.TempPathFactory) -> Digits:
         image = Image.fromarray(pixels)
         if place % 3 == 0:
             image = image.convert("RGB")
-        image.save(path, **({"quality": 100} if digit % 2 else {}))
+        image.save(path, quality=100)
 
     weights = {name: value.numpy().astype(float) for name, value in net.state_dict().items()}
     inputs = []
     for place in range(500):
         (path,) = (root / "val").glob(f"*/{place:04d}.*")
         inputs.append(digits_input(np.asarray(Image.open(path).convert("L"))))
-    ranked = np.argsort(-digits_scores(weights, np.stack(inputs)), axis=1)
+    scores = digits_scores(weights, np.stack(inputs))
+    ranked = np.argsort(-scores, axis=1)
     hits = ranked == data.target[test][:, None]
     right = np.stack([hits[:, 0], hits[:, :5].any(1)])
     assert 0.95 < right[0].mean() < 1  # a network that is never wrong tests nothing
 
     save_file(net.state_dict(), root / "digits.safetensors")
     torch.save(net.state_dict(), root / "digits.pth")
-    return Digits(root / "val", root / "digits.safetensors", root / "digits.pth", right)
+    brightness = np.stack(inputs).mean((1, 2, 3))
+    files = (root / "val", root / "digits.safetensors", root / "digits.pth")
+    return Digits(*files, right, scores, data.target[test], brightness)
 
 
 @pytest.fixture

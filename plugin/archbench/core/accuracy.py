@@ -58,7 +58,7 @@ class Outcomes:
     @property
     def percent(self) -> float:
         """The accuracy."""
-        return self.right / self.images * 100
+        return self.right * 100 / self.images
 
 
 def wilson_interval(right: int, images: int, confidence: float = 0.95) -> tuple[float, float]:
@@ -169,7 +169,7 @@ def published_verdict(
         confidence: of the interval.
     """
     low, high = wilson_interval(right, images, confidence)
-    value = right / images * 100
+    value = right * 100 / images
     half_step = 10.0**-digits / 2
     compared = (
         f"{value:.3f} % of {images:,} images, known to {low:.2f} to {high:.2f} %; "

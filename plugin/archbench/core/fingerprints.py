@@ -78,7 +78,10 @@ def fingerprint_verdict(
     """
     if baseline is None:
         return Verdict(
-            METRIC, "no-baseline", "not-in-file", "no output fingerprint has been accepted for it"
+            METRIC,
+            "no-baseline",
+            "no-fingerprint",
+            "no output fingerprint has been accepted for it",
         )
     if baseline.weights != now.weights:
         return Verdict(

@@ -149,10 +149,11 @@ class ModelSpec:
 def target_suffix(dtype: str, batch_size: int | None, threads: int) -> str:
     """The part of a cell's name that does not depend on the device: ``fp32-b1``, ``bf16-b8-t2``.
 
-    What depends on the precision alone, as an accuracy does, has no batch size: ``fp32``.
+    What depends on the precision alone, as an accuracy does, chooses its batch size by itself:
+    ``fp32-bauto``.
     """
     if batch_size is None:
-        return dtype
+        return f"{dtype}-bauto"
     return f"{dtype}-b{batch_size}" + ("" if threads == 1 else f"-t{threads}")
 
 

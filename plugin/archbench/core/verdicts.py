@@ -24,8 +24,8 @@ STATUSES = (
 FAILING = ("regressed", "changed", "not-measured", "out-of-memory", "crashed")
 """Statuses of a test that fails; ``changed`` does not where the change is being accepted."""
 
-UNASKED = ("no-dataset",)
-"""Reasons of ``not-measured`` that are no failure: nobody asked for it. The test is skipped."""
+UNASKED = ("no-dataset", "no-fingerprint")
+"""Reasons of verdicts about what nobody asked for; they hide no other one of a cell."""
 
 NEWS = (*FAILING, "inconclusive", "not-comparable", "improved", "no-baseline", "unchanged")
 """Every status, the one that says most first."""
