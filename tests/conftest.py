@@ -221,6 +221,12 @@ def digits(tmp_path_factory: pytest.TempPathFactory) -> Digits:
 
 
 @pytest.fixture
+def digits_net() -> str:
+    """The code of the digits' network."""
+    return DIGITS_NET
+
+
+@pytest.fixture
 def digits_spec() -> Any:
     """Makes specs of the digits' network: ``digits_spec(mean=(0, 0, 0))`` changes preprocessing."""
     namespace: dict[str, Any] = {}

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from archbench.store.baselines import read_baselines
+from archbench.store.journal import read_run
 from archbench.store.outcomes import read_outcomes
 
 QUICK = ("--archbench-time-budget=0.05", "--archbench-gpu=cpu")
@@ -31,11 +32,9 @@ OWN = """
 
 
 @pytest.fixture
-def project(pytester: pytest.Pytester, digits: Any) -> pytest.Pytester:
+def project(pytester: pytest.Pytester, digits: Any, digits_net: str) -> pytest.Pytester:
     """A project with the digits' network and its images."""
-    from conftest import DIGITS_NET  # type: ignore[import-not-found]
-
-    pytester.makepyfile(digits_net=DIGITS_NET, test_accuracy=SUITE, test_fingerprint=FINGERPRINT)
+    pytester.makepyfile(digits_net=digits_net, test_accuracy=SUITE, test_fingerprint=FINGERPRINT)
     change_preprocessing(pytester)
     shutil.copytree(digits.images, pytester.path / "val")
     return pytester
@@ -66,8 +65,8 @@ def run(
 def cells(pytester: pytest.Pytester) -> list[dict[str, Any]]:
     """Of the last run's journal."""
     journal = max((pytester.path / ".archbench" / "runs").glob("*/journal.jsonl"))
-    lines = [json.loads(line) for line in journal.read_text(encoding="utf-8").splitlines()]
-    return [line for line in lines if line["kind"] == "cell"]
+    # Two runs within a second share their journal; the later lines count.
+    return [cell.as_dict() for cell in read_run(journal).cells]
 
 
 @pytest.mark.parametrize("workers", [(), ("-n", "1")], ids=["one process", "a worker"])

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cache
 
-from archbench.catalog.lists import read_architectures
+from archbench.catalog.lists import DATA, read_architectures
 from archbench.catalog.published import published_accuracies, published_rows
 from archbench.catalog.seeds import SeedRow, read_seeds
 from archbench.core.spec import ModelSpec
@@ -53,6 +54,8 @@ def accuracies_in_documents(spec: ModelSpec) -> tuple[DocumentAccuracy, ...]:
     for seed in seeds:
         for row in seed.published:
             found += _READERS[row.document](row.row)
+    for name in _paddleclas_rows().get(spec.id, ()):
+        found += _paddleclas(name)
     return tuple(dict.fromkeys(found))
 
 
@@ -68,6 +71,20 @@ def _seeds_by_architecture() -> dict[tuple[str, int | None], tuple[SeedRow, ...]
         architecture = names.get(seed.native_id, seed.name)
         found.setdefault((architecture, seed.pixels), []).append(seed)
     return {key: tuple(rows) for key, rows in found.items()}
+
+
+@cache
+def _paddleclas_rows() -> dict[str, tuple[str, ...]]:
+    """Rows of PaddleClas by id: of the same name, and of the same params within 2 %.
+
+    Of one name alone there are other networks too: its ViT-S has 49 million.
+    """
+    content = json.loads((DATA / "paddleclas_rows.json").read_bytes())
+    rows: dict[str, tuple[str, ...]] = {}
+    for name, ids in content["rows"].items():
+        for id in ids:
+            rows[id] = (*rows.get(id, ()), name)
+    return rows
 
 
 def _matching(document: str, model: str) -> Iterator[dict[str, str]]:
@@ -127,8 +144,9 @@ def _paddleclas(model: str) -> list[DocumentAccuracy]:
             if row[f"{metric}_pct"]:
                 found.append(DocumentAccuracy(metric, float(row[f"{metric}_pct"]), source))
             if row[f"ref_{metric}"]:
-                # What its authors found, printed as a share of one.
-                value = float(Decimal(row[f"ref_{metric}"]) * 100)
+                # What its authors found: of MixNet and ReXNet in percent, else as a share of one.
+                printed = Decimal(row[f"ref_{metric}"])
+                value = float(printed if printed > 1 else printed * 100)
                 found.append(DocumentAccuracy(metric, value, source, remark="reference"))
     return found
 

@@ -313,7 +313,9 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
 
             content: Any = load_file(path)
         else:
-            content = torch.load(path, map_location="cpu", weights_only=True)
+            # A path would be judged by its name.
+            with path.open("rb") as file:
+                content = torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise NotMeasuredError(
             "weights-hold-code",
@@ -404,16 +406,6 @@ def load_weighted(
     return WeightedModel(spec, target, module, transform, file, time.perf_counter() - start)
 
 
-def _head_size(state: Mapping[str, Tensor], classifier: str | None = None) -> int | None:
-    """Classes of the head in a state dict: of the classifier, else of what stands last."""
-    named = [f"{classifier}.weight", f"{classifier}.bias"] if classifier else []
-    tensor = next((state[name] for name in named if name in state), None)
-    if tensor is None:
-        tensors = [value for value in state.values() if value.ndim]
-        tensor = tensors[-1] if tensors else None
-    return None if tensor is None else int(tensor.shape[0])
-
-
 def _with_timm(spec: ModelSpec, file: WeightsFile, state: dict[str, Tensor]) -> nn.Module:
     """By timm's own loader, which knows each family's older names and the background class."""
     import timm
@@ -422,8 +414,11 @@ def _with_timm(spec: ModelSpec, file: WeightsFile, state: dict[str, Tensor]) -> 
     tagged = f"{spec.name}.{spec.weights}" if file.is_published else spec.name
     config = file.config or get_pretrained_cfg(tagged).to_dict()
     classifier = config.get("classifier")
-    head = _head_size(state, classifier if isinstance(classifier, str) else None)
-    classes = config.get("num_classes") if file.config or file.is_published else head
+    first = classifier[0] if isinstance(classifier, (tuple, list)) and classifier else classifier
+    weight = state.get(f"{first}.weight")
+    classes: Any = None if weight is None else int(weight.shape[0])
+    if file.config or file.is_published:
+        classes = config.get("num_classes")
     if classes not in HEADS:
         classes = IMAGENET_CLASSES
     kwargs = {**dict(spec.kwargs), "num_classes": classes}
@@ -445,16 +440,17 @@ def _with_timm(spec: ModelSpec, file: WeightsFile, state: dict[str, Tensor]) -> 
 
 def _with_state(spec: ModelSpec, file: WeightsFile, state: dict[str, Tensor]) -> nn.Module:
     """By the module's own names; every parameter has to be in the file, and nothing else."""
-    head = _head_size(state)
     kwargs = dict(spec.kwargs)
     if file.is_published and "aux_logits" in kwargs:
         # What torchvision's constructors do with published weights of the two networks that were
         # trained on images normalised otherwise.
         kwargs["transform_input"] = True
-    if spec.library in ("torchvision", "pytorchcv") and head in HEADS and head != IMAGENET_CLASSES:
-        kwargs["num_classes"] = head
     with parameters_on_meta():
         module = build(replace(spec, kwargs=tuple(kwargs.items())))
+    head = _other_head(module.state_dict(), state)
+    if head is not None and spec.library in ("torchvision", "pytorchcv"):
+        with parameters_on_meta():
+            module = build(replace(spec, kwargs=(*kwargs.items(), ("num_classes", head))))
     own = module.state_dict()
     missing = [name for name in own if name not in state and not _is_counter(name)]
     extra = [name for name in state if name not in own and not _is_counter(name)]
@@ -481,6 +477,18 @@ def _with_state(spec: ModelSpec, file: WeightsFile, state: dict[str, Tensor]) ->
     if left:
         raise _do_not_fit(spec, file, f"it lacks {', '.join(left[:_MORE])}{_and_more(left)}")
     return module
+
+
+def _other_head(own: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> int | None:
+    """Classes of a file's head where that is all in which its shapes differ from a module's."""
+    differing = [
+        (tuple(value.shape), tuple(state[name].shape))
+        for name, value in own.items()
+        if name in state and state[name].shape != value.shape
+    ]
+    heads = {new[0] for old, new in differing if new and old[1:] == new[1:] and old[0] == 1000}
+    is_all = all(new and old[1:] == new[1:] and old[0] == 1000 for old, new in differing)
+    return heads.pop() if is_all and len(heads) == 1 and heads <= set(HEADS) else None
 
 
 def _is_counter(name: str) -> bool:

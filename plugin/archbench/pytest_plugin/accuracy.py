@@ -292,9 +292,8 @@ def keep_outcomes(config: pytest.Config, record: Record, run: Path) -> None:
     """
     top1 = record.metrics["top1"]
     kept = outcomes_path(run, record.id, record.target["dtype"] if record.target else "")
-    if "key" in top1 and not kept.exists():
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(_evaluation_path(config, top1["key"]), kept)
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(_evaluation_path(config, top1["key"]), kept)
     top1["outcomes"] = kept.relative_to(run).as_posix()
 
 
