@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import textwrap
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
 import pytest
 
 # Inner runs in this process forget the modules that they import, and torch can be imported once
@@ -62,3 +68,167 @@ def suite(pytester: pytest.Pytester) -> pytest.Pytester:
     """A project with the two benchmarks and one small architecture of its own."""
     pytester.makepyfile(small_net=SMALL_MODEL, test_bench=SUITE)
     return pytester
+
+
+DIGITS_NET = """
+    import torch
+    from torch import nn
+
+    from archbench import ModelSpec
+    from archbench.core.spec import Preprocessing
+
+    class Digits(nn.Sequential):
+        limit = float("inf")
+
+        def forward(self, x):
+            scores = super().forward(x)
+            faulty = x.mean((1, 2, 3)) > self.limit
+            return torch.where(faulty[:, None], scores.roll(1, 1), scores)
+
+    def digits(limit=None):
+        net = Digits(
+            nn.AvgPool2d(4),
+            nn.Flatten(),
+            nn.Linear(192, 48),
+            nn.BatchNorm1d(48),
+            nn.ReLU(),
+            nn.Linear(48, 10),
+        )
+        if limit is not None:
+            net.limit = limit
+        return net
+
+    def spec(limit=None, **changes):
+        stated = dict(
+            mean=(0.3, 0.4, 0.5), std=(0.2, 0.3, 0.4), crop_fraction=32 / 36,
+            interpolation="bilinear", crop_mode="center", source="the tests",
+        )
+        return ModelSpec.of(
+            digits, input_size=32, kwargs={} if limit is None else {"limit": limit},
+            preprocessing=Preprocessing(**{**stated, **changes}),
+        )
+"""
+"""A network of handwritten digits: 36 pixels of the shorter side, the middle 32. With a limit it is
+wrong about images whose input is brighter."""
+
+
+@dataclass(frozen=True)
+class Digits:
+    """Handwritten digits as files, and a network that was trained on others of them.
+
+    Attributes:
+        images: an ImageFolder of 500 images, 10 classes, JPEG and PNG.
+        safetensors, state_dict: the network's weights, twice.
+        right: whether the network is right about each image, in the order of file names, and
+            whether the label is among its best five; computed with numpy alone.
+        scores: of each image, and the label and the mean of its input.
+    """
+
+    images: Path
+    safetensors: Path
+    state_dict: Path
+    right: np.ndarray[Any, np.dtype[np.bool_]]
+    scores: np.ndarray[Any, np.dtype[np.float64]]
+    labels: np.ndarray[Any, np.dtype[np.int64]]
+    brightness: np.ndarray[Any, np.dtype[np.float64]]
+
+
+def resized(pixels: Any, height: int, width: int) -> Any:
+    """Bilinear enlargement of whole numbers ``(H, W)``, columns first, as PIL rounds."""
+
+    def along(rows: Any, size: int) -> Any:
+        places = (np.arange(size) + 0.5) * rows.shape[0] / size - 0.5
+        low = np.floor(places).astype(int)
+        share = places - low
+        below, above = (np.clip(low + i, 0, rows.shape[0] - 1) for i in (0, 1))
+        return np.floor(rows[below] * (1 - share)[:, None] + rows[above] * share[:, None] + 0.5)
+
+    return along(along(pixels.T, width).T, height)
+
+
+def digits_input(pixels: Any) -> Any:
+    """What the network gets of an image ``(24, W)`` of grey pixels: ``(3, 32, 32)``."""
+    height, width = 36, pixels.shape[1] * 36 // 24
+    large = resized(pixels.astype(float), height, width)
+    top, left = round((height - 32) / 2), round((width - 32) / 2)
+    grey = large[top : top + 32, left : left + 32] / 255
+    return np.stack([(grey - mean) / std for mean, std in ((0.3, 0.2), (0.4, 0.3), (0.5, 0.4))])
+
+
+def digits_scores(weights: dict[str, Any], inputs: Any) -> Any:
+    """The network's scores ``(N, 10)`` of inputs ``(N, 3, 32, 32)``, in double precision."""
+    x = inputs.reshape(len(inputs), 3, 8, 4, 8, 4).mean((3, 5)).reshape(len(inputs), -1)
+    x = x @ weights["2.weight"].T + weights["2.bias"]
+    x = (x - weights["3.running_mean"]) / np.sqrt(weights["3.running_var"] + 1e-5)
+    x = np.maximum(x * weights["3.weight"] + weights["3.bias"], 0)
+    return x @ weights["5.weight"].T + weights["5.bias"]
+
+
+@pytest.fixture(scope="session")
+def digits(tmp_path_factory: pytest.TempPathFactory) -> Digits:
+    """scikit-learn's digits, 500 of 1,797 as files, the others to train on in a second."""
+    from PIL import Image
+    from safetensors.torch import save_file
+    from sklearn.datasets import load_digits
+
+    torch.set_num_threads(1)
+    data = load_digits()
+    grey = np.kron((data.images * 15).astype(np.uint8), np.ones((1, 3, 3), np.uint8))
+    order = np.random.default_rng(0).permutation(len(grey))
+    train, test = order[500:], order[:500]
+
+    namespace: dict[str, Any] = {}
+    exec(textwrap.dedent(DIGITS_NET), namespace)
+    torch.manual_seed(0)
+    net = namespace["digits"]()
+    x = torch.from_numpy(np.stack([digits_input(grey[i]) for i in train])).float()
+    y = torch.from_numpy(data.target[train])
+    optimizer = torch.optim.Adam(net.parameters(), 0.01)
+    for _ in range(60):
+        optimizer.zero_grad()
+        torch.nn.functional.cross_entropy(net(x), y).backward()
+        optimizer.step()
+    net.eval()
+
+    root = tmp_path_factory.mktemp("digits")
+    for place, index in enumerate(test):
+        digit = data.target[index]
+        # Some lie: the middle is cut out of these.
+        pixels = np.pad(grey[index], ((0, 0), (3, 3))) if place % 2 else grey[index]
+        path = root / "val" / str(digit) / f"{place:04d}.{'jpg' if digit % 2 else 'png'}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        image = Image.fromarray(pixels)
+        if place % 3 == 0:
+            image = image.convert("RGB")
+        image.save(path, quality=100)
+
+    weights = {name: value.numpy().astype(float) for name, value in net.state_dict().items()}
+    inputs = []
+    for place in range(500):
+        (path,) = (root / "val").glob(f"*/{place:04d}.*")
+        inputs.append(digits_input(np.asarray(Image.open(path).convert("L"))))
+    scores = digits_scores(weights, np.stack(inputs))
+    ranked = np.argsort(-scores, axis=1)
+    hits = ranked == data.target[test][:, None]
+    right = np.stack([hits[:, 0], hits[:, :5].any(1)])
+    assert 0.95 < right[0].mean() < 1  # a network that is never wrong tests nothing
+
+    save_file(net.state_dict(), root / "digits.safetensors")
+    torch.save(net.state_dict(), root / "digits.pth")
+    brightness = np.stack(inputs).mean((1, 2, 3))
+    files = (root / "val", root / "digits.safetensors", root / "digits.pth")
+    return Digits(*files, right, scores, data.target[test], brightness)
+
+
+@pytest.fixture
+def digits_net() -> str:
+    """The code of the digits' network."""
+    return DIGITS_NET
+
+
+@pytest.fixture
+def digits_spec() -> Any:
+    """Makes specs of the digits' network: ``digits_spec(mean=(0, 0, 0))`` changes preprocessing."""
+    namespace: dict[str, Any] = {}
+    exec(textwrap.dedent(DIGITS_NET), namespace)
+    return namespace["spec"]

@@ -64,4 +64,4 @@ def test_the_suite_runs_without_a_checkout(wheel: Path, tmp_path: Path) -> None:
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     assert "test_latency.py::test_latency[pytorchcv/fbnet_cb-fp32-b1]" in done.stdout
-    assert "20 tests collected" in done.stdout
+    assert "40 tests collected" in done.stdout

@@ -369,6 +369,11 @@ def _baseline_files() -> list[tuple[Path, str, str | None]]:
     files: list[tuple[Path, str, str | None]] = []
     if (root / "complexity.jsonl").exists():
         files.append((root / "complexity.jsonl", "complexity", None))
+    files += [
+        (root / name, kind, None)
+        for name, kind in (("accuracy.jsonl", "accuracy"), ("fingerprints.jsonl", "fingerprint"))
+        if (root / name).exists()
+    ]
     files += [(path, "latency", path.parent.name) for path in sorted(root.glob("*/*.jsonl"))]
     if not files:
         raise UsageError(

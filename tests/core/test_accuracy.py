@@ -5,7 +5,13 @@ from __future__ import annotations
 import pytest
 from scipy import stats
 
-from archbench.core.accuracy import Outcomes, accuracy_verdict, mcnemar, wilson_interval
+from archbench.core.accuracy import (
+    Outcomes,
+    accuracy_verdict,
+    mcnemar,
+    published_verdict,
+    wilson_interval,
+)
 
 
 def outcomes(wrong: set[int], images: int = 50_000, digest: str = "val") -> Outcomes:
@@ -83,3 +89,29 @@ def test_what_cannot_be_compared() -> None:
     for other in (outcomes(set(), 10_000), outcomes(set(), digest="other")):
         verdict = accuracy_verdict(other, now)
         assert (verdict.status, verdict.reason) == ("not-comparable", "other-images")
+
+
+@pytest.mark.parametrize(
+    ("published", "status", "reason"),
+    [
+        # Wilson's interval at 99.99 % of 40,152 of 50,000 is 79.61 to 80.99.
+        (80.382, "no-baseline", "agrees-with-published"),
+        (79.62, "no-baseline", "agrees-with-published"),
+        (81.5, "inconclusive", "below-published"),
+        (79.0, "inconclusive", "above-published"),
+    ],
+)
+def test_beside_a_published_number(published: float, status: str, reason: str) -> None:
+    verdict = published_verdict("top1", 40_152, 50_000, published, "a table: a row")
+    assert (verdict.status, verdict.reason) == (status, reason)
+    assert f"{published:g} % is published (a table: a row)" in verdict.sentence
+    assert "80.304 % of 50,000 images" in verdict.sentence
+
+
+def test_a_rounded_number_agrees_within_its_rounding() -> None:
+    # The interval of all of 1,000 right at 99.99 % begins at 98.51 %: printed as 98 it may be 98.5.
+    args = ("top1", 1000, 1000)
+    assert published_verdict(*args, 98.0, "x", digits=0).status == "inconclusive"
+    low = wilson_interval(1000, 1000, 0.9999)[0]
+    assert published_verdict(*args, low - 0.4, "x", digits=0).status == "no-baseline"
+    assert published_verdict(*args, low - 0.4, "x", digits=3).status == "inconclusive"

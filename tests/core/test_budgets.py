@@ -203,9 +203,11 @@ def test_refused_limits(text: str, message: str) -> None:
             for limit in (
                 "peak_memory <= 1 GB",
                 "energy_per_image <= 2 J",
-                "top1 >= 75 %",
-                "top5 >= 90 %",
             )
+        ),
+        (
+            "top5 >= 90 %", MANY, "not-measured", "figure-missing", None,
+            "top5 >= 90 % (p.toml, budget 1) cannot be judged: top5 was not measured",
         ),
     ],
 )  # fmt: skip
@@ -319,3 +321,11 @@ def test_budgets_that_nothing_could_tell() -> None:
     # Judged and found not to be measured: the test has failed already.
     both.verdicts.append(judge(memory, both).as_dict())
     assert unjudged(every, [both]) == []
+
+
+def test_an_accuracy_is_of_every_batch_size() -> None:
+    where = {**Target("cpu", "any", "cpu").as_dict(), "batch_size": None}
+    record = Record("timm/a", where, {"top1": {"value": 74.0, "unit": "%", "source": "measured"}})
+    small = Budget(parse_limit("top1 >= 75 %"), batch_size=1, threads=2)
+    assert small.selects(record)
+    assert judge(small, record).sentence == "top1 is 74 %, 1.33 % short of its budget top1 >= 75 %"

@@ -113,3 +113,37 @@ def test_record_survives_the_way_through_json() -> None:
 def test_unknown_status_is_refused() -> None:
     with pytest.raises(ValueError, match=r"'passed'.*unchanged"):
         Verdict("latency", "passed", "", "")
+
+
+def accuracy(dtype: str = "fp32", **verdict: str) -> Record:
+    """What does not depend on a batch size."""
+    where = {**target(), "batch_size": None, "dtype": dtype}
+    top1 = {"top1": {"value": 80.0, "unit": "%", "source": "measured"}}
+    if verdict:
+        return Record("timm/a", where, verdicts=[{"metric": "top1", **verdict}])
+    return Record("timm/a", where, top1)
+
+
+def test_an_accuracy_joins_every_batch_size_of_its_precision() -> None:
+    one, four = Record("timm/a", target(1), latency(0.1)), Record("timm/a", target(4), latency(0.3))
+    merged = merge_records([COUNTED, accuracy(), one, four, accuracy("bf16")])
+    assert [cell.suffix for cell in merged] == ["fp32-b1", "fp32-b4", "bf16-bauto"]
+    assert [set(cell.metrics) for cell in merged] == [
+        {"params", "top1", "latency"}, {"params", "top1", "latency"}, {"params", "top1"}
+    ]  # fmt: skip
+
+
+def test_threads_are_of_times_only() -> None:
+    (cell,) = merge_records([accuracy(), Record("timm/a", target(1, threads=2), latency(0.1))])
+    assert cell.suffix == "fp32-b1-t2"
+    assert set(cell.metrics) == {"top1", "latency"}
+
+
+def test_what_nobody_asked_for_hides_nothing() -> None:
+    unasked = accuracy(status="not-measured", reason="no-dataset")
+    known = {"metric": "latency", "status": "unchanged", "reason": "within-threshold"}
+    timed = Record("timm/a", target(), latency(0.1), verdicts=[known])
+    (cell,) = merge_records([unasked, timed])
+    assert cell.verdicts == [known]
+    (alone,) = merge_records([unasked])
+    assert [v["status"] for v in alone.verdicts] == ["not-measured"]

@@ -8,6 +8,7 @@ from archbench.core.errors import UsageError
 from archbench.core.metrics import METRICS
 from archbench.core.selectors import Selector
 from archbench.core.tolerances import (
+    ACCURACIES,
     AMOUNTS,
     PRESETS,
     TIMES,
@@ -45,7 +46,7 @@ def test_presets(preset: str, metric: str, tolerance: Tolerance) -> None:
 def test_every_gated_metric_is_in_every_preset() -> None:
     compared = {name for name, m in METRICS.items() if m.check in ("statistics", "tolerance")}
     assert compared <= {*TIMES, *AMOUNTS}
-    assert all(preset.keys() == {*TIMES, *AMOUNTS} for preset in PRESETS.values())
+    assert all(preset.keys() == {*TIMES, *AMOUNTS, *ACCURACIES} for preset in PRESETS.values())
 
 
 def test_the_default_preset_is_the_default() -> None:
@@ -131,16 +132,28 @@ EQUALITY = (
             "by itself. Give the tolerance to 'latency'",
         ),
         (
+            "density",
+            {"relative": "5 %"},
+            "metric = 'density': it is not compared with a baseline. "
+            "Metrics are latency, cpu_time, peak_memory, energy_per_image, top1, top5",
+        ),
+        (
             "top1",
             {"relative": "5 %"},
-            "metric = 'top1': it is not compared with a baseline. "
-            "Metrics are latency, cpu_time, peak_memory, energy_per_image",
+            "metric = 'top1': an accuracy is compared image by image, and takes neither relative "
+            "nor absolute. Write confidence = 0.9999, or a budget for a limit: "
+            "limit = 'top1 >= 75 %'",
+        ),
+        (
+            "top5",
+            {},
+            "metric = 'top5': no tolerance is given. Add confidence = 0.9999",
         ),
         (
             "latancy",
             {"relative": "5 %"},
             "metric = 'latancy': there is no metric 'latancy'. Write 'latency'; "
-            "metrics are latency, cpu_time, peak_memory, energy_per_image",
+            "metrics are latency, cpu_time, peak_memory, energy_per_image, top1, top5",
         ),
         (
             "latency",
@@ -225,3 +238,10 @@ def test_a_count_asked_for_by_a_program_is_refused_as_well() -> None:
 )
 def test_repetitions(overrides: list[Override], places: tuple[int, int] | None) -> None:
     assert first_repeated(overrides) == places
+
+
+def test_an_accuracy_has_a_confidence() -> None:
+    rules = Rules("default", (parse_override("top1", Selector("timm/*"), confidence=0.999),))
+    assert rules.tolerance("top1", "timm/a", "cpu", "fp32").confidence == 0.999
+    assert rules.tolerance("top5", "timm/a", "cpu", "fp32").confidence == 0.9999
+    assert Rules("lenient").tolerance("top1", "timm/a", "cpu", "fp32").confidence == 0.99999

@@ -50,3 +50,25 @@ def test_tests_of_others_are_no_cells() -> None:
     manifest = Manifest(["t.py::t"])
     assert len(manifest) == 0
     assert manifest.finish("t.py::t") == []
+
+
+ACCURACY = "b/test_accuracy.py::test_accuracy[timm/a-fp32-bauto]"
+
+
+def test_an_accuracy_belongs_to_every_cell_of_its_precision() -> None:
+    assert cell_of(ACCURACY) == ("timm/a", "fp32-bauto")
+    two = ONE.replace("-b1", "-b2")
+    manifest = Manifest([ACCURACY, COUNT, ONE, two, FOUR])
+    assert manifest.cells == [
+        ("timm/a", "fp32-b1"), ("timm/a", "fp32-b2"), ("timm/a", "bf16-b4-t2")
+    ]  # fmt: skip
+    assert manifest.finish(ONE) == manifest.finish(COUNT) == []
+    assert manifest.finish(ACCURACY) == [("timm/a", "fp32-b1")]
+    assert manifest.finish(FOUR) == [("timm/a", "bf16-b4-t2")]
+
+
+def test_an_accuracy_alone_is_a_cell() -> None:
+    manifest = Manifest([ACCURACY, COUNT, FOUR])
+    assert manifest.cells == [("timm/a", "fp32-bauto"), ("timm/a", "bf16-b4-t2")]
+    assert manifest.finish(ACCURACY) == []
+    assert manifest.finish(COUNT) == [("timm/a", "fp32-bauto")]

@@ -9,7 +9,13 @@ from statistics import NormalDist
 
 from archbench.core.verdicts import Verdict
 
-__all__ = ["Outcomes", "accuracy_verdict", "mcnemar", "wilson_interval"]
+__all__ = [
+    "Outcomes",
+    "accuracy_verdict",
+    "mcnemar",
+    "published_verdict",
+    "wilson_interval",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +58,7 @@ class Outcomes:
     @property
     def percent(self) -> float:
         """The accuracy."""
-        return self.right / self.images * 100
+        return self.right * 100 / self.images
 
 
 def wilson_interval(right: int, images: int, confidence: float = 0.95) -> tuple[float, float]:
@@ -137,3 +143,54 @@ def accuracy_verdict(
         status, reason = "improved", "more-accurate"
         sentence += f"; chance alone does so with probability {chance:.2g}"
     return Verdict(metric, status, reason, sentence, baseline.percent, now.percent)
+
+
+def published_verdict(
+    metric: str,
+    right: int,
+    images: int,
+    published: float,
+    source: str,
+    *,
+    digits: int = 3,
+    confidence: float = 0.9999,
+) -> Verdict:
+    """Compare an accuracy with a number that somebody printed, where nothing has been accepted.
+
+    Whose images were right there is not known, so they cannot be compared one by one: the interval
+    of this evaluation says what can be told.
+
+    Args:
+        metric: ``top1`` or ``top5``.
+        right, images: of this evaluation.
+        published: percent.
+        source: who printed it.
+        digits: behind the point, of what was printed.
+        confidence: of the interval.
+    """
+    low, high = wilson_interval(right, images, confidence)
+    value = right * 100 / images
+    half_step = 10.0**-digits / 2
+    compared = (
+        f"{value:.3f} % of {images:,} images, known to {low:.2f} to {high:.2f} %; "
+        f"{published:g} % is published ({source})"
+    )
+    if low - half_step <= published <= high + half_step:
+        return Verdict(
+            metric,
+            "no-baseline",
+            "agrees-with-published",
+            f"none accepted; {compared}: within the interval",
+            published,
+            value,
+        )
+    side = "below" if value < published else "above"
+    return Verdict(
+        metric,
+        "inconclusive",
+        f"{side}-published",
+        f"none accepted; {compared}: outside the interval. Other images, weights or preprocessing, "
+        "or a fault",
+        published,
+        value,
+    )

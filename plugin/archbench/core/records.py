@@ -8,6 +8,7 @@ from typing import Any
 
 from archbench.core.spec import target_suffix
 from archbench.core.statistics import Absent, summarize
+from archbench.core.verdicts import UNASKED
 
 __all__ = ["Record", "derived", "merge_records", "target_key", "to_builtin"]
 
@@ -19,7 +20,8 @@ class Record:
     Attributes:
         id: of the architecture.
         target: :meth:`archbench.core.spec.Target.as_dict`; None for what does not depend on a
-            device, such as counts.
+            device, such as counts. Its batch size is None for what depends on the precision alone,
+            such as accuracies.
         metrics: name to ``{"value" or "samples", "unit", "source", ...}``.
         verdicts: :meth:`archbench.core.verdicts.Verdict.as_dict`.
         notes: ``{"code", "text"}``: doubts about the samples.
@@ -106,8 +108,10 @@ def to_builtin(value: Any) -> Any:
 def merge_records(records: Iterable[Record]) -> list[Record]:
     """One record per cell, in the order in which cells first appear.
 
-    What does not depend on a device joins every cell of its architecture; an architecture with no
-    other record keeps it as a cell of its own.
+    What does not depend on a device joins every cell of its architecture, and what does not depend
+    on a batch size every cell of its device and precision; where there is no other record it is a
+    cell of its own. That something was not asked for is told by a cell of its own only: elsewhere
+    it would hide what the others say, and its note stays.
     """
     cells: dict[tuple[str, str], Record] = {}
     shared: dict[str, Record] = {}
@@ -118,17 +122,34 @@ def merge_records(records: Iterable[Record]) -> list[Record]:
         if record.target is None:
             shared[record.id] = cell
     with_target = {model_id for model_id, target in cells if target}
+    batched = {
+        (cell.id, _precision(cell.target))
+        for cell in cells.values()
+        if cell.target is not None and cell.target["batch_size"] is not None
+    }
     merged = []
     for (model_id, target), cell in cells.items():
         if not target and model_id in with_target:
             continue
-        if target and model_id in shared:
-            whole = Record(model_id, cell.target)
-            _join(whole, shared[model_id])
-            _join(whole, cell)
-            cell = whole
-        merged.append(cell)
+        of_precision = cells.get((model_id, _precision(cell.target))) if cell.target else None
+        if of_precision is cell and (model_id, _precision(cell.target)) in batched:
+            continue
+        others = [shared.get(model_id) if target else None]
+        others.append(None if of_precision is cell else of_precision)
+        whole = Record(model_id, cell.target)
+        for part in (*others, cell):
+            if part is not None:
+                _join(whole, part)
+        asked = [verdict for verdict in whole.verdicts if verdict.get("reason") not in UNASKED]
+        if asked:
+            whole.verdicts = asked
+        merged.append(whole)
     return merged
+
+
+def _precision(target: dict[str, Any] | None) -> str:
+    """The key of what depends on the device and the precision alone."""
+    return target_key({**target, "batch_size": None}) if target else ""
 
 
 def _join(into: Record, record: Record) -> None:

@@ -86,6 +86,7 @@ class ModelSpec:
         name: str | None = None,
         input_size: int | tuple[int, int, int] = 224,
         kwargs: Mapping[str, Any] | None = None,
+        preprocessing: Preprocessing | None = None,
     ) -> ModelSpec:
         """The spec of a person's own architecture: ``ModelSpec.of(my_net, input_size=160)``.
 
@@ -94,6 +95,7 @@ class ModelSpec:
             name: what to call it; the constructor's own name by default. The id is ``local/NAME``.
             input_size: pixels of a square RGB image, or channels, height, width.
             kwargs: the constructor's arguments.
+            preprocessing: how images become its input, for accuracies; ImageNet's habits if None.
 
         Raises:
             UsageError: a name that cannot stand in a test's id, a size that is none.
@@ -133,6 +135,7 @@ class ModelSpec:
             input_size=(size[0], size[1], size[2]),
             kwargs=tuple(sorted((kwargs or {}).items())),
             architecture=own_name,
+            preprocessing=preprocessing,
             constructor=constructor,
         )
 
@@ -143,8 +146,14 @@ class ModelSpec:
         return replace(self, input_size=size, native_input_size=native)
 
 
-def target_suffix(dtype: str, batch_size: int, threads: int) -> str:
-    """The part of a cell's name that does not depend on the device: ``fp32-b1``, ``bf16-b8-t2``."""
+def target_suffix(dtype: str, batch_size: int | None, threads: int) -> str:
+    """The part of a cell's name that does not depend on the device: ``fp32-b1``, ``bf16-b8-t2``.
+
+    What depends on the precision alone, as an accuracy does, chooses its batch size by itself:
+    ``fp32-bauto``.
+    """
+    if batch_size is None:
+        return f"{dtype}-bauto"
     return f"{dtype}-b{batch_size}" + ("" if threads == 1 else f"-t{threads}")
 
 

@@ -14,6 +14,7 @@ from archbench.core.quantities import parse_quantity
 from archbench.core.selectors import Selector, refuse_unknown
 
 __all__ = [
+    "ACCURACIES",
     "AMOUNTS",
     "PRESETS",
     "TIMES",
@@ -30,6 +31,9 @@ TIMES = tuple(name for name, metric in METRICS.items() if metric.check == "stati
 AMOUNTS = MappingProxyType({"peak_memory": "a size", "energy_per_image": "an energy"})
 """Metrics that are compared by a tolerance alone, with the kind of quantity that they are."""
 
+ACCURACIES = ("top1", "top5")
+"""Metrics that are compared image by image: a confidence is all that there is to say."""
+
 _ABSOLUTE_EXAMPLES = {
     "peak_memory": "absolute = '16 MiB'",
     "energy_per_image": "absolute = '2 mJ'",
@@ -45,7 +49,8 @@ class Tolerance:
     Attributes:
         relative: share of the baseline; a smaller change never fails.
         confidence: of a time: probability of the t quantile that, times the spread between the
-            baseline's launches, a change has to exceed as well. None for an amount.
+            baseline's launches, a change has to exceed as well; of an accuracy: one minus the
+            probability that chance alone flips so many images. None for an amount.
         absolute: of an amount: bytes or joules that a change has to exceed as well. None for a
             time.
     """
@@ -56,20 +61,21 @@ class Tolerance:
 
 
 def _preset(
-    time: tuple[float, float], memory: tuple[float, int], energy: float
+    time: tuple[float, float], memory: tuple[float, int], energy: float, accuracy: float
 ) -> dict[str, Tolerance]:
     return {
         **dict.fromkeys(TIMES, Tolerance(time[0], confidence=time[1])),
         "peak_memory": Tolerance(memory[0], absolute=float(memory[1])),
         "energy_per_image": Tolerance(energy, absolute=0.0),
+        **dict.fromkeys(ACCURACIES, Tolerance(0.0, confidence=accuracy)),
     }
 
 
 PRESETS: Mapping[str, Mapping[str, Tolerance]] = MappingProxyType(
     {
-        "strict": _preset((0.05, 0.99), (0.0, 0), 0.03),
-        "default": _preset((0.10, 0.999), (0.01, 2**20), 0.05),
-        "lenient": _preset((0.20, 0.9999), (0.05, 16 * 2**20), 0.15),
+        "strict": _preset((0.05, 0.99), (0.0, 0), 0.03, 0.999),
+        "default": _preset((0.10, 0.999), (0.01, 2**20), 0.05, 0.9999),
+        "lenient": _preset((0.20, 0.9999), (0.05, 16 * 2**20), 0.15, 0.99999),
     }
 )
 """Tolerance of each metric, by the preset's name.
@@ -161,7 +167,7 @@ def _check_metric(asked: str, metric: str) -> None:
     Raises:
         UsageError: it is unknown, or compared in another way.
     """
-    gated = (*TIMES, *AMOUNTS)
+    gated = (*TIMES, *AMOUNTS, *ACCURACIES)
     if metric in _COUNTS or metric == "param_bytes":
         raise UsageError(
             asked,
@@ -206,7 +212,17 @@ def parse_override(
             none, or no value at all.
     """
     _check_metric(f"metric = {metric!r}", metric)
+    if metric in ACCURACIES and (relative is not None or absolute is not None):
+        raise UsageError(
+            f"metric = {metric!r}",
+            "an accuracy is compared image by image, and takes neither relative nor absolute",
+            "Write confidence = 0.9999, or a budget for a limit: limit = 'top1 >= 75 %'",
+        )
     if relative is None and confidence is None and absolute is None:
+        if metric in ACCURACIES:
+            raise UsageError(
+                f"metric = {metric!r}", "no tolerance is given", "Add confidence = 0.9999"
+            )
         own = "confidence = 0.999" if metric in TIMES else _ABSOLUTE_EXAMPLES[metric]
         raise UsageError(
             f"metric = {metric!r}", "no tolerance is given", f"Add relative = '5 %' or {own}"
@@ -228,7 +244,7 @@ def parse_override(
 
 def _check_confidence(metric: str, confidence: float) -> None:
     asked = f"confidence = {confidence!r}"
-    if metric not in TIMES:
+    if metric not in (*TIMES, *ACCURACIES):
         raise UsageError(
             asked,
             f"{metric} is compared without statistics",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-__all__ = ["FAILING", "NEWS", "STATUSES", "Verdict"]
+__all__ = ["FAILING", "NEWS", "STATUSES", "UNASKED", "Verdict"]
 
 STATUSES = (
     "unchanged",
@@ -24,6 +24,8 @@ STATUSES = (
 FAILING = ("regressed", "changed", "not-measured", "out-of-memory", "crashed")
 """Statuses of a test that fails; ``changed`` does not where the change is being accepted."""
 
+UNASKED = ("no-dataset", "no-fingerprint")
+"""Reasons of verdicts about what nobody asked for; they hide no other one of a cell."""
 
 NEWS = (*FAILING, "inconclusive", "not-comparable", "improved", "no-baseline", "unchanged")
 """Every status, the one that says most first."""

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from archbench.pytest_plugin.recording import Bench
     from archbench.pytest_plugin.session import ArchbenchSession
 
-__all__ = ["bench", "loaded_model", "model_spec", "target"]
+__all__ = ["accuracy_target", "bench", "loaded_model", "model_spec", "target"]
 
 _MODELS: pytest.StashKey[tuple[ModelSpec, ...]] = pytest.StashKey()
 _SESSION: pytest.StashKey[ArchbenchSession] = pytest.StashKey()
@@ -35,6 +35,7 @@ _ONLY: pytest.StashKey[bool] = pytest.StashKey()
 
 MODEL_ARGUMENT = "_archbench_model"
 TARGET_ARGUMENT = "_archbench_target"
+PRECISION_ARGUMENT = "_archbench_precision"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -187,6 +188,19 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
             scope="session",
         )
 
+    if PRECISION_ARGUMENT in metafunc.fixturenames:
+        from archbench.core.spec import target_suffix
+        from archbench.pytest_plugin.settings import settings_of
+
+        dtypes = settings_of(metafunc.config).dtypes
+        metafunc.parametrize(
+            PRECISION_ARGUMENT,
+            dtypes,
+            ids=[target_suffix(dtype, None, 1) for dtype in dtypes],
+            indirect=True,
+            scope="session",
+        )
+
 
 @pytest.fixture(scope="session")
 def _archbench_model(request: pytest.FixtureRequest) -> ModelSpec:
@@ -207,14 +221,29 @@ def model_spec(_archbench_model: ModelSpec) -> ModelSpec:
 
 
 @pytest.fixture(scope="session")
+def _archbench_precision(request: pytest.FixtureRequest) -> str:
+    dtype: str = request.param
+    return dtype
+
+
+@pytest.fixture(scope="session")
+def accuracy_target(_archbench_precision: str, pytestconfig: pytest.Config) -> Target:
+    """Device and precision of this test, which runs once for all batch sizes."""
+    return _make_target(pytestconfig, _archbench_precision, 1)
+
+
+@pytest.fixture(scope="session")
 def target(_archbench_target: tuple[str, int], pytestconfig: pytest.Config) -> Target:
     """Device, precision, batch size and threads of this test."""
+    return _make_target(pytestconfig, *_archbench_target)
+
+
+def _make_target(pytestconfig: pytest.Config, dtype: str, batch_size: int) -> Target:
     from archbench.core.errors import UsageError
     from archbench.measure.hardware import check_torchvision, make_target
     from archbench.pytest_plugin.settings import settings_of
 
     settings = settings_of(pytestconfig)
-    dtype, batch_size = _archbench_target
     try:
         check_torchvision()
         return make_target(settings.gpu, dtype, settings.threads, batch_size)

@@ -18,7 +18,7 @@ from archbench.core.metrics import format_seconds
 from archbench.core.records import Record
 from archbench.pytest_plugin.gate import accepted_times, time_rule
 from archbench.pytest_plugin.launching import LaunchedTests, launch
-from archbench.pytest_plugin.manifest import cell_of
+from archbench.pytest_plugin.manifest import cell_of, is_batchless
 from archbench.pytest_plugin.options import is_worker
 from archbench.pytest_plugin.settings import Settings, settings_of
 
@@ -170,7 +170,9 @@ def _plan(
     config: pytest.Config, settings: Settings, nodeids: Sequence[str]
 ) -> tuple[int, list[str]]:
     """How many launches, and of which tests."""
-    timed = [nodeid for nodeid in nodeids if (cell_of(nodeid) or ("", ""))[1]]
+    suffixes = {nodeid: (cell_of(nodeid) or ("", ""))[1] for nodeid in nodeids}
+    # What chooses its batch size by itself is no time: an accuracy does not differ by process.
+    timed = [nodeid for nodeid, suffix in suffixes.items() if suffix and not is_batchless(suffix)]
     if not timed or settings.quick or settings.launches == 1:
         return 1, []
     if settings.baseline_update == "all":

@@ -7,9 +7,9 @@ from collections.abc import Iterable
 
 from archbench.core.spec import DTYPES, LIBRARIES
 
-__all__ = ["Manifest", "cell_of"]
+__all__ = ["Manifest", "cell_of", "is_batchless"]
 
-_TARGET = rf"(?:{'|'.join(DTYPES)})-b\d+(?:-t\d+)?"
+_TARGET = rf"(?:{'|'.join(DTYPES)})-b(?:auto|\d+(?:-t\d+)?)"
 _PARAMETERS = re.compile(
     rf"\[(?P<model>(?:{'|'.join(LIBRARIES)})/.+?)(?:-(?P<target>{_TARGET}))?\]$"
 )
@@ -19,17 +19,27 @@ def cell_of(nodeid: str) -> tuple[str, str] | None:
     """Architecture and target suffix that a test's id names; None for other tests.
 
     ``benchmarks/test_latency.py::test_latency[timm/resnet50-fp32-b1]`` is
-    ``("timm/resnet50", "fp32-b1")``; a test that needs no device has an empty suffix.
+    ``("timm/resnet50", "fp32-b1")``; a test that needs no device has an empty suffix, one that
+    chooses its batch size by itself ``fp32-bauto``.
     """
     match = _PARAMETERS.search(nodeid)
     return None if match is None else (match["model"], match["target"] or "")
 
 
+BATCHLESS = "-bauto"
+
+
+def is_batchless(suffix: str) -> bool:
+    """Whether the suffix of a cell is of a test that chooses its batch size by itself."""
+    return suffix.endswith(BATCHLESS)
+
+
 class Manifest:
     """The expected cells in their order, and which tests of them are still to come.
 
-    A test without a target, such as a count, belongs to every cell of its architecture; where
-    there is no other test it is a cell of its own.
+    A test without a target, such as a count, belongs to every cell of its architecture, and one
+    without a batch size, such as an accuracy, to every cell of its precision; where there is no
+    other test it is a cell of its own.
     """
 
     def __init__(self, nodeids: Iterable[str]) -> None:
@@ -43,8 +53,16 @@ class Manifest:
             shared = targets.pop("", set())
             if not targets:
                 targets = {"": set()}
+            of_precision = {name: targets[name] for name in targets if is_batchless(name)}
             for target, tests in targets.items():
-                self._open[model, target] = tests | shared
+                precision = target.partition("-")[0] + BATCHLESS
+                own = of_precision.get(precision, set())
+                if target == precision and any(
+                    name != precision and name.startswith(precision.removesuffix(BATCHLESS) + "-")
+                    for name in targets
+                ):
+                    continue
+                self._open[model, target] = tests | own | shared
         self._tests: dict[str, list[tuple[str, str]]] = {}
         for key, tests in self._open.items():
             for nodeid in tests:

@@ -84,6 +84,26 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "help": "processes that measure each cell, one after another (default: 3 where there is a "
         "baseline to compare with, 10 to make one, else 1)",
     },
+    "imagenet": {
+        "metavar": "PATH",
+        "help": "labelled images to measure top-1 and top-5 on: directories of classes, the flat "
+        "validation set with its ground truth, or a tar of either",
+    },
+    "weights": {
+        "metavar": "WEIGHTS",
+        "help": "for accuracies and fingerprints: pretrained (default of accuracies), none, a "
+        "file (safetensors or a state dict), or an id of the hub",
+    },
+    "accuracy-samples": {
+        "metavar": "N",
+        "help": "images of a stratified sample, the same in every run (default: all)",
+    },
+    "resize": {
+        "metavar": "PIXELS",
+        "help": "shorter side of an image before the single central crop (default: what the "
+        "weights' library does)",
+    },
+    "crop": {"metavar": "PIXELS", "help": "side of the single central crop"},
     "results": {"metavar": "FILE", "help": "write everything about the run as JSON"},
     "code-quality": {
         "metavar": "FILE",

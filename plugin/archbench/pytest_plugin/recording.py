@@ -114,6 +114,55 @@ class Bench:
         _fail(failures)
         return statistics
 
+    def accuracy(self, model_spec: ModelSpec, target: Target) -> dict[str, dict[str, Any]]:
+        """Show all images of ``--imagenet`` to the network with its weights, and compare.
+
+        Where no images are given the test is skipped, and its cell is ``not-measured``.
+
+        Returns:
+            ``top1`` and, where there are more than five classes, ``top5``: ``value`` in percent,
+            ``images``, ``interval`` (Wilson, 95 %) and more.
+
+        Raises:
+            NotMeasuredError: weights are not to be had or do not fit, or the network does not know
+                the images' classes.
+        """
+        from archbench.pytest_plugin.accuracy import measured_accuracy, not_measured
+        from archbench.pytest_plugin.launching import order_of
+
+        config = self._node.config
+        if order_of(config) is not None:
+            pytest.skip("a launch measures times")
+        if self._settings.imagenet is None:
+            record, reason = not_measured(config, model_spec, target)
+            self._record(record)
+            pytest.skip(reason)
+        record, failures = measured_accuracy(self._node, model_spec, target)
+        over = self._over_budget(record)
+        metrics = self._record(record).metrics
+        _fail([*failures, over])
+        return metrics
+
+    def fingerprint(self, model_spec: ModelSpec, target: Target) -> dict[str, Any]:
+        """Compare what the network makes of fixed images with what was accepted.
+
+        Returns:
+            The fingerprint; empty where none has been accepted and none is to be.
+
+        Raises:
+            ArchitectureError: the network cannot be built or run.
+            NotMeasuredError: weights are not to be had or do not fit.
+        """
+        from archbench.pytest_plugin.accuracy import fingerprint_record
+        from archbench.pytest_plugin.launching import order_of
+
+        if order_of(self._node.config) is not None:
+            pytest.skip("a launch measures times")
+        record, failures = fingerprint_record(self._node, model_spec, target)
+        taken = self._record(record).metrics.get("fingerprint", {})
+        _fail(failures)
+        return taken
+
     def _over_budget(self, record: Record) -> str | None:
         """Judge what was just measured by the project's budgets."""
         from archbench.pytest_plugin.budgets import budget_failure, judge_budgets
@@ -161,7 +210,7 @@ def _known(item: pytest.Item) -> tuple[ModelSpec | None, Target | None]:
     arguments = getattr(item, "funcargs", {})
     params = getattr(getattr(item, "callspec", None), "params", {})
     spec = arguments.get("model_spec") or params.get(MODEL_ARGUMENT)
-    target = arguments.get("target")
+    target = arguments.get("target") or arguments.get("accuracy_target")
     if target is None and "loaded_model" in arguments:
         target = arguments["loaded_model"].target
     return (
@@ -191,7 +240,12 @@ def attach_record(
         return
     from archbench.measure.cells import describe_failure
 
-    metric = "latency" if "loaded_model" in getattr(item, "fixturenames", ()) else "complexity"
+    names = getattr(item, "fixturenames", ())
+    metric = "latency" if "loaded_model" in names else "complexity"
+    if "accuracy_target" in names:
+        metric = "top1"
     failed, text = describe_failure(error, metric, spec, target)
+    if metric == "top1" and failed.target is not None:
+        failed.target["batch_size"] = None
     _attach(item, report, _keep(item, failed))
     report.longrepr = spelled(item.config, text)

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 __all__ = ["ArchbenchSession"]
 
 RUNS_DIRECTORY = ".archbench/runs"
+_EVALUATED = {"top1", "fingerprint"}
+"""Metrics that are accepted together."""
+
 CRASHED_WORKER = "???"
 """What pytest-xdist gives as the phase of a test whose worker died."""
 
@@ -32,9 +35,18 @@ def refuse_absent_devices(config: pytest.Config) -> None:
     finding out would import torch into runs that measure nothing.
 
     Raises:
-        pytest.UsageError: there is no such device, or it cannot run the precision.
+        pytest.UsageError: there is no such device, or it cannot run the precision; or there are no
+            images where they were said to be.
     """
     settings = settings_of(config)
+    if settings.imagenet is not None:
+        from archbench.core.errors import UsageError
+        from archbench.pytest_plugin.accuracy import images_of
+
+        try:
+            images_of(config)
+        except UsageError as error:
+            raise pytest.UsageError(spelled(config, str(error))) from None
     if settings.gpu == "auto" and settings.dtypes == ("fp32",) and settings.threads == 1:
         return
     from archbench.core.errors import UsageError
@@ -87,6 +99,7 @@ class ArchbenchSession:
         self._problems: list[str] = []
         self._counted: dict[str, Record] = {}
         self._timed: dict[str, Record] = {}
+        self._evaluated: dict[str, Record] = {}
         self._accepted: list[str] = []
         self._annotations: tuple[str, ...] = ()
 
@@ -161,6 +174,9 @@ class ArchbenchSession:
             return None
         if report.when in ("call", CRASHED_WORKER) and report.outcome in ("passed", "failed"):
             return report.outcome, "", ""
+        if report.skipped and hasattr(report, "archbench"):
+            # What is not measured says so below the table.
+            return "skipped", "", ""
         if report.failed:
             return "error", "", ""
         return None
@@ -181,6 +197,12 @@ class ArchbenchSession:
             self._counted[record.id] = record
         if report.when == "call" and report.passed and "latency" in record.metrics:
             self._timed[report.nodeid] = record
+        if "top1" in record.metrics:
+            from archbench.pytest_plugin.accuracy import keep_outcomes
+
+            keep_outcomes(self._config, record, self._the_journal().path.parent)
+        if report.when == "call" and report.passed and record.metrics.keys() & _EVALUATED:
+            self._evaluated[report.nodeid] = record
         if report.when == "call":
             from archbench.pytest_plugin.benchmark_bridge import add_benchmark
 
@@ -241,14 +263,17 @@ class ArchbenchSession:
             }
         return self._header
 
-    def _write(self, cell: Record) -> None:
-        from archbench.store.journal import Journal
+    def _the_journal(self) -> Journal:
+        if self._journal is None:
+            from archbench.store.journal import Journal
 
+            self._journal = Journal(self._config.rootpath / RUNS_DIRECTORY, self._run_header())
+        return self._journal
+
+    def _write(self, cell: Record) -> None:
         if self._written.get(cell.key) == cell:
             return
-        if self._journal is None:
-            self._journal = Journal(self._config.rootpath / RUNS_DIRECTORY, self._run_header())
-        self._journal.append(cell)
+        self._the_journal().append(cell)
         self._written[cell.key] = cell
 
     # The end
@@ -272,6 +297,10 @@ class ArchbenchSession:
         self._accept(session)
         self._check(session, cells)
         self._tell_ci(cells)
+        if any("top1" in cell.metrics for cell in cells) and not self._is_stopped(session):
+            from archbench.pytest_plugin.accuracy import forget_evaluations
+
+            forget_evaluations(self._config, cells)
         if self._problems and session.exitstatus == pytest.ExitCode.OK:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
         if self._journal is not None:
@@ -301,12 +330,13 @@ class ArchbenchSession:
         if settings_of(self._config).baseline_update is None:
             return
         timed = self._acceptable_times()
-        if not self._counted and not timed:
+        if not (self._counted or timed or self._evaluated):
             return
         if self._is_stopped(session) or (self._manifest is not None and self._manifest.missing()):
             self._problems.append("the baseline was not written: the run did not reach its end")
             return
         from archbench.core.errors import UsageError
+        from archbench.pytest_plugin.accuracy import write_accuracies
         from archbench.pytest_plugin.gate import counts_path, write_counts, write_times
 
         try:
@@ -314,6 +344,8 @@ class ArchbenchSession:
             if self._counted:
                 updates = [(counts_path(self._config), write_counts(self._config, self._counted))]
             updates += write_times(self._config, timed)
+            run = None if self._journal is None else self._journal.path.parent
+            updates += write_accuracies(self._config, list(self._evaluated.values()), run)
         except (UsageError, OSError) as error:
             self._problems.append(f"the baseline was not written: {error}")
             return
@@ -442,6 +474,7 @@ class ArchbenchSession:
         from archbench.core.metrics import format_seconds
         from archbench.pytest_plugin.budgets import unjudged_lines
         from archbench.pytest_plugin.gate import unasked_lines
+        from archbench.report.accuracy import accuracy_findings
         from archbench.report.counts import count_findings
         from archbench.report.table import doubts, run_table
         from archbench.report.times import time_findings
@@ -459,7 +492,7 @@ class ArchbenchSession:
         )
         terminalreporter.write_line("")
         remarks = ["* published, not measured here."] if published else []
-        if targets:
+        if any("latency" in cell.metrics for cell in cells):
             remarks.append(
                 "p95 needs 130 samples, so it is absent (-) where the time budget allowed fewer."
             )
@@ -481,6 +514,7 @@ class ArchbenchSession:
         for line in (
             *count_findings(cells, accepting=accepting),
             *time_findings(cells, accepting=accepting),
+            *accuracy_findings(cells, accepting=accepting),
             *unasked_lines(self._config, cells),
         ):
             terminalreporter.write_line(spelled(self._config, line))

@@ -41,6 +41,10 @@ class Settings:
         baseline_required: whether a cell without a baseline fails.
         strict: whether a comparison that cannot tell fails.
         launches: processes that measure each cell; None for as many as the run needs.
+        imagenet: labelled images; None where accuracies are not asked for.
+        weights: which; None for what the test takes by itself.
+        accuracy_samples: images of a sample; None for all.
+        resize, crop: pixels of the single central crop; None for what the weights expect.
         results: where to write the results file, if anywhere.
         code_quality, openmetrics: the same for files that CI systems read.
     """
@@ -58,6 +62,11 @@ class Settings:
     baseline_required: bool = False
     strict: bool = False
     launches: int | None = None
+    imagenet: Path | None = None
+    weights: str | None = None
+    accuracy_samples: int | None = None
+    resize: int | None = None
+    crop: int | None = None
     results: Path | None = None
     code_quality: Path | None = None
     openmetrics: Path | None = None
@@ -83,6 +92,11 @@ class Settings:
             "baseline_required": self.baseline_required,
             "strict": self.strict,
             "launches": self.launches,
+            "imagenet": None if self.imagenet is None else str(self.imagenet),
+            "weights": self.weights,
+            "accuracy_samples": self.accuracy_samples,
+            "resize": self.resize,
+            "crop": self.crop,
         }
 
 
@@ -221,6 +235,34 @@ def _read(config: pytest.Config) -> Settings:
         text = single(name)
         return _writable(name, text, config.invocation_params.dir) if text else None
 
+    def number(name: str, example: int) -> int | None:
+        text = single(name)
+        if text is None:
+            return None
+        given = _whole_numbers(name, text)
+        if len(given) > 1:
+            raise pytest.UsageError(
+                f"--{name}={text}: one number is expected, for example --{name}={example}"
+            )
+        return given[0]
+
+    here = config.invocation_params.dir
+    imagenet = single("imagenet")
+    samples = number("accuracy-samples", 5000)
+    resize, crop = number("resize", 256), number("crop", 224)
+    if samples is not None and imagenet is None:
+        raise pytest.UsageError(
+            f"--accuracy-samples={samples}: there are no images to take a sample of. "
+            "Add --imagenet=DIR, or leave it out"
+        )
+    if resize is not None and crop is not None and resize < crop:
+        raise pytest.UsageError(
+            f"--resize={resize} --crop={crop}: the crop is larger than what it is cut out of. "
+            "Give for example --resize=256 --crop=224"
+        )
+    weights = single("weights")
+    if weights is not None and (here / weights).is_file():
+        weights = str((here / weights).resolve())
     launches = _whole_numbers("launches", single("launches") or "1")
     if len(launches) > 1:
         raise pytest.UsageError(
@@ -247,6 +289,11 @@ def _read(config: pytest.Config) -> Settings:
         # pytest's own --strict is about markers and the like; who asks for it wants no leniency.
         strict=flag("strict") or "--strict" in config.invocation_params.args,
         launches=launches[0] if single("launches") else None,
+        imagenet=None if imagenet is None else (here / Path(imagenet).expanduser()).resolve(),
+        weights=weights,
+        accuracy_samples=samples,
+        resize=resize,
+        crop=crop,
         results=file("results"),
         code_quality=file("code-quality"),
         openmetrics=file("openmetrics"),

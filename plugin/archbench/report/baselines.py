@@ -26,7 +26,11 @@ def lines_table(lines: Lines, slug: str | None, rules: Rules) -> str:
     """
     import tabulate
 
-    if slug is None:
+    first = next(iter(lines.values()))
+    if "top1" in first or "outputs" in first:
+        headers, alignment = _ACCURACIES, ("left", *["right"] * 3, *["left"] * 4)
+        rows = _accuracy_rows(lines)
+    elif slug is None:
         headers, alignment, rows = _COUNTS, ("left", *["right"] * 3, "left"), _count_rows(lines)
     else:
         headers, alignment = _TIMES, ("left", *["right"] * 4, *["left"] * 3)
@@ -34,6 +38,7 @@ def lines_table(lines: Lines, slug: str | None, rules: Rules) -> str:
     return str(tabulate.tabulate(rows, headers, disable_numparse=True, colalign=alignment))
 
 
+_ACCURACIES = ["cell", "top-1 %", "top-5 %", "images", "weights", "accepted", "commit", "reason"]
 _COUNTS = ["architecture", "params M", "GMACs", "activations M", "counted with"]
 _TIMES = ["cell", "p10 ms", "launches", "spread", "finds", "accepted", "commit", "reason"]
 
@@ -47,6 +52,51 @@ def _count_rows(lines: Lines) -> list[list[str]]:
         ]
         for line in lines.values()
     ]
+
+
+def _percent(entry: Mapping[str, Any] | None) -> str:
+    return f"{entry['right'] * 100 / entry['images']:.3f}" if entry else "-"
+
+
+def _accuracy_rows(lines: Lines) -> list[list[str]]:
+    """Of outcomes and of fingerprints, which have no accuracy."""
+    rows = []
+    for key, line in lines.items():
+        weights = line["weights"]
+        name = weights["source"] if isinstance(weights, Mapping) else str(weights or "none")
+        top1 = line.get("top1")
+        rows.append(
+            [
+                key,
+                _percent(top1),
+                _percent(line.get("top5")),
+                f"{top1['images']:,}" if top1 else "-",
+                name,
+                line["when"][:10],
+                (line["commit"] or "-")[:9],
+                line["reason"] or "",
+            ]
+        )
+    return rows
+
+
+def _accuracy_change(before: Mapping[str, Any], after: Mapping[str, Any]) -> str | None:
+    """What a review has to see of two lines about one cell; None where nothing changed."""
+    if "top1" in after:
+        parts = [
+            f"{name.replace('top', 'top-')} {_percent(before[name])} % -> {_percent(after[name])} %"
+            for name in ("top1", "top5")
+            if before[name] != after[name]
+        ]
+    else:
+        parts = ["fingerprint"] if before["outputs"] != after["outputs"] else []
+        parts += ["fingerprint of the input"] if before["inputs"] != after["inputs"] else []
+    if before["weights"] != after["weights"]:
+        parts.append("weights")
+    if before["preprocessing"] != after["preprocessing"]:
+        parts.append("preprocessing")
+    reason = f", {after['reason']}" if after["reason"] else ""
+    return f"{'; '.join(parts)}{reason}" if parts else None
 
 
 def _time_rows(lines: Lines, slug: str, rules: Rules) -> list[list[str]]:
@@ -88,6 +138,11 @@ def difference_lines(old: Lines, new: Lines) -> list[str]:
     result += [f"- {key}" for key in sorted(old.keys() - new.keys())]
     for key in sorted(old.keys() & new.keys()):
         before, after = old[key], new[key]
+        if "preprocessing" in after:
+            change = _accuracy_change(before, after)
+            if change is not None:
+                result.append(f"~ {key}: {change}")
+            continue
         if "launches" in after:
             if before["launches"] != after["launches"]:
                 result.append(f"~ {key}: {_time_change(before, after)}")

@@ -57,11 +57,13 @@ def run_table(
     """
     import tabulate
 
-    is_timed = any(cell.target for cell in cells)
+    is_timed = any(cell.target and cell.target["batch_size"] for cell in cells)
+    is_evaluated = any("top1" in cell.metrics for cell in cells)
     headers = [
         "architecture",
         "library",
         *(["target"] if with_target else []),
+        *(["top-1 %", "±", "top-5 %"] if is_evaluated else []),
         f"top-1 %{PUBLISHED_MARK}",
         "params M",
         "GMACs",
@@ -78,6 +80,7 @@ def run_table(
                 name,
                 library,
                 *([cell.suffix or ABSENT] if with_target else []),
+                *(_accuracies(cell) if is_evaluated else []),
                 ABSENT if top1 is None else f"{top1:.2f}{PUBLISHED_MARK}",
                 _metric(cell, "params"),
                 _metric(cell, "macs"),
@@ -99,6 +102,15 @@ def run_table(
     return str(tabulate.tabulate(rows, headers, disable_numparse=True, colalign=alignment))
 
 
+def _accuracies(cell: Record) -> list[str]:
+    """Top-1, half of its 95 % interval, and top-5, measured here."""
+    top1, top5 = cell.metrics.get("top1"), cell.metrics.get("top5")
+    if top1 is None:
+        return [ABSENT] * 3
+    half = (top1["high"] - top1["low"]) / 2
+    return [f"{top1['value']:.2f}", f"{half:.2f}", f"{top5['value']:.2f}" if top5 else ABSENT]
+
+
 def is_bad(cell: Record) -> bool:
     """Whether a verdict about the cell is one that fails a test."""
     return any(verdict["status"] in FAILING for verdict in cell.verdicts)
@@ -109,6 +121,17 @@ def cell_line(cell: Record) -> str:
     statistics = derived(cell)
     if is_bad(cell):
         return _status(cell)
+    if not statistics and "top1" in cell.metrics:
+        top1, top5 = cell.metrics["top1"], cell.metrics.get("top5")
+        parts = [
+            f"top-1 {top1['value']:.2f} %",
+            *([f"top-5 {top5['value']:.2f} %"] if top5 else []),
+        ]
+        return "  ".join([*parts, f"{top1['images_per_second']:,.0f} images/s"])
+    if not statistics and not cell.metrics:
+        return _status(cell)
+    if not statistics and "params" not in cell.metrics:
+        return _status(cell) or "fingerprint"
     if not statistics:
         return f"{_metric(cell, 'params')} M params  {_metric(cell, 'macs')} GMACs"
     parts = [f"{_latency(statistics, 'p50')} ms", f"{_throughput(statistics)} images/s"]

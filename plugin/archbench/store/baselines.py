@@ -112,6 +112,40 @@ def _counts(value: Any) -> bool:
     )
 
 
+def _hits(value: Any) -> bool:
+    """Outcomes of images, packed; None where there are five classes or fewer."""
+    return value is None or (
+        isinstance(value, dict)
+        and value.keys() == {"images", "right", "digest", "bits"}
+        and _whole(value["images"])
+        and _whole(value["right"])
+        and 0 < value["images"] >= value["right"]
+        and _text(value["digest"])
+        and _text(value["bits"])
+    )
+
+
+def _numbers(value: Any) -> bool:
+    return isinstance(value, list) and all(
+        type(number) in (int, float) and math.isfinite(number) for number in value
+    )
+
+
+def _table(value: Any) -> bool:
+    return isinstance(value, dict) and all(map(_text, value))
+
+
+def _optional(is_good: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    return lambda value: value is None or is_good(value)
+
+
+_ACCEPTED: dict[str, Callable[[Any], bool]] = {
+    "environment": _environment,
+    "when": _text,
+    "commit": _optional(_text),
+    "reason": _optional(_text),
+}
+
 _FIELDS: dict[str, dict[str, Callable[[Any], bool]]] = {
     "complexity": {
         "id": _text,
@@ -137,6 +171,28 @@ _FIELDS: dict[str, dict[str, Callable[[Any], bool]]] = {
         "when": _text,
         "commit": lambda value: value is None or _text(value),
         "reason": lambda value: value is None or _text(value),
+    },
+    "accuracy": {
+        "id": _text,
+        "cell": _text,
+        "top1": lambda value: value is not None and _hits(value),
+        "top5": _hits,
+        "weights": _optional(_table),
+        "preprocessing": _table,
+        "sample": _optional(_whole),
+        "seed": _optional(_whole),
+        **_ACCEPTED,
+    },
+    "fingerprint": {
+        "id": _text,
+        "cell": _text,
+        "inputs": _numbers,
+        "outputs": _numbers,
+        "top": _shape,
+        "weights": _text,
+        "preprocessing": _table,
+        "asked": _text,
+        **_ACCEPTED,
     },
 }
 """For each kind of file the fields of a line, in their order, and what makes a value good."""

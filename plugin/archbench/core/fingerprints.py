@@ -1,0 +1,124 @@
+"""What a network makes of fixed images, short enough to be stored and compared with."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from archbench.core.verdicts import Verdict
+
+__all__ = ["INPUT_TOLERANCE", "METRIC", "OUTPUT_TOLERANCES", "Fingerprint", "fingerprint_verdict"]
+
+METRIC = "fingerprint"
+
+INPUT_TOLERANCE = 0.02
+"""Of what preprocessing makes of the images. Pixels are whole numbers of 0 to 255: one step is
+0.018 of a channel's usual standard deviation, by which decoders and resizers may differ."""
+
+OUTPUT_TOLERANCES: Mapping[str, float] = {"fp32": 1e-3, "fp16": 0.03, "bf16": 0.2}
+"""Of scores, by precision. Rounding differs between devices, layouts, compilers and thread counts:
+it is 2^-24 of a number in fp32, 2^-11 in fp16, 2^-8 in bf16, and adds up over the layers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fingerprint:
+    """Numbers of a fixed choice of inputs and scores.
+
+    Attributes:
+        inputs: pixels after preprocessing, and mean and standard deviation of each channel.
+        outputs: scores of some classes, and mean and standard deviation of all, for each image.
+        top: the class with the highest score of each image.
+        weights: what was loaded: the start of the file's SHA-256, or ``none`` for filled ones.
+    """
+
+    inputs: tuple[float, ...]
+    outputs: tuple[float, ...]
+    top: tuple[int, ...]
+    weights: str
+
+    def as_dict(self) -> dict[str, Any]:
+        """Builtin types only; seven significant digits, which is what fp32 holds."""
+        return {
+            "inputs": [float(f"{value:.7g}") for value in self.inputs],
+            "outputs": [float(f"{value:.7g}") for value in self.outputs],
+            "top": list(self.top),
+            "weights": self.weights,
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Fingerprint:
+        """The inverse of :meth:`as_dict`."""
+        return cls(
+            tuple(data["inputs"]), tuple(data["outputs"]), tuple(data["top"]), data["weights"]
+        )
+
+
+def _difference(old: Sequence[float], new: Sequence[float]) -> float:
+    """Root mean square of the differences over the standard deviation of the old values."""
+    mean = math.fsum(old) / len(old)
+    spread = math.sqrt(math.fsum((value - mean) ** 2 for value in old) / len(old))
+    distance = math.sqrt(math.fsum((a - b) ** 2 for a, b in zip(old, new, strict=True)) / len(old))
+    if spread == 0:
+        return 0.0 if distance == 0 else math.inf
+    return distance / spread
+
+
+def fingerprint_verdict(
+    baseline: Fingerprint | None, now: Fingerprint, dtype: str, *, accept: bool = False
+) -> Verdict:
+    """Whether preprocessing and network still make the same of the same images.
+
+    Args:
+        baseline: what was accepted; None where nothing was.
+        now: of this run.
+        dtype: precision, which chooses the tolerance.
+        accept: whether what is now is to be the baseline.
+    """
+    if baseline is None:
+        return Verdict(
+            METRIC,
+            "no-baseline",
+            "no-fingerprint",
+            "no output fingerprint has been accepted for it",
+        )
+    if baseline.weights != now.weights:
+        return Verdict(
+            METRIC,
+            "not-comparable",
+            "other-weights",
+            f"the baseline is of weights {baseline.weights}, this is of {now.weights}",
+        )
+    if not accept:
+        accepted = "differs"
+    else:
+        accepted = "accepted"
+    parts = (
+        ("input", baseline.inputs, now.inputs, INPUT_TOLERANCE, "preprocessing has changed"),
+        ("output", baseline.outputs, now.outputs, OUTPUT_TOLERANCES[dtype], "scores have changed"),
+    )
+    told = []
+    for name, old, new, tolerance, meaning in parts:
+        if len(old) != len(new):
+            return Verdict(
+                METRIC,
+                "changed",
+                accepted,
+                f"{meaning}: {len(new)} numbers of its {name} instead of {len(old)}",
+            )
+        distance = _difference(old, new)
+        if not distance <= tolerance:
+            return Verdict(
+                METRIC,
+                "changed",
+                accepted,
+                f"{meaning}: its {name} differs by {distance:.2g} of its spread, "
+                f"and {tolerance:g} is tolerated in {dtype}",
+                0.0,
+                distance,
+                tolerance,
+            )
+        told.append(f"{name} by {distance:.1g}")
+    sentence = f"differs in its {' and '.join(told)} of its spread"
+    return Verdict(METRIC, "unchanged", "within-tolerance", sentence, 0.0, 0.0)

@@ -1,0 +1,468 @@
+"""Top-1 and top-5 of a network over labelled images, one outcome for each."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from collections.abc import Callable, Generator, Iterable, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+import torch
+from torch import Tensor, nn
+
+from archbench.core.accuracy import Outcomes
+from archbench.core.errors import ArchbenchError, ArchitectureError, NotMeasuredError
+from archbench.core.fingerprints import Fingerprint
+from archbench.core.images import Image, ImageSet, digest_of
+from archbench.core.spec import Target
+from archbench.measure.datasets import read_image_bytes
+from archbench.measure.labels import columns_for, in_columns
+from archbench.measure.loading import TORCH_DTYPES
+from archbench.measure.memory_guard import is_out_of_memory
+from archbench.measure.preprocessing import ImageTransform, decode, normalized
+from archbench.measure.weights import WeightedModel
+
+__all__ = ["Evaluation", "Progress", "Workers", "evaluate", "evaluation_key", "fingerprint_of"]
+
+Progress = Callable[[int, int, float], None]
+"""Told how many images are done, how many there are, and the seconds since the first batch."""
+
+TOP = 5
+
+LARGEST_BATCH = {"cpu": 32, "cuda": 256}
+"""Images of a batch, by the kind of device: more make neither faster."""
+
+MEMORY_SHARE = 0.5
+"""Of the free memory that a batch may take: the loader's batches lie there too."""
+
+UNREADABLE_NAMED = 20
+"""Names of images that are kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class Workers:
+    """How a machine's cores are shared.
+
+    Attributes:
+        loading: processes that decode and resize; 0 where the evaluating one does.
+        threads: of the network on a CPU.
+    """
+
+    loading: int
+    threads: int
+
+    @classmethod
+    def of(cls, target: Target, cores: int | None = None) -> Workers:
+        """On an accelerator all cores decode, but one that feeds it. On a CPU the network needs
+        most of them: a pass takes longer than to decode its images, but for the smallest networks.
+
+        Args:
+            target: that the network runs on.
+            cores: that this process may use; found out if None.
+        """
+        if cores is None:
+            cores = (
+                len(os.sched_getaffinity(0))
+                if hasattr(os, "sched_getaffinity")
+                else os.cpu_count() or 1
+            )
+        if target.kind != "cpu":
+            return cls(max(cores - 1, 1), target.threads)
+        loading = max(cores // 4, 1) if cores > 1 else 0
+        return cls(loading, max(target.threads, cores - loading))
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """What an evaluation found.
+
+    Attributes:
+        top1, top5: outcomes of the images that could be read. ``top5`` is None where there are
+            five classes or fewer.
+        unreadable: name and cause of images that could not be read, the first ones.
+        unreadable_count: how many there are; they count neither as right nor as wrong.
+        seconds: from the first batch asked for to the last score.
+        waited: seconds of these in which the network waited for the loader.
+        batch_size: images of a batch.
+        workers: see :class:`Workers`.
+        lacking: classes of the images that the network cannot say.
+    """
+
+    top1: Outcomes
+    top5: Outcomes | None
+    unreadable: tuple[tuple[str, str], ...]
+    unreadable_count: int
+    seconds: float
+    waited: float
+    batch_size: int
+    workers: Workers
+    lacking: int = 0
+
+    @property
+    def images_per_second(self) -> float:
+        """Images that were looked at, readable or not, over the seconds."""
+        return (self.top1.images + self.unreadable_count) / self.seconds
+
+
+class _Pixels(torch.utils.data.Dataset[tuple[Tensor, int, str]]):
+    """Images by their index: pixels, index, and why there are none."""
+
+    def __init__(self, images: ImageSet, transform: ImageTransform, empty: Tensor) -> None:
+        self._path = Path(images.path)
+        self._images = images.images
+        self._transform = transform
+        self._empty = empty
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int, str]:
+        image: Image = self._images[index]
+        try:
+            return self._transform(decode(read_image_bytes(self._path, image))), index, ""
+        except (OSError, ValueError, MemoryError) as error:
+            lines = str(error).splitlines()
+            return self._empty, index, f"{type(error).__name__}: {lines[0] if lines else ''}"
+
+
+def _collated(items: Sequence[tuple[Tensor, int, str]]) -> tuple[Tensor, Tensor, list[str]]:
+    """Pixels ``(N, 3, H, W)``, in a worker process in memory that the evaluating one reads."""
+    pixels: Tensor = torch.utils.data.default_collate([item[0] for item in items])
+    return pixels, torch.tensor([item[1] for item in items]), [item[2] for item in items]
+
+
+def evaluate(
+    model: WeightedModel,
+    images: ImageSet,
+    *,
+    workers: Workers | None = None,
+    batch_size: int | None = None,
+    progress: Progress | None = None,
+) -> Evaluation:
+    """Show every image to the network once.
+
+    The batch is halved where memory runs out, and the evaluation goes on.
+
+    Args:
+        model: with its weights and what they expect of an image.
+        images: with their labels.
+        workers: how the cores are shared; chosen by device and cores if None.
+        batch_size: images of a batch; chosen by the memory that is free if None.
+        progress: called after each batch.
+
+    Raises:
+        NotMeasuredError: the network does not know these classes, no image can be read, or scores
+            are not finite.
+        ArchitectureError: the forward pass fails.
+        MemoryError, RuntimeError: not even one image fits into memory.
+    """
+    workers = workers or Workers.of(model.target)
+    before = torch.get_num_threads()
+    torch.set_num_threads(workers.threads)
+    try:
+        with torch.inference_mode():
+            return _Evaluating(model, images, workers, progress).run(batch_size)
+    except (ArchbenchError, KeyboardInterrupt, GeneratorExit):
+        raise
+    except BaseException as error:
+        if is_out_of_memory(error):
+            raise
+        raise ArchitectureError(
+            f"{model.spec.id} failed in its forward pass: {type(error).__name__}: "
+            f"{(str(error).splitlines() or [''])[0]}"
+        ) from error
+    finally:
+        torch.set_num_threads(before)
+
+
+class _Evaluating:
+    def __init__(
+        self, model: WeightedModel, images: ImageSet, workers: Workers, progress: Progress | None
+    ) -> None:
+        self._model = model
+        self._images = images
+        self._workers = workers
+        self._progress = progress
+        self._device = torch.device(model.target.device)
+        self._dtype = TORCH_DTYPES[model.target.dtype]
+        channels, _, _ = model.spec.input_size
+        if channels != 3:
+            raise NotMeasuredError(
+                "other-input-size",
+                f"{model.spec.id} takes images of {channels} channels, and images on disk are RGB",
+            )
+        self._empty = torch.zeros((3, *model.transform.crop), dtype=torch.uint8)
+        probe = self._forward(self._empty[None].to(self._device))
+        self._classes = probe.shape[1]
+        self._columns = columns_for(self._classes, images, model.spec.id)
+        self._has_top5 = len(images.classes) > TOP
+
+    def _forward(self, pixels: Tensor) -> Tensor:
+        return self._model.scores(normalized(pixels, self._model.transform, self._dtype))
+
+    def run(self, batch_size: int | None) -> Evaluation:
+        size = batch_size or _batch_size(self._model, self._empty)
+        total = len(self._images.images)
+        labels = torch.tensor([image.label for image in self._images.images])
+        right = torch.zeros((2, total), dtype=torch.bool)
+        unread: dict[int, str] = {}
+        dataset = _Pixels(self._images, ImageTransform(self._model.transform), self._empty)
+        start = time.perf_counter()
+        waited, done = 0.0, 0
+        loader = _loader(dataset, min(size, total), self._workers.loading, self._device)
+        # Closed whatever happens: worker processes must not outlive the evaluation.
+        with closing(_on_device(loader, self._device)) as batches:
+            while True:
+                asked = time.perf_counter()
+                batch = next(batches, None)
+                waited += time.perf_counter() - asked
+                if batch is None:
+                    break
+                pixels, indices, causes = batch
+                unread.update(
+                    {int(i): cause for i, cause in zip(indices, causes, strict=True) if cause}
+                )
+                scores, size = self._scored(pixels, size)
+                right[:, indices] = self._judge(scores, labels[indices])
+                done += len(indices)
+                if self._progress is not None:
+                    self._progress(done, total, time.perf_counter() - start)
+        seconds = time.perf_counter() - start
+        return self._result(right, unread, seconds, waited, size)
+
+    def _scored(self, pixels: Tensor, size: int) -> tuple[Tensor, int]:
+        """Scores of a batch, in parts of at most ``size`` images, and the size that fitted."""
+        while True:
+            try:
+                parts = [self._forward(part) for part in torch.split(pixels, max(size, 1))]
+                return torch.cat(parts), size
+            except Exception as error:
+                if not is_out_of_memory(error) or size <= 1:
+                    raise
+            size //= 2
+            if self._device.type == "cuda":
+                torch.cuda.empty_cache()
+
+    def _judge(self, scores: Tensor, labels: Tensor) -> Tensor:
+        """Whether the label is the best of the scores, and among the best five: ``(2, N)``."""
+        if not bool(torch.isfinite(scores).all()):
+            raise NotMeasuredError(
+                "output-not-finite",
+                f"{self._model.spec.id} returned scores that are not finite in "
+                f"{self._model.target.dtype}. Use --dtype=fp32 or bf16",
+            )
+        scores = in_columns(scores.float(), self._columns)
+        best = scores.topk(min(TOP, scores.shape[1]), dim=1).indices.cpu()
+        hits = best == labels[:, None]
+        return torch.stack([hits[:, 0], hits.any(dim=1)])
+
+    def _result(
+        self, right: Tensor, unread: dict[int, str], seconds: float, waited: float, size: int
+    ) -> Evaluation:
+        images = self._images.images
+        readable = [index for index in range(len(images)) if index not in unread]
+        if not readable:
+            index, cause = next(iter(sorted(unread.items())))
+            raise NotMeasuredError(
+                "images-unreadable",
+                f"none of {len(images):,} images of {self._images.path} can be read, "
+                f"{images[index].name} among them: {cause}",
+            )
+        digest = digest_of(images[index] for index in readable)
+        kept = right[:, readable]
+        return Evaluation(
+            top1=Outcomes.of(kept[0].tolist(), digest),
+            top5=Outcomes.of(kept[1].tolist(), digest) if self._has_top5 else None,
+            unreadable=tuple(
+                (images[index].name, unread[index]) for index in sorted(unread)[:UNREADABLE_NAMED]
+            ),
+            unreadable_count=len(unread),
+            seconds=seconds,
+            waited=waited,
+            batch_size=size,
+            workers=self._workers,
+            lacking=0 if self._columns is None else int((self._columns < 0).sum()),
+        )
+
+
+_Batch = tuple[Tensor, Tensor, list[str]]
+
+
+def _loader(
+    dataset: _Pixels, size: int, loading: int, device: torch.device
+) -> torch.utils.data.DataLoader[Any]:
+    return torch.utils.data.DataLoader(
+        dataset,
+        batch_size=size,
+        num_workers=loading,
+        collate_fn=_collated,
+        pin_memory=device.type == "cuda",
+        prefetch_factor=4 if loading else None,
+    )
+
+
+def _on_device(loader: Iterable[_Batch], device: torch.device) -> Generator[_Batch, None, None]:
+    """Batches whose pixels are on the device; an accelerator has the next one on its way."""
+    if device.type != "cuda":
+        yield from loader
+        return
+    stream: Any = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+    ready: _Batch | None = None
+    for pixels, indices, causes in loader:
+        with torch.cuda.stream(stream):
+            moved = pixels.to(device, non_blocking=True)
+        if ready is not None:
+            yield ready
+        current = torch.cuda.current_stream(device)
+        current.wait_stream(stream)
+        # The allocator must not hand the memory out before the network has read it.
+        moved.record_stream(current)
+        ready = moved, indices, causes
+    if ready is not None:
+        yield ready
+
+
+def _batch_size(model: WeightedModel, pixels: Tensor) -> int:
+    """Images whose pass fits into the memory that is free."""
+    device = torch.device(model.target.device)
+    dtype = TORCH_DTYPES[model.target.dtype]
+    largest = LARGEST_BATCH.get(device.type, LARGEST_BATCH["cuda"])
+    one = normalized(pixels[None].to(device), model.transform, dtype)
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats(device)
+        before = torch.cuda.memory_allocated(device)
+        model.scores(one)
+        needed = torch.cuda.max_memory_allocated(device) - before
+        free = torch.cuda.mem_get_info(device)[0]
+    else:
+        needed = _activation_bytes(model, one)
+        free = psutil.virtual_memory().available
+    fitting = int(free * MEMORY_SHARE / max(needed, 1))
+    return max(min(fitting, largest), 1)
+
+
+def _activation_bytes(model: WeightedModel, image: Tensor) -> int:
+    """What all modules without children return, together: more than is alive at once."""
+    total = image.numel() * image.element_size()
+
+    def add(_module: nn.Module, _inputs: Any, output: Any) -> None:
+        nonlocal total
+        if isinstance(output, Tensor):
+            total += output.numel() * output.element_size()
+
+    hooks = [
+        module.register_forward_hook(add)
+        for module in model.module.modules()
+        if not any(True for _ in module.children())
+    ]
+    try:
+        model.scores(image)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return total
+
+
+# What a network makes of fixed images.
+
+FINGERPRINT_IMAGES = ((500, 375), (333, 500))
+"""Width and height of the images: as most of ImageNet's are, lying and standing."""
+
+POINTS, SCORES = 48, 24
+"""Numbers that are kept of the pixels and of the scores of an image."""
+
+
+def synthetic_picture(width: int, height: int, seed: int) -> Any:
+    """A picture with edges, slopes and grain, the same everywhere: whole numbers all along."""
+    import numpy
+    from PIL import Image as PilImage
+
+    chance = numpy.random.Generator(numpy.random.PCG64(seed))
+    rows, columns = numpy.mgrid[0:height, 0:width]
+    channels = []
+    for channel in range(3):
+        period = 9 + 7 * channel
+        slope = (rows * (channel + 1) + columns * (3 - channel)) // 4 % 256
+        edges = ((rows // period + columns // (period + 4)) % 2) * 90
+        grain = chance.integers(0, 60, (height, width))
+        channels.append(((slope + edges + grain) % 256).astype(numpy.uint8))
+    return PilImage.fromarray(numpy.stack(channels, axis=-1))
+
+
+def fingerprint_of(model: WeightedModel) -> tuple[Fingerprint, str]:
+    """The model's fingerprint, and a digest of all its scores to the last bit.
+
+    Raises:
+        NotMeasuredError: scores are not finite.
+        ArchitectureError: the forward pass fails.
+    """
+    transform = ImageTransform(model.transform)
+    pixels = torch.stack(
+        [
+            transform(synthetic_picture(width, height, seed))
+            for seed, (width, height) in enumerate(FINGERPRINT_IMAGES)
+        ]
+    ).to(model.target.device)
+    inputs = normalized(pixels, model.transform, torch.float32).cpu()
+    try:
+        with torch.inference_mode():
+            dtype = TORCH_DTYPES[model.target.dtype]
+            scores = model.scores(normalized(pixels, model.transform, dtype)).float().cpu()
+    except ArchbenchError:
+        raise
+    except Exception as error:
+        if is_out_of_memory(error):
+            raise
+        raise ArchitectureError(
+            f"{model.spec.id} failed in its forward pass: {type(error).__name__}: "
+            f"{(str(error).splitlines() or [''])[0]}"
+        ) from error
+    if not bool(torch.isfinite(scores).all()):
+        raise NotMeasuredError(
+            "output-not-finite",
+            f"{model.spec.id} returned scores that are not finite in {model.target.dtype}",
+        )
+    kept_inputs: list[float] = []
+    kept_outputs: list[float] = []
+    for image, row in zip(inputs, scores, strict=True):
+        flat = image.flatten()
+        places = torch.linspace(0, len(flat) - 1, POINTS).long()
+        kept_inputs += flat[places].tolist()
+        kept_inputs += image.mean(dim=(1, 2)).tolist() + image.std(dim=(1, 2)).tolist()
+        places = torch.linspace(0, len(row) - 1, min(SCORES, len(row))).long()
+        kept_outputs += [*row[places].tolist(), float(row.mean()), float(row.std())]
+    digest = hashlib.sha256(scores.numpy().tobytes()).hexdigest()
+    top = tuple(int(value) for value in scores.argmax(dim=1))
+    return (
+        Fingerprint(tuple(kept_inputs), tuple(kept_outputs), top, model.weights_name),
+        digest,
+    )
+
+
+def evaluation_key(model: WeightedModel, images: ImageSet, scores_digest: str) -> str:
+    """Names an evaluation by all that its outcomes depend on, so that it can be taken up again.
+
+    The digest of the scores stands for code, weights, device, precision and libraries.
+
+    Args:
+        model: that is evaluated.
+        images: that it is evaluated on.
+        scores_digest: from :func:`fingerprint_of`.
+    """
+    parts = (
+        model.spec.id,
+        model.target.device,
+        model.target.dtype,
+        str(model.transform.as_dict()),
+        model.weights_name,
+        images.path,
+        images.digest,
+        scores_digest,
+    )
+    return hashlib.sha256("\n".join(parts).encode("utf-8", "surrogateescape")).hexdigest()[:32]

@@ -1,0 +1,83 @@
+"""Comparing fingerprints."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import pytest
+
+from archbench.core.fingerprints import Fingerprint, fingerprint_verdict
+
+# Mean 0, standard deviation 1.
+ONE = (-1.0, 1.0, -1.0, 1.0)
+
+
+def fingerprint(input_shift: float = 0.0, output_shift: float = 0.0) -> Fingerprint:
+    """All inputs and outputs shifted: by so much of their spread."""
+    return Fingerprint(
+        tuple(v + input_shift for v in ONE), tuple(v + output_shift for v in ONE), (1,), "none"
+    )
+
+
+@pytest.mark.parametrize(
+    ("dtype", "shift", "status"),
+    [
+        ("fp32", 0.0009, "unchanged"), ("fp32", 0.0011, "changed"),
+        ("fp16", 0.029, "unchanged"), ("fp16", 0.031, "changed"),
+        ("bf16", 0.19, "unchanged"), ("bf16", 0.21, "changed"),
+    ],
+)  # fmt: skip
+def test_scores_have_a_tolerance_by_precision(dtype: str, shift: float, status: str) -> None:
+    verdict = fingerprint_verdict(fingerprint(), fingerprint(0, shift), dtype)
+    assert verdict.status == status
+    if status == "changed":
+        assert verdict.reason == "differs"
+        assert verdict.value == pytest.approx(shift)
+
+
+@pytest.mark.parametrize(("shift", "status"), [(0.019, "unchanged"), (0.021, "changed")])
+def test_pixels_have_one(shift: float, status: str) -> None:
+    verdict = fingerprint_verdict(fingerprint(), fingerprint(shift), "bf16")
+    assert verdict.status == status
+
+
+def test_what_changes_is_named() -> None:
+    verdict = fingerprint_verdict(fingerprint(), fingerprint(0.5, 0.5), "fp32")
+    assert verdict.sentence == (
+        "preprocessing has changed: its input differs by 0.5 of its spread, "
+        "and 0.02 is tolerated in fp32"
+    )
+    assert fingerprint_verdict(None, fingerprint(), "fp32").status == "no-baseline"
+    accepted = fingerprint_verdict(fingerprint(), fingerprint(1), "fp32", accept=True)
+    assert (accepted.status, accepted.reason) == ("changed", "accepted")
+
+
+def test_other_weights_are_not_compared() -> None:
+    now = Fingerprint(ONE, ONE, (1,), "0123")
+    verdict = fingerprint_verdict(fingerprint(), now, "fp32")
+    assert (verdict.status, verdict.reason) == ("not-comparable", "other-weights")
+
+
+def test_other_numbers_of_classes() -> None:
+    now = Fingerprint(ONE, (*ONE, 0.0), (1,), "none")
+    assert fingerprint_verdict(fingerprint(), now, "fp32").status == "changed"
+
+
+def test_scores_that_are_all_the_same_have_no_spread() -> None:
+    flat = Fingerprint(ONE, (2.0, 2.0), (0,), "none")
+    assert fingerprint_verdict(flat, flat, "fp32").status == "unchanged"
+    other = Fingerprint(ONE, (2.0, 2.1), (0,), "none")
+    assert fingerprint_verdict(flat, other, "fp32").status == "changed"
+
+
+def test_not_a_number_is_no_agreement() -> None:
+    broken = Fingerprint(ONE, (-1.0, 1.0, math.nan, 1.0), (1,), "none")
+    assert fingerprint_verdict(fingerprint(), broken, "fp32").status == "changed"
+
+
+def test_as_text_and_back() -> None:
+    one = Fingerprint((1 / 3,), (2 / 3,), (7,), "none")
+    stored = json.loads(json.dumps(one.as_dict()))
+    assert stored["inputs"] == [0.3333333]
+    assert Fingerprint.from_dict(stored).top == (7,)
