@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -432,6 +432,87 @@ def page_opening(path: Path, rounds: int) -> dict[str, list[float]]:
     return seconds
 
 
+def accuracy(number: int = 480, rounds: int = 5) -> None:
+    """Evaluating against the network alone, and against the loop that everybody writes."""
+    import torch
+    from torch import nn
+    from torchvision import models
+    from torchvision.datasets import ImageFolder
+
+    from archbench import Target
+    from archbench.catalog import load_catalog
+    from archbench.measure.accuracy import Workers, evaluate, synthetic_picture
+    from archbench.measure.datasets import imagenet_synsets, open_images
+    from archbench.measure.preprocessing import normalized
+    from archbench.measure.weights import load_weighted
+
+    torch.set_num_threads(1)
+    model = load_weighted(
+        load_catalog().get("torchvision/resnet18"), Target("cpu", "any", "cpu"), "none"
+    )
+    workers, batch = Workers(loading=1, threads=1), 32
+    with tempfile.TemporaryDirectory() as name:
+        for index in range(number):
+            width, height = ((500, 375), (375, 500), (500, 333))[index % 3]
+            directory = Path(name) / imagenet_synsets()[index % 10]
+            directory.mkdir(exist_ok=True)
+            picture = synthetic_picture(width, height, index)
+            picture.save(directory / f"{index:08d}.JPEG", quality=60)
+        size = sum(path.stat().st_size for path in Path(name).rglob("*.JPEG")) / number
+        print(f"      {number} JPEG files of {size / 1e3:.0f} kB and 500 x 375 pixels")
+        images = open_images(Path(name))
+
+        # The network, fed from memory.
+        few = number // 5 // batch * batch
+        part = replace(images, images=images.images[:few])
+        pixels = torch.randint(0, 256, (batch, 3, 224, 224), dtype=torch.uint8)
+        alone, whole = [], []
+        evaluate(model, part, workers=workers, batch_size=batch)
+        with torch.inference_mode():
+            for _ in range(rounds):
+                start = time.perf_counter()
+                for _ in range(few // batch):
+                    model.scores(normalized(pixels, model.transform, torch.float32))
+                alone.append(few / (time.perf_counter() - start))
+                found = evaluate(model, part, workers=workers, batch_size=batch)
+                whole.append(found.images_per_second)
+        share = statistics.median(a / b for a, b in zip(whole, alone, strict=True))
+        report(
+            "evaluating ResNet-18 against the network alone",
+            f"{statistics.median(whole):.1f} of {statistics.median(alone):.1f} images/s",
+            "at least 90 %",
+            share >= 0.9,
+        )
+
+        # A network that costs nothing: what is left is the loader.
+        model.module = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 1000))
+        model.module.eval().requires_grad_(False)
+        theirs = models.ResNet18_Weights.IMAGENET1K_V1.transforms()
+        ours, plain = [], []
+        for _ in range(rounds):
+            for which in random.sample(["ours", "plain"], 2):
+                if which == "ours":
+                    found = evaluate(model, images, workers=workers, batch_size=batch)
+                    ours.append(found.images_per_second)
+                    continue
+                loader = torch.utils.data.DataLoader(
+                    ImageFolder(name, theirs), batch_size=batch, num_workers=1
+                )
+                right = 0
+                start = time.perf_counter()
+                with torch.inference_mode():
+                    for inputs, labels in loader:
+                        right += int((model.module(inputs).argmax(1) == labels).sum())
+                plain.append(number / (time.perf_counter() - start))
+        share = statistics.median(a / b for a, b in zip(ours, plain, strict=True))
+        report(
+            "loading, images/s for a worker, against a plain loop",
+            f"{statistics.median(ours):.0f} to {statistics.median(plain):.0f}, {share:.2f} times",
+            "at least 1",
+            share >= 1,
+        )
+
+
 FIGURES = {
     "start": plugin_start,
     "collect": collection,
@@ -441,6 +522,7 @@ FIGURES = {
     "gate": gate,
     "select": selecting,
     "page": page,
+    "accuracy": accuracy,
     "seeds": seed_run,
 }
 

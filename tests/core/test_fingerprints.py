@@ -23,9 +23,9 @@ def fingerprint(input_shift: float = 0.0, output_shift: float = 0.0) -> Fingerpr
 @pytest.mark.parametrize(
     ("dtype", "shift", "status"),
     [
-        ("fp32", 0.0009, "unchanged"), ("fp32", 0.0011, "changed"),
-        ("fp16", 0.029, "unchanged"), ("fp16", 0.031, "changed"),
-        ("bf16", 0.19, "unchanged"), ("bf16", 0.21, "changed"),
+        ("fp32", 0.00009, "unchanged"), ("fp32", 0.00011, "changed"),
+        ("fp16", 0.0029, "unchanged"), ("fp16", 0.0031, "changed"),
+        ("bf16", 0.029, "unchanged"), ("bf16", 0.031, "changed"),
     ],
 )  # fmt: skip
 def test_scores_have_a_tolerance_by_precision(dtype: str, shift: float, status: str) -> None:
@@ -81,3 +81,12 @@ def test_as_text_and_back() -> None:
     stored = json.loads(json.dumps(one.as_dict()))
     assert stored["inputs"] == [0.3333333]
     assert Fingerprint.from_dict(stored).top == (7,)
+
+
+def test_another_device_may_multiply_in_fewer_digits() -> None:
+    now = fingerprint(0, 0.0029)
+    assert fingerprint_verdict(fingerprint(), now, "fp32").status == "changed"
+    elsewhere = fingerprint_verdict(fingerprint(), now, "fp32", same_device=False)
+    assert elsewhere.status == "unchanged"
+    further = fingerprint_verdict(fingerprint(), fingerprint(0, 0.0031), "fp32", same_device=False)
+    assert further.status == "changed"

@@ -524,7 +524,10 @@ def fingerprint_record(
     }
     accept = settings.baseline_update == "all"
     before = None if line is None else Fingerprint.from_dict(line)
-    verdict = fingerprint_verdict(before, now, target.dtype, accept=accept)
+    device = target.device_name if line is None else line["environment"]["device_name"]
+    verdict = fingerprint_verdict(
+        before, now, target.dtype, same_device=device == target.device_name, accept=accept
+    )
     record.verdicts.append(verdict.as_dict())
     if accept or verdict.status == "no-baseline" or not _fails(settings, verdict):
         return record, []
