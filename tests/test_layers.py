@@ -20,7 +20,8 @@ ALLOWED = {
     "store": {"core"},
     "report": {"core"},
     "measure": {"core", "catalog", "devices", "store", "report", "zoo"},
-    "pytest_plugin": {"core", "catalog", "devices", "store", "report", "measure"},
+    "pytest_plugin": {"core", "catalog", "devices", "store", "report", "measure", "duet"},
+    "duet": {"core"},
     "selftest": {"core", "store"},
     "cli": {"core", "catalog", "devices", "store", "report", "measure", "selftest"},
 }

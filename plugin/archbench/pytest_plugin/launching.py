@@ -28,7 +28,15 @@ from archbench.pytest_plugin.settings import settings_of
 if TYPE_CHECKING:
     from archbench.core.records import Record
 
-__all__ = ["LaunchOrder", "LaunchedTests", "Launching", "launch", "order_of"]
+__all__ = [
+    "LaunchOrder",
+    "LaunchedTests",
+    "Launching",
+    "launch",
+    "launch_environment",
+    "order_of",
+    "passed_on",
+]
 
 _PASSED_ON = ("suite", "models", "gpu", "dtype", "batch-size", "threads", "time-budget")
 _TUNABLES = "glibc.malloc.hugetlb=1"
@@ -170,7 +178,7 @@ def launch(
     done = run(
         [*_command(config), f"--archbench-launch={order_path}"],
         cwd=config.invocation_params.dir,
-        env=_environment(chance),
+        env=launch_environment(chance),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -196,7 +204,8 @@ def launch(
     )
 
 
-def _environment(chance: random.Random) -> dict[str, str]:
+def launch_environment(chance: random.Random) -> dict[str, str]:
+    """The variables of a fresh process, what is random about them drawn from ``chance``."""
     environment = {name: value for name, value in os.environ.items() if name != "PYTEST_ADDOPTS"}
     given = environment.get("GLIBC_TUNABLES")
     return {
@@ -209,11 +218,7 @@ def _environment(chance: random.Random) -> dict[str, str]:
 
 def _command(config: pytest.Config) -> list[str]:
     """A pytest over the same files with our options, and nothing of what others do at the end."""
-    given = [
-        f"--archbench-{name}={value}"
-        for name in _PASSED_ON
-        for value in _values(getattr(config.option, destination(name), None))
-    ]
+    given = passed_on(config)
     inifile = ["-c", str(config.inipath)] if config.inipath else []
     return [
         sys.executable,
@@ -223,6 +228,15 @@ def _command(config: pytest.Config) -> list[str]:
         *("-p", "archbench.pytest_plugin"),
         *given,
         *config.args,
+    ]
+
+
+def passed_on(config: pytest.Config) -> list[str]:
+    """Our options as fresh processes are given them."""
+    return [
+        f"--archbench-{name}={value}"
+        for name in _PASSED_ON
+        for value in _values(getattr(config.option, destination(name), None))
     ]
 
 

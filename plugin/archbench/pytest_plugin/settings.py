@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
+from archbench.core.errors import UsageError
 from archbench.core.spec import DTYPES
+from archbench.duet.references import Reference, parse_reference
 from archbench.pytest_plugin.options import (
     DEFAULT_TIME_BUDGET,
     QUICK_TIME_BUDGET,
@@ -41,6 +43,7 @@ class Settings:
         baseline_required: whether a cell without a baseline fails.
         strict: whether a comparison that cannot tell fails.
         launches: processes that measure each cell; None for as many as the run needs.
+        against: another version that times are compared with, side by side; None for none.
         results: where to write the results file, if anywhere.
         code_quality, openmetrics: the same for files that CI systems read.
     """
@@ -58,6 +61,7 @@ class Settings:
     baseline_required: bool = False
     strict: bool = False
     launches: int | None = None
+    against: Reference | None = None
     results: Path | None = None
     code_quality: Path | None = None
     openmetrics: Path | None = None
@@ -83,6 +87,7 @@ class Settings:
             "baseline_required": self.baseline_required,
             "strict": self.strict,
             "launches": self.launches,
+            "against": None if self.against is None else self.against.text,
         }
 
 
@@ -137,6 +142,29 @@ def _baseline_update(text: str | None) -> str | None:
             f"a path. Write it after the paths, or with its value: --baseline-update=all {text}"
         )
     return text
+
+
+def _against(
+    text: str | None, update: str | None, quick: bool, launches: str | None
+) -> Reference | None:
+    """What times are compared with now, which leaves nothing to be said about stored ones."""
+    if text is None:
+        return None
+    contradictions = (
+        (update is not None, "--baseline-update", "accepts stored times, of which there are none"),
+        (quick, "--quick", "is a glance that compares nothing"),
+        (launches is not None, "--launches", "is about stored baselines: a duet ends by itself"),
+    )
+    for given, option, why in contradictions:
+        if given:
+            raise pytest.UsageError(
+                f"--against={text} and {option} contradict each other: {option} {why}. "
+                "Give one of them"
+            )
+    try:
+        return parse_reference(text)
+    except UsageError as error:
+        raise pytest.UsageError(str(error)) from None
 
 
 def _writable(option: str, text: str, base: Path) -> Path:
@@ -232,6 +260,7 @@ def _read(config: pytest.Config) -> Settings:
             f"--baseline-reason={reason}: there is nothing to give a reason for. "
             "Add --baseline-update, or leave it out"
         )
+    against = _against(single("against"), update, quick, launches=single("launches"))
     return Settings(
         suite=several("suite", "") or None,
         models=tuple(values("models")),
@@ -247,6 +276,7 @@ def _read(config: pytest.Config) -> Settings:
         # pytest's own --strict is about markers and the like; who asks for it wants no leniency.
         strict=flag("strict") or "--strict" in config.invocation_params.args,
         launches=launches[0] if single("launches") else None,
+        against=against,
         results=file("results"),
         code_quality=file("code-quality"),
         openmetrics=file("openmetrics"),
