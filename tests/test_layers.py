@@ -23,7 +23,17 @@ ALLOWED = {
     "pytest_plugin": {"core", "catalog", "devices", "store", "report", "measure", "duet"},
     "duet": {"core"},
     "selftest": {"core", "store"},
-    "cli": {"core", "catalog", "devices", "store", "report", "measure", "selftest"},
+    "duet_selftest": {"core"},
+    "cli": {
+        "core",
+        "catalog",
+        "devices",
+        "store",
+        "report",
+        "measure",
+        "selftest",
+        "duet_selftest",
+    },
 }
 HEAVY = {"torch", "torchvision", "timm", "pytorchcv", "ptflops", "numpy", "scipy"}
 HOMES_OF_TORCH = {"measure", "zoo"}

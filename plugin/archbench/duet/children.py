@@ -325,13 +325,19 @@ class Pair:
             raise CellFailedError(failures)
         return answers
 
-    def burst(self, side: str, seconds: float) -> Burst:
+    def burst(self, side: str, seconds: float, *, move: bool = False) -> Burst:
         """Let time pass on one side.
+
+        Args:
+            side: whose turn it is.
+            seconds: of the burst, one pass at least.
+            move: whether its model goes to another place in memory before.
 
         Raises:
             CellFailedError: the side failed.
         """
-        answer = self._ask(side, {"do": "burst", "side": side, "seconds": seconds}, "burst")
+        message = {"do": "burst", "side": side, "seconds": seconds, "move": move}
+        answer = self._ask(side, message, "burst")
         try:
             return Burst.from_dict(answer)
         except (KeyError, TypeError, ValueError) as error:

@@ -30,6 +30,8 @@ class Plan:
         burst: seconds of one token, unless a single pass takes longer.
         launch: seconds of bursts for a cell in one launch.
         rounds: that a slow cell gets in a launch whatever it takes.
+        rounds_in_place: after so many both models go to another place in memory: where they lie is
+            chance, and would be the same chance for all rounds of a launch.
         module_passes: of each side for attribution, at a time.
         module_turns: how often each side gets them.
     """
@@ -37,6 +39,7 @@ class Plan:
     burst: float = 0.03
     launch: float = 5.0
     rounds: int = 8
+    rounds_in_place: int = 4
     module_passes: int = 3
     module_turns: int = 4
 
@@ -54,7 +57,8 @@ class Played:
         judgement: of all rounds; None where there are none.
         modules: of a regressed cell: processor seconds of each module on each side, a list for each
             turn.
-        seconds: from the first loading to the last burst.
+        seconds: from loading to the last burst, of all launches together.
+        starts: seconds that the pair of each launch took to come up.
     """
 
     launches: list[DuetLaunch] = field(default_factory=list)
@@ -65,6 +69,7 @@ class Played:
     judgement: Judgement | None = None
     modules: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     seconds: float = 0.0
+    starts: list[float] = field(default_factory=list)
 
     @property
     def is_decided(self) -> bool:
@@ -162,13 +167,17 @@ def _launch(
     chance: random.Random,
 ) -> None:
     pair: Pair | None = None
+    starting = 0.0
     try:
         for index, cell in enumerate(cells):
             if pair is None:
+                began = time.monotonic()
                 pair = start(chance.randrange(2**31), cells[index:])
+                starting = time.monotonic() - began
             one = played[cell]
             began = time.monotonic()
             one.hellos = pair.hellos
+            one.starts.append(starting)
             try:
                 _play(pair, cell, one, rules_of, plan, chance)
             except CellFailedError as error:
@@ -208,8 +217,10 @@ def _play(
     is_free = pair.core is None and facts[CANDIDATE]["kind"] == "cpu"
     while True:
         candidate_first = chance.random() < 0.5
+        number = len(launch.rounds)
+        move = number > 0 and number % plan.rounds_in_place == 0
         answers = {
-            side: pair.burst(side, plan.burst)
+            side: pair.burst(side, plan.burst, move=move)
             for side in ((CANDIDATE, REFERENCE) if candidate_first else SIDES)
         }
         launch.rounds.append(Round(answers[REFERENCE], answers[CANDIDATE], candidate_first))

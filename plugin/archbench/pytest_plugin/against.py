@@ -429,6 +429,8 @@ def _tell(
         "rounds": decision.rounds,
         "launches": len(one.launches),
         "seconds": sum(launch.seconds for launch in one.launches),
+        "cell_seconds": one.seconds,
+        "start_seconds": one.starts,
         "sides": {
             side: {"label": labels[side], "counts": counts[side], "versions": _versions(one, side)}
             for side in SIDES

@@ -29,7 +29,6 @@ __all__ = ["DuetOrder", "Dueting", "dance", "dueting"]
 
 REFERENCE = "reference"
 
-_Given = TypeVar("_Given")
 _Result = TypeVar("_Result")
 
 
@@ -129,10 +128,10 @@ class Dueting:
             # Nobody is left to measure for.
             return True
 
-    def blaming(self, side: str, work: Callable[[_Given], _Result], given: _Given) -> _Result:
+    def blaming(self, side: str, work: Callable[..., _Result], *given: Any) -> _Result:
         """Do something for a side; what fails is that side's."""
         try:
-            return work(given)
+            return work(*given)
         except Exception:
             self.ended["side"] = side
             raise
@@ -224,8 +223,12 @@ def dance(duet: Dueting, loaded_model: LoadedModel) -> Record:
             message = duet.channel.receive()
             side = message.get("side", order.sides[-1])
             if message["do"] == "burst":
-                seconds = float(message["seconds"])
-                burst = duet.blaming(side, partners[side].burst, seconds)
+                burst = duet.blaming(
+                    side,
+                    partners[side].burst,
+                    float(message["seconds"]),
+                    bool(message.get("move")),
+                )
                 duet.channel.send({"burst": burst.as_dict()})
                 if side == order.sides[-1]:
                     walls += burst.wall
