@@ -149,7 +149,7 @@ class Partner:
         facts["counts"] = {
             "params": params,
             **(timed_counts(spec) or {}),
-            "output_shape": list(self._scores.shape),
+            "output_shape": [1, *self._scores.shape[1:]],  # of one image, as counts are
         }
         if target.kind == "cuda":
             facts["counts"]["peak_memory"] = torch.cuda.max_memory_allocated(target.device)
