@@ -20,10 +20,22 @@ ALLOWED = {
     "store": {"core"},
     "report": {"core"},
     "measure": {"core", "catalog", "devices", "store", "report", "zoo"},
-    "pytest_plugin": {"core", "catalog", "devices", "store", "report", "measure"},
+    "pytest_plugin": {"core", "catalog", "devices", "store", "report", "measure", "duet"},
+    "duet": {"core"},
     "selftest": {"core", "store"},
+    "duet_selftest": {"core"},
     "commands": {"core", "catalog", "devices", "store", "report"},
-    "cli": {"core", "catalog", "commands", "devices", "store", "report", "measure", "selftest"},
+    "cli": {
+        "core",
+        "catalog",
+        "commands",
+        "devices",
+        "store",
+        "report",
+        "measure",
+        "selftest",
+        "duet_selftest",
+    },
 }
 HEAVY = {"torch", "torchvision", "timm", "pytorchcv", "ptflops", "numpy", "scipy", "ruptures"}
 HOMES_OF_TORCH = {"measure", "zoo"}

@@ -167,21 +167,38 @@ def _add_selftest(commands: argparse._SubParsersAction[argparse.ArgumentParser])
         description="Repeat runs with nothing changed, and with networks made slower by a known "
         "amount, on this machine's CPU; print false alarms and what was found.",
     )
+    which = selftest.add_mutually_exclusive_group(required=True)
+    which.add_argument("--stored", action="store_true", help="the gate of stored baselines")
+    which.add_argument("--duet", action="store_true", help="two versions side by side")
     selftest.add_argument(
-        "--stored", action="store_true", required=True, help="the gate of stored baselines"
+        "--cells", type=_whole_number, metavar="N", help="networks (default: 10; of a duet 20)"
     )
-    selftest.add_argument("--cells", type=_whole_number, default=10, metavar="N")
     selftest.add_argument(
-        "--rounds", type=_whole_number, default=30, metavar="N", help="unchanged runs (default: 30)"
+        "--rounds",
+        type=_number_of_runs,
+        metavar="N",
+        help="unchanged runs (default: 30; of a duet 3)",
     )
     selftest.add_argument(
         "--injected-rounds",
-        type=_whole_number,
-        default=6,
+        type=_number_of_runs,
         metavar="N",
-        help="runs of 20 %% and of 50 %% more layers each (default: 6)",
+        help="runs of each slow-down: 20 %% and 50 %% more layers (default: 6), of a duet 2, 5 "
+        "and 10 %% (default: 1)",
+    )
+    selftest.add_argument(
+        "--store", metavar="FILE", help="of a duet: append all rounds to a file, as JSON lines"
+    )
+    selftest.add_argument(
+        "--replay",
+        metavar="FILE",
+        help="of a duet: feed the rounds in a file to the rule, and measure nothing",
     )
     selftest.set_defaults(run=_selftest)
+
+
+def _number_of_runs(text: str) -> int:
+    return 0 if text == "0" else _whole_number(text)
 
 
 def _whole_number(text: str) -> int:
@@ -481,15 +498,40 @@ def _prune_baselines(options: argparse.Namespace) -> int:
 
 
 def _selftest(options: argparse.Namespace) -> int:
-    from archbench.selftest import stored_selftest
+    def or_else(value: int | None, default: int) -> int:
+        return default if value is None else value
 
-    outcomes = stored_selftest(
-        cells=options.cells,
-        rounds=options.rounds,
-        injected_rounds=options.injected_rounds,
-        extras=(0.2, 0.5),
-        say=lambda text: print(text, flush=True),
-    )
+    def say(text: str) -> None:
+        print(text, flush=True)
+
+    if options.duet:
+        from archbench.duet_selftest import duet_selftest, replay
+
+        if options.replay is not None:
+            outcomes = replay(Path(options.replay))
+        else:
+            outcomes = duet_selftest(
+                cells=or_else(options.cells, 20),
+                rounds=or_else(options.rounds, 3),
+                injected_rounds=or_else(options.injected_rounds, 1),
+                extras=(0.02, 0.05, 0.1),
+                say=say,
+                store=None if options.store is None else Path(options.store),
+            )
+    elif options.replay is not None or options.store is not None:
+        raise UsageError(
+            "archbench selftest --stored", "its runs have no rounds", "Add --duet instead"
+        )
+    else:
+        from archbench.selftest import stored_selftest
+
+        outcomes = stored_selftest(
+            cells=or_else(options.cells, 10),
+            rounds=or_else(options.rounds, 30),
+            injected_rounds=or_else(options.injected_rounds, 6),
+            extras=(0.2, 0.5),
+            say=say,
+        )
     print()
     for outcome in outcomes:
         print(outcome.text())

@@ -5,23 +5,28 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
+from typing import Any
 
 from archbench.core.errors import UsageError
 from archbench.core.gate import TimeRule
 from archbench.core.launches import Scale
 from archbench.core.metrics import METRICS
 from archbench.core.quantities import parse_quantity
+from archbench.core.rounds import CLOCKS, ClockRule, default_rules
 from archbench.core.selectors import Selector, refuse_unknown
 
 __all__ = [
     "ACCURACIES",
     "AMOUNTS",
+    "DUET_KEYS",
     "PRESETS",
     "TIMES",
+    "DuetOverride",
     "Override",
     "Rules",
     "Tolerance",
     "first_repeated",
+    "parse_duet",
     "parse_override",
 ]
 
@@ -112,6 +117,35 @@ class Override:
         return {name: value for name, value in fields.items() if value is not None}
 
 
+DUET_KEYS = MappingProxyType(
+    {
+        "d0": "tolerated",
+        "d1": "excluded",
+        "alpha": "alpha",
+        "beta": "beta",
+        "rounds": "rounds",
+        "launches": "launches",
+        "most_launches": "most_launches",
+    }
+)
+"""What a project may say about duets, with the field of the rule that it sets."""
+
+
+@dataclass(frozen=True, slots=True)
+class DuetOverride:
+    """A deviation from the default rule of duets, in some cells.
+
+    Attributes:
+        selector: the cells.
+        clock: by which; None for the first of the device, which is the sharper one.
+        values: field of :class:`archbench.core.duet.DuetRule` to value.
+    """
+
+    selector: Selector = field(default_factory=Selector)
+    clock: str | None = None
+    values: tuple[tuple[str, float], ...] = ()
+
+
 @dataclass(frozen=True, slots=True)
 class Rules:
     """A preset and the deviations from it.
@@ -119,6 +153,7 @@ class Rules:
     Attributes:
         preset: one of :data:`PRESETS`.
         overrides: in order: of two that give the same value for a cell the later one wins.
+        duets: the same for comparisons side by side.
 
     Raises:
         UsageError: there is no such preset.
@@ -126,6 +161,7 @@ class Rules:
 
     preset: str = "default"
     overrides: tuple[Override, ...] = ()
+    duets: tuple[DuetOverride, ...] = ()
 
     def __post_init__(self) -> None:
         refuse_unknown(f"preset = {self.preset!r}", self.preset, PRESETS, "preset")
@@ -159,6 +195,81 @@ class Rules:
         tolerance = self.tolerance("latency", architecture, device, dtype)
         assert tolerance.confidence is not None
         return TimeRule(scale, tolerance.relative, tolerance.confidence)
+
+    def duet_rules(
+        self, architecture: str, device: str, dtype: str, kind: str, threads: int
+    ) -> tuple[ClockRule, ...]:
+        """How a cell is judged side by side with another version.
+
+        Args:
+            architecture, device, dtype: see :meth:`tolerance`.
+            kind, threads: see :func:`archbench.core.rounds.default_rules`.
+
+        Raises:
+            UsageError: several entries together make no rule.
+        """
+        rules = default_rules(kind, threads)
+        for override in self.duets:
+            if not override.selector.matches(architecture, device, dtype):
+                continue
+            clock = override.clock or rules[0].clock
+            try:
+                rules = tuple(
+                    ClockRule(one.clock, replace(one.rule, **_fields(override)))
+                    if one.clock == clock
+                    else one
+                    for one in rules
+                )
+            except ValueError as error:
+                raise UsageError(
+                    f"the duet rules for {architecture} in {dtype} on {device}",
+                    str(error),
+                    "Change one of the entries that select it",
+                ) from None
+        return rules
+
+
+def _fields(override: DuetOverride) -> dict[str, Any]:
+    return dict(override.values)
+
+
+def parse_duet(selector: Selector, clock: str | None, given: Mapping[str, Any]) -> DuetOverride:
+    """A duet's override from what a person writes.
+
+    Args:
+        selector: the cells.
+        clock: one of :data:`archbench.core.rounds.CLOCKS`, or None.
+        given: of :data:`DUET_KEYS`; ``d0`` and ``d1`` in percent.
+
+    Raises:
+        UsageError: a value that makes no sense, by itself or with the defaults, or none at all.
+    """
+    if clock is not None:
+        refuse_unknown(f"clock = {clock!r}", clock, CLOCKS, "clock")
+    if not given:
+        raise UsageError(
+            "duet", "nothing is given", "Add for example d0 = '1 %' or most_launches = 12"
+        )
+    values: list[tuple[str, float]] = []
+    for key, value in given.items():
+        share = _parse(key, value, "a share") if key in ("d0", "d1") else value
+        values.append((DUET_KEYS[key], share))
+    override = DuetOverride(selector, clock, tuple(values))
+    # By itself it has to fit at least one device's default.
+    errors = []
+    for kind, threads in (("cpu", 1), ("cuda", 1)):
+        for one in default_rules(kind, threads):
+            if clock in (None, one.clock):
+                try:
+                    replace(one.rule, **_fields(override))
+                except ValueError as error:
+                    errors.append(str(error))
+                else:
+                    return override
+    asked = ", ".join(f"{key} = {value!r}" for key, value in given.items())
+    raise UsageError(
+        asked, f"that makes no rule: {errors[0]}", "Give the values that have to fit together"
+    )
 
 
 def _check_metric(asked: str, metric: str) -> None:

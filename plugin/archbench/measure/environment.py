@@ -16,7 +16,7 @@ from archbench import __version__
 from archbench.core.spec import Target
 from archbench.devices.choosing import cpu_model, cpu_name
 
-__all__ = ["describe_environment", "git_state"]
+__all__ = ["describe_environment", "git_state", "package_versions"]
 
 _PACKAGES = (
     "torch", "torchvision", "timm", "pytorchcv", "ptflops", "numpy",
@@ -29,6 +29,11 @@ def _version(package: str) -> str | None:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
         return None
+
+
+def package_versions() -> dict[str, str]:
+    """Versions of the packages that a time may depend on, of those that are installed."""
+    return {name: version for name in _PACKAGES if (version := _version(name))}
 
 
 def _git(directory: Path, *arguments: str) -> str | None:
@@ -72,7 +77,7 @@ def describe_environment(directory: Path) -> dict[str, Any]:
         "kernel": platform.release(),
         "machine": platform.machine(),
         "python": platform.python_version(),
-        "packages": {name: version for name in _PACKAGES if (version := _version(name))},
+        "packages": package_versions(),
         "git": git_state(directory),
     }
 

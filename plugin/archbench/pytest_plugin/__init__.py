@@ -58,11 +58,12 @@ def pytest_configure(config: pytest.Config) -> None:
 
         settings_of(config)
     if is_launch(config):
+        from archbench.pytest_plugin.dueting import dueting
         from archbench.pytest_plugin.launching import Launching, order_of
 
         order = order_of(config)
-        assert order is not None
-        config.pluginmanager.register(Launching(order), "archbench-launching")
+        plugin = dueting(config) if order is None else Launching(order)
+        config.pluginmanager.register(plugin, "archbench-launching")
     config.stash[_ONLY] = bool(getattr(config.option, "benchmark_only", False))
     if config.getoption(HOST_OPTION, False) or config.stash[_ONLY]:
         from archbench.pytest_plugin.benchmark_bridge import configure_benchmark
@@ -149,7 +150,9 @@ def selected_models(config: pytest.Config) -> tuple[ModelSpec, ...]:
         from archbench.pytest_plugin.settings import settings_of
 
         try:
-            config.stash[_MODELS] = select_models(config, settings_of(config))
+            config.stash[_MODELS] = select_models(
+                config, settings_of(config), lenient=is_launch(config)
+            )
         except UsageError as error:
             raise pytest.UsageError(spelled(config, str(error))) from None
     return config.stash[_MODELS]

@@ -28,7 +28,15 @@ from archbench.pytest_plugin.settings import settings_of
 if TYPE_CHECKING:
     from archbench.core.records import Record
 
-__all__ = ["LaunchOrder", "LaunchedTests", "Launching", "launch", "order_of"]
+__all__ = [
+    "LaunchOrder",
+    "LaunchedTests",
+    "Launching",
+    "launch",
+    "launch_environment",
+    "order_of",
+    "passed_on",
+]
 
 AS_FREE = 20.0
 """Percent of a quarter of a second by which a core may be busier than the freest: the kernel counts
@@ -173,7 +181,7 @@ def launch(
     done = run(
         [*_command(config), f"--archbench-launch={order_path}"],
         cwd=config.invocation_params.dir,
-        env=_environment(chance),
+        env=launch_environment(chance),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -217,7 +225,8 @@ def _free_core(chance: random.Random) -> int | None:
     return chance.choice([core for core in cores if busy[core] <= freest + AS_FREE])
 
 
-def _environment(chance: random.Random) -> dict[str, str]:
+def launch_environment(chance: random.Random) -> dict[str, str]:
+    """The variables of a fresh process, what is random about them drawn from ``chance``."""
     environment = {name: value for name, value in os.environ.items() if name != "PYTEST_ADDOPTS"}
     given = environment.get("GLIBC_TUNABLES")
     return {
@@ -230,11 +239,7 @@ def _environment(chance: random.Random) -> dict[str, str]:
 
 def _command(config: pytest.Config) -> list[str]:
     """A pytest over the same files with our options, and nothing of what others do at the end."""
-    given = [
-        f"--archbench-{name}={value}"
-        for name in _PASSED_ON
-        for value in _values(getattr(config.option, destination(name), None))
-    ]
+    given = passed_on(config)
     inifile = ["-c", str(config.inipath)] if config.inipath else []
     return [
         sys.executable,
@@ -244,6 +249,15 @@ def _command(config: pytest.Config) -> list[str]:
         *("-p", "archbench.pytest_plugin"),
         *given,
         *config.args,
+    ]
+
+
+def passed_on(config: pytest.Config) -> list[str]:
+    """Our options as fresh processes are given them."""
+    return [
+        f"--archbench-{name}={value}"
+        for name in _PASSED_ON
+        for value in _values(getattr(config.option, destination(name), None))
     ]
 
 

@@ -104,6 +104,14 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "weights' library does)",
     },
     "crop": {"metavar": "PIXELS", "help": "side of the single central crop"},
+    "against": {
+        "metavar": "REF",
+        "nargs": "?",
+        "const": "merge-base",
+        "help": "compare with another version, side by side and now: a git revision (without a "
+        "value: the merge base with the main branch), python:/path/to/venv/bin/python, "
+        "'pip:timm==1.0.20', or other flags (dtype=bf16, model=timm/resnet50d, batch-size=4)",
+    },
     "results": {"metavar": "FILE", "help": "write everything about the run as JSON"},
     "code-quality": {
         "metavar": "FILE",
@@ -115,6 +123,9 @@ OPTIONS: dict[str, dict[str, Any]] = {
 
 PYTESTS_OWN = ("--strict",)
 """Short spellings that pytest has taken, with a sense near enough to ours to mean both."""
+
+_CHILDREN = ("launch", "duet")
+"""Options by which this plugin starts processes of its own, each with the path of an order."""
 
 HOST_OPTION = "archbench_host"
 """True in a project that has given our options short names: its runs are about benchmarks."""
@@ -139,7 +150,8 @@ def add_options(parser: pytest.Parser, prefix: str = "--archbench-") -> None:
         gathered = declaration if "action" in declaration else {"action": "append", **declaration}
         group.addoption(prefix + name, dest=destination(name), **gathered)
     if prefix != "--":
-        group.addoption("--archbench-launch", dest="archbench_launch", help=argparse.SUPPRESS)
+        for name in _CHILDREN:
+            group.addoption(f"--archbench-{name}", dest=destination(name), help=argparse.SUPPRESS)
     else:
         group.addoption(
             "--archbench-host",
@@ -162,7 +174,7 @@ def has_workers(config: pytest.Config) -> bool:
 
 def is_launch(config: pytest.Config) -> bool:
     """Whether this process measures for another one."""
-    return getattr(config.option, "archbench_launch", None) is not None
+    return any(getattr(config.option, destination(name), None) is not None for name in _CHILDREN)
 
 
 def given_options(config: pytest.Config) -> bool:

@@ -11,7 +11,7 @@ from archbench.core.errors import ArchitectureError
 from archbench.core.records import Record, derived, merge_records
 from archbench.core.spec import ModelSpec, Target
 from archbench.pytest_plugin import MODEL_ARGUMENT
-from archbench.pytest_plugin.options import spelled
+from archbench.pytest_plugin.options import is_launch, spelled
 
 if TYPE_CHECKING:
     from archbench.measure.loading import LoadedModel
@@ -54,13 +54,11 @@ class Bench:
         """
         from archbench.measure.cells import complexity_record
         from archbench.pytest_plugin.gate import judge_counts
-        from archbench.pytest_plugin.launching import order_of
 
         record, complexity = complexity_record(model_spec)
-        is_launch = order_of(self._node.config) is not None
         failures = (
             []
-            if is_launch
+            if is_launch(self._node.config)
             else [judge_counts(self._node, record, complexity), self._over_budget(record)]
         )
         metrics = self._record(record).metrics
@@ -83,6 +81,10 @@ class Bench:
         from archbench.pytest_plugin.launching import order_of
 
         config = self._node.config
+        if self._settings.against is not None or is_launch(config):
+            record = self._side_by_side(loaded_model)
+            if record is not None:
+                return derived(record)
         order = order_of(config)
         if order is not None:
             record = self._measured(
@@ -162,6 +164,30 @@ class Bench:
         taken = self._record(record).metrics.get("fingerprint", {})
         _fail(failures)
         return taken
+
+    def _side_by_side(self, loaded_model: LoadedModel) -> Record | None:
+        """What a duet has told of this test, or what this process measures as a side of one.
+
+        None where neither is so.
+        """
+        from archbench.pytest_plugin.dueting import dance, dueting
+
+        duet = dueting(self._node.config)
+        if duet is not None:
+            return None if duet.danced else dance(duet, loaded_model)
+        if self._settings.against is None:
+            return None
+        from archbench.pytest_plugin.against import not_compared, told
+
+        item = told(self._node.config, self._node.nodeid)
+        if item is None:
+            record = self._measured(loaded_model, self._settings.time_budget)
+            record.verdicts.append(not_compared().as_dict())
+            return self._record(record)
+        failures = [item.failure, self._over_budget(item.record)]
+        record = self._record(item.record)
+        _fail(failures)
+        return record
 
     def _over_budget(self, record: Record) -> str | None:
         """Judge what was just measured by the project's budgets."""

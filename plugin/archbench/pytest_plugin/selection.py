@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from fnmatch import fnmatchcase
 
 import pytest
@@ -12,7 +12,7 @@ from archbench.core.spec import ModelSpec
 from archbench.pytest_plugin.manifest import cell_of
 from archbench.pytest_plugin.settings import Settings
 
-__all__ = ["known_architecture", "select_models"]
+__all__ = ["known_architecture", "one_model", "select_models"]
 
 
 def _of_node_ids(config: pytest.Config) -> list[str]:
@@ -63,17 +63,24 @@ def _each_once(models: Iterable[ModelSpec]) -> tuple[ModelSpec, ...]:
     return tuple(chosen.values())
 
 
-def select_models(config: pytest.Config, settings: Settings) -> tuple[ModelSpec, ...]:
+def select_models(
+    config: pytest.Config, settings: Settings, *, lenient: bool = False
+) -> tuple[ModelSpec, ...]:
     """The architectures that a run is about, each once, in their order.
 
     Without ``--suite`` and ``--models``: those that test ids on the command line name, else one's
     own from the hook and the seed suite. ``--models`` filters a suite that is given.
 
+    Args:
+        config: of the run.
+        settings: of the run.
+        lenient: whether an architecture that is not there is left out: the process that started
+            this one knows what it asked for, and another version of a project may have others.
+
     Raises:
         UsageError: an unknown suite or architecture, a glob that matches nothing.
     """
     from archbench.catalog import load_catalog
-    from archbench.catalog.own_files import constructor_from_file, is_file_request
 
     own = _hook_models(config)
     requests = [
@@ -83,28 +90,81 @@ def select_models(config: pytest.Config, settings: Settings) -> tuple[ModelSpec,
         requests = _of_node_ids(config)
     if not requests:
         return _each_once([*own, *load_catalog().select(settings.suite or ())])
-    directory = config.invocation_params.dir
     chosen: list[ModelSpec] = []
     for request in requests:
-        if is_file_request(request):
-            chosen.append(constructor_from_file(request, directory, "--models="))
-            continue
-        mine = _matching(request, own)
-        if request.startswith("local/") and not mine:
-            raise UsageError(
-                f"architecture {request!r}",
-                f"this project's own architectures are {', '.join(m.id for m in own) or 'none'}",
-                "Name one of them, or write --models=path/to/file.py:constructor",
-            )
-        try:
-            found = load_catalog().select(settings.suite or (), request)
-        except UsageError:
-            # A name of one's own need not be in the catalogue as well.
-            if not mine:
-                raise
-            found = ()
-        chosen += [*mine, *found]
+        chosen += _requested(config, settings, request, own, lenient=lenient)
     return _each_once(chosen)
+
+
+def _requested(
+    config: pytest.Config,
+    settings: Settings,
+    request: str,
+    own: Sequence[ModelSpec],
+    *,
+    lenient: bool,
+) -> list[ModelSpec]:
+    """The architectures that one id, glob or file names."""
+    try:
+        return _named(config, settings, request, own)
+    except UsageError:
+        if not lenient:
+            raise
+        return []
+
+
+def _named(
+    config: pytest.Config, settings: Settings, request: str, own: Sequence[ModelSpec]
+) -> list[ModelSpec]:
+    from archbench.catalog import load_catalog
+    from archbench.catalog.own_files import constructor_from_file, is_file_request
+
+    if is_file_request(request):
+        return [constructor_from_file(request, config.invocation_params.dir, "--models=")]
+    mine = _matching(request, own)
+    if request.startswith("local/") and not mine:
+        raise UsageError(
+            f"architecture {request!r}",
+            f"this project's own architectures are {', '.join(m.id for m in own) or 'none'}",
+            "Name one of them, or write --models=path/to/file.py:constructor",
+        )
+    try:
+        found = load_catalog().select(settings.suite or (), request)
+    except UsageError:
+        # A name of one's own need not be in the catalogue as well.
+        if not mine:
+            raise
+        found = ()
+    return [*mine, *found]
+
+
+def one_model(config: pytest.Config, request: str, asking: str) -> ModelSpec:
+    """The one architecture that a request is about.
+
+    Args:
+        config: of the run.
+        request: an id, or ``path/to/file.py:constructor``.
+        asking: what stands before the request where it was typed, for messages.
+
+    Raises:
+        UsageError: it names none, or several.
+    """
+    from archbench.catalog import load_catalog
+    from archbench.catalog.own_files import constructor_from_file, is_file_request
+
+    if is_file_request(request):
+        return constructor_from_file(request, config.invocation_params.dir, asking)
+    found = _matching(request, _hook_models(config))
+    if not found and not request.startswith("local/"):
+        found = list(load_catalog().select((), request))
+    if len(found) != 1:
+        names = ", ".join(model.id for model in found[:5])
+        raise UsageError(
+            f"{asking}{request}",
+            f"it names {len(found)} architectures: {names}" if found else "it names none",
+            f"Write one id, for example {asking}timm/resnet50",
+        )
+    return found[0]
 
 
 def known_architecture(config: pytest.Config) -> Callable[[str], bool]:

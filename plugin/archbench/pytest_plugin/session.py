@@ -129,12 +129,17 @@ class ArchbenchSession:
         self._progress = Progress(terminal, [_name(*cell) for cell in self._manifest.cells])
 
     def _launch(self, nodeids: Sequence[str], terminal: Any) -> None:
-        from archbench.pytest_plugin.launched import prepare
-
         def say(text: str) -> None:
             if terminal is not None and terminal.verbosity >= 0:
                 terminal.ensure_newline()
                 terminal.write_line(text)
+
+        if settings_of(self._config).against is not None:
+            from archbench.pytest_plugin.against import play
+
+            play(self._config, nodeids, say)
+            return
+        from archbench.pytest_plugin.launched import prepare
 
         prepare(self._config, nodeids, say)
 
@@ -510,8 +515,11 @@ class ArchbenchSession:
             )
         for line in unjudged_lines(self._config, cells):
             terminalreporter.write_line(spelled(self._config, line), yellow=True)
-        accepting = settings_of(self._config).baseline_update is not None
+        settings = settings_of(self._config)
+        # Beside another version no stored baseline has a part, that could be accepted.
+        accepting = settings.baseline_update is not None or settings.against is not None
         for line in (
+            *self._against_lines(),
             *count_findings(cells, accepting=accepting),
             *time_findings(cells, accepting=accepting),
             *accuracy_findings(cells, accepting=accepting),
@@ -525,6 +533,13 @@ class ArchbenchSession:
             if path.is_relative_to(self._config.rootpath):
                 path = path.relative_to(self._config.rootpath)
             terminalreporter.write_line(f"Stored in {path}")
+
+    def _against_lines(self) -> list[str]:
+        if settings_of(self._config).against is None:
+            return []
+        from archbench.pytest_plugin.against import against_lines
+
+        return against_lines(self._config)
 
     def _how_many(self, cells: Sequence[Record]) -> str:
         expected = len(self._manifest) if self._manifest is not None else 0

@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
+from archbench.core.errors import UsageError
 from archbench.core.spec import DTYPES
+from archbench.duet.references import Reference, parse_reference
 from archbench.pytest_plugin.options import (
     DEFAULT_TIME_BUDGET,
     QUICK_TIME_BUDGET,
@@ -45,6 +47,7 @@ class Settings:
         weights: which; None for what the test takes by itself.
         accuracy_samples: images of a sample; None for all.
         resize, crop: pixels of the single central crop; None for what the weights expect.
+        against: another version that times are compared with, side by side; None for none.
         results: where to write the results file, if anywhere.
         code_quality, openmetrics: the same for files that CI systems read.
     """
@@ -67,6 +70,7 @@ class Settings:
     accuracy_samples: int | None = None
     resize: int | None = None
     crop: int | None = None
+    against: Reference | None = None
     results: Path | None = None
     code_quality: Path | None = None
     openmetrics: Path | None = None
@@ -97,6 +101,7 @@ class Settings:
             "accuracy_samples": self.accuracy_samples,
             "resize": self.resize,
             "crop": self.crop,
+            "against": None if self.against is None else self.against.text,
         }
 
 
@@ -151,6 +156,29 @@ def _baseline_update(text: str | None) -> str | None:
             f"a path. Write it after the paths, or with its value: --baseline-update=all {text}"
         )
     return text
+
+
+def _against(
+    text: str | None, update: str | None, quick: bool, launches: str | None
+) -> Reference | None:
+    """What times are compared with now, which leaves nothing to be said about stored ones."""
+    if text is None:
+        return None
+    contradictions = (
+        (update is not None, "--baseline-update", "accepts stored times, of which there are none"),
+        (quick, "--quick", "is a glance that compares nothing"),
+        (launches is not None, "--launches", "is about stored baselines: a duet ends by itself"),
+    )
+    for given, option, why in contradictions:
+        if given:
+            raise pytest.UsageError(
+                f"--against={text} and {option} contradict each other: {option} {why}. "
+                "Give one of them"
+            )
+    try:
+        return parse_reference(text)
+    except UsageError as error:
+        raise pytest.UsageError(str(error)) from None
 
 
 def _writable(option: str, text: str, base: Path) -> Path:
@@ -274,6 +302,7 @@ def _read(config: pytest.Config) -> Settings:
             f"--baseline-reason={reason}: there is nothing to give a reason for. "
             "Add --baseline-update, or leave it out"
         )
+    against = _against(single("against"), update, quick, launches=single("launches"))
     return Settings(
         suite=several("suite", "") or None,
         models=tuple(values("models")),
@@ -294,6 +323,7 @@ def _read(config: pytest.Config) -> Settings:
         accuracy_samples=samples,
         resize=resize,
         crop=crop,
+        against=against,
         results=file("results"),
         code_quality=file("code-quality"),
         openmetrics=file("openmetrics"),

@@ -11,7 +11,15 @@ from typing import Any
 from archbench.core.budgets import Budget, parse_limit
 from archbench.core.errors import UsageError
 from archbench.core.selectors import Selector, refuse_unknown
-from archbench.core.tolerances import Override, Rules, first_repeated, parse_override
+from archbench.core.tolerances import (
+    DUET_KEYS,
+    DuetOverride,
+    Override,
+    Rules,
+    first_repeated,
+    parse_duet,
+    parse_override,
+)
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -23,13 +31,24 @@ __all__ = ["Configuration", "read_configuration"]
 _SELECTOR = ("architecture", "device", "dtype")
 
 _TYPES: dict[str, dict[str, type]] = {
-    "": {"preset": str, "tolerance": list, "budget": list},
+    "": {"preset": str, "tolerance": list, "budget": list, "duet": list},
     "tolerance": {
         "metric": str,
         **dict.fromkeys(_SELECTOR, str),
         "relative": str,
         "confidence": float,
         "absolute": str,
+    },
+    "duet": {
+        **dict.fromkeys(_SELECTOR, str),
+        "clock": str,
+        "d0": str,
+        "d1": str,
+        "alpha": float,
+        "beta": float,
+        "rounds": int,
+        "launches": int,
+        "most_launches": int,
     },
     "budget": {
         "limit": str,
@@ -61,6 +80,14 @@ _EXAMPLES = {
     "limit": '"latency_p95 <= 10 ms"',
     "batch_size": "1",
     "threads": "1",
+    "clock": '"cpu"',
+    "d0": '"1 %"',
+    "d1": '"3.5 %"',
+    "alpha": "1e-5",
+    "beta": "1e-3",
+    "rounds": "6",
+    "launches": "4",
+    "most_launches": "8",
 }
 
 
@@ -154,8 +181,9 @@ def _configuration(file: _File, content: Any) -> Configuration:
             "Delete one of them",
         )
     budgets = [_budget(file, place, entry) for place, entry in _entries(file, "budget", table)]
+    duets = [_duet(file, place, entry) for place, entry in _entries(file, "duet", table)]
     try:
-        rules = Rules(table.get("preset", "default"), tuple(overrides))
+        rules = Rules(table.get("preset", "default"), tuple(overrides), tuple(duets))
     except UsageError as error:
         raise file.refuse("", error) from None
     return Configuration(rules, tuple(budgets), file.path)
@@ -237,6 +265,14 @@ def _override(file: _File, place: str, entry: Mapping[str, Any]) -> Override:
             confidence=entry.get("confidence"),
             absolute=entry.get("absolute"),
         )
+    except UsageError as error:
+        raise file.refuse(place, error) from None
+
+
+def _duet(file: _File, place: str, entry: Mapping[str, Any]) -> DuetOverride:
+    given = {key: entry[key] for key in DUET_KEYS if key in entry}
+    try:
+        return parse_duet(_selector(entry), entry.get("clock"), given)
     except UsageError as error:
         raise file.refuse(place, error) from None
 

@@ -1,0 +1,170 @@
+"""The sequential test of two versions that are timed side by side, round by round.
+
+One round times both versions once each in random order; what counts is which of them was slower
+than the other by more than a tolerated share. The test may be looked at after every round.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+__all__ = ["BETS", "Decision", "DuetRule", "decide", "log_evidence", "ratio_interval"]
+
+BETS = (0.2, 0.4, 0.6, 0.8, 0.95)
+"""Shares of the capital that are staked on the sign of each round, see :func:`log_evidence`."""
+
+
+@dataclass(frozen=True, slots=True)
+class DuetRule:
+    """When two versions differ, and when they do not.
+
+    Attributes:
+        tolerated: slow-down that is none, as a share: ``d0``.
+        excluded: slow-down that ``unchanged`` rules out, as a share: ``d1``.
+        alpha: most probability of ``regressed`` for a slow-down of at most ``tolerated``; the same
+            for ``improved``.
+        beta: most probability of ``unchanged`` for a change of ``excluded`` or more.
+        rounds: before which nothing is decided.
+        launches: fresh launches of which each must have most of its rounds beyond ``tolerated``.
+        most_launches: after which the verdict is ``inconclusive``.
+    """
+
+    tolerated: float = 0.01
+    excluded: float = 0.035
+    alpha: float = 1e-5
+    beta: float = 1e-3
+    rounds: int = 6
+    launches: int = 4
+    most_launches: int = 8
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.tolerated < self.excluded:
+            raise ValueError(f"tolerated {self.tolerated} must lie below excluded {self.excluded}")
+        if not (0 < self.alpha < 1 and 0 < self.beta < 1):
+            raise ValueError(f"alpha {self.alpha} and beta {self.beta} are probabilities")
+        if not 1 <= self.launches <= self.most_launches or self.rounds < 1:
+            raise ValueError(
+                f"{self.rounds} rounds, {self.launches} of at most {self.most_launches} launches"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What the rounds so far say.
+
+    Attributes:
+        status: ``regressed``, ``improved``, ``unchanged``, ``inconclusive``; None to go on.
+        reason: a code for programs; empty to go on.
+        ratio: median time of the second version over the first; None before the first round.
+        low, high: interval of the ratio that may be looked at after every round, see
+            :func:`ratio_interval`; None where the rounds are too few to bound it.
+        rounds, launches: how many there are.
+    """
+
+    status: str | None
+    reason: str
+    ratio: float | None
+    low: float | None
+    high: float | None
+    rounds: int
+    launches: int
+
+
+@lru_cache(maxsize=65536)
+def log_evidence(won: int, lost: int) -> float:
+    """Logarithm of the capital after so many rounds won and lost, one unit at the beginning.
+
+    The mean over :data:`BETS` of ``(1 + bet) ** won * (1 - bet) ** lost``. Where a round is won
+    with probability of at most one half it is a non-negative supermartingale, so that it ever
+    exceeds ``1 / alpha`` with probability ``alpha`` at most (Ville 1939; Ramdas et al. 2023,
+    Statistical Science 38:576). A round that is neither won nor lost changes nothing.
+    """
+    terms = [won * math.log1p(bet) + lost * math.log1p(-bet) for bet in BETS]
+    greatest = max(terms)
+    return greatest + math.log(math.fsum(math.exp(term - greatest) for term in terms) / len(terms))
+
+
+def _evidence(differences: Sequence[float], bound: float) -> float:
+    """Evidence that the median of differences lies above a bound."""
+    won = sum(difference > bound for difference in differences)
+    lost = sum(difference < bound for difference in differences)
+    return log_evidence(won, lost)
+
+
+def decide(launches: Sequence[Sequence[float]], rule: DuetRule | None = None) -> Decision:
+    """What the rounds of all launches so far say about the second version.
+
+    Args:
+        launches: of each the logarithms of second time over first, one for each round.
+        rule: that decides; the default is for one thread of a CPU.
+
+    Returns:
+        A decision whose status is None as long as another round or launch may still tell. The
+        mirror image of the rounds has the mirrored decision.
+    """
+    rule = rule or DuetRule()
+    rounds = [difference for launch in launches for difference in launch]
+    number = sum(1 for launch in launches if launch)
+    if not rounds:
+        return Decision(None, "", None, None, None, 0, 0)
+    ratio = math.exp(statistics.median(rounds))
+    low, high = ratio_interval(rounds)
+
+    def decision(status: str | None, reason: str) -> Decision:
+        return Decision(status, reason, ratio, low, high, len(rounds), number)
+
+    if len(rounds) >= rule.rounds:
+        mirrored = [-difference for difference in rounds]
+        for status, reason, sign, differences in (
+            ("regressed", "slower", 1, rounds),
+            ("improved", "faster", -1, mirrored),
+        ):
+            if (
+                _evidence(differences, math.log1p(rule.tolerated)) >= -math.log(rule.alpha)
+                and _agreeing(launches, sign, math.log1p(rule.tolerated)) >= rule.launches
+            ):
+                return decision(status, reason)
+        # Not slower by as much as is excluded, and not faster.
+        needed = -math.log(rule.beta)
+        limit = -math.log1p(rule.excluded)
+        if all(_evidence(side, limit) >= needed for side in (rounds, mirrored)):
+            return decision("unchanged", "within-bounds")
+    if number >= rule.most_launches:
+        return decision("inconclusive", "not-decided")
+    return decision(None, "")
+
+
+def _agreeing(launches: Sequence[Sequence[float]], sign: int, bound: float) -> int:
+    """Launches of which more than half of the rounds lie beyond a bound."""
+    return sum(
+        2 * sum(sign * difference > bound for difference in launch) > len(launch)
+        for launch in launches
+        if launch
+    )
+
+
+def ratio_interval(
+    differences: Sequence[float], confidence: float = 0.95
+) -> tuple[float | None, float | None]:
+    """Bounds of the median ratio that hold after every round at once.
+
+    Every ratio that the evidence of :func:`log_evidence` does not rule out on either side at
+    ``(1 - confidence) / 2`` lies between two order statistics.
+
+    Returns:
+        Ratios; None on a side where the rounds so far rule out nothing.
+    """
+    needed = -math.log((1 - confidence) / 2)
+    ordered = sorted(differences)
+    number = len(ordered)
+    # The most rounds that may lie on the far side of a bound that is ruled out.
+    rank = -1
+    while rank + 1 < number and log_evidence(number - rank - 1, rank + 1) >= needed:
+        rank += 1
+    if rank < 0:
+        return None, None
+    return math.exp(ordered[rank]), math.exp(ordered[number - 1 - rank])

@@ -1,0 +1,346 @@
+"""What two versions measured side by side, round by round, and what is decided from it."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from archbench.core.duet import Decision, DuetRule, decide, log_evidence
+
+__all__ = [
+    "CLOCKS",
+    "Burst",
+    "ClockRule",
+    "DuetLaunch",
+    "Judgement",
+    "Round",
+    "default_rules",
+    "has_told",
+    "judge",
+    "typical",
+]
+
+CLOCKS = ("device", "cpu", "wall")
+"""What a pass is timed by: events on an accelerator, processor time of the process, a monotonic
+clock."""
+
+MOST_WAITED = 0.05
+"""Share of the wall time that others may take for wall times to be judged."""
+
+LEAST_RUNNING = 0.50
+"""Share of its wall time that a launch has to have run to be judged at all."""
+
+MOST_STOLEN = 0.10
+"""Share of the core's time that other guests of the host may take in a launch that is judged."""
+
+
+@dataclass(frozen=True, slots=True)
+class Burst:
+    """What one side answered to one token: seconds of each pass, per batch.
+
+    Attributes:
+        wall: by the monotonic clock.
+        cpu: processor time of the process.
+        device: by events on the accelerator; empty on a CPU.
+        waited: seconds that the process was ready to run and did not; None where unknown.
+    """
+
+    wall: tuple[float, ...]
+    cpu: tuple[float, ...]
+    device: tuple[float, ...] = ()
+    waited: float | None = None
+
+    def score(self, clock: str) -> float:
+        """Seconds of the fastest pass: whatever comes between can only add to one."""
+        series: tuple[float, ...] = getattr(self, clock)
+        return min(series)
+
+    @property
+    def seconds(self) -> float:
+        """That it took."""
+        return math.fsum(self.wall)
+
+    @property
+    def lost(self) -> float:
+        """Seconds that others took of it. A pass that waits by itself, for a file or in a sleep,
+        loses nothing; where the kernel does not tell the two apart, all of it counts."""
+        if self.waited is not None:
+            return self.waited
+        return max(self.seconds - math.fsum(self.cpu), 0.0)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Builtin types only."""
+        return {
+            "wall": list(self.wall),
+            "cpu": list(self.cpu),
+            "device": list(self.device),
+            "waited": self.waited,
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Burst:
+        """The inverse of :meth:`as_dict`.
+
+        Raises:
+            ValueError: there is no pass, or not as many by one clock as by another.
+        """
+        burst = cls(
+            tuple(map(float, data["wall"])),
+            tuple(map(float, data["cpu"])),
+            tuple(map(float, data.get("device", ()))),
+            data.get("waited"),
+        )
+        if not burst.wall or {len(burst.cpu), len(burst.device) or len(burst.cpu)} != {
+            len(burst.wall)
+        }:
+            raise ValueError(f"{len(burst.wall)} wall and {len(burst.cpu)} processor times")
+        return burst
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """Both sides once, one right after the other.
+
+    Attributes:
+        reference, candidate: what each answered.
+        candidate_first: which of them began.
+    """
+
+    reference: Burst
+    candidate: Burst
+    candidate_first: bool
+
+    def difference(self, clock: str) -> float:
+        """Logarithm of the candidate's time over the reference's.
+
+        Below the clock's own step, both times are as good as equal.
+        """
+        reference, candidate = self.reference.score(clock), self.candidate.score(clock)
+        if reference <= 0 or candidate <= 0:
+            return 0.0
+        return math.log(candidate / reference)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Builtin types only."""
+        return {
+            "reference": self.reference.as_dict(),
+            "candidate": self.candidate.as_dict(),
+            "candidate_first": self.candidate_first,
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Round:
+        """The inverse of :meth:`as_dict`."""
+        return cls(
+            Burst.from_dict(data["reference"]),
+            Burst.from_dict(data["candidate"]),
+            bool(data["candidate_first"]),
+        )
+
+
+@dataclass(slots=True)
+class DuetLaunch:
+    """The rounds of one cell in one pair of processes.
+
+    Attributes:
+        rounds: in their order.
+        stolen: share of the core's time that other guests of the host took meanwhile; None where
+            unknown.
+        others: share of the machine that other processes kept busy; None where it does not matter.
+        images: in a batch of the reference and of the candidate: times are compared per image.
+    """
+
+    rounds: list[Round] = field(default_factory=list)
+    stolen: float | None = None
+    others: float | None = None
+    images: tuple[int, int] = (1, 1)
+
+    @property
+    def seconds(self) -> float:
+        """That were measured."""
+        return math.fsum(one.reference.seconds + one.candidate.seconds for one in self.rounds)
+
+    @property
+    def lost(self) -> float:
+        """Share of the wall time that others took."""
+        lost = math.fsum(one.reference.lost + one.candidate.lost for one in self.rounds)
+        return lost / self.seconds if self.seconds else 0.0
+
+    @property
+    def disturbance(self) -> str | None:
+        """Why it cannot be judged; None where it can."""
+        if self.stolen is not None and self.stolen > MOST_STOLEN:
+            return f"other guests of the host took {self.stolen:.0%} of the core"
+        if self.lost > 1 - LEAST_RUNNING:
+            return f"others took {self.lost:.0%} of the time"
+        return None
+
+    def differences(self, clock: str) -> list[float]:
+        """Logarithm of the candidate's time for an image over the reference's, of each round."""
+        more = math.log(self.images[0] / self.images[1])
+        return [one.difference(clock) + more for one in self.rounds]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Builtin types only."""
+        return {
+            "rounds": [one.as_dict() for one in self.rounds],
+            "stolen": self.stolen,
+            "others": self.others,
+            "images": list(self.images),
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> DuetLaunch:
+        """The inverse of :meth:`as_dict`."""
+        return cls(
+            [Round.from_dict(one) for one in data["rounds"]],
+            data.get("stolen"),
+            data.get("others"),
+            tuple(data.get("images", (1, 1))),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ClockRule:
+    """A rule for the times of one clock.
+
+    Attributes:
+        clock: one of :data:`CLOCKS`.
+        rule: that decides.
+    """
+
+    clock: str
+    rule: DuetRule
+
+
+def default_rules(kind: str, threads: int) -> tuple[ClockRule, ...]:
+    """By what a device is judged when nothing else is said, the sharper clock first.
+
+    Processor time does not see waiting, so wall time is judged beside it, more coarsely. With
+    several threads processor time counts the spinning of those that wait for each other.
+
+    Args:
+        kind: ``cpu`` or ``cuda``.
+        threads: of the CPU per forward pass.
+    """
+    wall = ClockRule("wall", DuetRule(tolerated=0.03, excluded=0.08))
+    if kind != "cpu":
+        return ClockRule("device", DuetRule(tolerated=0.005, excluded=0.02, launches=3)), wall
+    return (ClockRule("cpu", DuetRule()), wall) if threads == 1 else (wall,)
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What all clocks together say.
+
+    Attributes:
+        status: ``regressed``, ``improved``, ``unchanged``, ``inconclusive``; None to go on.
+        reason: a code for programs; empty to go on.
+        clock: whose ratio is told: the one that decided.
+        decision: of that clock.
+        unjudged: clocks that others disturbed too much.
+    """
+
+    status: str | None
+    reason: str
+    clock: str
+    decision: Decision
+    unjudged: tuple[str, ...] = ()
+
+
+def _lost(launches: Sequence[DuetLaunch]) -> float:
+    seconds = math.fsum(launch.seconds for launch in launches)
+    if not seconds:
+        return 0.0
+    lost = math.fsum(launch.lost * launch.seconds for launch in launches) / seconds
+    return max([lost, *(launch.others for launch in launches if launch.others is not None)])
+
+
+def judge(launches: Sequence[DuetLaunch], rules: Sequence[ClockRule]) -> Judgement:
+    """What the rounds of all launches so far say about the candidate.
+
+    Slower by any clock is slower. Faster, or unchanged, is what the first clock says, unless the
+    second can still object; a clock that others disturbed cannot.
+
+    Args:
+        launches: of one cell, in their order; those that cannot be judged are left out.
+        rules: see :func:`default_rules`.
+    """
+    good = [launch for launch in launches if launch.disturbance is None]
+    decisions: dict[str, Decision] = {}
+    unjudged: list[str] = []
+    is_last = len(launches) >= max(one.rule.most_launches for one in rules)
+    for one in rules:
+        differences = [launch.differences(one.clock) for launch in good]
+        decision = decide(differences, one.rule)
+        if one.clock == "wall" and _lost(good) > MOST_WAITED:
+            decision = replace(decision, status=None, reason="")
+            unjudged.append("wall")
+        decisions[one.clock] = decision
+    first, told = rules[0].clock, decisions[rules[0].clock]
+
+    def judgement(status: str | None, reason: str, clock: str = first) -> Judgement:
+        return Judgement(status, reason, clock, decisions[clock], tuple(unjudged))
+
+    for clock, decision in decisions.items():
+        if decision.status == "regressed":
+            return judgement("regressed", "slower" if clock == first else f"slower-{clock}", clock)
+    can_object = [
+        clock
+        for clock, decision in decisions.items()
+        if clock != first and clock not in unjudged and decision.status is None
+    ]
+    if told.status in ("improved", "unchanged") and (is_last or not can_object):
+        for clock, decision in decisions.items():
+            if told.status == "unchanged" and decision.status == "improved":
+                return judgement("improved", f"faster-{clock}", clock)
+        return judgement(told.status, told.reason)
+    if is_last or told.status == "inconclusive":
+        disturbed = first in unjudged or len(good) < len(launches)
+        return judgement("inconclusive", "disturbed" if disturbed else "not-decided")
+    return judgement(None, "")
+
+
+def has_told(launches: Sequence[DuetLaunch], rules: Sequence[ClockRule]) -> bool:
+    """Whether the last launch has said what it can, though a verdict needs another one.
+
+    The evidence of a change is there, and what lacks is that more launches agree: this one does,
+    and a longer one would agree no better.
+    """
+    for one in rules:
+        rounds = [
+            difference
+            for launch in launches
+            if launch.disturbance is None
+            for difference in launch.differences(one.clock)
+        ]
+        last = launches[-1].differences(one.clock)
+        if len(last) < one.rule.rounds:
+            continue
+        bound = math.log1p(one.rule.tolerated)
+        for sign in (1, -1):
+            beyond, agreeing = (
+                sum(sign * difference > bound for difference in series) for series in (rounds, last)
+            )
+            short = sum(sign * difference < bound for difference in rounds)
+            if log_evidence(beyond, short) >= -math.log(one.rule.alpha) and agreeing * 4 > 3 * len(
+                last
+            ):
+                return True
+    return False
+
+
+def typical(launches: Sequence[DuetLaunch], clock: str) -> tuple[float, float]:
+    """Seconds per batch of the reference and of the candidate: the middle one of their bursts.
+
+    Raises:
+        ValueError: there is no round.
+    """
+    rounds = [one for launch in launches for one in launch.rounds]
+    return (
+        statistics.median(one.reference.score(clock) for one in rounds),
+        statistics.median(one.candidate.score(clock) for one in rounds),
+    )

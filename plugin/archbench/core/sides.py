@@ -1,0 +1,247 @@
+"""The two sides of a duet compared: verdicts, exact counts, outputs, and where the time went."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from archbench.core.gate import difference_text
+from archbench.core.metrics import METRICS
+from archbench.core.rounds import ClockRule, DuetLaunch, Judgement, typical
+from archbench.core.verdicts import Verdict
+
+__all__ = [
+    "COUNTS_OF_SIDES",
+    "Agreement",
+    "agreement",
+    "attribution",
+    "count_changes",
+    "duet_verdict",
+    "versions_changed",
+]
+
+COUNTS_OF_SIDES = ("params", "macs", "output_shape", "peak_memory")
+"""Exact figures that both sides are asked for. The framework's peak of allocated bytes repeats to
+the last bit; on a CPU nobody counts it."""
+
+_CLOCK_NAMES = {
+    "device": "device time",
+    "cpu": "processor time",
+    "wall": "wall time",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """How far the class scores of both sides agree on the same images.
+
+    Attributes:
+        absolute: largest difference of two scores.
+        relative: the same over the largest score of the reference.
+        same_top1: images that both sides give the same class.
+        images: how many there are.
+    """
+
+    absolute: float
+    relative: float
+    same_top1: int
+    images: int
+
+    def as_dict(self) -> dict[str, Any]:
+        """Builtin types only."""
+        return asdict(self)
+
+    @property
+    def text(self) -> str:
+        """``outputs differ by at most 1.2e-06 (3e-07 of the largest), the same top-1 ...``."""
+        if self.absolute == 0:
+            return f"outputs are equal on {_images(self.images)}"
+        return (
+            f"outputs differ by at most {self.absolute:.2g} ({self.relative:.2g} of the largest), "
+            f"the same top-1 in {self.same_top1} of {_images(self.images)}"
+        )
+
+
+def _images(number: int) -> str:
+    return f"{number} image{'' if number == 1 else 's'}"
+
+
+def agreement(
+    reference: Sequence[Sequence[float]], candidate: Sequence[Sequence[float]]
+) -> Agreement | None:
+    """Compare class scores ``(images, classes)`` of the images that both sides were given.
+
+    None where the numbers of classes differ: then there is nothing to compare.
+    """
+    pairs = list(zip(reference, candidate, strict=False))
+    if not pairs or any(len(one) != len(other) or not one for one, other in pairs):
+        return None
+    absolute = max(abs(a - b) for one, other in pairs for a, b in zip(one, other, strict=True))
+    largest = max(abs(a) for one, _ in pairs for a in one)
+    same = sum(_top1(one) == _top1(other) for one, other in pairs)
+    relative = absolute / largest if largest else (math.inf if absolute else 0.0)
+    return Agreement(absolute, relative, same, len(pairs))
+
+
+def _top1(scores: Sequence[float]) -> int:
+    return max(range(len(scores)), key=scores.__getitem__)
+
+
+def count_changes(reference: Mapping[str, Any], candidate: Mapping[str, Any]) -> list[Verdict]:
+    """One verdict ``changed`` for each exact figure that differs.
+
+    A figure that one side could not count is compared with nothing.
+    """
+    changes = []
+    for name in COUNTS_OF_SIDES:
+        then, now = reference.get(name), candidate.get(name)
+        if then is None or now is None or then == now:
+            continue
+        sentence = difference_text(name, then, now)
+        changes.append(Verdict(name, "changed", "differs", sentence, then, now))
+    return changes
+
+
+def versions_changed(reference: Mapping[str, Any], candidate: Mapping[str, Any]) -> list[str]:
+    """``timm 1.0.20 -> 1.0.31`` for each package or setting that differs."""
+    names = dict.fromkeys([*reference, *candidate])
+    pairs = {name: (reference.get(name, "absent"), candidate.get(name, "absent")) for name in names}
+    return [
+        f"{name.replace('_', ' ')} {then} -> {now}"
+        for name, (then, now) in pairs.items()
+        if then != now
+    ]
+
+
+def duet_verdict(
+    judgement: Judgement, launches: Sequence[DuetLaunch], rules: Sequence[ClockRule]
+) -> Verdict:
+    """The verdict about time of a cell that was measured.
+
+    Args:
+        judgement: of all its launches, that ended in a status.
+        launches: of the cell.
+        rules: that it was judged by.
+    """
+    assert judgement.status is not None
+    decision = judgement.decision
+    rule = next(one.rule for one in rules if one.clock == judgement.clock)
+    clock = _CLOCK_NAMES[judgement.clock]
+    measured = math.fsum(launch.seconds for launch in launches)
+    number = len(launches)
+    effort = (
+        f"{decision.rounds} rounds of {number} launch{'' if number == 1 else 'es'}, "
+        f"{measured:.1f} s"
+    )
+    if decision.ratio is None:
+        reasons = sorted({launch.disturbance for launch in launches} - {None}, key=str)
+        return Verdict(
+            "latency",
+            judgement.status,
+            judgement.reason,
+            f"no launch can be judged: {'; '.join(map(str, reasons)) or 'nothing was measured'}",
+        )
+    reference, candidate = typical(launches, judgement.clock)
+    text = METRICS["latency"].text
+    change = (
+        f"{text(reference)} ms -> {text(candidate)} ms of {clock} "
+        f"({_percent(decision.ratio)}, {interval_text(decision.low, decision.high)})"
+    )
+    tolerated, excluded = (f"{share * 100:.3g} %" for share in (rule.tolerated, rule.excluded))
+    bounds = {
+        "regressed": f"at most {tolerated} is tolerated",
+        "improved": f"by more than {tolerated}",
+        "unchanged": f"a change of {excluded} is ruled out",
+        "inconclusive": f"a change of {tolerated} is not sure, and one of {excluded} not ruled out",
+    }
+    sentence = f"{change} in {effort}; {bounds[judgement.status]}"
+    if judgement.unjudged:
+        names = ", ".join(_CLOCK_NAMES[name] for name in judgement.unjudged)
+        sentence += f"; others took too much of the machine to judge {names}"
+    return Verdict(
+        "latency",
+        judgement.status,
+        judgement.reason,
+        sentence,
+        reference,
+        candidate,
+    )
+
+
+def _percent(ratio: float) -> str:
+    return f"{(ratio - 1) * 100:+.1f} %"
+
+
+def interval_text(low: float | None, high: float | None) -> str:
+    """``95 % interval +4.8 % to +5.6 %``, an end that is not known left open."""
+    if low is None and high is None:
+        return "too few rounds for an interval"
+    ends = ["..." if end is None else _percent(end) for end in (low, high)]
+    return f"95 % interval {ends[0]} to {ends[1]}"
+
+
+@dataclass(frozen=True, slots=True)
+class Growth:
+    """One module whose own code takes longer.
+
+    Attributes:
+        name: in the model; the model itself is empty.
+        type: of the module on the candidate's side, or on the reference's where it is gone.
+        reference, candidate: seconds; None where it does not exist.
+    """
+
+    name: str
+    type: str
+    reference: float | None
+    candidate: float | None
+
+    @property
+    def seconds(self) -> float:
+        """More than before."""
+        return (self.candidate or 0.0) - (self.reference or 0.0)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Builtin types only."""
+        return asdict(self)
+
+    def text(self, total: float) -> str:
+        """``layer3.0.conv2 (Conv2d): 1.200 ms -> 1.310 ms, +0.110 ms, 83 % of the growth``."""
+        text = METRICS["latency"].text
+        then = "new" if self.reference is None else f"{text(self.reference)} ms"
+        now = "gone" if self.candidate is None else f"{text(self.candidate)} ms"
+        share = f", {self.seconds / total:.0%} of the growth" if total > 0 else ""
+        name = self.name or "the model's own forward"
+        return f"{name} ({self.type}): {then} -> {now}, {self.seconds * 1e3:+.3f} ms{share}"
+
+
+def attribution(
+    modules: Mapping[str, Sequence[Mapping[str, Any]]], most: int = 5
+) -> tuple[list[Growth], float]:
+    """The modules that grew most, the most first, and what all of them grew together in seconds.
+
+    Args:
+        modules: of each side, by its name, the turns of
+            :meth:`archbench.measure.partner.Partner.modules`.
+        most: how many to name.
+    """
+    sides = {side: _typical_modules(turns) for side, turns in modules.items()}
+    reference, candidate = sides.get("reference", {}), sides.get("candidate", {})
+    # Of a sequence that got longer the names move on: what has another type is another module.
+    grown = [
+        Growth(*key, reference.get(key), candidate.get(key))
+        for key in dict.fromkeys([*candidate, *reference])
+    ]
+    grown.sort(key=lambda one: -one.seconds)
+    total = sum(one.seconds for one in grown)
+    return [one for one in grown if one.seconds > 0][:most], total
+
+
+def _typical_modules(turns: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str], float]:
+    series: dict[tuple[str, str], list[float]] = {}
+    for turn in turns:
+        for name, module in turn.items():
+            series.setdefault((name, module["type"]), []).append(module["seconds"])
+    return {key: statistics.median(values) for key, values in series.items()}

@@ -1,0 +1,242 @@
+"""Who plays when: cells over launches, tokens over rounds, until each cell is decided."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from archbench.core.metrics import format_seconds
+from archbench.core.rounds import (
+    ClockRule,
+    DuetLaunch,
+    Judgement,
+    Round,
+    has_told,
+    judge,
+)
+from archbench.duet.children import CANDIDATE, REFERENCE, SIDES, CellFailedError, Failure, Pair
+
+__all__ = ["Plan", "Played", "conduct"]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How time is spent.
+
+    Attributes:
+        burst: seconds of one token, unless a single pass takes longer.
+        launch: seconds of bursts for a cell in one launch.
+        rounds: that a slow cell gets in a launch whatever it takes.
+        rounds_in_place: after so many both models go to another place in memory: where they lie is
+            chance, and would be the same chance for all rounds of a launch.
+        module_passes: of each side for attribution, at a time.
+        module_turns: how often each side gets them.
+    """
+
+    burst: float = 0.03
+    launch: float = 5.0
+    rounds: int = 8
+    rounds_in_place: int = 4
+    module_passes: int = 3
+    module_turns: int = 4
+
+
+@dataclass(slots=True)
+class Played:
+    """What became of one cell.
+
+    Attributes:
+        launches: its rounds.
+        rules: that it is judged by; empty until it was ready once.
+        facts: what each side said about its model.
+        hellos: what each side said at its start.
+        failures: why there is no verdict about time; empty where there is one.
+        judgement: of all rounds; None where there are none.
+        modules: of a regressed cell: processor seconds of each module on each side, a list for each
+            turn.
+        seconds: from loading to the last burst, of all launches together.
+        starts: seconds that the pair of each launch took to come up.
+    """
+
+    launches: list[DuetLaunch] = field(default_factory=list)
+    rules: tuple[ClockRule, ...] = ()
+    facts: dict[str, dict[str, Any]] = field(default_factory=dict)
+    hellos: dict[str, dict[str, Any]] = field(default_factory=dict)
+    failures: tuple[Failure, ...] = ()
+    judgement: Judgement | None = None
+    modules: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    seconds: float = 0.0
+    starts: list[float] = field(default_factory=list)
+
+    @property
+    def is_decided(self) -> bool:
+        """Whether nothing more is to be measured."""
+        told = self.judgement is not None and self.judgement.status is not None
+        return told or bool(self.failures)
+
+
+class _Watch:
+    """What else ran on the machine while a cell was measured."""
+
+    def __init__(self, core: int | None) -> None:
+        import psutil
+
+        self._core = core
+        self._times = psutil.cpu_times(percpu=True)
+        self._start = time.monotonic()
+
+    def stolen(self) -> float | None:
+        """Share of the core, or of all cores, that other guests of the host took."""
+        import psutil
+
+        now = psutil.cpu_times(percpu=True)
+        cores = range(len(now)) if self._core is None else [self._core]
+        if any(index >= len(self._times) for index in cores) or not hasattr(now[0], "steal"):
+            return None
+        stolen = sum(now[i].steal - self._times[i].steal for i in cores)
+        elapsed = time.monotonic() - self._start
+        # The kernel counts in steps of 10 ms.
+        return round(stolen / elapsed / len(cores), 4) if elapsed > 0.1 else None
+
+    def others(self, own: float) -> float:
+        """Share of the machine that was busy beside ``own`` seconds."""
+        import psutil
+
+        idle = ("idle", "iowait", "guest", "guest_nice")
+        busy = sum(
+            after - before
+            for then, now in zip(self._times, psutil.cpu_times(percpu=True), strict=False)
+            for name, before, after in zip(now._fields, then, now, strict=True)
+            if name not in idle
+        )
+        elapsed = (time.monotonic() - self._start) * len(self._times)
+        return round(min(max((busy - own) / elapsed, 0.0), 1.0), 4)
+
+
+def conduct(
+    cells: Sequence[str],
+    start: Callable[[int, Sequence[str]], Pair],
+    rules_of: Callable[[Mapping[str, Any]], tuple[ClockRule, ...]],
+    *,
+    plan: Plan | None = None,
+    say: Callable[[str], None] = lambda _: None,
+    chance: random.Random | None = None,
+) -> dict[str, Played]:
+    """Play every cell until it is decided, failed, or has had its launches.
+
+    A launch is a fresh pair of processes over the cells that are undecided, in random order. A pair
+    that breaks ends the cell that it broke in; the others go on with a fresh one.
+
+    Args:
+        cells: ids of tests.
+        start: starts a pair that is up, with a seed for what is random about it and the cells.
+        rules_of: from what the candidate says about its model to the rules of its cell.
+        plan: see :class:`Plan`.
+        say: tells the person how far it is.
+        chance: what is random here; the system's by default.
+
+    Raises:
+        NoPairError: a process does not come up at all.
+    """
+    plan = plan or Plan()
+    chance = chance or random.SystemRandom()
+    played = {cell: Played() for cell in cells}
+    number = 0
+    while undecided := [cell for cell, one in played.items() if not one.is_decided]:
+        number += 1
+        began = time.monotonic()
+        chance.shuffle(undecided)
+        _launch(undecided, played, start, rules_of, plan, chance)
+        decided = sum(played[cell].is_decided for cell in undecided)
+        say(
+            f"duet, launch {number}: {len(undecided)} cell{'' if len(undecided) == 1 else 's'}, "
+            f"{decided} decided, in {format_seconds(time.monotonic() - began)}"
+        )
+    return played
+
+
+def _launch(
+    cells: Sequence[str],
+    played: Mapping[str, Played],
+    start: Callable[[int, Sequence[str]], Pair],
+    rules_of: Callable[[Mapping[str, Any]], tuple[ClockRule, ...]],
+    plan: Plan,
+    chance: random.Random,
+) -> None:
+    pair: Pair | None = None
+    starting = 0.0
+    try:
+        for index, cell in enumerate(cells):
+            if pair is None:
+                began = time.monotonic()
+                pair = start(chance.randrange(2**31), cells[index:])
+                starting = time.monotonic() - began
+            one = played[cell]
+            began = time.monotonic()
+            one.hellos = pair.hellos
+            one.starts.append(starting)
+            try:
+                _play(pair, cell, one, rules_of, plan, chance)
+            except CellFailedError as error:
+                one.failures = error.failures
+                pair.leave()
+            one.seconds += time.monotonic() - began
+            if pair.is_broken:
+                pair.close()
+                pair = None
+    finally:
+        if pair is not None:
+            pair.close()
+
+
+def _play(
+    pair: Pair,
+    cell: str,
+    one: Played,
+    rules_of: Callable[[Mapping[str, Any]], tuple[ClockRule, ...]],
+    plan: Plan,
+    chance: random.Random,
+) -> None:
+    """One cell in one launch.
+
+    Raises:
+        CellFailedError: a side failed.
+    """
+    order = chance.sample(SIDES, 2)
+    facts = pair.ready(cell, facts=not one.facts, order=order)
+    if not one.facts:
+        one.facts = facts
+        one.rules = rules_of(facts[CANDIDATE])
+    images = (facts[REFERENCE]["batch_size"], facts[CANDIDATE]["batch_size"])
+    launch = DuetLaunch(images=images)
+    one.launches.append(launch)
+    watch = _Watch(pair.core)
+    is_free = pair.core is None and facts[CANDIDATE]["kind"] == "cpu"
+    while True:
+        candidate_first = chance.random() < 0.5
+        number = len(launch.rounds)
+        move = number > 0 and number % plan.rounds_in_place == 0
+        answers = {
+            side: pair.burst(side, plan.burst, move=move)
+            for side in ((CANDIDATE, REFERENCE) if candidate_first else SIDES)
+        }
+        launch.rounds.append(Round(answers[REFERENCE], answers[CANDIDATE], candidate_first))
+        one.judgement = judge(one.launches, one.rules)
+        if one.judgement.status not in (None, "inconclusive") or has_told(one.launches, one.rules):
+            break
+        if launch.seconds >= plan.launch and len(launch.rounds) >= plan.rounds:
+            break
+    launch.stolen = watch.stolen()
+    if is_free:
+        own = sum(sum(r.reference.cpu) + sum(r.candidate.cpu) for r in launch.rounds)
+        launch.others = watch.others(own)
+    one.judgement = judge(one.launches, one.rules)
+    if one.judgement.status == "regressed":
+        one.modules = {side: [] for side in SIDES}
+        for _ in range(plan.module_turns):
+            for side in chance.sample(SIDES, 2):
+                one.modules[side].append(pair.modules(side, plan.module_passes))
+    pair.leave()

@@ -1,0 +1,232 @@
+"""Other interpreters, and packages laid over an environment: where the reference's code is from."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from archbench.core.errors import UsageError
+
+__all__ = ["NEEDED", "harness", "interpreter", "overlay", "probe"]
+
+NEEDED = {
+    "pytest": "pytest",
+    "torch": "torch",
+    "numpy": "numpy",
+    "psutil": "psutil",
+}
+"""Modules that a side needs beside archbench itself, with the name to install each by."""
+
+_PROBE = """
+import importlib.util, json, sys
+modules, overlay = json.loads(sys.argv[1]), sys.argv[2]
+missing = [name for name in modules if importlib.util.find_spec(name) is None]
+answer = {"python": list(sys.version_info[:3]), "prefix": sys.prefix, "missing": missing}
+if overlay:
+    import importlib.metadata as metadata, re
+    from packaging.requirements import Requirement
+    sys.path.insert(0, overlay)
+    laid = list(metadata.distributions(path=[overlay]))
+    answer["packages"] = {d.metadata["Name"]: d.version for d in laid}
+    answer["unmet"] = []
+    for dist in laid:
+        for text in dist.requires or ():
+            wanted = Requirement(text)
+            if wanted.marker is not None and not wanted.marker.evaluate({"extra": ""}):
+                continue
+            try:
+                found = metadata.version(wanted.name)
+            except metadata.PackageNotFoundError:
+                found = None
+            if found is None or not wanted.specifier.contains(found, prereleases=True):
+                answer["unmet"].append([dist.metadata["Name"], str(wanted), found])
+print("archbench:" + json.dumps(answer))
+"""
+
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+def probe(
+    executable: str, asked: str, overlay_path: str = "", run: Run = subprocess.run
+) -> dict[str, Any]:
+    """What an interpreter is, and what it lacks.
+
+    Args:
+        executable: of the interpreter.
+        asked: what was asked for, for messages.
+        overlay_path: packages that are laid over it, whose own requirements are checked.
+        run: starts the process.
+
+    Returns:
+        ``python``, ``prefix``, ``missing``; with an overlay ``packages`` and ``unmet`` as well.
+
+    Raises:
+        UsageError: it is no interpreter that works.
+    """
+    try:
+        done = run(
+            [executable, "-c", _PROBE, json.dumps(list(NEEDED)), overlay_path],
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=120,
+            check=False,
+        )
+    except (OSError, subprocess.SubprocessError) as error:
+        raise UsageError(
+            asked, f"{executable} cannot be run ({error})", "Name a Python interpreter"
+        ) from None
+    answers = [line for line in done.stdout.splitlines() if line.startswith("archbench:")]
+    if done.returncode or not answers:
+        lines = (done.stderr or done.stdout).strip().splitlines() or [f"status {done.returncode}"]
+        raise UsageError(
+            asked, f"{executable} is no Python that works: {lines[-1]}", "Name a Python interpreter"
+        )
+    answer: dict[str, Any] = json.loads(answers[-1].removeprefix("archbench:"))
+    return answer
+
+
+def interpreter(text: str, directory: Path, asked: str, run: Run = subprocess.run) -> str:
+    """The interpreter that a path names: an executable, or the directory of an environment.
+
+    Args:
+        text: the path.
+        directory: that a relative one starts from.
+        asked: what was asked for, for messages.
+        run: starts the process.
+
+    Raises:
+        UsageError: there is none, it is older than Python 3.10, or it lacks what a side needs:
+            says what, and how to install it.
+    """
+    path = directory / Path(text).expanduser()
+    if path.is_dir():
+        inside = [path / "bin" / "python", path / "Scripts" / "python.exe"]
+        path = next((one for one in inside if one.exists()), path)
+    found = str(path) if path.exists() else shutil.which(text)
+    if found is None or Path(found).is_dir():
+        raise UsageError(
+            asked,
+            f"there is no Python interpreter at {path}",
+            "Name one: --against=python:/path/to/venv/bin/python",
+        )
+    answer = probe(found, asked, run=run)
+    if answer["python"] < [3, 10]:
+        version = ".".join(map(str, answer["python"]))
+        raise UsageError(asked, f"it is Python {version}", "Name one of Python 3.10 or newer")
+    needed = [NEEDED[name] for name in answer["missing"]]
+    if answer["python"] < [3, 11]:
+        needed += [] if _has(found, "tomli", run) else ["tomli"]
+    if needed:
+        raise UsageError(
+            asked,
+            f"its environment, {answer['prefix']}, has no {', no '.join(needed)}",
+            f"Install what is missing: {found} -m pip install {' '.join(needed)}",
+        )
+    return found
+
+
+def _has(executable: str, module: str, run: Run) -> bool:
+    done = run([executable, "-c", f"import {module}"], capture_output=True, text=True, check=False)
+    return done.returncode == 0
+
+
+def harness(directory: Path) -> Path:
+    """A directory that holds archbench as it runs here, and nothing else.
+
+    First on a side's path it gives both sides the same archbench, whatever they have installed,
+    without giving them the other packages that lie beside ours.
+    """
+    package = Path(__file__).resolve().parents[1]
+    key = hashlib.sha256(str(package).encode()).hexdigest()[:12]
+    place = directory / f"harness-{key}"
+    link = place / package.name
+    if not link.exists():
+        place.mkdir(parents=True, exist_ok=True)
+        link.unlink(missing_ok=True)
+        link.symlink_to(package, target_is_directory=True)
+    return place
+
+
+def overlay(
+    requirements: Sequence[str],
+    directory: Path,
+    asked: str,
+    executable: str = sys.executable,
+    run: Run = subprocess.run,
+) -> tuple[Path, dict[str, str]]:
+    """Packages installed into a directory of their own, to be put before the environment's.
+
+    What they require in turn is the environment's, and is not installed: a torch that is there is
+    there for both sides. Installed once for each set of requirements and interpreter.
+
+    Args:
+        requirements: in pip's own form.
+        directory: that holds the overlays.
+        asked: what was asked for, for messages.
+        executable: of the environment that they are laid over.
+        run: starts a process.
+
+    Returns:
+        The directory, and the version of each package in it.
+
+    Raises:
+        UsageError: pip cannot install them, or the environment has not what they require.
+    """
+    identity = "\n".join([*sorted(requirements), os.path.realpath(executable), sys.version])
+    place = directory / f"pip-{hashlib.sha256(identity.encode()).hexdigest()[:16]}"
+    if not place.is_dir():
+        _install(requirements, place, asked, executable, run)
+    answer = probe(executable, asked, str(place), run)
+    if answer["unmet"]:
+        which = "; ".join(
+            f"{package} requires {wanted}, {'found ' + found if found else 'which is not there'}"
+            for package, wanted, found in answer["unmet"]
+        )
+        more = " ".join([*requirements, *(f"'{wanted}'" for _, wanted, _ in answer["unmet"])])
+        raise UsageError(
+            asked,
+            f"this environment does not fit: {which}",
+            f'Name what it needs as well: --against="pip:{more}"',
+        )
+    return place, dict(answer["packages"])
+
+
+def _install(
+    requirements: Sequence[str], place: Path, asked: str, executable: str, run: Run
+) -> None:
+    place.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(dir=place.parent, prefix=f".{place.name}."))
+    try:
+        done = run(
+            [
+                *(executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"),
+                *("--no-deps", "--no-input", "--target", str(temporary)),
+                *requirements,
+            ],
+            capture_output=True,
+            text=True,
+            errors="replace",
+            check=False,
+        )
+        if done.returncode:
+            lines = [line for line in done.stderr.splitlines() if line.startswith("ERROR")]
+            lines = lines or done.stderr.strip().splitlines() or [f"status {done.returncode}"]
+            raise UsageError(
+                asked,
+                f"pip could not install it: {' '.join(lines[-3:])}",
+                "Correct the requirement, or see what pip needs",
+            )
+        # Another run may have been faster; its overlay is as good.
+        if not place.is_dir():
+            temporary.rename(place)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)

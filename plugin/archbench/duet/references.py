@@ -1,0 +1,120 @@
+"""What ``--against=REF`` can name."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass
+
+from archbench.core.errors import UsageError
+from archbench.core.selectors import refuse_unknown
+from archbench.core.spec import DTYPES
+
+__all__ = ["FLAGS", "MERGE_BASE", "Reference", "parse_reference"]
+
+MERGE_BASE = "merge-base"
+"""With the main branch: what ``--against`` names without a value."""
+
+FLAGS: dict[str, tuple[str, ...]] = {
+    "model": (),
+    "dtype": DTYPES,
+    "batch-size": (),
+    "runtime": ("eager", "compiled"),
+    "memory-format": ("nchw", "nhwc"),
+}
+"""What may differ between two models in one process, with the values that each takes; a model and a
+batch size are checked elsewhere."""
+
+_EXAMPLES = (
+    "a git revision (--against=main), --against=python:/path/to/venv/bin/python, "
+    "--against='pip:timm==1.0.20', or a change of flags (--against=dtype=bf16)"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """What the project as it is here is compared with.
+
+    Attributes:
+        kind: ``revision``, ``interpreter``, ``packages`` or ``flags``.
+        text: as it was typed.
+        value: of the revision or interpreter; empty for the merge base.
+        requirements: that are laid over the environment, in pip's own form.
+        flags: name and value of each that differs.
+    """
+
+    kind: str
+    text: str
+    value: str = ""
+    requirements: tuple[str, ...] = ()
+    flags: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def means_difference(self) -> bool:
+        """Whether the two sides are other networks on purpose, so that other counts are no news."""
+        return any(name == "model" for name, _ in self.flags)
+
+
+def parse_reference(text: str) -> Reference:
+    """Read ``--against``'s value; what it names is not looked for yet.
+
+    Raises:
+        UsageError: it cannot name anything.
+    """
+    asked = f"--against={text}"
+    text = text.strip()
+    kind, colon, value = text.partition(":")
+    value = value.strip()
+    if colon and kind == "python":
+        if not value:
+            raise UsageError(
+                asked, "no interpreter is named", "Write --against=python:/path/to/venv/bin/python"
+            )
+        return Reference("interpreter", text, value)
+    if colon and kind == "pip":
+        try:
+            requirements = tuple(sorted(set(shlex.split(value))))
+        except ValueError as error:
+            raise UsageError(asked, f"a quote is open ({error})", "Close it") from None
+        if not requirements or any(one.startswith("-") for one in requirements):
+            raise UsageError(
+                asked,
+                "requirements are expected, separated by spaces",
+                "Write for example --against='pip:timm==1.0.20 torchvision==0.20'",
+            )
+        return Reference("packages", text, requirements=requirements)
+    if "=" in text:
+        return Reference("flags", text, flags=_flags(asked, text))
+    if text.startswith("-") or any(sign in text for sign in " :?*[\\"):
+        raise UsageError(asked, "no revision is called that", f"Write {_EXAMPLES}")
+    return Reference("revision", text, "" if text == MERGE_BASE else text)
+
+
+def _flags(asked: str, text: str) -> tuple[tuple[str, str], ...]:
+    flags: dict[str, str] = {}
+    for part in text.split(","):
+        name, equals, value = (piece.strip() for piece in part.partition("="))
+        if not equals:
+            raise UsageError(
+                asked,
+                f"{part.strip()!r} is no change of a flag",
+                "Write --against=dtype=bf16,batch-size=4",
+            )
+        refuse_unknown(asked, name, FLAGS, "flag")
+        if name in flags:
+            raise UsageError(asked, f"{name} is given twice", "Give it once")
+        if FLAGS[name] and value not in FLAGS[name]:
+            raise UsageError(
+                asked, f"{value!r} is no {name}", f"Write one of {', '.join(FLAGS[name])}"
+            )
+        if name == "batch-size" and not (value.isdecimal() and int(value) > 0):
+            raise UsageError(
+                asked,
+                f"{value!r} is not a whole number of at least 1",
+                "Write for example --against=batch-size=4",
+            )
+        if not value:
+            raise UsageError(
+                asked, f"{name} has no value", "Write for example --against=model=timm/resnet50"
+            )
+        flags[name] = value
+    return tuple(flags.items())

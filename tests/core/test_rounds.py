@@ -1,0 +1,181 @@
+"""Rounds of two versions: how a burst is scored, and what all clocks together say."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from archbench.core.duet import DuetRule
+from archbench.core.rounds import (
+    Burst,
+    ClockRule,
+    DuetLaunch,
+    Round,
+    default_rules,
+    has_told,
+    judge,
+    typical,
+)
+
+RULES = default_rules("cpu", 1)
+
+
+def burst(cpu: float, wall: float | None = None, waited: float | None = 0.0) -> Burst:
+    """Three passes, the fastest of which takes so long."""
+    wall = cpu if wall is None else wall
+    return Burst((wall * 1.5, wall, wall * 1.2), (cpu * 1.5, cpu, cpu * 1.2), (), waited)
+
+
+def launch(
+    ratio: float, rounds: int = 20, wall: float | None = None, waited: float = 0.0
+) -> DuetLaunch:
+    """Rounds in which the candidate takes so many times the reference's 10 ms."""
+    wall = ratio if wall is None else wall
+    one = Round(burst(0.01, waited=waited), burst(0.01 * ratio, 0.01 * wall, waited), False)
+    return DuetLaunch([one] * rounds)
+
+
+def test_a_burst_is_scored_by_its_fastest_pass() -> None:
+    one = Round(burst(0.010), burst(0.012, 0.030), False)
+    assert one.difference("cpu") == pytest.approx(math.log(1.2))
+    assert one.difference("wall") == pytest.approx(math.log(3))
+
+
+def test_times_are_compared_per_image() -> None:
+    # A batch of four in twice the time is half the time for each image.
+    rounds = [Round(burst(0.010), burst(0.020), False)]
+    assert DuetLaunch(rounds, images=(1, 4)).differences("cpu") == [pytest.approx(math.log(0.5))]
+
+
+def test_below_the_step_of_a_clock_times_are_equal() -> None:
+    assert Round(burst(0.0), burst(0.01), False).difference("cpu") == 0
+
+
+def test_what_others_take_is_not_what_a_pass_waits_for() -> None:
+    sleeping = Burst((0.010,), (0.001,), (), 0.0)
+    assert sleeping.lost == 0
+    assert Burst((0.010,), (0.004,), (), None).lost == pytest.approx(0.006)
+    assert DuetLaunch([Round(sleeping, sleeping, False)]).disturbance is None
+    kept = Burst((0.010,), (0.004,), (), 0.006)
+    assert DuetLaunch([Round(kept, kept, False)]).disturbance == "others took 60% of the time"
+    assert (
+        DuetLaunch([Round(sleeping, sleeping, False)], stolen=0.2).disturbance
+        == "other guests of the host took 20% of the core"
+    )
+
+
+def test_launches_survive_being_stored() -> None:
+    one = DuetLaunch([Round(burst(0.01), burst(0.02), True)], 0.01, 0.02, (1, 4))
+    assert DuetLaunch.from_dict(one.as_dict()) == one
+
+
+@pytest.mark.parametrize(
+    "data", [{"wall": [], "cpu": []}, {"wall": [1.0], "cpu": []}, {"wall": [1, 2], "cpu": [1]}]
+)
+def test_a_burst_that_cannot_be_one_is_refused(data: dict[str, list[float]]) -> None:
+    with pytest.raises(ValueError, match="processor times"):
+        Burst.from_dict(data)
+
+
+def test_the_sharper_clock_comes_first() -> None:
+    assert [one.clock for one in default_rules("cpu", 1)] == ["cpu", "wall"]
+    assert [one.clock for one in default_rules("cpu", 2)] == ["wall"]
+    assert [one.clock for one in default_rules("cuda", 1)] == ["device", "wall"]
+    assert default_rules("cuda", 1)[0].rule == DuetRule(0.005, 0.02, launches=3)
+    assert default_rules("cpu", 1)[1].rule == DuetRule(0.03, 0.08)
+
+
+@pytest.mark.parametrize(
+    ("ratio", "launches", "status", "reason"),
+    [
+        (1.0, 1, "unchanged", "within-bounds"),
+        (1.05, 1, None, ""),
+        (1.05, 4, "regressed", "slower"),
+        (0.95, 4, "improved", "faster"),
+        (0.95, 3, None, ""),
+    ],
+)
+def test_both_clocks_agree(ratio: float, launches: int, status: str | None, reason: str) -> None:
+    judgement = judge([launch(ratio)] * launches, RULES)
+    assert (judgement.status, judgement.reason, judgement.clock) == (status, reason, "cpu")
+
+
+def test_waiting_is_seen_by_the_wall_clock_alone() -> None:
+    judgement = judge([launch(1.0, wall=1.5)] * 4, RULES)
+    assert (judgement.status, judgement.reason) == ("regressed", "slower-wall")
+    assert judgement.clock == "wall"
+    assert judgement.decision.ratio == pytest.approx(1.5)
+    # Less of it is an improvement, though the processor has as much to do.
+    judgement = judge([launch(1.0, wall=0.5)] * 4, RULES)
+    assert (judgement.status, judgement.reason) == ("improved", "faster-wall")
+
+
+def test_as_long_as_the_wall_clock_may_object_nothing_is_unchanged() -> None:
+    assert judge([launch(1.0, wall=1.5)], RULES).status is None
+
+
+def test_a_disturbed_wall_clock_cannot_object() -> None:
+    # Of 37 ms of each burst others took 2 ms: 5.4 %.
+    disturbed = launch(1.0, wall=1.0, waited=0.002)
+    assert disturbed.lost == pytest.approx(0.002 / 0.037)
+    judgement = judge([disturbed], RULES)
+    assert (judgement.status, judgement.unjudged) == ("unchanged", ("wall",))
+    assert judge([launch(1.0, wall=1.5, waited=0.004)], RULES).status == "unchanged"
+
+
+def test_disturbed_launches_are_not_judged_and_end_in_cannot_tell() -> None:
+    bad = launch(1.05, waited=0.03)
+    assert bad.disturbance is not None
+    assert judge([bad] * 7, RULES).status is None
+    judgement = judge([bad] * 8, RULES)
+    assert (judgement.status, judgement.reason) == ("inconclusive", "disturbed")
+    assert judgement.decision.ratio is None
+    # Four good ones among them are enough.
+    assert judge([*[bad] * 4, *[launch(1.05)] * 4], RULES).status == "regressed"
+
+
+def test_at_the_limit_of_launches_nothing_can_be_told() -> None:
+    between = DuetLaunch([*launch(1.0, 5).rounds, *launch(1.08, 5).rounds])
+    assert judge([between] * 7, RULES).status is None
+    judgement = judge([between] * 8, RULES)
+    assert (judgement.status, judgement.reason) == ("inconclusive", "not-decided")
+
+
+def test_a_second_clock_that_never_decides_does_not_hold_up_the_first() -> None:
+    unsure = DuetLaunch([*launch(1.0, 10, wall=0.9).rounds, *launch(1.0, 10, wall=1.15).rounds])
+    assert judge([unsure] * 7, RULES).status is None
+    assert judge([unsure] * 8, RULES).status == "unchanged"
+
+
+def test_several_threads_on_a_busy_machine_cannot_be_judged() -> None:
+    rules = default_rules("cpu", 2)
+    busy = launch(1.5)
+    busy.others = 0.3
+    judgement = judge([busy] * 8, rules)
+    assert (judgement.status, judgement.reason) == ("inconclusive", "disturbed")
+    busy.others = 0.01
+    assert judge([busy] * 4, rules).status == "regressed"
+
+
+def test_a_launch_that_has_told_its_part_ends() -> None:
+    # Twenty rounds beyond the bound are evidence enough, and three more launches have to agree.
+    assert judge([launch(1.05)], RULES).status is None
+    assert has_told([launch(1.05)], RULES)
+    assert has_told([launch(0.95)], RULES)
+    assert not has_told([launch(1.05, 10)], RULES)
+    assert not has_told([launch(1.0)], RULES)
+    assert not has_told([launch(1.05), launch(1.05, 5)], RULES)
+    assert has_told([launch(1.05), launch(1.05, 6)], RULES)
+    assert not has_told([launch(1.05, 60), launch(1.0, 6)], RULES)
+
+
+def test_what_is_typical_is_the_middle_burst() -> None:
+    rounds = [Round(burst(r), burst(c), False) for r, c in ((1.0, 4.0), (2.0, 8.0), (9.0, 5.0))]
+    assert typical([DuetLaunch(rounds[:2]), DuetLaunch(rounds[2:])], "cpu") == (2.0, 5.0)
+
+
+def test_own_rules_are_obeyed() -> None:
+    rules = (ClockRule("cpu", DuetRule(0.1, 0.2, alpha=0.1, beta=0.1, launches=1)),)
+    assert judge([launch(1.09, 10)], rules).status == "unchanged"
+    assert judge([launch(1.3, 10)], rules).status == "regressed"

@@ -1,0 +1,127 @@
+"""Two sides compared: the sentence, counts, outputs, and where the time went."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from test_rounds import launch
+
+from archbench.core.rounds import default_rules, judge
+from archbench.core.sides import (
+    agreement,
+    attribution,
+    count_changes,
+    duet_verdict,
+    versions_changed,
+)
+
+RULES = default_rules("cpu", 1)
+
+
+def test_a_regression_says_by_how_much_and_from_what() -> None:
+    launches = [launch(1.05)] * 4
+    verdict = duet_verdict(judge(launches, RULES), launches, RULES)
+    assert (verdict.metric, verdict.status, verdict.reason) == ("latency", "regressed", "slower")
+    assert verdict.baseline == pytest.approx(0.010)
+    assert verdict.value == pytest.approx(0.0105)
+    # 80 rounds of passes of 3.7 times 10 ms and 3.7 times 10.5 ms.
+    assert verdict.sentence == (
+        "10 ms -> 10.5 ms of processor time (+5.0 %, 95 % interval +5.0 % to +5.0 %) in 80 rounds "
+        "of 4 launches, 6.1 s; at most 1 % is tolerated"
+    )
+
+
+def test_what_is_unchanged_says_what_is_ruled_out_and_what_was_not_judged() -> None:
+    launches = [launch(1.0, waited=0.002)]
+    verdict = duet_verdict(judge(launches, RULES), launches, RULES)
+    assert verdict.status == "unchanged"
+    assert verdict.sentence.endswith(
+        "in 20 rounds of 1 launch, 1.5 s; a change of 3.5 % is ruled out; others took too much of "
+        "the machine to judge wall time"
+    )
+
+
+def test_without_a_launch_that_can_be_judged_the_reason_is_told() -> None:
+    launches = [launch(1.0, waited=0.03)] * 8
+    verdict = duet_verdict(judge(launches, RULES), launches, RULES)
+    assert (verdict.status, verdict.reason) == ("inconclusive", "disturbed")
+    assert verdict.sentence == "no launch can be judged: others took 81% of the time"
+
+
+def test_counts_that_differ_are_changes() -> None:
+    reference = {"params": 200, "macs": 1000, "output_shape": [1, 10]}
+    candidate = {"params": 204, "macs": 1000, "output_shape": [1, 9]}
+    changes = count_changes(reference, candidate)
+    assert [(c.metric, c.status, c.baseline, c.value) for c in changes] == [
+        ("params", "changed", 200, 204),
+        ("output_shape", "changed", [1, 10], [1, 9]),
+    ]
+    assert [c.sentence for c in changes] == [
+        "params 200 -> 204 (+4, +2 %)",
+        "output shape 1x10 -> 1x9",
+    ]
+    assert count_changes(reference, reference) == []
+    assert count_changes({"params": 200}, candidate) == [changes[0]]
+
+
+def test_outputs_are_compared_number_by_number() -> None:
+    agreed = agreement([[1.0, -4.0], [0.0, 2.0]], [[1.0, -4.0], [0.5, 0.0]])
+    assert agreed is not None
+    assert (agreed.absolute, agreed.relative) == (2.0, 0.5)
+    # The second image is the first class now.
+    assert (agreed.same_top1, agreed.images) == (1, 2)
+    assert agreed.text == (
+        "outputs differ by at most 2 (0.5 of the largest), the same top-1 in 1 of 2 images"
+    )
+
+
+def test_equal_outputs_and_outputs_of_other_shapes() -> None:
+    equal = agreement([[0.0, 0.0]], [[0.0, 0.0]])
+    assert equal is not None
+    assert equal.text == "outputs are equal on 1 image"
+    assert agreement([[0.0, 1.0]], [[0.0]]) is None
+    assert agreement([], []) is None
+    # Of two batch sizes the images that both have.
+    both = agreement([[1.0]], [[1.0], [7.0]])
+    assert both is not None
+    assert both.images == 1
+    beyond = agreement([[0.0]], [[1.0]])
+    assert beyond is not None
+    assert beyond.relative == math.inf
+
+
+def test_versions_that_differ_are_named() -> None:
+    assert versions_changed(
+        {"timm": "1.0.20", "torch": "2.9"}, {"timm": "1.1", "torch": "2.9"}
+    ) == ["timm 1.0.20 -> 1.1"]
+    assert versions_changed({}, {"memory_format": "nhwc"}) == ["memory format absent -> nhwc"]
+
+
+def test_modules_that_grew_are_named_with_their_share() -> None:
+    def turn(**seconds: float) -> dict[str, dict[str, object]]:
+        return {name: {"type": "Conv2d", "seconds": value} for name, value in seconds.items()}
+
+    growth, total = attribution(
+        {
+            "reference": [turn(a=0.001, b=0.002, d=0.001), turn(a=0.001, b=0.004, d=0.001)],
+            "candidate": [turn(a=0.001, b=0.009, c=0.001, d=0.0)] * 3,
+        }
+    )
+    # b from 3 ms to 9, c is new with 1 ms, d is 1 ms faster.
+    assert total == pytest.approx(0.006)
+    assert [one.text(total) for one in growth] == [
+        "b (Conv2d): 3 ms -> 9 ms, +6.000 ms, 100% of the growth",
+        "c (Conv2d): new -> 1 ms, +1.000 ms, 17% of the growth",
+    ]
+
+
+def test_a_module_of_another_type_is_another_module() -> None:
+    growth, _ = attribution(
+        {
+            "reference": [{"2": {"type": "Flatten", "seconds": 0.001}}],
+            "candidate": [{"2": {"type": "Conv2d", "seconds": 0.004}}],
+        }
+    )
+    assert [(one.name, one.type, one.reference) for one in growth] == [("2", "Conv2d", None)]
+    assert attribution({}) == ([], 0)

@@ -1,0 +1,198 @@
+"""Who plays when, with pairs that answer what they are told."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pytest
+
+from archbench.core.duet import DuetRule
+from archbench.core.errors import UsageError
+from archbench.core.rounds import Burst, ClockRule, default_rules
+from archbench.duet.children import CellFailedError, Failure
+from archbench.duet.conducting import Plan, Played, conduct
+
+
+class Pairs:
+    """Stands for pairs of processes.
+
+    Args:
+        ratios: of each cell, what its candidate's time is multiplied by.
+        breaks: cells in which the reference's process dies at a burst.
+        lacks: cells that the reference has no test for.
+        seconds: of a pass.
+    """
+
+    def __init__(
+        self,
+        ratios: Mapping[str, float],
+        breaks: Sequence[str] = (),
+        lacks: Sequence[str] = (),
+        seconds: float = 0.03,
+    ) -> None:
+        self.ratios, self.breaks, self.lacks, self.seconds = ratios, breaks, lacks, seconds
+        self.started: list[list[str]] = []
+        self.exact: list[tuple[str, bool]] = []
+        self.moves: list[bool] = []
+        self.order: list[str] = []
+        self.closed = 0
+
+    def __call__(self, seed: int, cells: Sequence[str]) -> Any:
+        self.started.append(list(cells))
+        return FakePair(self)
+
+
+class FakePair:
+    core = 0
+
+    def __init__(self, pairs: Pairs) -> None:
+        self._pairs = pairs
+        self.is_broken = False
+        self.hellos = {"reference": {"versions": {}}, "candidate": {"versions": {}}}
+
+    def ready(self, cell: str, *, facts: bool, order: Sequence[str]) -> dict[str, Any]:
+        assert not self.is_broken
+        self._cell = cell
+        self._pairs.exact.append((cell, facts))
+        if cell in self._pairs.lacks:
+            raise CellFailedError(
+                [Failure("reference", "not-measured", "only-on-one-side", "it has no such test")]
+            )
+        return {side: {"batch_size": 1, "kind": "cpu", "id": cell} for side in order}
+
+    def burst(self, side: str, seconds: float, *, move: bool) -> Burst:
+        self._pairs.order.append(side)
+        if side == "reference":
+            self._pairs.moves.append(move)
+        if self._cell in self._pairs.breaks and side == "reference":
+            self.is_broken = True
+            raise CellFailedError([Failure("reference", "crashed", "process-died", "it died")])
+        ratio = self._pairs.ratios[self._cell] if side == "candidate" else 1.0
+        spent = self._pairs.seconds * ratio
+        return Burst((spent,), (spent,), (), 0.0)
+
+    def modules(self, side: str, passes: int) -> dict[str, Any]:
+        return {"": {"type": "Net", "seconds": 0.001}}
+
+    def leave(self) -> None:
+        self._cell = ""
+
+    def close(self) -> None:
+        self._pairs.closed += 1
+
+
+def rules_of(facts: Mapping[str, Any]) -> tuple[ClockRule, ...]:
+    return default_rules("cpu", 1)
+
+
+def run(pairs: Pairs, cells: str, **options: Any) -> dict[str, Played]:
+    return conduct(list(cells), pairs, rules_of, chance=random.Random(1), **options)
+
+
+def statuses(played: Mapping[str, Played]) -> dict[str, str | None]:
+    return {cell: one.judgement.status if one.judgement else None for cell, one in played.items()}
+
+
+def test_undecided_cells_alone_go_on_with_a_fresh_pair() -> None:
+    pairs = Pairs({"a": 1.0, "b": 1.1, "c": 1.0})
+    said: list[str] = []
+    played = run(pairs, "abc", say=said.append)
+    assert statuses(played) == {"a": "unchanged", "b": "regressed", "c": "unchanged"}
+    assert [sorted(cells) for cells in pairs.started] == [["a", "b", "c"], ["b"], ["b"], ["b"]]
+    assert pairs.closed == 4
+    assert [text.partition(", in ")[0] for text in said] == [
+        "duet, launch 1: 3 cells, 2 decided",
+        "duet, launch 2: 1 cell, 0 decided",
+        "duet, launch 3: 1 cell, 0 decided",
+        "duet, launch 4: 1 cell, 1 decided",
+    ]
+
+
+def test_an_unchanged_cell_takes_as_many_rounds_as_the_evidence() -> None:
+    played = run(Pairs({"a": 1.0}), "a")
+    # The mean of 1.2 ** n to 1.95 ** n passes 1 / beta = 1,000 with the 13th round.
+    capital = [sum((1 + bet) ** n for bet in (0.2, 0.4, 0.6, 0.8, 0.95)) / 5 for n in (12, 13)]
+    assert capital[0] < 1000 <= capital[1]
+    (launch,) = played["a"].launches
+    assert len(launch.rounds) == 13
+    assert launch.seconds == pytest.approx(13 * 0.06)
+
+
+def test_a_regressed_cell_leaves_a_launch_when_it_has_told_its_part() -> None:
+    played = run(Pairs({"b": 1.1}), "b")
+    # 1 / alpha = 100,000 is passed with the 20th round; the others only have to agree.
+    assert [len(launch.rounds) for launch in played["b"].launches] == [20, 6, 6, 1]
+    assert played["b"].modules.keys() == {"reference", "candidate"}
+    assert len(played["b"].modules["candidate"]) == Plan().module_turns
+
+
+def test_exact_figures_are_asked_for_once() -> None:
+    pairs = Pairs({"b": 1.1})
+    run(pairs, "b")
+    assert pairs.exact == [("b", True), ("b", False), ("b", False), ("b", False)]
+
+
+def test_the_order_of_sides_is_random_and_both_play_in_each_round() -> None:
+    pairs = Pairs({"a": 1.02})
+    played = run(pairs, "a")
+    rounds = list(zip(pairs.order[::2], pairs.order[1::2], strict=True))
+    assert {frozenset(one) for one in rounds} == {frozenset(("reference", "candidate"))}
+    first = [one.candidate_first for launch in played["a"].launches for one in launch.rounds]
+    assert first == [one[0] == "candidate" for one in rounds]
+    assert 0.3 < sum(first) / len(first) < 0.7
+
+
+def test_models_move_in_memory_every_few_rounds() -> None:
+    pairs = Pairs({"a": 1.0})
+    run(pairs, "a")
+    assert pairs.moves[:9] == [False] * 4 + [True] + [False] * 3 + [True]
+
+
+def test_a_broken_pair_ends_its_cell_and_the_others_go_on() -> None:
+    pairs = Pairs(dict.fromkeys("abc", 1.0), breaks="b")
+    played = run(pairs, "abc")
+    assert statuses(played) == {"a": "unchanged", "b": None, "c": "unchanged"}
+    assert [one.sentence for one in played["b"].failures] == ["it died"]
+    assert played["b"].is_decided
+    assert pairs.closed == len(pairs.started)
+    # A fresh pair is for what is left alone.
+    assert all("b" not in cells for cells in pairs.started[1:])
+
+
+def test_each_cell_may_break_its_pair() -> None:
+    pairs = Pairs(dict.fromkeys("abc", 1.0), breaks="abc")
+    played = run(pairs, "abc")
+    assert all(one.failures for one in played.values())
+    assert len(pairs.started) == 3
+
+
+def test_a_cell_that_one_side_lacks_needs_no_fresh_pair() -> None:
+    pairs = Pairs(dict.fromkeys("ab", 1.0), lacks="a")
+    played = run(pairs, "ab")
+    assert played["a"].failures[0].reason == "only-on-one-side"
+    assert statuses(played)["b"] == "unchanged"
+    assert len(pairs.started) == 1
+
+
+def test_the_limit_of_launches_ends_in_cannot_tell() -> None:
+    pairs = Pairs({"a": 1.02}, seconds=0.5)
+    # Evidence that never is enough: 5 % is more than is excluded, and no launch can show it.
+    rules = (ClockRule("cpu", DuetRule(0.02, 0.03, most_launches=5, alpha=1e-300)),)
+    played = conduct(["a"], pairs, lambda _: rules, plan=Plan(launch=2.0, rounds=3))
+    assert statuses(played) == {"a": "unchanged"}
+    pairs = Pairs({"a": 1.05}, seconds=0.5)
+    played = conduct(["a"], pairs, lambda _: rules, plan=Plan(launch=2.0, rounds=3))
+    assert statuses(played) == {"a": "inconclusive"}
+    assert [len(launch.rounds) for launch in played["a"].launches] == [3] * 5
+
+
+def test_rules_that_make_none_end_the_run_and_its_processes() -> None:
+    def refuse(facts: Mapping[str, Any]) -> tuple[ClockRule, ...]:
+        raise UsageError("d0", "it is too large", "Write less")
+
+    pairs = Pairs({"a": 1.0})
+    with pytest.raises(UsageError):
+        conduct(["a"], pairs, refuse)
+    assert pairs.closed == 1

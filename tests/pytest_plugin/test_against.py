@@ -1,0 +1,614 @@
+"""--against: what the duet tells becomes the outcome of the tests."""
+
+from __future__ import annotations
+
+import base64
+import json
+import struct
+import subprocess
+import sysconfig
+import venv
+import zipfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from archbench.core.rounds import Burst, DuetLaunch, Round, default_rules, judge
+from archbench.duet.children import Failure
+from archbench.duet.conducting import Played
+from archbench.pytest_plugin import against
+
+TEST = """
+def test_latency(bench, loaded_model):
+    assert bench.latency(loaded_model)["p50"] > 0
+"""
+ONE = ("test_time.py", "--archbench-models=small_net.py:small", "--archbench-gpu=cpu")
+
+# Verdicts that no machine is too noisy for: one launch, factors instead of percents.
+RULES = """
+[[duet]]
+clock = "cpu"
+d0 = "50 %"
+d1 = "90 %"
+alpha = 0.1
+beta = 0.1
+launches = 1
+
+[[duet]]
+clock = "wall"
+d0 = "300 %"
+d1 = "900 %"
+alpha = 0.1
+beta = 0.1
+launches = 1
+"""
+
+
+def git(directory: Path, *arguments: str) -> None:
+    identity = ("-c", "user.name=x", "-c", "user.email=x", "-c", "init.defaultBranch=main")
+    subprocess.run(["git", *identity, *arguments], cwd=directory, check=True, capture_output=True)
+
+
+@pytest.fixture
+def project(suite: pytest.Pytester) -> pytest.Pytester:
+    """A project under version control with one small architecture."""
+    suite.makepyfile(test_time=TEST)
+    suite.makefile(".ini", pytest="[pytest]\npythonpath = .\n")
+    (suite.path / ".gitignore").write_text(".archbench/\n__pycache__/\n", encoding="utf-8")
+    git(suite.path, "init", "-q")
+    git(suite.path, "add", ".")
+    git(suite.path, "commit", "-qm", "reference")
+    return suite
+
+
+# With a duet that is told what it finds.
+
+
+class Conductor:
+    """Stands for the processes: each cell has its ratio, or its failure."""
+
+    def __init__(
+        self,
+        monkeypatch: pytest.MonkeyPatch,
+        ratio: float = 1.0,
+        launches: int = 4,
+        failures: Sequence[Failure] = (),
+        **changed: Any,
+    ) -> None:
+        self.ratio, self.launches = ratio, launches
+        self.failures, self.changed = tuple(failures), changed
+        self.cells: list[str] = []
+        monkeypatch.setattr(against, "conduct", self)
+
+    def facts(self, side: str) -> dict[str, Any]:
+        counts = {"params": 162, "macs": 5_322_852, "output_shape": [1, 2]}
+        scores = [0.5, 1.0]
+        if side == "candidate":
+            counts.update({name: value for name, value in self.changed.items() if name in counts})
+            scores = self.changed.get("scores", scores)
+        return {
+            "id": "local/small",
+            "kind": "cpu",
+            "batch_size": 1,
+            "target": {
+                "device": "cpu", "device_name": "Some CPU", "slug": "cpu-some", "dtype": "fp32",
+                "batch_size": 1, "threads": 1, "memory_format": "nchw", "runtime": "eager",
+            },
+            "counts": counts,
+            "scores": {
+                "shape": [1, len(scores)],
+                "fp32": base64.b64encode(struct.pack(f"<{len(scores)}f", *scores)).decode(),
+            },
+            "environment": {"clock": "cpu", "python": "3.11.7", "torch": "2.9"},
+        }  # fmt: skip
+
+    def __call__(self, cells: Sequence[str], *_: Any, **__: Any) -> dict[str, Played]:
+        self.cells += cells
+        if self.failures:
+            return {cell: Played(failures=self.failures) for cell in cells}
+        rules = default_rules("cpu", 1)
+        slow = 0.01 * self.ratio
+        one = Round(Burst((0.01,), (0.01,), (), 0.0), Burst((slow,), (slow,), (), 0.0), False)
+        launches = [DuetLaunch([one] * 20) for _ in range(self.launches)]
+        timm = self.changed.get("timm", "1.0.31")
+        turn = {"": {"type": "Small", "seconds": 0.001}}
+        return {
+            cell: Played(
+                launches,
+                rules,
+                {side: self.facts(side) for side in ("reference", "candidate")},
+                {
+                    "reference": {"versions": {"timm": "1.0.31"}, "only_here": []},
+                    "candidate": {"versions": {"timm": timm}},
+                },
+                judgement=judge(launches, rules),
+                modules={
+                    "reference": [turn],
+                    "candidate": [{"": {"type": "Small", "seconds": 0.0015}}],
+                }
+                if self.ratio > 1.01
+                else {},
+            )
+            for cell in cells
+        }
+
+
+def test_unchanged_is_green_and_in_the_table(
+    project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    conductor = Conductor(monkeypatch)
+    result = project.runpytest_inprocess(*ONE, "--archbench-against=HEAD")
+    result.assert_outcomes(passed=1)
+    assert result.ret == 0
+    assert conductor.cells == ["test_time.py::test_latency[local/small-fp32-b1]"]
+    result.stdout.re_match_lines(
+        [
+            r"duet: work tree on \w{9}, against revision \w{9} \(HEAD\)",
+            r"small +local .* 10 .* unchanged",
+            r"Duet: work tree on \w{9}, against revision .*; 2 s of bursts in 4 launches\.",
+            r"Times: 1 unchanged\.",
+        ]
+    )
+
+
+def test_a_regression_is_red_and_explained(
+    project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Conductor(monkeypatch, 1.05, timm="1.1", scores=[0.5, 0.75])
+    result = project.runpytest_inprocess(
+        *ONE, "--archbench-against=HEAD", "--junitxml=junit.xml", "--archbench-results=results.json"
+    )
+    result.assert_outcomes(failed=1)
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    result.stdout.re_match_lines(
+        [
+            r"regressed: local/small fp32-b1: 10 ms -> 10.5 ms of processor time \(\+5\.0 %, 95 % "
+            r"interval .*\) in 80 rounds of 4 launches, 1\.6 s; at most 1 % is tolerated",
+            r"Compared: work tree on \w{9}, against revision \w{9} \(HEAD\)\.",
+            r"What differs: timm 1\.0\.31 -> 1\.1\.",
+            r"Of the same images the outputs differ by at most 0\.25 \(0\.25 of the largest\), "
+            r"the same top-1 in 1 of 1 image\.",
+            r"Where the time went, by each module's own code:",
+            r"  the model.s own forward \(Small\): 1 ms -> 1\.5 ms, \+0\.500 ms, 100% of the .*",
+        ],
+        consecutive=True,
+    )
+    junit = (project.path / "junit.xml").read_text(encoding="utf-8")
+    assert 'failures="1"' in junit
+    assert '<property name="verdict_latency" value="regressed"' in junit
+    assert '<property name="duet_ratio" value="1.05' in junit
+    (cell,) = json.loads((project.path / "results.json").read_text(encoding="utf-8"))["cells"]
+    duet = cell["metrics"]["duet_ratio"]
+    assert duet["value"] == pytest.approx(1.05)
+    assert (duet["rounds"], duet["launches"], duet["clock"]) == (80, 4, "cpu")
+    assert duet["low"] <= duet["value"] <= duet["high"]
+    assert duet["sides"]["reference"]["label"].startswith("revision ")
+    assert duet["agreement"]["absolute"] == 0.25
+    assert DuetLaunch.from_dict(duet["series"][0]).seconds == pytest.approx(20 * 0.0205)
+    assert cell["verdicts"][0]["status"] == "regressed"
+
+
+def test_other_counts_are_red_though_the_time_is_not(
+    project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Conductor(monkeypatch, params=166, output_shape=[1, 1], scores=[1.0])
+    result = project.runpytest_inprocess(*ONE, "--archbench-against=HEAD")
+    result.assert_outcomes(failed=1)
+    result.stdout.re_match_lines(
+        [
+            r"changed: local/small fp32-b1: params 162 -> 166 \(\+4, \+2\.47 %\)",
+            r"changed: local/small fp32-b1: output shape 1x2 -> 1x1",
+            r"What differs: params .*, output shape 1x2 -> 1x1\.",
+            r"The outputs have different shapes, and are not compared\.",
+            r"small .* changed",
+        ]
+    )
+
+
+def test_of_another_model_other_counts_are_no_news(
+    project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Conductor(monkeypatch, params=166)
+    result = project.runpytest_inprocess(
+        *ONE, "--archbench-against=model=small_net.py:small", "--archbench-strict"
+    )
+    result.assert_outcomes(passed=1)
+
+
+def test_cannot_tell_is_green_unless_strict(
+    project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    conductor = Conductor(monkeypatch)
+    monkeypatch.setattr(
+        against,
+        "conduct",
+        lambda *a, **k: {cell: _undecided(one) for cell, one in conductor(*a, **k).items()},
+    )
+    result = project.runpytest_inprocess(*ONE, "--archbench-against=HEAD")
+    result.assert_outcomes(passed=1)
+    result.stdout.re_match_lines([r"small .* inconclusive"])
+    result = project.runpytest_inprocess(*ONE, "--archbench-against=HEAD", "--archbench-strict")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["inconclusive: local/small fp32-b1: *; a change of 1 % is not *"])
+
+
+def _undecided(one: Played) -> Played:
+    fast = Burst((0.0098,), (0.0098,), (), 0.0)
+    slow = Burst((0.0108,), (0.0108,), (), 0.0)
+    same = Burst((0.01,), (0.01,), (), 0.0)
+    rounds = [Round(same, fast, False), Round(same, slow, True)] * 10
+    one.launches = [DuetLaunch(rounds) for _ in range(8)]
+    one.judgement = judge(one.launches, one.rules)
+    return one
+
+
+def test_a_side_that_failed_is_named_with_its_traceback(
+    project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failure = Failure(
+        "reference", "out-of-memory", "out-of-memory", "it does not fit", "Traceback of it"
+    )
+    Conductor(monkeypatch, failures=[failure])
+    result = project.runpytest_inprocess(*ONE, "--archbench-against=HEAD")
+    result.assert_outcomes(failed=1)
+    result.stdout.re_match_lines(
+        [
+            r"out-of-memory: local/small fp32-b1: revision \w{9} \(HEAD\): it does not fit",
+            r"Traceback of it",
+            r"small .* out-of-memory",
+        ]
+    )
+
+
+def test_workers_are_told_what_the_duet_found(
+    project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Conductor(monkeypatch, 1.05)
+    result = project.runpytest_inprocess(*ONE, "--archbench-against=HEAD", "-n", "1")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["regressed: local/small fp32-b1: 10 ms -> 10.5 ms *"])
+    assert list((project.path / ".archbench" / "launches").iterdir()) == []
+
+
+def test_github_is_told(
+    project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    Conductor(monkeypatch, 1.05)
+    summary = tmp_path / "summary.md"
+    summary.touch()
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(summary))
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    result = project.runpytest_inprocess(
+        *ONE, "--archbench-against=HEAD", "--archbench-openmetrics=metrics.txt"
+    )
+    text = summary.read_text(encoding="utf-8")
+    assert "**1 of 1 cell fails**: 1 regressed." in text
+    assert "| **regressed** | local/small |" in text
+    assert "| 10 ms | 10.5 ms | +5 % |" in text
+    result.stdout.fnmatch_lines(["::error file=test_time.py,line=1,title=local/small fp32-b1*"])
+    metrics = (project.path / "metrics.txt").read_text(encoding="utf-8")
+    assert 'archbench_duet_ratio{architecture="local/small",device="cpu-some"' in metrics
+
+
+def test_a_test_outside_the_parametrization_is_said_not_to_be_compared(
+    project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    conductor = Conductor(monkeypatch)
+    monkeypatch.setattr(against, "conduct", lambda *a, **k: {})
+    result = project.runpytest_inprocess(
+        *ONE, "--archbench-against=HEAD", "--archbench-time-budget=0.05"
+    )
+    assert conductor.cells == []
+    result.assert_outcomes(passed=1)
+    result.stdout.re_match_lines([r"small .* not-comparable"])
+
+
+# Requests that make no sense.
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("against=nosuch",), "has no revision of that name. Fetch it"),
+        (("against",), "--archbench-against: HEAD is on main and nothing is uncommitted"),
+        (("against=",), "--archbench-against=: the value is empty"),
+        (("against=HEAD", "against=main"), "--archbench-against is given 2 times: HEAD, main"),
+        (("against=dtype=fp8",), "'fp8' is no dtype. Write one of fp32, fp16, bf16"),
+        (("against=model=timm/nosuch",), "timm/nosuch"),
+        (("against=model=timm/resnet*",), "it names "),
+        (("against=HEAD", "quick"), "--archbench-against=HEAD and --archbench-quick contradict"),
+        (("against=HEAD", "launches=3"), "--archbench-launches is about stored baselines"),
+        (("against=HEAD", "baseline-update"), "--archbench-baseline-update accepts stored times"),
+        (("against=python:/nosuch/python",), "there is no Python interpreter at /nosuch/python"),
+        (("against=pip:./nosuch.whl",), "pip could not install it: ERROR"),
+    ],
+)
+def test_requests_that_make_no_sense(
+    options: Sequence[str], message: str, project: pytest.Pytester
+) -> None:
+    given = [f"--archbench-{option}" for option in options]
+    result = project.runpytest_inprocess(*ONE, *given)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    output = result.stdout.str() + result.stderr.str()
+    assert message in output
+    assert "Traceback" not in output
+
+
+def test_tests_that_the_revision_does_not_have(project: pytest.Pytester) -> None:
+    project.makepyfile(test_new=TEST)
+    result = project.runpytest_inprocess("test_new.py", *ONE[1:], "--archbench-against=HEAD")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["*has none of test_new.py. Name tests that are there too*"])
+
+
+def test_rules_that_make_none(project: pytest.Pytester) -> None:
+    (project.path / "archbench.toml").write_text('[[duet]]\nd0 = "90 %"\n', encoding="utf-8")
+    result = project.runpytest_inprocess(*ONE, "--archbench-against=HEAD")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["*archbench.toml, duet 1: d0 = '90 %': that makes no rule: *"])
+
+
+# With processes.
+
+NETS = """
+import os
+import sys
+from torch import nn
+import torch
+from archbench import ModelSpec
+
+class Net(nn.Module):
+    def __init__(self, classes=10, repeat=1, act=None):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 16, 3, padding=1)
+        self.fc = nn.Linear(16, classes)
+        self.repeat, self.act = repeat, act
+
+    def forward(self, x):
+        if self.act is not None and not x.is_meta:
+            self.act()
+        for _ in range(self.repeat):
+            y = torch.relu(self.conv(x))
+        return self.fc(y.mean((2, 3)))
+
+def prints():
+    print("to stdout", flush=True)
+    os.write(1, b"\\x00\\xff" * 1000)
+
+def dies():
+    os._exit(3)
+
+def breaks():
+    raise RuntimeError("the gears are stuck")
+
+def fills():
+    torch.empty(2**60)
+"""
+
+REFERENCE = (
+    NETS
+    + """
+MODELS = {
+    "same": lambda: Net(), "slow": lambda: Net(), "prints": lambda: Net(act=prints),
+    "shape": lambda: Net(), "dies": lambda: Net(act=dies), "breaks": lambda: Net(),
+    "fills": lambda: Net(), "gone": lambda: Net(),
+}
+"""
+)
+
+CANDIDATE = (
+    NETS
+    + """
+MODELS = {
+    "same": lambda: Net(), "slow": lambda: Net(repeat=4), "prints": lambda: Net(act=prints),
+    "shape": lambda: Net(9), "dies": lambda: Net(), "breaks": lambda: Net(act=breaks),
+    "fills": lambda: Net(act=fills), "new": lambda: Net(),
+}
+"""
+)
+
+CONFTEST = """
+from archbench import ModelSpec
+
+def pytest_archbench_models():
+    import nets
+    return [ModelSpec.of(make, name=name, input_size=64) for name, make in nets.MODELS.items()]
+"""
+
+
+@pytest.fixture
+def revisions(pytester: pytest.Pytester) -> pytest.Pytester:
+    """A project whose last commit has other architectures than its work tree."""
+    pytester.makepyfile(nets=REFERENCE, conftest=CONFTEST, test_time=TEST)
+    pytester.makefile(".ini", pytest="[pytest]\npythonpath = .\n")
+    (pytester.path / "archbench.toml").write_text(RULES, encoding="utf-8")
+    (pytester.path / ".gitignore").write_text(".archbench/\n__pycache__/\n", encoding="utf-8")
+    git(pytester.path, "init", "-q")
+    git(pytester.path, "add", ".")
+    git(pytester.path, "commit", "-qm", "reference")
+    (pytester.path / "nets.py").write_text(CANDIDATE, encoding="utf-8")
+    return pytester
+
+
+def verdicts(project: pytest.Pytester) -> Mapping[str, list[str]]:
+    document = json.loads((project.path / "results.json").read_text(encoding="utf-8"))
+    return {
+        cell["id"].removeprefix("local/"): [verdict["status"] for verdict in cell["verdicts"]]
+        for cell in document["cells"]
+    }
+
+
+LOCAL = (
+    "test_time.py", "--archbench-models=local/*", "--archbench-gpu=cpu",
+    "--archbench-results=results.json",
+)  # fmt: skip
+
+
+def test_a_dirty_work_tree_against_its_last_commit(revisions: pytest.Pytester) -> None:
+    result = revisions.runpytest_inprocess(*LOCAL, "--archbench-against", "--archbench-strict")
+    assert verdicts(revisions) == {
+        "same": ["unchanged"],
+        "slow": ["regressed", "changed"],
+        "prints": ["unchanged"],
+        "shape": ["unchanged", "changed", "changed", "changed"],
+        "dies": ["crashed"],
+        "breaks": ["crashed"],
+        "fills": ["out-of-memory"],
+        "new": ["not-measured"],
+    }
+    result.assert_outcomes(passed=2, failed=6)
+    result.stdout.re_match_lines_random(
+        [
+            r"duet: work tree on \w{9} with 1 uncommitted change, against revision \w{9}, the "
+            r"merge base with main",
+            r"regressed: local/slow .*; at most 50 % is tolerated.*",
+            r"changed: local/slow fp32-b1: MACs .*",
+            r"  conv \(Conv2d\): .* of the growth",
+            r"changed: local/shape fp32-b1: output shape 1x10 -> 1x9",
+            r"The outputs have different shapes, and are not compared\.",
+            r"crashed: local/dies fp32-b1: revision .*: its process ended with status 3",
+            r"crashed: local/breaks fp32-b1: work tree .*: local/breaks failed in its forward "
+            r"pass: RuntimeError: the gears are stuck",
+            r'    raise RuntimeError\("the gears are stuck"\)',
+            r"out-of-memory: local/fills fp32-b1: work tree .*",
+            r"not-measured: local/new fp32-b1: revision .*: it has no such test",
+            r"  Only revision .* has local/gone fp32-b1: not-measured\.",
+        ]
+    )
+    # What the pair and its models left is gone; the revision stays for the next run.
+    assert list((revisions.path / ".archbench" / "launches").iterdir()) == []
+    (tree,) = (revisions.path / ".archbench" / "against" / "revisions").iterdir()
+    assert (tree / "nets.py").read_text(encoding="utf-8").strip() == REFERENCE.strip()
+
+
+def test_code_that_is_not_the_revisions_is_not_timed(revisions: pytest.Pytester) -> None:
+    # As a package does that was installed from the work tree, by a path of its own.
+    conftest = f"import sys; sys.path.insert(0, {str(revisions.path / 'lib')!r})\n{CONFTEST}"
+    (revisions.path / "lib").mkdir()
+    (revisions.path / "lib" / "nets.py").write_text(REFERENCE, encoding="utf-8")
+    (revisions.path / "nets.py").unlink()
+    (revisions.path / "conftest.py").write_text(conftest, encoding="utf-8")
+    git(revisions.path, "add", "-A")
+    git(revisions.path, "commit", "-qm", "moved")
+    result = revisions.runpytest_inprocess(
+        "test_time.py", "--archbench-models=local/same", "--archbench-gpu=cpu",
+        "--archbench-against=HEAD",
+    )  # fmt: skip
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(
+        [
+            "not-measured: local/same fp32-b1: revision *: nets was imported from *lib/nets.py, "
+            "which is the other side's: *"
+        ]
+    )
+
+
+def test_flags_share_one_process(revisions: pytest.Pytester) -> None:
+    result = revisions.runpytest_inprocess(
+        "test_time.py", "--archbench-models=local/same,local/slow", "--archbench-gpu=cpu",
+        "--archbench-results=results.json", "--archbench-against=model=local/same",
+    )  # fmt: skip
+    result.assert_outcomes(passed=1, failed=1)
+    assert verdicts(revisions) == {"same": ["unchanged"], "slow": ["regressed"]}
+    result.stdout.fnmatch_lines(["duet: work tree *, against model=local/same"])
+
+
+def test_batches_of_other_sizes_are_compared_per_image(revisions: pytest.Pytester) -> None:
+    result = revisions.runpytest_inprocess(
+        "test_time.py", "--archbench-models=local/same", "--archbench-gpu=cpu",
+        "--archbench-results=results.json", "--archbench-against=batch-size=4,memory-format=nhwc",
+    )  # fmt: skip
+    (cell,) = json.loads((revisions.path / "results.json").read_text("utf-8"))["cells"]
+    duet = cell["metrics"]["duet_ratio"]
+    assert duet["series"][0]["images"] == [4, 1]
+    assert duet["agreement"]["images"] == 1
+    assert duet["agreement"]["relative"] < 1e-3
+    assert duet["different"] == [
+        "batch size 4 -> 1", "memory format nhwc -> nchw"
+    ]  # fmt: skip
+    assert "changed" not in [verdict["status"] for verdict in cell["verdicts"]]
+    assert result.ret in (0, 1)
+
+
+def test_packages_laid_over_the_environment(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    library = pytester.path / "site"
+    library.mkdir()
+    (library / "somelib.py").write_text(NETS + "\nREPEAT = 4\n", encoding="utf-8")
+    path = pytester.path / "somelib-1.5-py3-none-any.whl"
+    info = "somelib-1.5.dist-info"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("somelib.py", NETS + "\nREPEAT = 1\n")
+        archive.writestr(f"{info}/METADATA", "Metadata-Version: 2.1\nName: somelib\nVersion: 1.5\n")
+        wheel = "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+        archive.writestr(f"{info}/WHEEL", wheel)
+        archive.writestr(f"{info}/RECORD", "")
+    monkeypatch.setenv("PYTHONPATH", str(library), prepend=":")
+    monkeypatch.syspath_prepend(str(library))
+    pytester.makepyfile(
+        conftest="""
+            from archbench import ModelSpec
+            import somelib
+
+            def pytest_archbench_models():
+                return [ModelSpec.of(lambda: somelib.Net(repeat=somelib.REPEAT), name="net",
+                                     input_size=64)]
+        """,
+        test_time=TEST,
+    )
+    (pytester.path / "archbench.toml").write_text(RULES, encoding="utf-8")
+    result = pytester.runpytest_inprocess(
+        *LOCAL, "--archbench-against=pip:./somelib-1.5-py3-none-any.whl"
+    )
+    result.assert_outcomes(failed=1)
+    assert verdicts(pytester) == {"net": ["regressed", "changed"]}
+    result.stdout.fnmatch_lines(["duet: work tree, against the same project with somelib 1.5"])
+
+
+def test_another_interpreter(suite: pytest.Pytester, tmp_path: Path) -> None:
+    suite.makepyfile(test_time=TEST)
+    (suite.path / "archbench.toml").write_text(RULES, encoding="utf-8")
+    environment = tmp_path / "other"
+    venv.create(environment, symlinks=True)
+    (packages,) = environment.glob("lib/python*/site-packages")
+    here = sysconfig.get_path("purelib")
+    (packages / "everything.pth").write_text(f"{here}\n", encoding="utf-8")
+    # What that environment has of archbench is not what is used.
+    (packages / "archbench").mkdir()
+    (packages / "archbench" / "__init__.py").write_text("raise ImportError", encoding="utf-8")
+    result = suite.runpytest_inprocess(
+        *ONE, f"--archbench-against=python:{environment}", "--archbench-results=results.json"
+    )
+    result.assert_outcomes(passed=1)
+    assert verdicts(suite) == {"small": ["unchanged"]}
+    result.stdout.fnmatch_lines(
+        [f"duet: work tree, against the same project with {environment}/bin/python"]
+    )
+
+
+def test_an_environment_without_torch(suite: pytest.Pytester, tmp_path: Path) -> None:
+    suite.makepyfile(test_time=TEST)
+    venv.create(tmp_path / "bare", symlinks=True)
+    result = suite.runpytest_inprocess(*ONE, f"--archbench-against=python:{tmp_path / 'bare'}")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["*has no pytest, no torch, no numpy, no psutil. Install what *"])
+
+
+def test_a_side_that_does_not_come_up_ends_the_run_with_what_it_printed(
+    revisions: pytest.Pytester,
+) -> None:
+    (revisions.path / "conftest.py").write_text("import nosuchlib\n", encoding="utf-8")
+    git(revisions.path, "commit", "-qam", "broken")
+    (revisions.path / "conftest.py").write_text(CONFTEST, encoding="utf-8")
+    result = revisions.runpytest_inprocess(*LOCAL, "--archbench-against=HEAD")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.re_match_lines(
+        [
+            r".*--archbench-against=HEAD: the process of revision \w{9} \(HEAD\) did not come up: "
+            r"its process ended with status 4\. This is what it printed:",
+            r".*No module named 'nosuchlib'",
+        ]
+    )
