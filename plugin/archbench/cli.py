@@ -508,9 +508,9 @@ def _selftest(options: argparse.Namespace) -> int:
         from archbench.duet_selftest import duet_selftest, replay
 
         if options.replay is not None:
-            outcomes = replay(Path(options.replay))
+            danced = replay(Path(options.replay))
         else:
-            outcomes = duet_selftest(
+            danced = duet_selftest(
                 cells=or_else(options.cells, 20),
                 rounds=or_else(options.rounds, 3),
                 injected_rounds=or_else(options.injected_rounds, 1),
@@ -518,6 +518,7 @@ def _selftest(options: argparse.Namespace) -> int:
                 say=say,
                 store=None if options.store is None else Path(options.store),
             )
+        texts = [outcome.text() for outcome in danced]
     elif options.replay is not None or options.store is not None:
         raise UsageError(
             "archbench selftest --stored", "its runs have no rounds", "Add --duet instead"
@@ -532,9 +533,10 @@ def _selftest(options: argparse.Namespace) -> int:
             extras=(0.2, 0.5),
             say=say,
         )
+        texts = [outcome.text() for outcome in outcomes]
     print()
-    for outcome in outcomes:
-        print(outcome.text())
+    for text in texts:
+        print(text)
     return 0
 
 

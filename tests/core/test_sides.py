@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 
 import pytest
-from test_rounds import launch
 
 from archbench.core.rounds import default_rules, judge
 from archbench.core.sides import (
@@ -15,6 +14,7 @@ from archbench.core.sides import (
     duet_verdict,
     versions_changed,
 )
+from tests.core.test_rounds import launch
 
 RULES = default_rules("cpu", 1)
 

@@ -100,7 +100,7 @@ def corners(line: Any) -> list[tuple[float, float]]:
 
 
 def heights(figure: Picture) -> list[float]:
-    bars: list[Any] = figure.axes[0].patches
+    bars: list[Any] = list(figure.axes[0].patches)
     return [bar.get_height() for bar in bars]
 
 
