@@ -419,7 +419,7 @@ def _show_baselines(options: argparse.Namespace) -> int:
         if lines:
             print(f"{path}\n{lines_table(lines, slug, rules)}\n")
         shown += len(lines)
-    if not shown:
+    if not shown and options.models:
         raise UsageError(
             f"archbench baselines show {' '.join(options.models)}",
             "no accepted measurement is of such an architecture",
@@ -439,6 +439,12 @@ def _diff_baselines(options: argparse.Namespace) -> int:
         return subprocess.run(["git", *arguments], capture_output=True, check=False)
 
     files = _baseline_files()
+    if git("rev-parse", "--git-dir").returncode != 0:
+        raise UsageError(
+            "archbench baselines diff",
+            "this is not a git work tree, so there is nothing to compare with",
+            "Put the project under version control",
+        )
     known = git("rev-parse", "--verify", "--quiet", f"{options.revision}^{{commit}}")
     if known.returncode != 0:
         raise UsageError(

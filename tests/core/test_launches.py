@@ -161,6 +161,12 @@ def test_a_noisy_baseline_raises_its_threshold_and_says_so() -> None:
     assert verdict.tolerance == 0.10
 
 
+def test_a_baseline_that_finds_nothing_cannot_tell() -> None:
+    wide = [*[at(0.1)] * 5, *[at(0.2)] * 5]
+    verdict = time_verdict(wide, [at(0.2)] * 3, [], RULE)
+    assert (verdict.status, verdict.reason) == ("inconclusive", "baseline-too-noisy")
+
+
 def test_the_tolerance_moves_the_threshold() -> None:
     assert (
         time_verdict(BASELINE, SLOWER, SLOWER, TimeRule(CPU, relative=0.25)).status == "unchanged"

@@ -238,10 +238,8 @@ def test_a_plain_run_takes_one_launch(
 def test_too_few_launches_are_no_baseline(
     project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    Processes(monkeypatch, *[0.1] * 4)
-    result = project.runpytest_inprocess(
-        "test_time.py", *QUICK, "--archbench-baseline-update", "--archbench-launches=4"
-    )
+    Processes(monkeypatch, *[0.1] * 15, lost=0.6)
+    result = project.runpytest_inprocess("test_time.py", *QUICK, "--archbench-baseline-update")
     assert result.ret == pytest.ExitCode.TESTS_FAILED
     result.stdout.fnmatch_lines(["archbench: 1 times were not accepted, local/small fp32-b1 am*"])
     assert not list((project.path / "baselines").glob("*"))
@@ -252,6 +250,10 @@ def test_too_few_launches_are_no_baseline(
     [
         (("--archbench-launches=0",), "--archbench-launches=0: '0' is not a whole number of at l*"),
         (("--archbench-launches=1,3",), "--archbench-launches=1,3: one number is expected*"),
+        (
+            ("--archbench-launches=4", "--archbench-baseline-update"),
+            "--archbench-launches=4 with --archbench-baseline-update: a baseline needs 10 laun*",
+        ),
         (("--archbench-baseline-reason=x",), "--archbench-baseline-reason=x: there is nothing*"),
     ],
 )
@@ -261,6 +263,88 @@ def test_requests_that_make_no_sense(
     result = project.runpytest_inprocess("test_time.py", *QUICK, *arguments)
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines([f"*{message}"])
+
+
+@pytest.mark.parametrize("option", ["strict", "baseline-required", "baseline-update"])
+def test_a_glance_is_no_gate(project: pytest.Pytester, option: str) -> None:
+    result = project.runpytest_inprocess(
+        "test_time.py", MODEL, "--archbench-quick", f"--archbench-{option}"
+    )
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([f"*--archbench-quick with --archbench-{option}: a glance compa*"])
+
+
+def test_new_still_compares_what_is_there(
+    project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    accept(project, monkeypatch)
+    processes = Processes(monkeypatch, *[0.12] * 6)
+    result = project.runpytest_inprocess("test_time.py", *QUICK, "--archbench-baseline-update=new")
+    result.assert_outcomes(failed=1)
+    assert len(processes.started) == 6
+
+
+def test_a_network_that_fails_in_its_launches_has_crashed(project: pytest.Pytester) -> None:
+    project.makepyfile(
+        failing="""
+        import os
+        from small_net import Small
+
+        class Failing(Small):
+            def forward(self, x):
+                if "ARCHBENCH_PADDING" in os.environ:
+                    raise RuntimeError("only there")
+                return super().forward(x)
+        """
+    )
+    result = project.runpytest_subprocess(
+        "test_time.py",
+        *QUICK[:2],
+        "--archbench-models=failing.py:Failing",
+        "--archbench-launches=3",
+    )
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(
+        ["crashed: local/Failing: it failed in a process of its own: *RuntimeError: only there"]
+    )
+
+
+def test_a_test_that_its_launches_skip_is_not_measured(project: pytest.Pytester) -> None:
+    project.makepyfile(
+        test_time="""
+        import os
+        import pytest
+
+        def test_latency(bench, loaded_model):
+            if "ARCHBENCH_PADDING" in os.environ:
+                pytest.skip("not there")
+            bench.latency(loaded_model)
+
+        def test_other(bench, loaded_model):
+            bench.latency(loaded_model)
+        """
+    )
+    result = project.runpytest_subprocess("test_time.py", *QUICK, "--archbench-launches=2")
+    result.assert_outcomes(passed=1, failed=1)
+    result.stdout.fnmatch_lines(["not-measured: local/small: none of its launches measured any*"])
+
+
+def test_cells_of_other_names_and_parameters_are_compared(
+    project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project.makepyfile(
+        test_time="""
+        import pytest
+
+        @pytest.mark.parametrize("way", ["a", "b-c"])
+        def test_latency(bench, loaded_model, way):
+            bench.latency(loaded_model)
+        """
+    )
+    processes = Processes(monkeypatch, *[0.1] * 3)
+    result = project.runpytest_inprocess("test_time.py", *QUICK, "--archbench-launches=3")
+    result.assert_outcomes(passed=2)
+    assert [len(nodeids) for nodeids, _ in processes.started] == [2, 2, 2]
 
 
 @pytest.mark.parametrize("workers", [(), ("-n", "1")], ids=["one process", "a worker"])

@@ -39,6 +39,11 @@ def test_states_and_what_to_type() -> None:
     ]
 
 
+def test_what_could_not_be_told_is_said() -> None:
+    lines = time_findings([cell("timm/a", "inconclusive")], accepting=False)
+    assert lines == ["Times: 1 inconclusive.", "  timm/a fp32-b1: s"]
+
+
 def test_ones_own_are_not_named() -> None:
     lines = time_findings([cell("local/a", "improved")], accepting=False)
     assert lines[1] == "  Accept what improved: the same command with --baseline-update"

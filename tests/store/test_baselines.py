@@ -166,7 +166,7 @@ def dumped(**fields: Any) -> str:
 @pytest.mark.parametrize(
     ("text", "number", "cause"),
     [
-        ("", 1, "the line has no end: the file was cut off"),
+        ("", 1, "the file is empty"),
         (HEADER + "\n" + dumped()[:-9], 2, "the line has no end: the file was cut off"),
         (HEADER + "\n" + dumped()[:-9] + "\n", 2, "not a line of JSON"),
         (HEADER + "\n" + dumped() + "\n\n", 3, "not a line of JSON"),

@@ -117,6 +117,10 @@ def difference_text(name: str, old: Any, new: Any) -> str:
     return f"{name} {old:,} -> {new:,} ({new - old:+,}{relative})"
 
 
+TOO_NOISY = 0.5
+"""A baseline that cannot find a change by half does not tell whether there is a smaller one."""
+
+
 @dataclass(frozen=True, slots=True)
 class TimeRule:
     """When launches of now differ from accepted ones.
@@ -251,6 +255,9 @@ def time_verdict(
 
     side = _side_of(accepted, valid, rule)
     ratios = [launch.level(rule.scale) - accepted.center for launch in valid]
+    if not side and threshold > max(math.log1p(rule.relative), math.log1p(TOO_NOISY)):
+        remark = f"; {finds}, which is no comparison. Accept it anew on a quieter machine"
+        return verdict("inconclusive", "baseline-too-noisy", ratios, remark)
     if not side:
         return verdict("unchanged", "within-threshold", ratios, f"; {finds}")
     fresh = _valid(confirmations, rule.scale)

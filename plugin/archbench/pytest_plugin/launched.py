@@ -138,24 +138,25 @@ def prepare(
         start: starts one launch.
     """
     settings = settings_of(config)
-    number, wanted = _plan(config, settings, nodeids)
-    found: dict[str, Launched] = {nodeid: Launched() for nodeid in wanted}
+    groups = _plan(config, settings, nodeids)
+    found = {nodeid: Launched() for _, wanted in groups for nodeid in wanted}
     config.stash[_LAUNCHED] = found
-    if not wanted:
+    if not found:
         return
     session = _Session(config, settings, say, start)
-    session.measure(found, wanted, number, "launches", "launch")
-    needed = min(number, LEAST_BASELINE)
-    for _ in range(MORE.get(needed, 0)):
-        lacking = [n for n in wanted if _judgeable(found[n].launches) < needed]
-        lacking = [n for n in lacking if found[n].launches and found[n].died is None]
-        if not lacking:
-            break
-        session.measure(found, lacking, 1, "launches", "a launch more, since others disturbed")
+    for number, wanted in groups:
+        session.measure(found, wanted, number, "launches", "launch")
+        needed = min(number, LEAST_BASELINE)
+        for _ in range(MORE.get(needed, 0)):
+            lacking = [n for n in wanted if _judgeable(found[n].launches) < needed]
+            lacking = [n for n in lacking if found[n].launches and found[n].died is None]
+            if not lacking:
+                break
+            session.measure(found, lacking, 1, "launches", "a launch more, since others disturbed")
     if settings.baseline_update != "all":
         for index in range(MOST_CONFIRMATIONS):
             suspects = [
-                nodeid for nodeid in wanted if _needs_confirmation(config, nodeid, found[nodeid])
+                nodeid for nodeid in found if _needs_confirmation(config, nodeid, found[nodeid])
             ]
             what = f"confirming a change, launch {index + 1}"
             session.measure(found, suspects, 1, "confirmations", what)
@@ -168,22 +169,22 @@ def prepare(
 
 def _plan(
     config: pytest.Config, settings: Settings, nodeids: Sequence[str]
-) -> tuple[int, list[str]]:
-    """How many launches, and of which tests."""
+) -> list[tuple[int, list[str]]]:
+    """How many launches, of which tests each."""
     suffixes = {nodeid: (cell_of(nodeid) or ("", ""))[1] for nodeid in nodeids}
     # What chooses its batch size by itself is no time: an accuracy does not differ by process.
     timed = [nodeid for nodeid, suffix in suffixes.items() if suffix and not is_batchless(suffix)]
     if not timed or settings.quick or settings.launches == 1:
-        return 1, []
+        return []
     if settings.baseline_update == "all":
-        return settings.launches or LEAST_BASELINE, timed
+        return [(settings.launches or LEAST_BASELINE, timed)]
     has_baseline = [nodeid for nodeid in timed if accepted_times(config, nodeid) is not None]
     if settings.baseline_update == "new":
         new = [nodeid for nodeid in timed if nodeid not in set(has_baseline)]
-        return settings.launches or LEAST_BASELINE, new
+        return [(settings.launches or LEAST_BASELINE, new), (LEAST_LAUNCHES, has_baseline)]
     if settings.launches is not None:
-        return settings.launches, timed
-    return LEAST_LAUNCHES, has_baseline
+        return [(settings.launches, timed)]
+    return [(LEAST_LAUNCHES, has_baseline)]
 
 
 def _judgeable(records: Sequence[Record]) -> int:
@@ -224,11 +225,14 @@ class _Session:
         # A baseline's launches measure as long as those that are compared with it.
         share = self.settings.time_budget / LEAST_LAUNCHES
         for index in range(number):
-            count = f"{len(nodeids)} cell{'' if len(nodeids) == 1 else 's'}"
+            alive = [nodeid for nodeid in nodeids if found[nodeid].died is None]
+            if not alive:
+                break
+            count = f"{len(alive)} cell{'' if len(alive) == 1 else 's'}"
             of = f" {index + 1} of {number}" if number > 1 else ""
             done = self.start(
                 self.config,
-                [nodeid for nodeid in nodeids if found[nodeid].died is None],
+                alive,
                 max(share, LEAST_SECONDS),
                 where_launched(self.config).parent,
                 random.SystemRandom().randrange(2**31),
@@ -237,6 +241,9 @@ class _Session:
             for nodeid, record in done.records.items():
                 if nodeid in found and "latency" in record.metrics:
                     getattr(found[nodeid], into).append(record)
+                elif nodeid in found and record.verdicts:
+                    sentence = record.verdicts[0]["sentence"]
+                    found[nodeid].died = f"it failed in a process of its own: {sentence}"
             if done.died_in in found:
                 found[
                     str(done.died_in)

@@ -10,9 +10,10 @@ from archbench.core.spec import DTYPES, LIBRARIES
 __all__ = ["Manifest", "cell_of", "is_batchless"]
 
 _TARGET = rf"(?:{'|'.join(DTYPES)})-b(?:auto|\d+(?:-t\d+)?)"
-_PARAMETERS = re.compile(
-    rf"\[(?P<model>(?:{'|'.join(LIBRARIES)})/.+?)(?:-(?P<target>{_TARGET}))?\]$"
-)
+_MODEL = rf"(?P<model>(?:{'|'.join(LIBRARIES)})/.+?)"
+_PARAMETERS = re.compile(rf"\[{_MODEL}(?:-(?P<target>{_TARGET}))?\]$")
+_AMONG_OTHERS = re.compile(rf"\[(?:.+-)?{_MODEL}-(?P<target>{_TARGET})(?:-.+)?\]$")
+"""With parameters of the test's own before or behind ours: only a target ends a name then."""
 
 
 def cell_of(nodeid: str) -> tuple[str, str] | None:
@@ -23,7 +24,14 @@ def cell_of(nodeid: str) -> tuple[str, str] | None:
     chooses its batch size by itself ``fp32-bauto``.
     """
     match = _PARAMETERS.search(nodeid)
-    return None if match is None else (match["model"], match["target"] or "")
+    if match is None or not match["target"]:
+        match = _AMONG_OTHERS.search(nodeid) or match
+    return None if match is None else (_unescaped(match["model"]), match["target"] or "")
+
+
+def _unescaped(name: str) -> str:
+    """pytest writes letters beyond ASCII in an id as Python does: ``s\\xfc\\xdf``."""
+    return name.encode("ascii", "backslashreplace").decode("unicode_escape")
 
 
 BATCHLESS = "-bauto"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from archbench.core.errors import ArchitectureError
+from archbench.core.errors import ArchitectureError, NotMeasuredError
 from archbench.core.records import Record, derived, merge_records
 from archbench.core.spec import ModelSpec, Target
 from archbench.pytest_plugin import MODEL_ARGUMENT
@@ -94,7 +94,13 @@ class Bench:
         item = launched(config).get(self._node.nodeid)
         if item is not None and item.died is not None:
             raise ArchitectureError(f"{loaded_model.spec.id}: {item.died}")
-        if item is not None and item.launches:
+        if item is not None and not item.launches:
+            raise NotMeasuredError(
+                "launches-without-figures",
+                f"{loaded_model.spec.id}: none of its launches measured anything. Look for what "
+                "ends or skips the test in a process of its own, where ARCHBENCH_PADDING is set",
+            )
+        if item is not None:
             record = merged(item.launches)
             confirmations = launches_of(item.confirmations)
             if confirmations:

@@ -10,7 +10,7 @@ import pytest
 from archbench.core.errors import UsageError
 from archbench.core.spec import ModelSpec
 from archbench.pytest_plugin.manifest import cell_of
-from archbench.pytest_plugin.settings import Settings
+from archbench.pytest_plugin.settings import Settings, settings_of
 
 __all__ = ["known_architecture", "one_model", "select_models"]
 
@@ -181,7 +181,8 @@ def known_architecture(config: pytest.Config) -> Callable[[str], bool]:
         if model in ids or name in ids:
             return True
         if model.startswith("local/"):
-            return not own
+            # What a file on the command line names is known to that command alone.
+            return not own or bool(settings_of(config).models)
         return catalog.has(model)
 
     return is_known

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from archbench.core.errors import UsageError
+from archbench.core.launches import LEAST_BASELINE
 from archbench.core.spec import DTYPES
 from archbench.duet.references import Reference, parse_reference
 from archbench.pytest_plugin.options import (
@@ -303,6 +304,23 @@ def _read(config: pytest.Config) -> Settings:
             "Add --baseline-update, or leave it out"
         )
     against = _against(single("against"), update, quick, launches=single("launches"))
+    strict = flag("strict")
+    if quick:
+        for given, name in (
+            (strict, "strict"), (flag("baseline-required"), "baseline-required"),
+            (update is not None, "baseline-update"),
+        ):  # fmt: skip
+            if given:
+                raise pytest.UsageError(
+                    f"--quick with --{name}: a glance compares nothing and is no baseline. "
+                    "Leave one of them out"
+                )
+    count = launches[0] if single("launches") else None
+    if update is not None and count is not None and count < LEAST_BASELINE:
+        raise pytest.UsageError(
+            f"--launches={count} with --baseline-update: a baseline needs {LEAST_BASELINE} "
+            f"launches. Write --launches={LEAST_BASELINE} or leave it out"
+        )
     return Settings(
         suite=several("suite", "") or None,
         models=tuple(values("models")),

@@ -13,6 +13,9 @@ from archbench.core.verdicts import NEWS
 
 __all__ = ["time_findings"]
 
+SHOWN = 8
+"""Sentences of cells that could not be judged, at most."""
+
 BARELY = 1.005
 """A threshold that exceeds the tolerance by less is no news."""
 
@@ -44,6 +47,14 @@ def time_findings(cells: Sequence[Record], *, accepting: bool) -> list[str]:
             f"  Without a baseline {_launches(new)} compared with nothing. Accept what has none: "
             "the same command with --baseline-update=new"
         )
+    unclear = [
+        f"  {cell.id} {cell.suffix}: {verdict['sentence']}"
+        for cell, verdict in judged
+        if verdict["status"] in ("inconclusive", "not-comparable")
+    ]
+    lines += unclear[:SHOWN]
+    if len(unclear) > SHOWN:
+        lines.append(f"  and {len(unclear) - SHOWN:,} more, in the journal and in --results")
     coarse = [(cell, verdict) for cell, verdict in judged if _is_coarse(verdict)]
     if coarse:
         lines.append(_coarse_text(coarse, len(judged)))

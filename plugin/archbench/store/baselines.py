@@ -62,8 +62,12 @@ def _layers(value: Any) -> bool:
     )
 
 
+SHORTEST, LONGEST = 1e-9, 1e6
+"""Seconds that a pass can take: a step of the clock, and eleven days."""
+
+
 def _duration(value: Any) -> bool:
-    return type(value) in (int, float) and 0 < value < math.inf
+    return type(value) in (int, float) and SHORTEST <= value <= LONGEST
 
 
 def _seconds(value: Any) -> bool:
@@ -291,6 +295,8 @@ def parse_baselines(text: bytes, path: Path, kind: str) -> Baselines:
             todo or "Restore the file from version control; it has not been touched",
         )
 
+    if not text:
+        refuse(1, "the file is empty")
     if not text.endswith(b"\n"):
         refuse(text.count(b"\n") + 1, "the line has no end: the file was cut off")
     for number, raw in enumerate(text[:-1].split(b"\n"), 1):
