@@ -65,7 +65,8 @@ def paddleclas_table() -> str:
     lines = [heads, ["---"] + ["---:"] * (len(heads) - 1)]
     for id, point in sorted(accuracy.items(), key=lambda entry: eight.index(entry[0])):
         figures = [f"{point.text(name)}*" for name in ("top1", "params", "macs")]
-        published = [f"{times[(id, *cell)]}*" for cell in cells]
+        keys = [(id, *cell) for cell in cells]
+        published = [f"{times[key]}*" for key in keys]
         lines.append([point.name, *figures, *published, here[id]])
     return "".join(f"| {' | '.join(line)} |\n" for line in lines) + (
         "\n\\* published by PaddleClas, not measured here.\n"
