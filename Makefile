@@ -3,6 +3,7 @@
 #   make bench   environment, then the seed suite on the best device, table, stored run, report/
 #   make test    environment, then the project's own tests
 #   make perf    the project's own figures of speed
+#   make gallery the pictures and tables of docs/gallery.md
 #
 # PYTHON=python3.12 chooses the interpreter of the environment; BENCH="--quick --models=resnet18"
 # adds options to the run.
@@ -17,7 +18,7 @@ STAMP := $(VENV)/.installed
 TEST_STAMP := $(VENV)/.installed-test
 
 .DEFAULT_GOAL := help
-.PHONY: help bench test lint perf clean
+.PHONY: help bench test lint perf gallery clean
 
 help:
 	@sed -n 's/^#   \(make .*\)/  \1/p' Makefile
@@ -63,6 +64,9 @@ lint: $(TEST_STAMP)
 
 perf: $(TEST_STAMP)
 	$(BIN)/python tools/perf.py $(PERF)
+
+gallery: $(TEST_STAMP)
+	$(BIN)/python tools/gallery.py
 
 clean:
 	rm -rf $(VENV) .archbench .benchmarks report dist build

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import re
+import subprocess
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -366,6 +368,27 @@ def test_one_architecture_is_enough(name: str) -> None:
         for size in (1, 2)
     ]  # fmt: skip
     draw(name, one).savefig("/dev/null", format="png")
+
+
+def test_sources_are_named_once_the_most_frequent_first() -> None:
+    from archbench.report.charts.canvas import sources_note
+
+    def of(*sources: str) -> Point:
+        figures = {"top1": Figure(70, "published", "; ".join(sources))}
+        return Point("timm/a", "a", "timm", "A", figures=figures)
+
+    points = [of("Paper (vol. 1; p. 2): a", "here"), of("here"), of("z" * 95)]
+    assert sources_note(points, ["top1"]) == (
+        f"Figures from: here; Paper (vol. 1; p. 2); {'z' * 88}…"
+    )
+    points += [of(letter) for letter in "bcd"]
+    assert sources_note(points, ["top1"]).endswith("; b; c; and 2 more.")
+
+
+def test_matplotlib_is_imported_when_something_is_drawn() -> None:
+    code = "import sys, archbench.report.charts; print('matplotlib' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
 
 
 # Names.

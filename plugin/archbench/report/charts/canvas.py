@@ -316,7 +316,8 @@ def sources_note(points: Sequence[Point], metrics: Sequence[str]) -> str:
         name if len(name) <= 90 else f"{name[:88]}…" for name in map(_one_line, names[:4]) if name
     ]
     rest = f"; and {len(names) - 4} more" if len(names) > 4 else ""
-    return f"Figures from: {'; '.join(shown)}{rest}." if shown else ""
+    text = f"Figures from: {'; '.join(shown)}{rest}"
+    return "" if not shown else text if text.endswith("…") else f"{text}."
 
 
 def _parts(source: str) -> list[str]:
