@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from archbench.core.pareto import pareto_front
 from archbench.core.points import Figure, Point, with_derived
 from archbench.report.page import write_page
-from tests.report.synthetic_points import synthetic_history, synthetic_points
+from tests.report.synthetic_points import SETUPS, synthetic_history, synthetic_points
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -616,3 +617,21 @@ def test_pictures_can_be_saved(open_page: Open) -> None:
         page.click("#svg")
     assert download.value.suggested_filename == "archbench-ball-macs.svg"
     assert "<svg" in Path(download.value.path()).read_text(encoding="utf-8")
+
+
+def test_the_front_is_the_one_that_the_terminal_tells(open_page: Open) -> None:
+    points = [p for p in synthetic_points(setups=SETUPS[:1], batch_sizes=(1,)) if p.family != "VGG"]
+    front = pareto_front(points, "throughput")
+    assert front.members
+    assert front.undecided
+    page = open_page(points, chart="top1-rate")
+    wait_until_drawn(page, "top1-rate")
+    notes = page.inner_text("#chart-note")
+    for start, found in (
+        ("On the front, by more than the measuring error: ", [p.name for p in front.members]),
+        ("leading by less than the measuring error: ", [p.name for p, _ in front.undecided]),
+    ):
+        more = f" and {len(found) - 12} more" if len(found) > 12 else ""
+        told = notes.partition(start)[2].partition(".\n")[0].removesuffix(".").removesuffix(more)
+        assert set(told.split(", ")) <= set(found), start
+        assert len(told.split(", ")) == min(12, len(found)), start

@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from archbench.core.metrics import METRICS
+from archbench.core.pareto import LOWER_IS_BETTER, MEASURING_ERROR
 from archbench.core.points import KINDS, Figure, Point, with_derived
+from archbench.report.charts.colours import family_look
 
 __all__ = ["page_data", "page_html", "write_page"]
 
@@ -33,11 +35,6 @@ _FOLLOWS = -2
 _OF_HISTORY = (
     "when", "commit", "metric", "value", "low", "high", "change_point", "events",
 )  # fmt: skip
-
-# In the order in which they are given to families, those with most architectures first: hues that
-# lie far apart before those between them, in degrees of OKLCH.
-_HUES = (255, 30, 150, 310, 85, 200, 350, 120, 280, 55, 175, 330)
-_LIGHTNESS = (0.56, 0.68, 0.48)
 
 
 def page_html(
@@ -152,7 +149,13 @@ def page_data(
             for metric in METRICS.values()
         },
         "kinds": list(KINDS),
-        "families": _looks(points),
+        "families": {
+            family: {"hue": look.hue, "lightness": look.lightness}
+            for family in sorted({point.family for point in points})
+            for look in [family_look(family)]
+        },
+        "lower_is_better": sorted(LOWER_IS_BETTER),
+        "measuring_error": MEASURING_ERROR,
         "columns": {name: _column(getattr(point, name) for point in points) for name in _COLUMNS},
         "sources": sources.values,
         "figures": figures.values,
@@ -203,22 +206,6 @@ def _column(values: Iterable[Any]) -> dict[str, Any]:
     places = _Places()
     at = [places.place(value) for value in values]
     return {"values": places.values, "at": at}
-
-
-def _looks(points: Sequence[Point]) -> dict[str, dict[str, float]]:
-    """Hue and lightness of each family."""
-    members: dict[str, set[str]] = {}
-    for point in points:
-        members.setdefault(point.family, set()).add(point.id)
-    order = sorted(members, key=lambda family: (-len(members[family]), family))
-    looks = {}
-    for n, family in enumerate(order):
-        lap, place = divmod(n, len(_HUES))
-        looks[family] = {
-            "hue": (_HUES[place] + 11.0 * lap) % 360,
-            "lightness": _LIGHTNESS[(n + lap) % 3],
-        }
-    return looks
 
 
 def _json_in_html(data: Mapping[str, Any]) -> str:

@@ -1,10 +1,6 @@
 // Judging: fitted lines, upper bounds, the Pareto front.
 
-const LOWER_IS_BETTER = new Set([
-  "params", "trainable_params", "macs", "buffers", "activations", "max_channels",
-  "operator_calls", "latency", "cpu_time", "latency_p95", "latency_per_image", "peak_memory",
-  "energy_per_image",
-]);
+const LOWER_IS_BETTER = new Set(DATA.lower_is_better);
 
 /** Least squares of y on x with Pearson's coefficient; null as in archbench.core.fitting. */
 function fitLine(xs, ys) {
@@ -56,18 +52,12 @@ function isOnOrBelow([x, y], [x0, y0], [x1, y1]) {
   return (y - y0) * (x1 - x0) <= (y1 - y0) * (x - x0);
 }
 
-/** As archbench.core.pareto.MEASURING_ERROR: the least error of a measured figure, as a share. */
-const MEASURING_ERROR = {
-  latency: 0.05, latency_p95: 0.05, latency_per_image: 0.05, cpu_time: 0.05, throughput: 0.05,
-  peak_memory: 0.01, energy_per_image: 0.03,
-};
-
 /** `[low, value, high]` of a figure with its measuring error, turned so that more is better. */
 function scoreOf(point, metric) {
   const [value] = point.figures[metric];
   let [, , , low = value, high = value] = point.figures[metric];
   if (kindOf(point, metric) === "measured") {
-    const error = (MEASURING_ERROR[metric] ?? 0) * value;
+    const error = (DATA.measuring_error[metric] ?? 0) * value;
     low = Math.min(low, value - error);
     high = Math.max(high, value + error);
   }
