@@ -430,3 +430,28 @@ def test_the_ptflops_row_is_ptflops_own_count(capsys: pytest.CaptureFixture[str]
     tree = json.loads(out(capsys, "summary", "timm/convnext_atto", "--part=tree",
                           "--convention=ptflops", "--format=json"))  # fmt: skip
     assert str(row["operations"]) in json.dumps(tree)
+
+
+def test_baselines_of_accuracies(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    examples = Path(__file__).parent / "store" / "examples"
+    for kind, name in (("accuracy", "accuracy"), ("fingerprint", "fingerprints")):
+        path = tmp_path / "baselines" / f"{name}.jsonl"
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes((examples / f"{kind}-schema-2.jsonl").read_bytes())
+    identity = ("-c", "user.name=x", "-c", "user.email=x")
+    for command in (("init", "-q"), ("add", "baselines"), (*identity, "commit", "-qm", "x")):
+        subprocess.run(["git", *command], check=True)
+    shown = out(capsys, "baselines", "show").splitlines()
+    assert shown[0] == "baselines/accuracy.jsonl"
+    # Two of three images are right.
+    assert shown[3].split() == ["timm/a", "fp32", "66.667", "-", "3", "file", "2026-11-20", "-", "first"]  # fmt: skip  # noqa: E501
+    assert "2 lines." in shown
+    path = tmp_path / "baselines" / "accuracy.jsonl"
+    text = path.read_text(encoding="utf-8")
+    path.write_text(text.replace('"right":2', '"right":1'), encoding="utf-8")
+    assert "~ timm/a fp32: top-1 66.667 % -> 33.333 %, first" in out(capsys, "baselines", "diff")
+    out(capsys, "baselines", "prune", "timm/a")
+    assert len(path.read_text(encoding="utf-8").splitlines()) == 1

@@ -257,3 +257,73 @@ def test_a_link_stays_one(tmp_path: Path) -> None:
     update(link, line("timm/a"))
     assert link.is_symlink()
     assert list(read_baselines(target, "complexity").lines) == ["timm/a"]
+
+
+SHARED = {
+    "environment": {"device_name": "AMD EPYC", "torch": "2.15.0"},
+    "when": "2026-11-20T18:40:12+00:00",
+    "commit": None,
+    "reason": "first",
+}
+STATED = {"resize": 256, "crop": [224, 224], "mode": "center"}
+ACCURACY = {
+    "id": "timm/a",
+    "cell": "fp32",
+    "top1": {"images": 3, "right": 2, "digest": "d", "bits": "roA=="},
+    "top5": None,
+    "weights": {"source": "file", "file": "a.safetensors", "sha256": "0" * 64, "bytes": 9},
+    "preprocessing": STATED,
+    "sample": None,
+    "seed": None,
+    **SHARED,
+}
+FINGERPRINT = {
+    "id": "timm/a",
+    "cell": "fp32",
+    "inputs": [0.5, -1.25],
+    "outputs": [1e-7, 3],
+    "top": [7, 9],
+    "weights": "none",
+    "preprocessing": STATED,
+    "asked": "none",
+    **SHARED,
+}
+KINDS = {"accuracy": ACCURACY, "fingerprint": FINGERPRINT}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_stored_examples_of_accuracies(kind: str, tmp_path: Path) -> None:
+    example = EXAMPLES / f"{kind}-schema-2.jsonl"
+    assert read_baselines(example, kind).lines == {"timm/a fp32": KINDS[kind]}
+    path = tmp_path / "x.jsonl"
+    update_baselines(path, kind, {"timm/a fp32": KINDS[kind]}, tmp_path / "lock", only_new=False)
+    assert path.read_bytes() == example.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("kind", "field", "value"),
+    [
+        ("accuracy", "top1", None),
+        ("accuracy", "top1", {**ACCURACY["top1"], "right": 4}),  # type: ignore[dict-item]
+        ("accuracy", "top1", {**ACCURACY["top1"], "images": 0, "right": 0}),  # type: ignore[dict-item]
+        ("accuracy", "top1", {**ACCURACY["top1"], "bits": ""}),  # type: ignore[dict-item]
+        ("accuracy", "top5", {"images": 3}),
+        ("accuracy", "weights", "a.safetensors"),
+        ("accuracy", "preprocessing", None),
+        ("accuracy", "sample", -1),
+        ("fingerprint", "inputs", ["0.5"]),
+        ("fingerprint", "outputs", None),
+        ("fingerprint", "top", [-1]),
+        ("fingerprint", "weights", None),
+        ("fingerprint", "reason", 3),
+    ],
+)
+def test_accuracies_that_cannot_be_are_refused(
+    kind: str, field: str, value: Any, tmp_path: Path
+) -> None:
+    header, text = (EXAMPLES / f"{kind}-schema-2.jsonl").read_text(encoding="utf-8").splitlines()
+    damaged = json.dumps({**json.loads(text), field: value})
+    path = tmp_path / "x.jsonl"
+    path.write_text(f"{header}\n{damaged}\n", encoding="utf-8")
+    with pytest.raises(UsageError, match=f"x.jsonl:2: {field} is"):
+        read_baselines(path, kind)
