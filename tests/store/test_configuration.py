@@ -290,7 +290,8 @@ OWN += [
     ),
     (
         "[[duet]]\nclock = 'gpu'\nd0 = '1 %'",
-        ", duet 1: clock = 'gpu': there is no clock 'gpu'. Write 'cpu'; clocks are device, cpu, wall",
+        ", duet 1: clock = 'gpu': there is no clock 'gpu'. "
+        "Write 'cpu'; clocks are device, cpu, wall",
     ),
     (
         "[[duet]]\nclock = 'cpu'\nd0 = '5 %'",
