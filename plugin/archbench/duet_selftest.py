@@ -162,8 +162,8 @@ def duet_selftest(
                 for line in _run(root, extra):
                     outcome.add(line, line["status"])
                     if store is not None:
-                        with store.open("a", encoding="utf-8") as file:
-                            file.write(json.dumps(line, allow_nan=False) + "\n")
+                        with store.open("a", encoding="utf-8") as stored:
+                            stored.write(json.dumps(line, allow_nan=False) + "\n")
                 say(
                     f"{extra:+.0%}, run {index + 1} of {number}: {outcome.alarms - before} of "
                     f"{cells} changed, {format_seconds(sum(outcome.seconds))} of bursts so far"

@@ -5,9 +5,8 @@ from __future__ import annotations
 import math
 
 import pytest
-from test_rounds import launch
 
-from archbench.core.rounds import default_rules, judge
+from archbench.core.rounds import Burst, DuetLaunch, Round, default_rules, judge
 from archbench.core.sides import (
     agreement,
     attribution,
@@ -17,6 +16,15 @@ from archbench.core.sides import (
 )
 
 RULES = default_rules("cpu", 1)
+
+
+def launch(ratio: float, waited: float = 0.0) -> DuetLaunch:
+    """Twenty rounds in which the candidate takes so many times the reference's 10 ms."""
+    reference, candidate = (
+        Burst(series, series, (), waited)
+        for series in ((0.015, 0.010, 0.012), tuple(ratio * s for s in (0.015, 0.010, 0.012)))
+    )
+    return DuetLaunch([Round(reference, candidate, False)] * 20)
 
 
 def test_a_regression_says_by_how_much_and_from_what() -> None:

@@ -576,7 +576,15 @@ def test_another_interpreter(suite: pytest.Pytester, tmp_path: Path) -> None:
     (packages,) = environment.glob("lib/python*/site-packages")
     # What a side needs and no more: torch, pytest, numpy, psutil, and what these need.
     here = Path(sysconfig.get_path("purelib"))
-    absent = ("timm", "torchvision", "pytorchcv", "ptflops", "tabulate", "scipy", "hypothesis")
+    absent: tuple[str, ...] = (
+        "timm",
+        "torchvision",
+        "pytorchcv",
+        "ptflops",
+        "tabulate",
+        "scipy",
+        "hypothesis",
+    )
     absent += (
         "pytest_benchmark",
         "pytest_xdist",
