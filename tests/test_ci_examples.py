@@ -49,7 +49,7 @@ def steps(workflow: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def test_there_are_examples_with_and_without_a_gpu() -> None:
-    assert [kind for kind, _ in EXAMPLES].count("gitlab") == 2
+    assert [kind for kind, _ in EXAMPLES].count("gitlab") == 3
     runners = {
         str(job["runs-on"]) for text in GITHUB for job in load(text)["jobs"].values()
     }  # fmt: skip

@@ -16,6 +16,8 @@ from archbench.core.errors import ArchbenchError, ArchitectureError, NotMeasured
 
 if TYPE_CHECKING:
     from archbench.core.spec import ModelSpec
+    from archbench.duet_selftest import DuetOutcome
+    from archbench.selftest import Outcome
 
 __all__ = ["main"]
 
@@ -510,6 +512,7 @@ def _selftest(options: argparse.Namespace) -> int:
     def say(text: str) -> None:
         print(text, flush=True)
 
+    outcomes: Sequence[Outcome | DuetOutcome]
     if options.duet:
         from archbench.duet_selftest import duet_selftest, replay
 

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from archbench.core.rounds import default_rules, judge
+from archbench.core.rounds import Burst, DuetLaunch, Round, default_rules, judge
 from archbench.core.sides import (
     agreement,
     attribution,
@@ -17,6 +17,15 @@ from archbench.core.sides import (
 from tests.core.test_rounds import launch
 
 RULES = default_rules("cpu", 1)
+
+
+def launch(ratio: float, waited: float = 0.0) -> DuetLaunch:
+    """Twenty rounds in which the candidate takes so many times the reference's 10 ms."""
+    reference, candidate = (
+        Burst(series, series, (), waited)
+        for series in ((0.015, 0.010, 0.012), tuple(ratio * s for s in (0.015, 0.010, 0.012)))
+    )
+    return DuetLaunch([Round(reference, candidate, False)] * 20)
 
 
 def test_a_regression_says_by_how_much_and_from_what() -> None:

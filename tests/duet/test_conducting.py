@@ -50,7 +50,10 @@ class FakePair:
     def __init__(self, pairs: Pairs) -> None:
         self._pairs = pairs
         self.is_broken = False
-        self.hellos: dict[str, Any] = {"reference": {"versions": {}}, "candidate": {"versions": {}}}
+        self.hellos: dict[str, dict[str, Any]] = {
+            "reference": {"versions": {}},
+            "candidate": {"versions": {}},
+        }
 
     def ready(self, cell: str, *, facts: bool, order: Sequence[str]) -> dict[str, Any]:
         assert not self.is_broken

@@ -574,16 +574,43 @@ def test_another_interpreter(suite: pytest.Pytester, tmp_path: Path) -> None:
     environment = tmp_path / "other"
     venv.create(environment, symlinks=True)
     (packages,) = environment.glob("lib/python*/site-packages")
-    here = sysconfig.get_path("purelib")
-    (packages / "everything.pth").write_text(f"{here}\n", encoding="utf-8")
+    # What a side needs and no more: torch, pytest, numpy, psutil, and what these need.
+    here = Path(sysconfig.get_path("purelib"))
+    absent: tuple[str, ...] = (
+        "timm",
+        "torchvision",
+        "pytorchcv",
+        "ptflops",
+        "tabulate",
+        "scipy",
+        "hypothesis",
+    )
+    absent += (
+        "pytest_benchmark",
+        "pytest_xdist",
+        "xdist",
+        "execnet",
+        "cpuinfo",
+        "pytest_archbench",
+        "archbench",
+    )
+    for entry in here.iterdir():
+        if not entry.name.startswith(absent) and not entry.name.endswith(".pth"):
+            (packages / entry.name).symlink_to(entry)
     # What that environment has of archbench is not what is used.
     (packages / "archbench").mkdir()
     (packages / "archbench" / "__init__.py").write_text("raise ImportError", encoding="utf-8")
     result = suite.runpytest_inprocess(
-        *ONE, f"--archbench-against=python:{environment}", "--archbench-results=results.json"
+        *ONE, "--archbench-models=timm/mobilenetv3_small_050", "--archbench-results=results.json",
+        f"--archbench-against=python:{environment}",
+    )  # fmt: skip
+    result.assert_outcomes(passed=1, failed=1)
+    assert verdicts(suite) == {
+        "small": ["unchanged"], "timm/mobilenetv3_small_050": ["not-measured"]
+    }  # fmt: skip
+    result.stdout.fnmatch_lines(
+        ["not-measured: timm/*: the same project *: timm is not installed*"]
     )
-    result.assert_outcomes(passed=1)
-    assert verdicts(suite) == {"small": ["unchanged"]}
     result.stdout.fnmatch_lines(
         [f"duet: work tree, against the same project with {environment}/bin/python"]
     )

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from archbench.core.budgets import Budget, parse_limit
 from archbench.core.errors import UsageError
+from archbench.core.rounds import ClockRule, default_rules
 from archbench.core.selectors import Selector
 from archbench.core.tolerances import Override, Rules
 from archbench.store.configuration import Configuration, read_configuration
@@ -44,6 +46,49 @@ limit = "params <= 5 M"
 
 def write(root: Path, text: str, name: str = "pyproject.toml") -> None:
     (root / name).write_text(text, encoding="utf-8")
+
+
+def test_duets(tmp_path: Path) -> None:
+    write(
+        tmp_path,
+        """
+        [[duet]]
+        d0 = "0.5 %"
+        most_launches = 12
+
+        [[duet]]
+        architecture = "timm/vit*"
+        device = "cpu*"
+        clock = "wall"
+        d1 = "20 %"
+        """,
+        "archbench.toml",
+    )
+    rules = read_configuration(tmp_path).rules
+    cpu, wall = default_rules("cpu", 1)
+    mine = replace(cpu.rule, tolerated=0.005, most_launches=12)
+    assert rules.duet_rules("timm/resnet50", "cpu-amd-epyc", "fp32", "cpu", 1) == (
+        ClockRule("cpu", mine),
+        wall,
+    )
+    assert rules.duet_rules("timm/vit_b", "cpu-amd-epyc", "fp32", "cpu", 1) == (
+        ClockRule("cpu", mine),
+        ClockRule("wall", replace(wall.rule, excluded=0.2)),
+    )
+    # The first clock is the device's own.
+    device = default_rules("cuda", 1)[0].rule
+    assert rules.duet_rules("timm/vit_b", "h200", "fp32", "cuda", 1)[0] == ClockRule(
+        "device", replace(device, tolerated=0.005, most_launches=12)
+    )
+
+
+def test_duets_that_do_not_fit_together(tmp_path: Path) -> None:
+    write(tmp_path, "[[duet]]\nd0 = '5 %'\n", "archbench.toml")
+    rules = read_configuration(tmp_path).rules
+    # It is below what is excluded by the wall clock, which comes first with two threads.
+    assert rules.duet_rules("timm/vit_b", "cpu", "fp32", "cpu", 2)[0].rule.tolerated == 0.05
+    with pytest.raises(UsageError, match=r"duet rules for timm/vit_b in fp32 on cpu: tolerated"):
+        rules.duet_rules("timm/vit_b", "cpu", "fp32", "cpu", 1)
 
 
 @pytest.mark.parametrize(
@@ -108,11 +153,11 @@ OWN = [
     (
         "presett = 'strict'",
         ": presett: there is no key 'presett'. "
-        "Write 'preset'; keys are preset, tolerance, budget",
+        "Write 'preset'; keys are preset, tolerance, budget, duet",
     ),
     (
         "speed = 1",
-        ": speed: there is no key 'speed'. Keys are preset, tolerance, budget",
+        ": speed: there is no key 'speed'. Keys are preset, tolerance, budget, duet",
     ),
     (
         "[tool.archbench]\npreset = 'strict'",
@@ -229,6 +274,50 @@ OWN = [
         "Delete one of them",
     ),
 ]  # fmt: skip
+
+OWN += [
+    (
+        "[[duet]]\ndevice = 'cpu*'",
+        ", duet 1: duet: nothing is given. Add for example d0 = '1 %' or most_launches = 12",
+    ),
+    (
+        "[[duet]]\nd0 = 0.01",
+        ', duet 1: d0 = 0.01: text is expected, found a number. Write for example d0 = "1 %"',
+    ),
+    (
+        "[[duet]]\nd0 = '1'",
+        ", duet 1: d0 = '1': its unit is missing. Write a share as '5 %'; units are %",
+    ),
+    (
+        "[[duet]]\nclock = 'gpu'\nd0 = '1 %'",
+        ", duet 1: clock = 'gpu': there is no clock 'gpu'. "
+        "Write 'cpu'; clocks are device, cpu, wall",
+    ),
+    (
+        "[[duet]]\nclock = 'cpu'\nd0 = '5 %'",
+        ", duet 1: d0 = '5 %': that makes no rule: tolerated 0.05 must lie below excluded 0.035. "
+        "Give the values that have to fit together",
+    ),
+    (
+        "[[duet]]\nalpha = 2",
+        ", duet 1: alpha = 2: that makes no rule: alpha 2 and beta 0.001 are probabilities. "
+        "Give the values that have to fit together",
+    ),
+    (
+        "[[duet]]\nlaunches = 12",
+        ", duet 1: launches = 12: that makes no rule: 6 rounds, 12 of at most 8 launches. "
+        "Give the values that have to fit together",
+    ),
+    (
+        "[[duet]]\nlaunches = 0",
+        ", duet 1: launches = 0: it is at least 1. Write launches = 1",
+    ),
+    (
+        "[[duet]]\nd0 = '1 %'\nd1 = '4 %'\n[[duet]]\ndtype = 'fp32'\nd1 = '5 %'\n"
+        "[[duet]]\nd1 = '6 %'",
+        ", duet 3: duet 1 gives the same value for the same clock and cells. Delete one of them",
+    ),
+]
 
 
 @pytest.mark.parametrize(("text", "message"), OWN)

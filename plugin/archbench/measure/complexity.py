@@ -69,13 +69,16 @@ def count_parameters(model: nn.Module) -> tuple[int, int]:
     return sum(n for n, _ in sizes), sum(n for n, trainable in sizes if trainable)
 
 
-def count(spec: ModelSpec, model: nn.Module | None = None) -> Complexity:
+def count(
+    spec: ModelSpec, model: nn.Module | None = None, *, second_opinion: bool = True
+) -> Complexity:
     """Count one architecture.
 
     Args:
         spec: what it is.
         model: as :func:`build_on_meta` returned it, if it has been built already. Its parameters
             lose their ``requires_grad``.
+        second_opinion: whether ptflops is asked as well.
 
     Raises:
         ArchitectureError: it cannot be built, or returns no class scores.
@@ -121,7 +124,7 @@ def count(spec: ModelSpec, model: nn.Module | None = None) -> Complexity:
             if name not in ledger.macs_by_operator
         },
         layers=layers,
-        second_opinion=_second_opinion(model, images, ledger, shapes),
+        second_opinion=_second_opinion(model, images, ledger, shapes) if second_opinion else None,
     )
 
 

@@ -181,6 +181,10 @@ def _sides(config: pytest.Config, reference: Reference) -> dict[str, Side]:
         UsageError: the reference is not to be had.
     """
     asked = f"--against={reference.text}"
+    if os.name != "posix":
+        raise UsageError(
+            asked, "processes inherit a socket, which only POSIX systems do", "Run it on Linux"
+        )
     store = config.rootpath / ".archbench" / "against"
     store.mkdir(parents=True, exist_ok=True)
     ours = harness(store)

@@ -168,6 +168,12 @@ class Dueting:
             reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else text
             sentence = f"it is skipped: {reason}"
             self.ended |= {"status": "not-measured", "reason": "skipped", "sentence": sentence}
+        elif record is not None and report.when == "setup" and (lacking := _lacking(record["id"])):
+            self.ended |= {
+                "status": "not-measured",
+                "reason": "only-on-one-side",
+                "sentence": lacking,
+            }
         elif verdicts:
             verdict = verdicts[-1]
             _, _, details = text.partition("\n\n")
@@ -185,6 +191,20 @@ class Dueting:
                 "sentence": f"its test failed: {lines[-1]}",
                 "details": text,
             }
+
+
+def _lacking(model: str) -> str | None:
+    """What to say of an architecture that the library here does not have; None where it does."""
+    library, _, name = model.partition("/")
+    if library in ("local", "archbench"):
+        return None
+    from archbench.measure.libraries import library_version, names
+
+    try:
+        is_there = name.partition("@")[0] in names(library)
+    except ImportError:
+        return f"{library} is not installed there"
+    return None if is_there else f"{library} {library_version(library)} has no {name}"
 
 
 def _versions() -> dict[str, str]:

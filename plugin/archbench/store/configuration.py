@@ -182,6 +182,7 @@ def _configuration(file: _File, content: Any) -> Configuration:
         )
     budgets = [_budget(file, place, entry) for place, entry in _entries(file, "budget", table)]
     duets = [_duet(file, place, entry) for place, entry in _entries(file, "duet", table)]
+    _refuse_repeated_duets(file, duets)
     try:
         rules = Rules(table.get("preset", "default"), tuple(overrides), tuple(duets))
     except UsageError as error:
@@ -275,6 +276,19 @@ def _duet(file: _File, place: str, entry: Mapping[str, Any]) -> DuetOverride:
         return parse_duet(_selector(entry), entry.get("clock"), given)
     except UsageError as error:
         raise file.refuse(place, error) from None
+
+
+def _refuse_repeated_duets(file: _File, duets: Iterable[DuetOverride]) -> None:
+    seen: dict[tuple[Any, ...], int] = {}
+    for number, duet in enumerate(duets, 1):
+        for name, _ in duet.values:
+            earlier = seen.setdefault((duet.selector, duet.clock, name), number)
+            if earlier != number:
+                raise UsageError(
+                    f"{file.path}, duet {number}",
+                    f"duet {earlier} gives the same value for the same clock and cells",
+                    "Delete one of them",
+                )
 
 
 def _budget(file: _File, place: str, entry: Mapping[str, Any]) -> Budget:

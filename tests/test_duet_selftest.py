@@ -1,0 +1,167 @@
+"""The duet's own trial: what is injected, what is stored, and what the rule makes of it again."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from archbench import ModelSpec, cli, duet_selftest
+from archbench.core.duet import DuetRule
+from archbench.core.errors import ArchbenchError, UsageError
+from archbench.core.rounds import Burst, ClockRule, DuetLaunch, Round, default_rules
+from archbench.duet_selftest import DuetOutcome, rejudged, replay
+from archbench.measure.complexity import count
+
+STORED = Path(__file__).parent / "rounds" / "duet-schema-1.jsonl"
+RULES = default_rules("cpu", 1)
+
+
+def launches(ratio: float, rounds: Sequence[int]) -> list[DuetLaunch]:
+    def burst(seconds: float) -> Burst:
+        return Burst((seconds,), (seconds,), (), 0.0)
+
+    one = Round(burst(0.01), burst(0.01 * ratio), False)
+    return [DuetLaunch([one] * number) for number in rounds]
+
+
+def line(ratio: float, rounds: Sequence[int], extra: float, status: str) -> dict[str, Any]:
+    series = launches(ratio, rounds)
+    return {
+        "schema": 1,
+        "extra": extra,
+        "cell": "local/stack0",
+        "status": status,
+        "seconds": sum(one.seconds for one in series),
+        "start_seconds": [2.0] * len(series),
+        "launches": [one.as_dict() for one in series],
+    }
+
+
+@pytest.mark.parametrize(("extra", "layers"), [(0.0, 100), (0.02, 102), (0.05, 105), (0.1, 110)])
+def test_the_cost_that_is_injected(
+    extra: float, layers: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(subprocess, "run", stop)
+    with pytest.raises(KeyboardInterrupt):
+        list(duet_selftest._run(tmp_path, extra))
+    names: dict[str, Any] = {}
+    exec((tmp_path / "nets.py").read_text(encoding="utf-8"), names)
+    stack = ModelSpec.of(lambda: names["stack"](16), name="stack", input_size=32)
+    equal = 32 * 32 * 16 * 16 * 9
+    assert count(stack).macs == 32 * 32 * 16 * 27 + layers * equal + 16 * 10
+
+
+def test_rounds_lead_to_the_same_status_again() -> None:
+    status, used = rejudged(launches(1.0, [30]), RULES)
+    # The 13th round is evidence enough, see tests/duet/test_conducting.py.
+    assert (status, [len(one.rounds) for one in used]) == ("unchanged", [13])
+    status, used = rejudged(launches(1.1, [30, 30, 30, 30]), RULES)
+    assert (status, [len(one.rounds) for one in used]) == ("regressed", [20, 6, 6, 1])
+    assert rejudged(launches(0.9, [30] * 4), RULES)[0] == "improved"
+
+
+def test_a_rule_that_asks_for_more_runs_out_of_rounds() -> None:
+    strict = (ClockRule("cpu", DuetRule(beta=1e-12)),)
+    assert rejudged(launches(1.0, [13]), strict)[0] == "inconclusive"
+    assert rejudged(launches(1.1, [20, 6, 6]), RULES)[0] == "inconclusive"
+
+
+def test_a_replay_counts_alarms_and_what_is_found(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "rounds.jsonl"
+    stored = [line(1.0, [13], 0.0, "unchanged")] * 299
+    stored += [line(0.9, [20, 6, 6, 1], 0.0, "improved")]
+    stored += [line(1.05, [20, 6, 6, 1], 0.05, "regressed")] * 3
+    stored += [line(1.0, [13], 0.05, "unchanged")]
+    path.write_text("".join(json.dumps(one) + "\n" for one in stored), encoding="utf-8")
+    assert cli.main(["selftest", "--duet", f"--replay={path}"]) == 0
+    printed = capsys.readouterr().out
+    # Clopper and Pearson for 1 of 300: 0.01 % to 1.84 %; for 3 of 4: 19.4 % to 99.4 %.
+    assert "unchanged, false alarms: 1 of 300 (0.01% to 1.84% at 95 %)   1 improved, 299" in printed
+    assert "+5% layers, found: 3 of 4 (19.41% to 99.37% at 95 %)   3 regressed, 1 unc" in printed
+    # 13 rounds of twice 10 ms.
+    assert "bursts for a verdict: 0.3 s, at most 0.3 s for 9 of 10; launches: 1.0; start" in printed
+
+
+def test_stored_rounds_of_this_machine_are_judged_as_they_were() -> None:
+    """A stored example of schema 1: real rounds, unchanged and with 4.5 % more layers."""
+    lines = [json.loads(text) for text in STORED.read_text(encoding="utf-8").splitlines()]
+    assert {one["extra"] for one in lines} == {0.0, 0.045}
+    for one in lines:
+        series = [DuetLaunch.from_dict(launch) for launch in one["launches"]]
+        assert rejudged(series, RULES)[0] == one["status"]
+    unchanged, slower = replay(STORED)
+    assert unchanged.statuses == Counter(unchanged=unchanged.statuses.total())
+    assert slower.statuses == Counter(regressed=slower.statuses.total())
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (None, "it cannot be read (No such file or directory). Make it with --store=FILE"),
+        ("", "it holds no rounds. Make it with --store=FILE"),
+        ("{}\n", "line 1 is damaged ('schema'). Delete it"),
+        ('{"schema": 1', "line 1 is damaged (Expecting"),
+        ('{"schema": 2}', "line 1 is of schema 2, this archbench reads 1. Use the archbench that"),
+    ],
+)
+def test_files_that_cannot_be_replayed(text: str | None, message: str, tmp_path: Path) -> None:
+    path = tmp_path / "rounds.jsonl"
+    if text is not None:
+        path.write_text(text, encoding="utf-8")
+    with pytest.raises(UsageError) as refused:
+        replay(path)
+    assert str(refused.value).startswith(f"--replay={path}: {message}")
+
+
+def test_a_replay_is_of_duets(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["selftest", "--stored", "--replay=rounds.jsonl"]) == 2
+    assert "its runs have no rounds. Add --duet instead" in capsys.readouterr().err
+
+
+def test_runs_are_counted_and_stored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[float] = []
+
+    def run(root: Path, extra: float) -> list[dict[str, Any]]:
+        asked.append(extra)
+        assert (root / ".git").is_dir()
+        return [line(1.0, [13], extra, "unchanged")] * 2
+
+    monkeypatch.setattr(duet_selftest, "_run", run)
+    store = tmp_path / "rounds.jsonl"
+    outcomes = duet_selftest.duet_selftest(
+        cells=2, rounds=2, injected_rounds=1, extras=(0.05,), say=lambda _: None, store=store,
+        directory=tmp_path / "project",
+    )  # fmt: skip
+    assert asked == [0.0, 0.0, 0.05]
+    assert [(one.extra, one.statuses.total(), one.alarms) for one in outcomes] == [
+        (0.0, 4, 0),
+        (0.05, 2, 0),
+    ]
+    assert len(store.read_text(encoding="utf-8").splitlines()) == 6
+
+
+def test_a_run_that_fails_says_what_it_printed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(duet_selftest, "_TEST", "def test_latency(: pass")
+    with pytest.raises(ArchbenchError, match=r"ended with status 2; it printed:\n[\s\S]*SyntaxErr"):
+        duet_selftest.duet_selftest(
+            cells=1, rounds=1, injected_rounds=0, extras=(), say=print, directory=tmp_path / "p"
+        )
+
+
+def test_an_improvement_is_a_false_alarm_and_finds_nothing() -> None:
+    statuses = Counter(improved=1, regressed=1, unchanged=8)
+    assert DuetOutcome(0.0, statuses).alarms == 2
+    assert DuetOutcome(0.05, statuses).alarms == 1
