@@ -14,7 +14,6 @@ from archbench.core.sides import (
     duet_verdict,
     versions_changed,
 )
-from tests.core.test_rounds import launch
 
 RULES = default_rules("cpu", 1)
 
