@@ -281,7 +281,7 @@ FINGERPRINT = {
     "asked": "none",
     **SHARED,
 }
-KINDS = {"accuracy": ACCURACY, "fingerprint": FINGERPRINT}
+KINDS: dict[str, dict[str, Any]] = {"accuracy": ACCURACY, "fingerprint": FINGERPRINT}
 
 
 @pytest.mark.parametrize("kind", KINDS)
