@@ -34,7 +34,7 @@ OWN = """
 @pytest.fixture
 def project(pytester: pytest.Pytester, digits: Any, digits_net: str) -> pytest.Pytester:
     """A project with the digits' network and its images."""
-    pytester.makepyfile(digits_net=digits_net, test_accuracy=SUITE, test_fingerprint=FINGERPRINT)
+    pytester.makepyfile(digits_net=digits_net, test_evaluation=SUITE, test_fingerprint=FINGERPRINT)
     change_preprocessing(pytester)
     shutil.copytree(digits.images, pytester.path / "val")
     return pytester
@@ -50,7 +50,7 @@ def run(
 ) -> pytest.RunResult:
     start = pytester.runpytest_subprocess if subprocess else pytester.runpytest_inprocess
     return start(
-        *(options if any(o.endswith(".py") for o in options) else ("test_accuracy.py", *options)),
+        *(options if any(o.endswith(".py") for o in options) else ("test_evaluation.py", *options)),
         *QUICK,
         "--archbench-models=local/*",
         *(["--archbench-imagenet=val"] if (pytester.path / "val").exists() else []),
@@ -147,7 +147,9 @@ def test_beside_other_tests_it_disturbs_nothing(project: pytest.Pytester, digits
 
 def test_an_accuracy_joins_every_batch_size(project: pytest.Pytester, digits: Any) -> None:
     project.makepyfile(test_time="def test_time(bench, loaded_model): bench.latency(loaded_model)")
-    result = run(project, digits, "test_accuracy.py", "test_time.py", "--archbench-batch-size=1,2")
+    result = run(
+        project, digits, "test_evaluation.py", "test_time.py", "--archbench-batch-size=1,2"
+    )
     result.assert_outcomes(passed=3)
     found = cells(project)
     assert [cell["target"]["batch_size"] for cell in found] == [1, 2]
@@ -271,7 +273,7 @@ def test_an_interrupted_run_is_taken_up(project: pytest.Pytester, digits: Any) -
         """
     )
     project.makepyfile(
-        test_accuracy="""
+        test_evaluation="""
         import pathlib
 
         def test_accuracy(bench, model_spec, accuracy_target):
@@ -298,7 +300,7 @@ def test_an_interrupted_run_is_taken_up(project: pytest.Pytester, digits: Any) -
 def test_another_network_is_not_taken_up(project: pytest.Pytester, digits: Any) -> None:
     """What an interrupted run left belongs to the code and weights that made it."""
     project.makepyfile(
-        test_accuracy="""
+        test_evaluation="""
         import pathlib
 
         def test_accuracy(bench, model_spec, accuracy_target):
@@ -392,7 +394,7 @@ def test_requests_that_cannot_be_served(
     (project.path / "empty").mkdir()
     shutil.copytree(project.path / "val" / "7", project.path / "one" / "7")
     result = project.runpytest_subprocess(
-        "test_accuracy.py", *QUICK, "--archbench-models=local/*", *options
+        "test_evaluation.py", *QUICK, "--archbench-models=local/*", *options
     )
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     (result.stderr if "ERROR" in str(result.stderr) else result.stdout).fnmatch_lines([told])
