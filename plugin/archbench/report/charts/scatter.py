@@ -229,7 +229,7 @@ def operations_and_time(points: Sequence[Point], title: str) -> Figure:
         importance = None
         if fit is not None:
             away = [abs(y - fit.at(x)) for x, y in zip(xs, ys, strict=True)]
-            importance = sorted(range(len(xs)), key=lambda n: -away[n])
+            importance = sorted(range(len(xs)), key=lambda n: -away[n])[:_MOST_NAMES]
         places.append(
             draw_scatter(
                 axes,
