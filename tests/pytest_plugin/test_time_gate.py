@@ -265,7 +265,7 @@ def test_requests_that_make_no_sense(
     result.stderr.fnmatch_lines([f"*{message}"])
 
 
-@pytest.mark.parametrize("option", ["strict", "baseline-required", "baseline-update"])
+@pytest.mark.parametrize("option", ["strict", "baseline-required"])
 def test_a_glance_is_no_gate(project: pytest.Pytester, option: str) -> None:
     result = project.runpytest_inprocess(
         "test_time.py", MODEL, "--archbench-quick", f"--archbench-{option}"

@@ -10,7 +10,7 @@ import pytest
 from archbench.core.errors import UsageError
 from archbench.core.spec import ModelSpec
 from archbench.pytest_plugin.manifest import cell_of
-from archbench.pytest_plugin.settings import Settings, settings_of
+from archbench.pytest_plugin.settings import Settings
 
 __all__ = ["known_architecture", "one_model", "select_models"]
 
@@ -174,15 +174,18 @@ def known_architecture(config: pytest.Config) -> Callable[[str], bool]:
 
     catalog = load_catalog()
     own = _hook_models(config)
-    ids = {model.id for model in (*own, *selected_models(config))}
+    selected = {model.id for model in selected_models(config)}
+    ids = {*(model.id for model in own), *selected}
+    asks_for_all = all(model.id in selected for model in own)
 
     def is_known(model: str) -> bool:
         name = model.rpartition("@")[0] or model
         if model in ids or name in ids:
             return True
         if model.startswith("local/"):
-            # What a file on the command line names is known to that command alone.
-            return not own or bool(settings_of(config).models)
+            # What a file on the command line names is known to that command alone, so a run that
+            # asks for a part of one's own says nothing about the others.
+            return not own or not asks_for_all
         return catalog.has(model)
 
     return is_known

@@ -380,7 +380,11 @@ class ArchbenchSession:
                 f"{len(poor)} times were not accepted, {_name(record.id, record.suffix)} among "
                 f"them: a baseline needs {LEAST_BASELINE} launches that can be judged"
                 + (f", and {'; '.join(causes[:2])}" if causes else "")
-                + ". Run again on a machine without other work"
+                + (
+                    ", and --quick takes one. Leave it out"
+                    if settings_of(self._config).quick
+                    else ". Run again on a machine without other work"
+                )
             )
         return good
 
