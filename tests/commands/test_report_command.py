@@ -130,3 +130,27 @@ def test_bad_input(
     assert "there is no published table of that name" in refused(
         capsys, "published:x", "--format=csv"
     )
+
+
+def test_pictures_and_why_one_is_left_out(
+    capsys: pytest.CaptureFixture[str], store_run: StoredRuns, tmp_path: Path
+) -> None:
+    store_run("r", store_run.record("local/my_net", [0.002] * 6))
+    assert cli.main(["report", "--format=svg", f"--output={tmp_path / 'pictures'}"]) == 0
+    captured = capsys.readouterr()
+    written = {Path(line).name for line in captured.out.split()}
+    assert written == {path.name for path in (tmp_path / "pictures").iterdir()}
+    assert "operations-time.svg" in written
+    assert "archbench: chart top1 is left out: no point has top-1" in captured.err
+    assert "top1.svg" not in written
+
+
+def test_everything_by_default(
+    capsys: pytest.CaptureFixture[str], store_run: StoredRuns, tmp_path: Path
+) -> None:
+    store_run("r", store_run.record("timm/resnet50", [0.010] * 6))
+    lines = out(capsys, f"--output={tmp_path / 'all'}").split()
+    names = {Path(line).name for line in lines}
+    assert {"index.html", "top1.png", "top1.svg", "ball-macs.png"} <= names
+    page = (tmp_path / "all" / "index.html").read_text(encoding="utf-8")
+    assert "timm/resnet50" in page
