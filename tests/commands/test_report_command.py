@@ -132,6 +132,27 @@ def test_bad_input(
     )
 
 
+def test_what_the_output_may_not_be(
+    capsys: pytest.CaptureFixture[str], store_run: StoredRuns, tmp_path: Path
+) -> None:
+    store_run("r", store_run.record("local/my_net", [0.002] * 6))
+    for output in ("", "."):
+        assert "it names no file" in refused(capsys, "--format=csv", f"--output={output}")
+    assert "it names no chart" in refused(capsys, "--format=png", "--charts=")
+    source = tmp_path / "own.jsonl"
+    source.write_bytes(next(tmp_path.rglob("journal.jsonl")).read_bytes())
+    before = source.read_bytes()
+    said = refused(capsys, str(source), "--format=csv", f"--output={source}")
+    assert "it is what the report is made from" in said
+    assert source.read_bytes() == before
+    real, link = tmp_path / "real.csv", tmp_path / "link.csv"
+    real.touch()
+    link.symlink_to(real)
+    out(capsys, "--format=csv", f"--output={link}")
+    assert link.is_symlink()
+    assert real.read_text(encoding="utf-8").startswith("id,")
+
+
 def test_pictures_and_why_one_is_left_out(
     capsys: pytest.CaptureFixture[str], store_run: StoredRuns, tmp_path: Path
 ) -> None:

@@ -6,6 +6,7 @@ import json
 import os
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -64,7 +65,27 @@ def test_damaged_lines_are_named_and_left_out(tmp_path: Path) -> None:
     run = read_run(journal.path)
     assert [cell.id for cell in run.cells] == ["timm/a", "timm/c"]
     assert [number for number, _ in run.damaged] == [3, 4, 5]
-    assert "KeyError: 'id'" in run.damaged[1][1]
+    assert run.damaged[1][1] == "it has no field 'id'"
+
+
+@pytest.mark.parametrize(
+    ("change", "cause"),
+    [
+        ({"id": 5}, "its id is 5"),
+        ({"id": "local/\x1b[31mred"}, "its id is 'local/\\x1b[31mred'"),
+        ({"id": "local/a\nb"}, "its id is 'local/a\\nb'"),
+        ({"target": {"slug": ["x"], "dtype": "fp32"}}, "its slug is ['x']"),
+        ({"target": {"slug": "x", "dtype": "fp32", "batch_size": 0}}, "its batch_size is 0"),
+        ({"metrics": {"params": {"value": 10**400}}}, "its params is no such figure"),
+        ({"metrics": {"params": {"value": -5}}}, "its params is no such figure"),
+        ({"metrics": {"top1": {"value": 7000.0}}}, "its top1 is 7000.0 %"),
+    ],
+)
+def test_what_cannot_be_is_damaged(change: dict[str, Any], cause: str, tmp_path: Path) -> None:
+    path = tmp_path / "journal.jsonl"
+    line = {"kind": "cell", "id": "timm/a", "target": None, "metrics": {}, **change}
+    path.write_text(json.dumps(line) + "\n", encoding="utf-8")
+    assert read_run(path).damaged == [(1, cause)]
 
 
 def test_a_newer_schema_is_refused(tmp_path: Path) -> None:

@@ -76,8 +76,8 @@ def test_damaged_runs_are_named(tmp_path: Path) -> None:
     assert [entry.value for _, entry in entries(found)] == [0.5]
     path = journal.path
     assert found.remarks[0].startswith(f"{path}:3: left out: JSONDecodeError")
-    assert found.remarks[1].startswith(f"{path}: timm/c: left out: could not convert")
-    assert found.remarks[2] == f"{path}: timm/d: left out: nan is not a figure"
+    assert found.remarks[1] == f"{path}:5: left out: its macs is no such figure"
+    assert found.remarks[2].startswith(f"{path}: timm/c: left out: could not convert")
     assert found.remarks[3].endswith("mine/journal.jsonl: left out: neither its header nor its "
                                      "name has a date")  # fmt: skip
     assert "schema 99" in found.remarks[4]

@@ -50,6 +50,10 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 def run(options: argparse.Namespace) -> int:
     """Write or print what was asked for."""
     charts = [name.strip() for name in options.charts.split(",")] if options.charts else None
+    if options.charts is not None and not options.charts.strip(" ,"):
+        raise UsageError("--charts=", "it names no chart", "Name one, or leave it out for all")
+    if options.output is not None:
+        _refuse_output(options.output, options.sources)
     if charts is not None and options.format not in (None, *_PICTURES):
         raise UsageError(
             f"--charts={options.charts} with --format={options.format}",
@@ -71,7 +75,7 @@ def run(options: argparse.Namespace) -> int:
         print(text)
     else:
         try:
-            write_text(options.output, f"{text}\n")
+            _write(options.output, f"{text}\n")
         except OSError as error:
             raise UsageError(
                 f"--output={options.output}",
@@ -80,6 +84,27 @@ def run(options: argparse.Namespace) -> int:
             ) from error
         print(options.output)
     return 0
+
+
+def _refuse_output(output: Path, sources: Sequence[str]) -> None:
+    if not output.name:
+        raise UsageError(f"--output={output}", "it names no file", "Name one, or leave it out")
+    if any(
+        Path(source).exists() and output.resolve() == Path(source).resolve() for source in sources
+    ):
+        raise UsageError(
+            f"--output={output}", "it is what the report is made from", "Name another file"
+        )
+
+
+def _write(path: Path, text: str) -> None:
+    """A link stays one, and what is no file (a pipe, a device) is written into."""
+    path = path.resolve()
+    if path.exists() and not path.is_file() and not path.is_dir():
+        with path.open("w", encoding="utf-8") as stream:
+            stream.write(text)
+    else:
+        write_text(path, text)
 
 
 def _text(format: str, loaded: Loaded) -> str:

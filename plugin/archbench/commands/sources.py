@@ -154,7 +154,8 @@ def _path_of(source: str, root: Path) -> Path:
                 "Measure something: pytest benchmarks. Or name a published table: "
                 "published:bianco2018",
             )
-        return runs[-1]
+        # A run that was stopped before its first cell has nothing to show.
+        return next((run for run in reversed(runs) if _has_cells(run)), runs[-1])
     path = root / source
     if path.is_file():
         return path
@@ -178,6 +179,13 @@ def _path_of(source: str, root: Path) -> Path:
         else "Measure something: pytest benchmarks. Or name a published table: "
         f"{', '.join(f'published:{name}' for name in PUBLISHED)}",
     )
+
+
+def _has_cells(run: Path) -> bool:
+    try:
+        return b'"kind":"cell"' in run.read_bytes()
+    except OSError:
+        return False
 
 
 def _names(runs: Sequence[Path]) -> str:
@@ -214,10 +222,10 @@ def _points_of(run: Run) -> tuple[list[Point], list[str]]:
 
 def _point_or_remark(run: Run, cell: Record) -> Point | str:
     name = str(run.header.get("run") or run.path.parent.name or run.path.name)
-    published = _accuracies(cell.id)
     try:
+        published = _accuracies(cell.id)
         return point_of(run.header, cell, family=family_of(cell.id), published=published, run=name)
-    except (ValueError, TypeError, AttributeError, KeyError) as error:
+    except (ValueError, TypeError, AttributeError, KeyError, OverflowError) as error:
         return f"{run.path}: {cell.id}: left out: {error}"
 
 

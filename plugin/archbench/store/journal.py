@@ -21,6 +21,10 @@ SCHEMA = 1
 """
 
 
+LARGEST = 1e18
+"""Of a figure: beyond it is no number of things, bytes or joules."""
+
+
 def new_run_id(now: datetime | None = None) -> str:
     """``20261120T134501Z-4711``: sortable, and distinct for two runs in one second."""
     moment = (now or datetime.now(timezone.utc)).strftime("%Y%m%dT%H%M%SZ")
@@ -80,6 +84,34 @@ class Run:
     finished: bool = False
 
 
+def checked(record: Record) -> Record:
+    """The record, if everything in it can be what it says.
+
+    Raises:
+        ValueError: names what cannot.
+    """
+    if not isinstance(record.id, str) or not record.id.isprintable() or not record.id:
+        raise ValueError(f"its id is {record.id!r}")
+    target = record.target
+    if target is not None:
+        if not isinstance(target, dict):
+            raise ValueError(f"its target is {target!r}")
+        for name in ("slug", "dtype"):
+            if not isinstance(target.get(name), str) or not target[name].isprintable():
+                raise ValueError(f"its {name} is {target.get(name)!r}")
+        for name in ("batch_size", "threads"):
+            value = target.get(name)
+            if value is not None and (type(value) is not int or value < 1):
+                raise ValueError(f"its {name} is {value!r}")
+    for name, metric in record.metrics.items():
+        value = metric.get("value") if isinstance(metric, dict) else None
+        if isinstance(value, (int, float)) and not 0 <= value < LARGEST:
+            raise ValueError(f"its {name} is no such figure")
+        if name in ("top1", "top5") and isinstance(value, (int, float)) and value > 100:
+            raise ValueError(f"its {name} is {value} %")
+    return record
+
+
 def read_run(path: Path) -> Run:
     """Read a journal; lines that are damaged are named and left out.
 
@@ -97,14 +129,22 @@ def read_run(path: Path) -> Run:
                 data = json.loads(line)
                 kind = data["kind"]
                 if kind == "cell":
-                    record = Record.from_dict(data)
+                    record = checked(Record.from_dict(data))
                     cells[record.key] = record
                 elif kind == "end":
                     run.finished = True
                 elif kind == "run":
                     run.header = data
-            except (ValueError, KeyError, TypeError) as error:
-                run.damaged.append((number, f"{type(error).__name__}: {error}"))
+                    if type(data.get("schema", 0)) is not int:
+                        raise ValueError(f"its schema is {data['schema']!r}")
+            except KeyError as error:
+                run.damaged.append((number, f"it has no field {error}"))
+                continue
+            except json.JSONDecodeError as error:
+                run.damaged.append((number, f"JSONDecodeError: {error}"))
+                continue
+            except (ValueError, TypeError, AttributeError) as error:
+                run.damaged.append((number, str(error)))
                 continue
             if kind == "run" and data.get("schema", 0) > SCHEMA:
                 raise ArchbenchError(

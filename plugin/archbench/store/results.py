@@ -10,7 +10,7 @@ from typing import Any
 from archbench.core.errors import UsageError
 from archbench.core.records import Record, derived
 from archbench.store.atomic import write_text
-from archbench.store.journal import SCHEMA, Run
+from archbench.store.journal import SCHEMA, Run, checked
 
 __all__ = ["read_results", "results_document", "write_results"]
 
@@ -74,7 +74,7 @@ def read_results(path: Path) -> Run:
     run = Run(path, header, finished=True)
     for number, entry in enumerate(cells, 1):
         try:
-            record = Record.from_dict(entry)
+            record = checked(Record.from_dict(entry))
             record.key  # noqa: B018
             run.cells.append(record)
         except (ValueError, KeyError, TypeError, AttributeError) as error:  # noqa: PERF203
