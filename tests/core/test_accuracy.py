@@ -74,6 +74,17 @@ def test_verdicts(before: set[int], after: set[int], status: str, reason: str) -
     assert (verdict.status, verdict.reason) == (status, reason)
 
 
+def test_few_images_cannot_tell() -> None:
+    # All of 14 lost are 2 / 2 ** 14 = 0.00012; all of 15 are 0.00006.
+    for images, status in ((14, "inconclusive"), (15, "regressed")):
+        before, after = outcomes(set(), images), outcomes(set(range(images)), images)
+        verdict = accuracy_verdict(before, after)
+        assert verdict.status == status
+    verdict = accuracy_verdict(outcomes(set(), 12), outcomes({1}, 12))
+    assert (verdict.reason, verdict.status) == ("too-few-images", "inconclusive")
+    assert accuracy_verdict(outcomes(set(), 12), outcomes(set(), 12)).status == "unchanged"
+
+
 def test_sentence() -> None:
     verdict = accuracy_verdict(outcomes(set(range(100))), outcomes(set(range(150))), accept=True)
     assert verdict.reason == "accepted"

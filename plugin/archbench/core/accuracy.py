@@ -133,6 +133,9 @@ def accuracy_verdict(
     )
     if lost == gained == 0:
         status, reason = "unchanged", "equal"
+    elif chance > 1 - confidence and mcnemar(now.images, 0) > 1 - confidence:
+        status, reason = "inconclusive", "too-few-images"
+        sentence += "; so few images cannot tell any change from chance"
     elif chance > 1 - confidence:
         status, reason = "unchanged", "within-chance"
         sentence += f"; chance alone does so with probability {chance:.2g}"

@@ -36,7 +36,15 @@ def accuracy_findings(cells: Sequence[Record], *, accepting: bool) -> list[str]:
                 for note in cell.notes
                 if note["code"] in ("images-unreadable", "classes-lacking", "taken-up")
             ]
-        new = [c for c in measured if _has_verdict(c, "top1", ("no-baseline", "inconclusive"))]
+        new = [
+            cell
+            for cell in measured
+            if any(
+                verdict["metric"] == "top1"
+                and (verdict["status"] == "no-baseline" or "published" in verdict["reason"])
+                for verdict in cell.verdicts
+            )
+        ]
         if new and not accepting:
             told = [
                 f"  {cell.id}: {verdict['sentence']}."
@@ -57,11 +65,26 @@ def accuracy_findings(cells: Sequence[Record], *, accepting: bool) -> list[str]:
     if states:
         told_states = ", ".join(f"{states[s]:,} {s}" for s in NEWS[::-1] if states[s])
         lines.append(f"Fingerprints: {told_states}.")
+    lines += _untold(cells)
     return lines
 
 
-def _has_verdict(cell: Record, metric: str, statuses: Sequence[str]) -> bool:
-    return any(v["metric"] == metric and v["status"] in statuses for v in cell.verdicts)
+SHOWN = 8
+"""Sentences of what could not be compared, at most."""
+
+
+def _untold(cells: Sequence[Record]) -> list[str]:
+    """Why an accuracy or a fingerprint could not be compared."""
+    lines = [
+        f"  {cell.id}: {verdict['metric']} {verdict['status']}: {verdict['sentence']}."
+        for cell in cells
+        for verdict in cell.verdicts
+        if verdict["metric"] in ("top1", METRIC)
+        and verdict["status"] in ("not-comparable", "inconclusive")
+        and "published" not in verdict["reason"]
+    ]
+    more = [f"  and {len(lines) - SHOWN:,} more, in the journal and in --results"]
+    return lines[:SHOWN] + (more if len(lines) > SHOWN else [])
 
 
 def _measured_text(measured: Sequence[Record]) -> str:
