@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from archbench.core.errors import UsageError
 from archbench.core.preprocessing import Transform
 from archbench.core.spec import Preprocessing
 
@@ -66,3 +67,11 @@ def test_as_builtin_types() -> None:
         "std": [0.229, 0.224, 0.225],
         "source": "here",
     }
+
+
+def test_a_crop_larger_than_the_image_is_refused() -> None:
+    stated = Transform.of((3, 224, 224), None)
+    assert stated.with_sizes(224, None).resize == 224
+    with pytest.raises(UsageError, match="the crop of these weights is 224 pixels"):
+        stated.with_sizes(100, None)
+    assert stated.with_sizes(100, 96).crop == (96, 96)

@@ -6,6 +6,7 @@ import math
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from archbench.core.errors import UsageError
 from archbench.core.spec import Preprocessing
 
 __all__ = ["DEFAULT_CROP_FRACTION", "IMAGENET_MEAN", "IMAGENET_STD", "MODES", "Transform"]
@@ -92,6 +93,9 @@ class Transform:
         Args:
             resize: pixels of the shorter side before the crop.
             crop: pixels of a side after it.
+
+        Raises:
+            UsageError: the crop is larger than what it is cut out of.
         """
         if resize is None and crop is None:
             return self
@@ -99,6 +103,13 @@ class Transform:
         if resize is None:
             before = self.resize if isinstance(self.resize, int) else min(self.resize)
             resize = round(before * min(new_crop) / min(self.crop))
+        if resize < min(new_crop):
+            raise UsageError(
+                f"--resize={resize}",
+                f"the crop of these weights is {min(new_crop)} pixels, larger than what it is cut "
+                "out of",
+                f"Give a --crop as well, or at least --resize={min(new_crop)}",
+            )
         return replace(
             self,
             resize=resize,
