@@ -131,20 +131,20 @@ def accuracy_verdict(
         f"{baseline.percent:.3f} % -> {now.percent:.3f} % ({change:+.3f} points): "
         f"{lost:,} images lost, {gained:,} gained of {now.images:,}"
     )
+    by_chance = f"; chance alone does so with probability {chance:.2g}"
     if lost == gained == 0:
-        status, reason = "unchanged", "equal"
+        status, reason, remark = "unchanged", "equal", ""
     elif chance > 1 - confidence and mcnemar(now.images, 0) > 1 - confidence:
         status, reason = "inconclusive", "too-few-images"
-        sentence += "; so few images cannot tell any change from chance"
+        remark = "; so few images cannot tell any change from chance"
     elif chance > 1 - confidence:
-        status, reason = "unchanged", "within-chance"
-        sentence += f"; chance alone does so with probability {chance:.2g}"
+        status, reason, remark = "unchanged", "within-chance", by_chance
     elif lost > gained:
         status, reason = "regressed", "accepted" if accept else "less-accurate"
-        sentence += f"; chance alone does so with probability {chance:.2g}"
+        remark = by_chance
     else:
-        status, reason = "improved", "more-accurate"
-        sentence += f"; chance alone does so with probability {chance:.2g}"
+        status, reason, remark = "improved", "more-accurate", by_chance
+    sentence += remark
     return Verdict(metric, status, reason, sentence, baseline.percent, now.percent)
 
 
