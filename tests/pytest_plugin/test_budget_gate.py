@@ -81,13 +81,13 @@ def test_bytes_are_judged_in_every_precision_of_the_run(pytester: pytest.Pyteste
 
 
 def test_a_figure_that_nothing_measures_is_not_kept_by_silence(pytester: pytest.Pytester) -> None:
-    config = configured(pytester, "[[budget]]\nlimit = 'peak_memory <= 1 GB'")
+    config = configured(pytester, "[[budget]]\nlimit = 'top1 >= 75 %'")
     assert judge_budgets(config, counted()) == []
     record = timed(0.1)
     verdicts = judge_budgets(config, record)
     assert budget_failure(config, record, verdicts) == (
-        "not-measured: timm/a fp32-b1: peak_memory <= 1 GB (archbench.toml, budget 1) cannot be "
-        "judged: this archbench does not measure peak_memory\n"
+        "not-measured: timm/a fp32-b1: top1 >= 75 % (archbench.toml, budget 1) cannot be "
+        "judged: this archbench does not measure top1\n"
         "Delete a budget that cannot be judged."
     )
 

@@ -15,7 +15,7 @@ from archbench.core.errors import UsageError
 from archbench.store.baselines import Updated, read_baselines, update_baselines
 
 EXAMPLES = Path(__file__).parent / "examples"
-EXAMPLE = EXAMPLES / "complexity-schema-2.jsonl"
+EXAMPLE = EXAMPLES / "complexity-schema-3.jsonl"
 
 
 def line(model: str, params: int = 162, **fields: Any) -> dict[str, Any]:
@@ -44,7 +44,7 @@ def update(path: Path, *lines: dict[str, Any], only_new: bool = False) -> Update
     )
 
 
-@pytest.mark.parametrize("schema", [1, 2])
+@pytest.mark.parametrize("schema", [1, 2, 3])
 def test_stored_examples_of_counts(schema: int) -> None:
     baselines = read_baselines(EXAMPLES / f"complexity-schema-{schema}.jsonl", "complexity")
     assert baselines.lines == {"local/a": line("local/a"), "timm/b": line("timm/b", 7)}
@@ -55,13 +55,16 @@ WALL = [0.1, 0.1, 0.11, 0.11, 0.12, 0.12, 0.13, 0.14, 0.15]
 CPU = [0.09, 0.09, 0.1, 0.1, 0.11, 0.11, 0.12, 0.13, 0.14]
 
 
-def timed(yardstick: float | None, counts: dict[str, int] | None) -> dict[str, Any]:
+def timed(
+    yardstick: float | None, counts: dict[str, int] | None, **amounts: float
+) -> dict[str, Any]:
     launch = {"wall": WALL, "cpu": CPU, "samples": 20, "lost": 0.05, "others": 0.01}
     return {
         "id": "timm/a",
         "cell": "fp32-b1",
         "launches": [{**launch, "yardstick": yardstick}] * 2,
         "counts": counts,
+        "amounts": amounts,
         "environment": {"device_name": "AMD EPYC", "logical_cores": 2, "clock": "cpu"},
         "when": "2026-11-20T18:40:12+00:00",
         "commit": None,
@@ -71,7 +74,11 @@ def timed(yardstick: float | None, counts: dict[str, int] | None) -> dict[str, A
 
 @pytest.mark.parametrize(
     ("schema", "expected"),
-    [(1, timed(None, None)), (2, timed(0.0006, {"params": 200, "macs": 5000}))],
+    [
+        (1, timed(None, None)),
+        (2, timed(0.0006, {"params": 200, "macs": 5000})),
+        (3, timed(0.0006, {"params": 200, "macs": 5000}, peak_memory=10_039_296)),
+    ],
 )
 def test_stored_examples_of_times(schema: int, expected: dict[str, Any]) -> None:
     path = EXAMPLES / f"latency-schema-{schema}.jsonl"
@@ -83,7 +90,7 @@ def test_an_older_file_is_written_in_the_newer_schema(tmp_path: Path) -> None:
     path.write_bytes((EXAMPLES / "latency-schema-1.jsonl").read_bytes())
     new = {**timed(0.0006, None), "id": "timm/b"}
     update_baselines(path, "latency", {"timm/b fp32-b1": new}, tmp_path / "lock", only_new=False)
-    assert json.loads(path.read_bytes().splitlines()[0])["schema"] == 2
+    assert json.loads(path.read_bytes().splitlines()[0])["schema"] == 3
     assert read_baselines(path, "latency").lines["timm/a fp32-b1"] == timed(None, None)
 
 
@@ -94,11 +101,14 @@ def test_an_older_file_is_written_in_the_newer_schema(tmp_path: Path) -> None:
         ('"yardstick":0.0006', '"yardstick":NaN', "not a line of JSON (NaN is not a number)"),
         (',"yardstick":0.0006', "", "launches is"),
         ('"macs":5000', '"macs":-1', "counts is"),
+        ('"peak_memory":10039296', '"peak_memory":-1', "amounts is"),
+        ('"peak_memory":10039296', '"peak_memory":1e999', "amounts is"),
+        ('"peak_memory":10039296', '"params":10039296', "amounts is"),
         ("[0.1,0.1,", "[0.2,0.1,", "launches is"),  # quantiles that fall
     ],
 )
 def test_times_that_cannot_be_are_refused(old: str, new: str, cause: str, tmp_path: Path) -> None:
-    text = (EXAMPLES / "latency-schema-2.jsonl").read_text(encoding="utf-8")
+    text = (EXAMPLES / "latency-schema-3.jsonl").read_text(encoding="utf-8")
     assert old in text
     path = tmp_path / "fp32.jsonl"
     path.write_text(text.replace(old, new), encoding="utf-8")
@@ -149,7 +159,7 @@ def test_what_a_newer_library_confirms_stays_as_it_is(tmp_path: Path) -> None:
     assert read_baselines(path, "complexity").lines["timm/a"]["torch"] == "2.16.0"
 
 
-HEADER = '{"format":"archbench-baseline","kind":"complexity","schema":2}'
+HEADER = '{"format":"archbench-baseline","kind":"complexity","schema":3}'
 
 
 def dumped(**fields: Any) -> str:
@@ -170,19 +180,19 @@ def dumped(**fields: Any) -> str:
         (HEADER + "\n" + dumped(params=True) + "\n", 2, "params is true, which it cannot be"),
         (HEADER + "\n" + dumped(layers=[["a", 1]]) + "\n", 2, "layers is"),
         (HEADER + '\n{"id":"timm/a"}\n', 2, "it has no field 'input_shape'"),
-        (HEADER + "\n" + dumped(colour=1) + "\n", 2, "'colour' that schema 2 does not know"),
+        (HEADER + "\n" + dumped(colour=1) + "\n", 2, "'colour' that schema 3 does not know"),
         (HEADER + "\n<<<<<<< ours\n", 2, "a mark of a merge conflict"),
         (HEADER + "\n" + dumped() + "\n=======\n", 3, "a mark of a merge conflict"),
         (HEADER + "\n" + dumped() + "\n" + dumped() + "\n", 3, "a second line for timm/a; the fir"),
         (dumped() + "\n", 1, "the header is not that of a file of format 'archbench-baseline'"),
-        (HEADER.replace(":2", ":3") + "\n", 1, "it has schema 3, this archbench reads up to 2"),
+        (HEADER.replace(":3", ":4") + "\n", 1, "it has schema 4, this archbench reads up to 3"),
         (HEADER.replace("complexity", "time") + "\n", 1, "kind 'time', expected 'complexity'"),
         (HEADER + "\n\xff\n", 2, "not a line of JSON"),
         (HEADER + "\n" + "[" * 200_000 + "\n", 2, "not a line of JSON"),
         (HEADER + '\n{"id":"a","id":"b"}\n', 2, "a field stands in it twice"),
         (HEADER + "\n" + dumped(id="x\ud800") + "\n", 2, "id is"),
         (HEADER + "\n" + dumped(layers=[["a", 1, 1, 0]]) + "\n", 2, "layers is"),
-        (HEADER.replace(":2", ":0") + "\n", 1, "the header is not that of"),
+        (HEADER.replace(":3", ":0") + "\n", 1, "the header is not that of"),
     ],
 )  # fmt: skip
 def test_a_file_that_cannot_be_trusted_is_refused_and_left_alone(

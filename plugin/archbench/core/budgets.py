@@ -60,8 +60,8 @@ FIGURES: dict[str, Figure] = {
     "param_bytes": Figure("a size", "param_bytes", counted=True),
     **{f"latency_{name}": Figure("a time", "latency") for name in ("p50", "p90", "p95", "p99")},
     "throughput": Figure("a rate", "latency", least=True),
-    "peak_memory": Figure("a size", "peak_memory", available=False),
-    "energy_per_image": Figure("an energy", "energy_per_image", available=False),
+    "peak_memory": Figure("a size", "peak_memory"),
+    "energy_per_image": Figure("an energy", "energy_per_image"),
     "top1": Figure("a percentage", "top1", least=True, available=False),
     "top5": Figure("a percentage", "top5", least=True, available=False),
 }
@@ -263,6 +263,8 @@ def _value(budget: Budget, record: Record, dtype: str | None) -> float | _Missin
         if absent is None:
             return _Missing("figure-missing", "latency has no samples")
         return _Missing("too-few-samples", absent)
+    if entry.get("value") is None and "absent" in entry:
+        return _Missing("figure-missing", entry["absent"])
     if name == "param_bytes":
         if dtype not in entry["by_dtype"]:
             return _Missing("figure-missing", f"{name} are not known in {dtype}")

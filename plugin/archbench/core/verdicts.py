@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-__all__ = ["FAILING", "NEWS", "STATUSES", "Verdict"]
+__all__ = ["FAILING", "NEWS", "POISONED", "STATUSES", "Verdict"]
 
 STATUSES = (
     "unchanged",
@@ -24,6 +24,9 @@ STATUSES = (
 FAILING = ("regressed", "changed", "not-measured", "out-of-memory", "crashed")
 """Statuses of a test that fails; ``changed`` does not where the change is being accepted."""
 
+
+POISONED = "device-poisoned"
+"""Reason of a ``crashed`` cell after which its process could use the device no more."""
 
 NEWS = (*FAILING, "inconclusive", "not-comparable", "improved", "no-baseline", "unchanged")
 """Every status, the one that says most first."""

@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from archbench.core.spec import DTYPES, LIBRARIES
+from archbench.core.spec import LIBRARIES, SUFFIX
 
 __all__ = ["Manifest", "cell_of"]
 
-_TARGET = rf"(?:{'|'.join(DTYPES)})-b\d+(?:-t\d+)?"
+_TARGET = rf"{SUFFIX}(?:@[^\]]+)?"
 _PARAMETERS = re.compile(
     rf"\[(?P<model>(?:{'|'.join(LIBRARIES)})/.+?)(?:-(?P<target>{_TARGET}))?\]$"
 )
