@@ -6,13 +6,13 @@ import json
 from typing import Any
 
 import pytest
+from tests.devices.test_nvml import UUID, Library
 
 from archbench.core.errors import InconclusiveError
 from archbench.devices.choosing import Device
 from archbench.devices.nvml import Nvml
 from archbench.measure import cells as cells_module
 from archbench.measure import hardware
-from tests.devices.test_nvml import UUID, Library
 
 QUICK = ("--archbench-time-budget=0.05", "--archbench-models=small_net.py:small", "-k", "latency")
 CPU = "--archbench-gpu=cpu"
@@ -168,10 +168,8 @@ def test_the_results_say_who_shared_the_device(
     document = json.loads((suite.path / "r.json").read_text(encoding="utf-8"))
     assert document["devices"] == sharing.as_dict()
     (cell,) = document["cells"]
-    assert {"code": "shared-device", "text": "others used the device: process 4000001, 5,200 MB"}
-    in (
-        cell["notes"]
-    )
+    text = "others used the device: process 4000001, 5,200 MB"
+    assert {"code": "shared-device", "text": text} in cell["notes"]
     result.stdout.fnmatch_lines(["cpu was shared: process 4000001, 5,200 MB."])
 
 
