@@ -273,6 +273,7 @@ def gate(number: int = 2_000) -> None:
             "cell": "fp32-b1",
             "launches": [one.as_dict() for one in launches(10)],
             "counts": {"params": 1, "macs": 1},
+            "amounts": {},
             "environment": environment,
             "when": "2026-11-20T18:40:12+00:00",
             "commit": None,

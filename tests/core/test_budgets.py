@@ -34,6 +34,11 @@ def timed(
 # 100 of 10 ms, 30 of 20 ms: p50 10 ms; p90 and p95 lie among the slow ones, p99 needs 662.
 MANY = timed(*[0.010] * 100, *[0.020] * 30)
 
+HEAVY = Record("timm/a", MANY.target, {"peak_memory": {"value": 1_500_000_000, "unit": "B"}})
+WITHOUT_COUNTER = Record(
+    "timm/a", MANY.target, {"energy_per_image": {"absent": "no counter", "unit": "J"}}
+)
+
 
 def budget(limit: str, selector: Selector | None = None, **cells: int) -> Budget:
     return Budget(parse_limit(limit), selector or Selector(), place="p.toml, budget 1", **cells)
@@ -196,14 +201,19 @@ def test_refused_limits(text: str, message: str) -> None:
         ),
         *(
             (
-                limit, MANY, "not-measured", "nothing-measures-it", None,
+                limit, MANY, "not-measured", "figure-missing", None,
                 f"{limit} (p.toml, budget 1) cannot be judged: "
-                f"this archbench does not measure {limit.split()[0]}",
+                f"{limit.split()[0]} was not measured",
             )
-            for limit in (
-                "peak_memory <= 1 GB",
-                "energy_per_image <= 2 J",
-            )
+            for limit in ("peak_memory <= 1 GB", "energy_per_image <= 2 J")
+        ),
+        (
+            "energy_per_image <= 2 J", WITHOUT_COUNTER, "not-measured", "figure-missing", None,
+            "energy_per_image <= 2 J (p.toml, budget 1) cannot be judged: no counter",
+        ),
+        (
+            "peak_memory <= 1 GB", HEAVY, "regressed", "over-budget", 1.5e9,
+            "peak_memory is 1.5 GB, 50 % over its budget peak_memory <= 1 GB (p.toml, budget 1)",
         ),
         (
             "top5 >= 90 %", MANY, "not-measured", "figure-missing", None,

@@ -93,16 +93,18 @@ LIBRARIES = "timm, torchvision, pytorchcv, archbench, local"
         ),
         (
             {"dtype": "float16"},
-            "dtype = 'float16': there is no precision 'float16'. Precisions are fp32, fp16, bf16",
+            "dtype = 'float16': there is no precision 'float16'. Precisions are fp32, tf32, fp16, "
+            "bf16, amp-fp16, amp-bf16, int8",
         ),
         (
             {"dtype": "pf16"},
             "dtype = 'pf16': there is no precision 'pf16'. "
-            "Write 'fp16'; precisions are fp32, fp16, bf16",
+            "Write 'fp16'; precisions are fp32, tf32, fp16, bf16, amp-fp16, amp-bf16, int8",
         ),
         (
-            {"dtype": "int*"},
-            "dtype = 'int*': it matches no precision. Precisions are fp32, fp16, bf16",
+            {"dtype": "float*"},
+            "dtype = 'float*': it matches no precision. Precisions are fp32, tf32, fp16, bf16, "
+            "amp-fp16, amp-bf16, int8",
         ),
     ],
 )

@@ -8,6 +8,8 @@ import pytest
 
 from archbench import ModelSpec, Target
 from archbench.core.errors import UsageError
+from archbench.core.records import Record, target_key
+from archbench.core.spec import Wish
 
 
 def my_net() -> None:
@@ -59,3 +61,40 @@ def test_target_names() -> None:
     assert target.suffix == "fp16-b8"
     assert target.key == "v100/fp16-b8"
     assert Target("cpu", "x", "cpu-x", threads=2).suffix == "fp32-b1-t2"
+
+
+@pytest.mark.parametrize(
+    ("wish", "text"),
+    [
+        (Wish(), "fp32-b1"),
+        (Wish("bf16", 8, 2), "bf16-b8-t2"),
+        (Wish("amp-fp16", None), "amp-fp16-bmax"),
+        (Wish("fp16", 4, 1, "nhwc", "compiled"), "fp16-b4-nhwc-compiled"),
+        (Wish("tf32", 4, 2, "nhwc", "cudagraph", True), "tf32-b4-t2-nhwc-cudagraph-cold"),
+        (Wish("int8", 1, 1, "nhwc"), "int8-b1-nhwc"),
+        (Wish("fp32", 1, cold_cache=True, asked="cuda:1"), "fp32-b1-cold@cuda:1"),
+    ],
+)
+def test_a_wish_and_its_text(wish: Wish, text: str) -> None:
+    assert wish.id == text
+    assert Wish.parse(text) == wish
+    assert wish.suffix == text.partition("@")[0]
+
+
+@pytest.mark.parametrize("text", ["", "fp32", "fp32-b", "fp8-b1", "fp32-b1-fast", "fp32-b1-"])
+def test_what_names_no_target(text: str) -> None:
+    with pytest.raises(ValueError, match="names no target"):
+        Wish.parse(text)
+
+
+def test_a_target_has_the_suffix_of_its_wish() -> None:
+    target = Target(
+        "cuda:0", "Tesla V100", "v100", "fp16", 37, memory_format="nhwc", runtime="cudagraph",
+        largest_batch=True, asked="v100",
+    )  # fmt: skip
+    assert target.key == "v100/fp16-bmax-nhwc-cudagraph"
+    assert target_key(target.as_dict()) == target.key
+    assert Record("timm/a", target.as_dict()).test_suffix == "fp16-bmax-nhwc-cudagraph@v100"
+    # As older journals have it.
+    old = {"slug": "v100", "dtype": "fp16", "batch_size": 8, "threads": 2}
+    assert target_key(old) == "v100/fp16-b8-t2"

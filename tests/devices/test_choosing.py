@@ -5,12 +5,21 @@ from __future__ import annotations
 import pytest
 
 from archbench.core.errors import UsageError
-from archbench.devices.choosing import Device, choose, device_slug
+from archbench.devices.choosing import Device, choose, choose_all, device_slug, split_request
 
 CPU = Device("cpu", "AMD EPYC")
 V100 = Device("cuda:0", "Tesla V100-SXM2-16GB")
 A100_40 = Device("cuda:1", "NVIDIA A100-SXM4-40GB")
 A100_80 = Device("cuda:2", "NVIDIA A100-SXM4-80GB")
+RTX4090 = Device("cuda:0", "NVIDIA GeForce RTX 4090")
+T4 = Device("cuda:1", "Tesla T4")
+T400 = Device("cuda:0", "NVIDIA T400 4GB")
+GV100 = Device("cuda:2", "Quadro GV100")
+H20 = Device("cuda:1", "NVIDIA H20")
+H200 = Device("cuda:0", "NVIDIA H200")
+SLICE = Device("cuda:0", "NVIDIA A100-SXM4-40GB MIG 1g.5gb")
+MPS = Device("mps:0", "Apple M2 Pro")
+XPU = Device("xpu:0", "Intel(R) Data Center GPU Max 1550")
 
 
 @pytest.mark.parametrize(
@@ -21,6 +30,9 @@ A100_80 = Device("cuda:2", "NVIDIA A100-SXM4-80GB")
         ("cuda", "NVIDIA GeForce RTX 4090", "rtx4090"),
         ("cuda", "Tesla T4", "t4"),
         ("cuda", "AMD Instinct MI300X", "mi300x"),
+        ("cuda", "NVIDIA A100-SXM4-40GB MIG 1g.5gb", "a100-mig-1g.5gb"),
+        ("mps", "Apple M2 Pro", "apple"),
+        ("xpu", "Intel(R) Data Center GPU Max 1550", "max1550"),
         ("cpu", "AMD EPYC", "cpu-amd-epyc"),
         ("cpu", "AMD EPYC 7763 64-Core Processor", "cpu-amd-epyc-7763"),
         ("cpu", "Intel(R) Xeon(R) CPU E5-2686 v4 @ 2.30GHz", "cpu-intel-xeon-e5-2686-v4"),
@@ -43,6 +55,14 @@ def test_slug(kind: str, vendor_name: str, slug: str) -> None:
         ("V100", [V100, CPU], V100),
         ("a100-40gb", [A100_80, A100_40, CPU], A100_40),
         ("tesla v100", [V100, CPU], V100),
+        ("rtx4090", [RTX4090, CPU], RTX4090),
+        ("rtx 4090", [RTX4090, CPU], RTX4090),
+        ("t4", [T400, T4, CPU], T4),
+        ("v100", [GV100, V100, CPU], V100),
+        ("h20", [H200, H20, CPU], H20),
+        ("mig", [A100_40, SLICE, CPU], SLICE),
+        ("mps", [MPS, CPU], MPS),
+        ("xpu:0", [XPU, CPU], XPU),
     ],
 )
 def test_choose(request_: str, devices: list[Device], found: Device) -> None:
@@ -72,3 +92,49 @@ def test_several_devices() -> None:
 def test_a_cpu_is_not_found_by_a_gpus_name(request_: str) -> None:
     with pytest.raises(UsageError, match="no such device"):
         choose(request_, [V100, CPU])
+
+
+def test_a_part_of_a_name_does_not_cut_a_number() -> None:
+    with pytest.raises(UsageError, match=r"no such device; this machine has cuda:0 \(NVIDIA T400"):
+        choose("t4", [T400, CPU])
+
+
+def test_workers_take_devices_of_one_name_in_turn() -> None:
+    twins = [Device("cuda:0", "NVIDIA H100"), Device("cuda:1", "NVIDIA H100"), T4, CPU]
+    chosen = [choose("h100", twins, worker=number).name for number in range(4)]
+    assert chosen == ["cuda:0", "cuda:1", "cuda:0", "cuda:1"]
+    # A T4 among them is no H100: the workers of a run measure on devices of one name.
+    assert [choose("auto", twins, worker=number).name for number in range(3)] == [
+        "cuda:0", "cuda:1", "cuda:0"
+    ]  # fmt: skip
+
+
+def test_several_with_commas() -> None:
+    assert split_request(" V100,tesla  t4 ,v100") == ["v100", "tesla-t4"]
+    assert choose_all("v100, T4,cpu", [V100, T4, CPU]) == [V100, T4, CPU]
+
+
+@pytest.mark.parametrize("request_", ["v100,", ",", "v100,,t4"])
+def test_an_empty_name_between_commas(request_: str) -> None:
+    with pytest.raises(UsageError, match="a name between the commas is empty"):
+        split_request(request_)
+
+
+def test_two_devices_of_one_slug_are_refused() -> None:
+    with pytest.raises(UsageError) as caught:
+        choose_all("a100-40gb,a100-80gb", [A100_40, A100_80, CPU])
+    assert str(caught.value) == (
+        "--gpu=a100-40gb,a100-80gb: cuda:1 (NVIDIA A100-SXM4-40GB) and cuda:2 (NVIDIA "
+        "A100-SXM4-80GB) are both a100 in tables and files. Name one of them; `-n 2` shares the "
+        "work between two devices of the same name"
+    )
+
+
+def test_one_absent_device_of_several_is_an_error() -> None:
+    with pytest.raises(UsageError, match="--gpu=h200: no such device"):
+        choose_all("v100,h200", [V100, CPU])
+
+
+def test_the_reason_for_no_accelerator_is_told() -> None:
+    with pytest.raises(UsageError, match=r"which is the CPU; the NVIDIA driver is not loaded$"):
+        choose("v100", [CPU], remark="the NVIDIA driver is not loaded")

@@ -332,8 +332,9 @@ def test_everything_else_that_is_counted() -> None:
     assert complexity.bias_params == 6 + 20 + 30  # not the normalisation's shift
     assert complexity.buffers == 6 + 6 + 1  # running mean, running variance, number of batches
     assert complexity.param_bytes == {
-        "fp32": 4 * complexity.params, "fp16": 2 * complexity.params, "bf16": 2 * complexity.params,
-    }  # fmt: skip
+        **dict.fromkeys(("fp32", "tf32", "amp-fp16", "amp-bf16"), 4 * complexity.params),
+        **dict.fromkeys(("fp16", "bf16"), 2 * complexity.params),
+    }
     assert complexity.macs_by_kind == {
         "convolution": (6 * 2 * 2) * 48,
         "product": 2 * 4 * 4 * 6,  # 4 tokens of 6: scores and weighted sum

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from types import ModuleType
+from collections.abc import Callable
+from types import ModuleType, SimpleNamespace
 
 import pytest
 from torch import nn
 
-from archbench.core.errors import UsageError
+from archbench.core.errors import AbsentError, UsageError
+from archbench.core.spec import Wish
 from archbench.devices.choosing import Device
+from archbench.devices.nvml import Nvml
 from archbench.measure import hardware
+from archbench.measure.precision import check_dtype
+from tests.devices.test_nvml import UUID, Library, refuse
 
 CPU = Device("cpu", "AMD EPYC")
 
@@ -39,7 +44,7 @@ def test_a_precision_that_fails_is_refused_with_torchs_reason(
 
     monkeypatch.setattr(nn.Sequential, "forward", fail)
     with pytest.raises(UsageError) as caught:
-        hardware.check_dtype(CPU, "fp16")
+        check_dtype(CPU, "fp16")
     assert str(caught.value) == (
         "--dtype=fp16: cpu (AMD EPYC) cannot run a small network in it: "
         "\"conv2d\" not implemented for 'Half'. Use --dtype=fp32"
@@ -47,7 +52,7 @@ def test_a_precision_that_fails_is_refused_with_torchs_reason(
 
 
 def test_bf16_runs_on_every_cpu() -> None:
-    hardware.check_dtype(CPU, "bf16")
+    check_dtype(CPU, "bf16")
 
 
 def test_the_cpu_is_always_there() -> None:
@@ -55,3 +60,151 @@ def test_the_cpu_is_always_there() -> None:
     target = hardware.make_target("cpu", "fp32", threads=1, batch_size=4)
     assert target.key.endswith("/fp32-b4")
     assert target.slug.startswith("cpu")
+
+
+class Accelerators:
+    """Two devices of a kind, or what goes wrong when they are asked for their names."""
+
+    def __init__(self, kind: str | None, error: Exception | None = None) -> None:
+        self._kind, self._error = kind, error
+
+    def kind(self) -> str | None:
+        return self._kind
+
+    def count(self) -> int:
+        return 2
+
+    def name(self, index: int) -> str:
+        if self._error is not None:
+            raise self._error
+        return ["Tesla V100-SXM2-16GB", "Tesla T4"][index]
+
+    def uuid(self, index: int) -> str | None:
+        return [UUID, None][index]
+
+
+def test_accelerators_come_first_in_their_own_order() -> None:
+    devices = hardware.list_devices(Accelerators("cuda"))
+    assert devices[:2] == [
+        Device("cuda:0", "Tesla V100-SXM2-16GB", UUID),
+        Device("cuda:1", "Tesla T4", None),
+    ]
+    assert devices[2].name == "cpu"
+    assert [device.kind for device in hardware.list_devices(Accelerators("xpu"))] == [
+        "xpu", "xpu", "cpu"
+    ]  # fmt: skip
+    assert len(hardware.list_devices(Accelerators(None))) == 1
+
+
+def test_a_driver_without_a_usable_device() -> None:
+    broken = Accelerators("cuda", RuntimeError("No CUDA GPUs are available\nmore"))
+    with pytest.raises(UsageError) as caught:
+        hardware.list_devices(broken)
+    assert str(caught.value).startswith(
+        "the cuda devices of this machine: their driver cannot use them: No CUDA GPUs are "
+        "available. Look at what `nvidia-smi` says"
+    )
+
+
+def test_a_device_that_nothing_can_be_put_on() -> None:
+    devices = [Device("cuda:7", "Tesla V100", UUID), CPU]
+    with pytest.raises(UsageError, match=r"nothing can be put on cuda:7 \(Tesla V100\): "):
+        hardware.make_target("v100", devices=devices)
+
+
+def test_a_target_has_all_that_was_asked_for() -> None:
+    wish = Wish("bf16", None, 1, "nhwc", "eager", True, "cpu")
+    target = hardware.make_target("v100,cpu", wish=wish, devices=[V100, CPU])
+    assert target.suffix == "bf16-bmax-nhwc-cold"
+    assert (target.asked, target.largest_batch, target.device) == ("cpu", True, "cpu")
+
+
+def load_nvml(**answers: object) -> Callable[[str], ModuleType]:
+    def load(name: str) -> ModuleType:
+        return Library(**answers)  # type: ignore[return-value]
+
+    return load
+
+
+@pytest.fixture
+def _cuda_build(monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setattr(torch.version, "cuda", "12.4")
+
+
+def test_why_there_is_none_when_everything_is_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert hardware.absence() == "CUDA_VISIBLE_DEVICES hides every device"
+
+
+@pytest.mark.usefixtures("_cuda_build")
+def test_why_there_is_none_with_another_nvml_than_the_driver() -> None:
+    mismatch = refuse(Library, "NVMLError_LibRmVersionMismatch")
+    assert hardware.absence(load_nvml(nvmlInit=mismatch)) == (
+        "no accelerator is visible to torch, and NVML cannot be read: NVML is of another version "
+        "than the loaded driver, as after an update without a restart; restart the machine"
+    )
+
+
+@pytest.mark.usefixtures("_cuda_build")
+def test_why_there_is_none_when_the_driver_has_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    def fail() -> None:
+        raise RuntimeError("The NVIDIA driver on your system is too old")
+
+    monkeypatch.setattr(torch.cuda, "init", fail)
+    assert hardware.absence(load_nvml()) == (
+        "the NVIDIA driver has Tesla T4, which torch cannot use: "
+        "The NVIDIA driver on your system is too old"
+    )
+
+
+V100 = Device("cuda:0", "Tesla V100", UUID)
+
+
+def test_others_on_a_device_are_told_before_anything_is_measured() -> None:
+    with pytest.raises(UsageError) as caught:
+        hardware.refuse_shared(
+            "v100", shared_ok=False, devices=[V100, CPU], open_nvml=lambda: Nvml(Library())
+        )
+    assert str(caught.value) == (
+        "--gpu=v100: cuda:0 (Tesla V100) is in use by process 4000001, 5,200 MB, process 4000002. "
+        "Wait for it, choose another device, or measure all the same with --shared-ok: the results "
+        "then say that the device was shared"
+    )
+
+
+def test_who_says_that_sharing_is_well_goes_on_and_it_is_noted() -> None:
+    sharing = hardware.refuse_shared(
+        "v100,cpu", shared_ok=True, devices=[V100, CPU], open_nvml=lambda: Nvml(Library())
+    )
+    assert sharing.others == {"cuda:0": "process 4000001, 5,200 MB, process 4000002"}
+    assert sharing.unknown == {}
+
+
+def test_a_device_of_ones_own_is_free() -> None:
+    def ours(handle: str) -> list[SimpleNamespace]:
+        import os
+
+        return [SimpleNamespace(pid=os.getpid(), usedGpuMemory=1)]
+
+    library = Library(nvmlDeviceGetComputeRunningProcesses=ours)
+    sharing = hardware.refuse_shared(
+        "v100", shared_ok=False, devices=[V100, CPU], open_nvml=lambda: Nvml(library)
+    )
+    assert sharing == hardware.Sharing({}, {})
+
+
+def test_without_nvml_it_is_not_known_who_uses_a_device() -> None:
+    def missing() -> Nvml:
+        raise AbsentError("NVML cannot be read: the package nvidia-ml-py is not installed")
+
+    sharing = hardware.refuse_shared(
+        "v100", shared_ok=False, devices=[V100, CPU], open_nvml=missing
+    )
+    assert sharing.unknown == {
+        "cuda:0": "NVML cannot be read: the package nvidia-ml-py is not installed"
+    }

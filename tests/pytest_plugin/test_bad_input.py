@@ -30,6 +30,19 @@ def refused(suite: pytest.Pytester, *arguments: str) -> str:
             "--batch-size=0: '0' is not a whole number of at least 1. "
             "Write for example --batch-size=1,4,8",
         ),
+        ("batch-size=max,0", "--batch-size=max,0: '0' is not a whole number of at least 1."),
+        (
+            "memory-format=nhcw",
+            "'nhcw' is not a memory format that archbench knows. Use nchw, nhwc",
+        ),
+        (
+            "runtime=fast",
+            "'fast' is not a runtime that archbench knows. Use eager, compiled, cudagr",
+        ),
+        ("gpu=cpu,,v100", "--gpu=cpu,,v100: a name between the commas is empty"),
+        ("gpu=cuda:9", "--gpu=cuda:9: no such device; this machine has"),
+        ("runtime=cudagraph", "has no CUDA graphs. Use --runtime=eager or --runtime=compiled"),
+        ("dtype=tf32", "does not run it: TF32 is a mode of NVIDIA devices from Ampere on"),
         ("batch-size=many", "--batch-size=many: 'many' is not a whole number of at least 1."),
         ("batch-size=1,,4", "--batch-size=1,,4: '' is not a whole number"),
         ("threads=0", "--threads=0: '0' is not a whole number of at least 1"),
@@ -43,7 +56,8 @@ def refused(suite: pytest.Pytester, *arguments: str) -> str:
         ("time-budget=-1", "--time-budget=-1: not a number"),
         (
             "dtype=fp8",
-            "--dtype=fp8: 'fp8' is not a precision that archbench knows. Use fp32, fp16, bf16",
+            "--dtype=fp8: 'fp8' is not a precision that archbench knows. "
+            "Use fp32, tf32, fp16, bf16, amp-fp16, amp-bf16, int8",
         ),
         ("results=no/such/r.json", "such does not exist. Name a file in a directory that exists"),
         ("results=.", "is not a regular file. Name a file in a directory that exists"),

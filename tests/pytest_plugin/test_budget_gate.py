@@ -80,18 +80,6 @@ def test_bytes_are_judged_in_every_precision_of_the_run(pytester: pytest.Pyteste
     ]
 
 
-def test_a_figure_that_nothing_measures_is_not_kept_by_silence(pytester: pytest.Pytester) -> None:
-    config = configured(pytester, "[[budget]]\nlimit = 'peak_memory <= 1 GB'")
-    assert judge_budgets(config, counted()) == []
-    record = timed(0.1)
-    verdicts = judge_budgets(config, record)
-    assert budget_failure(config, record, verdicts) == (
-        "not-measured: timm/a fp32-b1: peak_memory <= 1 GB (archbench.toml, budget 1) cannot be "
-        "judged: this archbench does not measure peak_memory\n"
-        "Delete a budget that cannot be judged."
-    )
-
-
 def test_a_failure_names_value_limit_and_place(pytester: pytest.Pytester) -> None:
     config = configured(pytester, BUDGETS)
     record = timed(0.020, id="local/a")

@@ -23,6 +23,13 @@ FOUR = "b/test_latency.py::test_latency[timm/a-bf16-b4-t2]"
         ("t.py::t[local/my-net]", ("local/my-net", "")),
         ("t.py::t[timm/a@192-fp16-b8]", ("timm/a@192", "fp16-b8")),
         ("t.py::t[local/my-net-fp32-b1]", ("local/my-net", "fp32-b1")),
+        ("t.py::t[timm/a-amp-fp16-b1]", ("timm/a", "amp-fp16-b1")),
+        (
+            "t.py::t[timm/a@192-tf32-bmax-nhwc-cudagraph]",
+            ("timm/a@192", "tf32-bmax-nhwc-cudagraph"),
+        ),
+        ("t.py::t[local/my-fp16-fp32-b1-cold@cuda:1]", ("local/my-fp16", "fp32-b1-cold@cuda:1")),
+        ("t.py::t[timm/a-fp32-b1-t2@a100-40gb]", ("timm/a", "fp32-b1-t2@a100-40gb")),
         ("t.py::t[other]", None),
         ("t.py::t", None),
         ("t.py::t[a/b]", None),

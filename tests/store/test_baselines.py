@@ -15,7 +15,7 @@ from archbench.core.errors import UsageError
 from archbench.store.baselines import Updated, read_baselines, update_baselines
 
 EXAMPLES = Path(__file__).parent / "examples"
-EXAMPLE = EXAMPLES / "complexity-schema-2.jsonl"
+EXAMPLE = EXAMPLES / "complexity-schema-3.jsonl"
 
 
 def line(model: str, params: int = 162, **fields: Any) -> dict[str, Any]:
@@ -44,7 +44,7 @@ def update(path: Path, *lines: dict[str, Any], only_new: bool = False) -> Update
     )
 
 
-@pytest.mark.parametrize("schema", [1, 2])
+@pytest.mark.parametrize("schema", [1, 2, 3])
 def test_stored_examples_of_counts(schema: int) -> None:
     baselines = read_baselines(EXAMPLES / f"complexity-schema-{schema}.jsonl", "complexity")
     assert baselines.lines == {"local/a": line("local/a"), "timm/b": line("timm/b", 7)}
@@ -55,7 +55,9 @@ WALL = [0.1, 0.1, 0.11, 0.11, 0.12, 0.12, 0.13, 0.14, 0.15]
 CPU = [0.09, 0.09, 0.1, 0.1, 0.11, 0.11, 0.12, 0.13, 0.14]
 
 
-def timed(yardstick: float | None, counts: dict[str, int] | None) -> dict[str, Any]:
+def timed(
+    yardstick: float | None, counts: dict[str, int] | None, **amounts: float
+) -> dict[str, Any]:
     name = None if yardstick is None else "sgemm 320 numpy 2.4.6"
     launch = {"wall": WALL, "cpu": CPU, "samples": 20, "lost": 0.05, "others": 0.01}
     return {
@@ -63,6 +65,7 @@ def timed(yardstick: float | None, counts: dict[str, int] | None) -> dict[str, A
         "cell": "fp32-b1",
         "launches": [{**launch, "yardstick": yardstick}] * 2,
         "counts": counts,
+        "amounts": amounts,
         "environment": {
             "device_name": "AMD EPYC",
             "logical_cores": 2,
@@ -77,7 +80,11 @@ def timed(yardstick: float | None, counts: dict[str, int] | None) -> dict[str, A
 
 @pytest.mark.parametrize(
     ("schema", "expected"),
-    [(1, timed(None, None)), (2, timed(0.0006, {"params": 200, "macs": 5000}))],
+    [
+        (1, timed(None, None)),
+        (2, timed(0.0006, {"params": 200, "macs": 5000})),
+        (3, timed(0.0006, {"params": 200, "macs": 5000}, peak_memory=10_039_296)),
+    ],
 )
 def test_stored_examples_of_times(schema: int, expected: dict[str, Any]) -> None:
     path = EXAMPLES / f"latency-schema-{schema}.jsonl"
@@ -89,7 +96,7 @@ def test_an_older_file_is_written_in_the_newer_schema(tmp_path: Path) -> None:
     path.write_bytes((EXAMPLES / "latency-schema-1.jsonl").read_bytes())
     new = {**timed(0.0006, None), "id": "timm/b"}
     update_baselines(path, "latency", {"timm/b fp32-b1": new}, tmp_path / "lock", only_new=False)
-    assert json.loads(path.read_bytes().splitlines()[0])["schema"] == 2
+    assert json.loads(path.read_bytes().splitlines()[0])["schema"] == 3
     assert read_baselines(path, "latency").lines["timm/a fp32-b1"] == timed(None, None)
 
 
@@ -100,12 +107,15 @@ def test_an_older_file_is_written_in_the_newer_schema(tmp_path: Path) -> None:
         ('"yardstick":0.0006', '"yardstick":NaN', "not a line of JSON (NaN is not a number)"),
         (',"yardstick":0.0006', "", "launches is"),
         ('"macs":5000', '"macs":-1', "counts is"),
+        ('"peak_memory":10039296', '"peak_memory":-1', "amounts is"),
+        ('"peak_memory":10039296', '"peak_memory":1e999', "amounts is"),
+        ('"peak_memory":10039296', '"params":10039296', "amounts is"),
         ("[0.1,0.1,", "[0.2,0.1,", "launches is"),  # quantiles that fall
         ('"yardstick":0.0006}],', '"yardstick":null}],', "the environment names a yardstick"),
     ],
 )
 def test_times_that_cannot_be_are_refused(old: str, new: str, cause: str, tmp_path: Path) -> None:
-    text = (EXAMPLES / "latency-schema-2.jsonl").read_text(encoding="utf-8")
+    text = (EXAMPLES / "latency-schema-3.jsonl").read_text(encoding="utf-8")
     assert old in text
     path = tmp_path / "fp32.jsonl"
     path.write_text(text.replace(old, new), encoding="utf-8")
@@ -156,7 +166,7 @@ def test_what_a_newer_library_confirms_stays_as_it_is(tmp_path: Path) -> None:
     assert read_baselines(path, "complexity").lines["timm/a"]["torch"] == "2.16.0"
 
 
-HEADER = '{"format":"archbench-baseline","kind":"complexity","schema":2}'
+HEADER = '{"format":"archbench-baseline","kind":"complexity","schema":3}'
 
 
 def dumped(**fields: Any) -> str:
@@ -177,19 +187,19 @@ def dumped(**fields: Any) -> str:
         (HEADER + "\n" + dumped(params=True) + "\n", 2, "params is true, which it cannot be"),
         (HEADER + "\n" + dumped(layers=[["a", 1]]) + "\n", 2, "layers is"),
         (HEADER + '\n{"id":"timm/a"}\n', 2, "it has no field 'input_shape'"),
-        (HEADER + "\n" + dumped(colour=1) + "\n", 2, "'colour' that schema 2 does not know"),
+        (HEADER + "\n" + dumped(colour=1) + "\n", 2, "'colour' that schema 3 does not know"),
         (HEADER + "\n<<<<<<< ours\n", 2, "a mark of a merge conflict"),
         (HEADER + "\n" + dumped() + "\n=======\n", 3, "a mark of a merge conflict"),
         (HEADER + "\n" + dumped() + "\n" + dumped() + "\n", 3, "a second line for timm/a; the fir"),
         (dumped() + "\n", 1, "the header is not that of a file of format 'archbench-baseline'"),
-        (HEADER.replace(":2", ":3") + "\n", 1, "it has schema 3, this archbench reads up to 2"),
+        (HEADER.replace(":3", ":4") + "\n", 1, "it has schema 4, this archbench reads up to 3"),
         (HEADER.replace("complexity", "time") + "\n", 1, "kind 'time', expected 'complexity'"),
         (HEADER + "\n\xff\n", 2, "not a line of JSON"),
         (HEADER + "\n" + "[" * 200_000 + "\n", 2, "not a line of JSON"),
         (HEADER + '\n{"id":"a","id":"b"}\n', 2, "a field stands in it twice"),
         (HEADER + "\n" + dumped(id="x\ud800") + "\n", 2, "id is"),
         (HEADER + "\n" + dumped(layers=[["a", 1, 1, 0]]) + "\n", 2, "layers is"),
-        (HEADER.replace(":2", ":0") + "\n", 1, "the header is not that of"),
+        (HEADER.replace(":3", ":0") + "\n", 1, "the header is not that of"),
     ],
 )  # fmt: skip
 def test_a_file_that_cannot_be_trusted_is_refused_and_left_alone(
@@ -293,8 +303,10 @@ KINDS: dict[str, dict[str, Any]] = {"accuracy": ACCURACY, "fingerprint": FINGERP
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_stored_examples_of_accuracies(kind: str, tmp_path: Path) -> None:
-    example = EXAMPLES / f"{kind}-schema-2.jsonl"
-    assert read_baselines(example, kind).lines == {"timm/a fp32": KINDS[kind]}
+    older = EXAMPLES / f"{kind}-schema-2.jsonl"
+    example = EXAMPLES / f"{kind}-schema-3.jsonl"
+    for stored in (older, example):
+        assert read_baselines(stored, kind).lines == {"timm/a fp32": KINDS[kind]}
     path = tmp_path / "x.jsonl"
     update_baselines(path, kind, {"timm/a fp32": KINDS[kind]}, tmp_path / "lock", only_new=False)
     assert path.read_bytes() == example.read_bytes()
@@ -321,7 +333,7 @@ def test_stored_examples_of_accuracies(kind: str, tmp_path: Path) -> None:
 def test_accuracies_that_cannot_be_are_refused(
     kind: str, field: str, value: Any, tmp_path: Path
 ) -> None:
-    header, text = (EXAMPLES / f"{kind}-schema-2.jsonl").read_text(encoding="utf-8").splitlines()
+    header, text = (EXAMPLES / f"{kind}-schema-3.jsonl").read_text(encoding="utf-8").splitlines()
     damaged = json.dumps({**json.loads(text), field: value})
     path = tmp_path / "x.jsonl"
     path.write_text(f"{header}\n{damaged}\n", encoding="utf-8")

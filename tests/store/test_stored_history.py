@@ -194,6 +194,7 @@ def accept(root: Path, median: float, when: str, commit: str | None) -> None:
         "cell": "fp32-b2",
         "launches": [{**LAUNCH, "wall": wall}],
         "counts": None,
+        "amounts": {},
         "environment": {"torch": "2.5.1", "library": "timm 1.0.31", "device_name": "X"},
         "when": when,
         "commit": commit,

@@ -34,14 +34,12 @@ class Figure:
         metric: the entry of a record that it comes from.
         counted: whether it is the same on every device; the rest is measured.
         least: whether the limit is the least value that will do; else the greatest.
-        available: False while archbench has no measurement of it.
     """
 
     kind: str
     metric: str
     counted: bool = False
     least: bool = False
-    available: bool = True
 
 
 FIGURES: dict[str, Figure] = {
@@ -60,8 +58,8 @@ FIGURES: dict[str, Figure] = {
     "param_bytes": Figure("a size", "param_bytes", counted=True),
     **{f"latency_{name}": Figure("a time", "latency") for name in ("p50", "p90", "p95", "p99")},
     "throughput": Figure("a rate", "latency", least=True),
-    "peak_memory": Figure("a size", "peak_memory", available=False),
-    "energy_per_image": Figure("an energy", "energy_per_image", available=False),
+    "peak_memory": Figure("a size", "peak_memory"),
+    "energy_per_image": Figure("an energy", "energy_per_image"),
     "top1": Figure("a percentage", "top1", least=True),
     "top5": Figure("a percentage", "top5", least=True),
 }
@@ -253,8 +251,6 @@ def judge(budget: Budget, record: Record, dtype: str | None = None) -> Verdict:
 def _value(budget: Budget, record: Record, dtype: str | None) -> float | _Missing:
     name, figure = budget.limit.figure, budget.figure
     entry = record.metrics.get(figure.metric)
-    if entry is None and not figure.available:
-        return _Missing("nothing-measures-it", f"this archbench does not measure {name}")
     if entry is None:
         verb = "counted" if figure.counted else "measured"
         return _Missing("figure-missing", f"{figure.metric} was not {verb}")
@@ -266,6 +262,8 @@ def _value(budget: Budget, record: Record, dtype: str | None) -> float | _Missin
         if absent is None:
             return _Missing("figure-missing", "latency has no samples")
         return _Missing("too-few-samples", absent)
+    if entry.get("value") is None and "absent" in entry:
+        return _Missing("figure-missing", entry["absent"])
     if name == "param_bytes":
         if dtype not in entry["by_dtype"]:
             return _Missing("figure-missing", f"{name} are not known in {dtype}")

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-__all__ = ["ArchbenchError", "ArchitectureError", "NotMeasuredError", "UsageError"]
+__all__ = [
+    "AbsentError",
+    "ArchbenchError",
+    "ArchitectureError",
+    "InconclusiveError",
+    "NotMeasuredError",
+    "UsageError",
+]
 
 
 class ArchbenchError(Exception):
@@ -40,3 +47,20 @@ class NotMeasuredError(ArchbenchError):
     def __init__(self, reason: str, sentence: str) -> None:
         super().__init__(sentence)
         self.reason = reason
+
+
+class InconclusiveError(ArchbenchError):
+    """A measurement that kept being disturbed, so that nothing can be said.
+
+    Args:
+        reason: a code for programs: ``throttled``.
+        sentence: the same for people, with what to do.
+    """
+
+    def __init__(self, reason: str, sentence: str) -> None:
+        super().__init__(sentence)
+        self.reason = reason
+
+
+class AbsentError(ArchbenchError):
+    """A counter or an instrument that is not to be had here; its text is the reason."""

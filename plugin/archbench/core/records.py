@@ -66,8 +66,14 @@ class Record:
 
     @property
     def suffix(self) -> str:
-        """The part of the key that the ids of its tests show; empty without a target."""
+        """The part of the key that does not depend on the device; empty without a target."""
         return self.key[1].rpartition("/")[2]
+
+    @property
+    def test_suffix(self) -> str:
+        """What the ids of its tests show: the suffix, and the device where a run has several."""
+        asked = (self.target or {}).get("asked")
+        return f"{self.suffix}@{asked}" if asked else self.suffix
 
     @property
     def is_measured(self) -> bool:
@@ -79,7 +85,15 @@ def target_key(target: dict[str, Any] | None) -> str:
     """:attr:`archbench.core.spec.Target.key` of a stored target; empty for none."""
     if target is None:
         return ""
-    suffix = target_suffix(target["dtype"], target["batch_size"], target["threads"])
+    # Older journals have neither memory format nor runtime.
+    suffix = target_suffix(
+        target["dtype"],
+        "max" if target.get("largest_batch") else target["batch_size"],
+        target["threads"],
+        target.get("memory_format", "nchw"),
+        target.get("runtime", "eager"),
+        bool(target.get("cold_cache")),
+    )
     return f"{target['slug']}/{suffix}"
 
 

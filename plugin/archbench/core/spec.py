@@ -9,13 +9,40 @@ from typing import Any
 
 from archbench.core.errors import UsageError
 
-__all__ = ["DTYPES", "LIBRARIES", "ModelSpec", "Preprocessing", "Target", "target_suffix"]
+__all__ = [
+    "DTYPES",
+    "LIBRARIES",
+    "MEMORY_FORMATS",
+    "RUNTIMES",
+    "SUFFIX",
+    "ModelSpec",
+    "Preprocessing",
+    "Target",
+    "Wish",
+    "dtype_of",
+    "target_suffix",
+]
 
 LIBRARIES = ("timm", "torchvision", "pytorchcv", "archbench", "local")
 """Where an architecture comes from; ``local`` is a person's own constructor."""
 
-DTYPES = ("fp32", "fp16", "bf16")
-"""Precisions that a model can be loaded in."""
+DTYPES = ("fp32", "tf32", "fp16", "bf16", "amp-fp16", "amp-bf16", "int8")
+"""Precisions that a model can be run in. ``fp32`` is exact fp32, without TF32; the ``amp`` ones
+keep
+fp32 weights and let torch's autocast choose by operator; ``int8`` is torch's own quantisation."""
+
+MEMORY_FORMATS = ("nchw", "nhwc")
+"""Orders of the dimensions of images and activations in memory."""
+
+RUNTIMES = ("eager", "compiled", "cudagraph")
+"""How a forward pass is run: operator by operator, by ``torch.compile``, as a CUDA graph."""
+
+SUFFIX = (
+    rf"(?P<dtype>{'|'.join(sorted(DTYPES, key=len, reverse=True))})-b(?P<batch>\d+|max|auto)"
+    r"(?:-t(?P<threads>\d+))?(?:-(?P<memory_format>nhwc))?"
+    r"(?:-(?P<runtime>compiled|cudagraph))?(?P<cold>-cold)?"
+)
+"""What :func:`target_suffix` makes, as a regular expression."""
 
 _NAME = re.compile(r"\w([\w.+-]*\w)?")
 
@@ -146,15 +173,93 @@ class ModelSpec:
         return replace(self, input_size=size, native_input_size=native)
 
 
-def target_suffix(dtype: str, batch_size: int | None, threads: int) -> str:
-    """The part of a cell's name that does not depend on the device: ``fp32-b1``, ``bf16-b8-t2``.
+def target_suffix(
+    dtype: str,
+    batch_size: int | str | None,
+    threads: int,
+    memory_format: str = "nchw",
+    runtime: str = "eager",
+    cold_cache: bool = False,
+) -> str:
+    """The part of a cell's name that does not depend on the device.
 
-    What depends on the precision alone, as an accuracy does, chooses its batch size by itself:
+    ``fp32-b1``, ``bf16-b8-t2``, ``fp16-bmax-nhwc-compiled``: what is usual is left out. What
+    depends on the precision alone, as an accuracy does, chooses its batch size by itself:
     ``fp32-bauto``.
     """
     if batch_size is None:
         return f"{dtype}-bauto"
-    return f"{dtype}-b{batch_size}" + ("" if threads == 1 else f"-t{threads}")
+    return (
+        f"{dtype}-b{batch_size}"
+        + ("" if threads == 1 else f"-t{threads}")
+        + ("" if memory_format == "nchw" else f"-{memory_format}")
+        + ("" if runtime == "eager" else f"-{runtime}")
+        + ("-cold" if cold_cache else "")
+    )
+
+
+def dtype_of(suffix: str) -> str:
+    """The precision that a cell's name begins with: ``amp-fp16`` of ``amp-fp16-b1``; empty for the
+    name of a cell that has none."""
+    match = re.match(SUFFIX, suffix)
+    return match["dtype"] if match else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """A target as it is asked for, before any device has been looked at.
+
+    Attributes:
+        dtype, threads, memory_format, runtime, cold_cache: see :class:`Target`.
+        batch_size: images per forward pass; None for as many as fit.
+        asked: what names the device, where several were asked for; else empty.
+    """
+
+    dtype: str = "fp32"
+    batch_size: int | None = 1
+    threads: int = 1
+    memory_format: str = "nchw"
+    runtime: str = "eager"
+    cold_cache: bool = False
+    asked: str = ""
+
+    @property
+    def suffix(self) -> str:
+        """See :func:`target_suffix`."""
+        return target_suffix(
+            self.dtype,
+            "max" if self.batch_size is None else self.batch_size,
+            self.threads,
+            self.memory_format,
+            self.runtime,
+            self.cold_cache,
+        )
+
+    @property
+    def id(self) -> str:
+        """The suffix, and the device where the run has several: ``fp16-b1@v100``."""
+        return f"{self.suffix}@{self.asked}" if self.asked else self.suffix
+
+    @classmethod
+    def parse(cls, text: str) -> Wish:
+        """The inverse of :attr:`id`.
+
+        Raises:
+            ValueError: the text is none.
+        """
+        suffix, _, asked = text.partition("@")
+        match = re.fullmatch(SUFFIX, suffix)
+        if match is None or match["batch"] == "auto":
+            raise ValueError(f"{text!r} names no target")
+        return cls(
+            dtype=match["dtype"],
+            batch_size=None if match["batch"] == "max" else int(match["batch"]),
+            threads=int(match["threads"] or 1),
+            memory_format=match["memory_format"] or "nchw",
+            runtime=match["runtime"] or "eager",
+            cold_cache=match["cold"] is not None,
+            asked=asked,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,8 +273,12 @@ class Target:
         dtype: one of :data:`DTYPES`.
         batch_size: images per forward pass.
         threads: intra-operator threads on the host.
-        memory_format: ``nchw`` or ``nhwc``.
-        runtime: ``eager``.
+        memory_format: one of :data:`MEMORY_FORMATS`.
+        runtime: one of :data:`RUNTIMES`.
+        cold_cache: whether the caches are emptied before each timed pass.
+        largest_batch: whether ``batch_size`` is what was found to fit, and not asked for.
+        asked: what names the device in the ids of tests, where several were asked for.
+        uuid: of the device, where it has one.
     """
 
     device: str
@@ -180,10 +289,14 @@ class Target:
     threads: int = 1
     memory_format: str = "nchw"
     runtime: str = "eager"
+    cold_cache: bool = False
+    largest_batch: bool = False
+    asked: str = ""
+    uuid: str | None = None
 
     @property
     def kind(self) -> str:
-        """``cpu`` or ``cuda``."""
+        """``cpu``, ``cuda``, ``mps``, ``xpu``."""
         return self.device.partition(":")[0]
 
     @property
@@ -192,7 +305,14 @@ class Target:
 
         The device is left out, so that a test keeps its name from machine to machine.
         """
-        return target_suffix(self.dtype, self.batch_size, self.threads)
+        return target_suffix(
+            self.dtype,
+            "max" if self.largest_batch else self.batch_size,
+            self.threads,
+            self.memory_format,
+            self.runtime,
+            self.cold_cache,
+        )
 
     @property
     def key(self) -> str:

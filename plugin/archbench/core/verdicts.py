@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-__all__ = ["FAILING", "NEWS", "STATUSES", "UNASKED", "Verdict"]
+__all__ = ["FAILING", "NEWS", "POISONED", "STATUSES", "UNASKED", "Verdict"]
 
 STATUSES = (
     "unchanged",
@@ -26,6 +26,9 @@ FAILING = ("regressed", "changed", "not-measured", "out-of-memory", "crashed")
 
 UNASKED = ("no-dataset", "no-fingerprint")
 """Reasons of verdicts about what nobody asked for; they hide no other one of a cell."""
+
+POISONED = "device-poisoned"
+"""Reason of a ``crashed`` cell after which its process could use the device no more."""
 
 NEWS = (*FAILING, "inconclusive", "not-comparable", "improved", "no-baseline", "unchanged")
 """Every status, the one that says most first."""

@@ -10,9 +10,31 @@ from pathlib import Path
 
 from archbench.core.errors import UsageError
 
-__all__ = ["Device", "choose", "cpu_model", "cpu_name", "device_slug"]
+__all__ = [
+    "Device",
+    "choose",
+    "choose_all",
+    "cpu_model",
+    "cpu_name",
+    "device_slug",
+    "split_request",
+]
 
-_VENDOR_WORDS = {"nvidia", "tesla", "geforce", "quadro", "amd", "radeon", "intel", "instinct"}
+_VENDOR_WORDS = {
+    "r",
+    "tm",
+    "data",
+    "center",
+    "gpu",
+    "nvidia",
+    "tesla",
+    "geforce",
+    "quadro",
+    "amd",
+    "radeon",
+    "intel",
+    "instinct",
+}
 _CPU_NOISE = re.compile(
     r"\((?:r|tm)\)|@.*$|\b(?:cpu|processor|with .*|\d+-core(?: processor)?)\b", re.IGNORECASE
 )
@@ -24,15 +46,18 @@ class Device:
 
     Attributes:
         name: torch's name for it: ``cpu``, ``cuda:0``.
-        vendor_name: what its maker calls it: ``Tesla V100-SXM2-16GB``.
+        vendor_name: what its maker calls it: ``Tesla V100-SXM2-16GB``. A MIG instance has
+            its profile at the end: ``NVIDIA A100-SXM4-40GB MIG 1g.5gb``.
+        uuid: without prefix; None where the device has none.
     """
 
     name: str
     vendor_name: str
+    uuid: str | None = None
 
     @property
     def kind(self) -> str:
-        """``cpu`` or ``cuda``."""
+        """``cpu``, ``cuda`` (ROCm as well), ``mps``, ``xpu``."""
         return self.name.partition(":")[0]
 
     @property
@@ -50,13 +75,15 @@ def device_slug(kind: str, vendor_name: str) -> str:
     if kind == "cpu":
         words: list[str] = re.findall(r"[a-z0-9.]+", _CPU_NOISE.sub(" ", vendor_name).lower())
         return "-".join(["cpu", *words]) if words else "cpu"
-    words = [w for w in re.findall(r"[a-z0-9]+", vendor_name.lower()) if w not in _VENDOR_WORDS]
+    whole, _, instance = vendor_name.lower().partition(" mig ")
+    words = [word for word in re.findall(r"[a-z0-9]+", whole) if word not in _VENDOR_WORDS]
     if not words:
         return kind
     # "rtx 4090", "a 100": letters alone belong to the number that follows.
-    if words[0].isalpha() and len(words) > 1 and words[1][0].isdigit():
-        return words[0] + words[1]
-    return words[0]
+    is_split = words[0].isalpha() and len(words) > 1 and words[1][0].isdigit()
+    slug = words[0] + words[1] if is_split else words[0]
+    # A slice of a device is not the device.
+    return f"{slug}-mig-{instance.strip().replace(' ', '-')}" if instance else slug
 
 
 def cpu_name() -> str:
@@ -91,42 +118,96 @@ def _letters(text: str) -> str:
 
 
 def _matches(device: Device, request: str) -> bool:
-    name = _letters(device.vendor_name)
-    return all(_letters(part) in name for part in re.split(r"[-\s]+", request) if _letters(part))
+    """Whether every part of a request stands in the maker's name, with or without separators.
+
+    A part begins where a word or number does and cuts no number: ``t4`` is no T400 and ``v100`` no
+    GV100.
+    """
+    name = device.vendor_name.lower()
+    return all(_part(_letters(part)).search(name) for part in re.split(r"[-\s]+", request) if part)
 
 
-def choose(request: str, devices: Sequence[Device]) -> Device:
+def _part(letters: str) -> re.Pattern[str]:
+    if not letters:
+        return re.compile("(?!)")
+    kind = "[0-9]" if letters[0].isdigit() else "[a-z]"
+    end = "(?![0-9])" if letters[-1].isdigit() else ""
+    return re.compile(f"(?<!{kind}){'[^a-z0-9]*'.join(letters)}{end}")
+
+
+def split_request(request: str) -> list[str]:
+    """The parts of a request for devices: ``v100, T4`` asks for ``v100`` and ``t4``.
+
+    Raises:
+        UsageError: one of them is empty.
+    """
+    parts = [re.sub(r"\s+", "-", part.strip().lower()) for part in request.split(",")]
+    if "" in parts and len(parts) > 1:
+        raise UsageError(
+            f"--gpu={request}",
+            "a name between the commas is empty",
+            "Write for example --gpu=v100,t4",
+        )
+    return list(dict.fromkeys(parts))
+
+
+def choose(request: str, devices: Sequence[Device], *, worker: int = 0, remark: str = "") -> Device:
     """The device that a request names.
 
     Args:
-        request: ``auto`` (the first accelerator, else the CPU), ``cpu``, ``cuda``, ``cuda:1``, or
-            any part of the maker's name in any case (``v100``, ``a100-40gb``).
+        request: ``auto`` (the first accelerator, else the CPU), ``cpu``, ``cuda``, ``cuda:1``,
+            ``mps``, ``xpu``, or any part of the maker's name in any case (``v100``, ``a100-40gb``).
         devices: what is there, accelerators in their own order.
+        worker: of several that measure side by side: where more than one device of the same name
+            answers to ``auto``, to a kind or to a name, each takes another in turn.
+        remark: why there is no accelerator, where that is known.
 
     Raises:
         UsageError: nothing, or several different devices, answer to the request. There is no
             fall-back: whoever asks for a V100 gets a V100.
     """
-    there = ", ".join(str(device) for device in devices)
     asked = f"--gpu={request}"
     wanted = request.strip().lower()
     accelerators = [device for device in devices if device.kind != "cpu"]
     if wanted == "auto":
-        return (accelerators or list(devices))[0]
-    if wanted == "cpu" or re.fullmatch(r"(cuda|mps|xpu)(:\d+)?", wanted):
-        for device in devices:
-            if wanted in (device.name, device.kind):
-                return device
+        found = accelerators or list(devices)
+    elif wanted == "cpu" or re.fullmatch(r"(cuda|mps|xpu)(:\d+)?", wanted):
+        found = [device for device in devices if wanted in (device.name, device.kind)]
     else:
         found = [device for device in accelerators if _letters(wanted) and _matches(device, wanted)]
         if len({device.vendor_name for device in found}) > 1:
             names = ", ".join(str(device) for device in found)
             raise UsageError(
-                asked, f"matches several devices: {names}", "Name one of them, as --gpu=cuda:N"
+                asked,
+                f"matches several devices: {names}",
+                "Write more of the name, or --gpu=cuda:N",
             )
-        if found:
-            return found[0]
+    if found:
+        alike = [device for device in found if device.vendor_name == found[0].vendor_name]
+        return alike[worker % len(alike)]
+    there = ", ".join(str(device) for device in devices)
     todo = "Use --gpu=auto for the best device here"
     if not accelerators:
-        todo += ", which is the CPU; no accelerator is visible to torch"
+        todo += f", which is the CPU; {remark or 'no accelerator is visible to torch'}"
     raise UsageError(asked, f"no such device; this machine has {there}", todo)
+
+
+def choose_all(request: str, devices: Sequence[Device], *, remark: str = "") -> list[Device]:
+    """The devices of a request that may name several with commas, in its order.
+
+    Raises:
+        UsageError: as :func:`choose`; or two of them have one name, so that their cells would be
+            the same.
+    """
+    chosen: list[Device] = []
+    for part in split_request(request):
+        device = choose(part, devices, remark=remark)
+        twin = next((other for other in chosen if other.slug == device.slug), None)
+        if twin is not None:
+            raise UsageError(
+                f"--gpu={request}",
+                f"{twin} and {device} are both {device.slug} in tables and files",
+                "Name one of them; `-n 2` shares the work between two devices of the same name",
+            )
+        chosen.append(device)
+    return chosen

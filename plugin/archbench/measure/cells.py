@@ -5,36 +5,67 @@ from __future__ import annotations
 import os
 import time
 import traceback
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
 import archbench
 from archbench.core.complexity import Complexity, disagreement, layer_census
-from archbench.core.errors import ArchbenchError, ArchitectureError, NotMeasuredError
+from archbench.core.errors import (
+    AbsentError,
+    ArchbenchError,
+    ArchitectureError,
+    InconclusiveError,
+    NotMeasuredError,
+)
 from archbench.core.launches import COMPARED, Launch
 from archbench.core.records import Record
 from archbench.core.spec import ModelSpec, Target
 from archbench.core.statistics import Summary, summarize
-from archbench.core.verdicts import Verdict
+from archbench.core.verdicts import POISONED, Verdict
+from archbench.devices.energy import EnergyCounter, open_counter
+from archbench.devices.nvml import CAPPED, Reading
+from archbench.measure.cold_cache import flusher
 from archbench.measure.complexity import count
+from archbench.measure.device_time import (
+    BurstPlan,
+    DeviceClock,
+    DeviceSeries,
+    Telemetry,
+    TorchDeviceClock,
+    open_telemetry,
+    sample_device_time,
+    throttled_by,
+)
+from archbench.measure.energy import WindowPlan, absent_energy, energy_metrics, measure_energy
 from archbench.measure.environment import fingerprint, provenance
 from archbench.measure.hardware import synchronizer
+from archbench.measure.largest_batch import LargestBatch, release, with_largest_batch
 from archbench.measure.latency import LatencySeries, SamplingPlan, sample_latency
 from archbench.measure.libraries import library_version
 from archbench.measure.loading import LoadedModel, ModelHolder, class_scores
+from archbench.measure.memory import memory_metrics
 from archbench.measure.memory_guard import is_out_of_memory, memory_guard
 from archbench.measure.neighbours import Neighbours
 from archbench.measure.placement import relocate
+from archbench.measure.poison import is_poisonous
+from archbench.measure.precision import numerics
+from archbench.measure.runtimes import Runner
 from archbench.measure.yardstick import Yardstick
 
 __all__ = [
+    "Instruments",
     "complexity_record",
     "describe_failure",
+    "energy_record",
+    "largest_batch",
     "latency_record",
     "load_guarded",
+    "memory_record",
     "timed_counts",
 ]
 
@@ -110,22 +141,79 @@ def timed_counts(spec: ModelSpec) -> dict[str, int] | None:
     return {"params": complexity.params, "macs": complexity.macs}
 
 
+@dataclass(frozen=True, slots=True)
+class Instruments:
+    """What measures beside the host's clocks.
+
+    Attributes:
+        synchronize: waits until the device has done its work; None where nothing runs behind.
+        clock: of the device; None for a CPU, whose clocks are the host's.
+        telemetry: reads the state of the device.
+        no_telemetry: why it reads nothing; None where it does.
+        flush: empties the caches; None where they are to stay as a pass leaves them.
+    """
+
+    synchronize: Callable[[], object] | None = None
+    clock: DeviceClock | None = None
+    telemetry: Telemetry = Reading
+    no_telemetry: str | None = None
+    flush: Callable[[], object] | None = None
+
+    @property
+    def flush_and_wait(self) -> Callable[[], object] | None:
+        """Empties the caches and returns when that is done; None where they are to stay."""
+        flush, synchronize = self.flush, self.synchronize
+        if flush is None or synchronize is None:
+            return flush
+
+        def both() -> None:
+            flush()
+            synchronize()
+
+        return both
+
+    @classmethod
+    def of(cls, target: Target) -> Instruments:
+        """Those of a target's device."""
+        flush = flusher(target) if target.cold_cache else None
+        if target.kind == "cpu":
+            return cls(flush=flush)
+        telemetry, reason = open_telemetry(target.uuid)
+        return cls(synchronizer(target), TorchDeviceClock(target.device), telemetry, reason, flush)
+
+
+MOST_RETRIES = 2
+"""Series of passes that are discarded because the device throttled, before a cell is given up."""
+
+
 def latency_record(
-    loaded: LoadedModel, plan: SamplingPlan, *, placements: int = 1, seed: int = 0
+    loaded: LoadedModel,
+    plan: SamplingPlan,
+    *,
+    placements: int = 1,
+    seed: int = 0,
+    instruments: Instruments | None = None,
 ) -> Record:
     """Latency of a loaded model: raw wall and processor times of every sample.
 
+    On an accelerator also the time on the device's own clock, and its clock, temperature and power
+    meanwhile.
+
     Args:
         loaded: the model.
-        plan: when to stop; the placements share its time budget.
+        plan: when to stop; the placements share its time budget, and on an accelerator the two
+            clocks.
         placements: how many places in memory are tried, as far as the budget goes: the fastest is
             kept as the launch. More than one, and the yardstick beside them, are for launches that
             are compared with others.
         seed: of the places.
+        instruments: what measures beside the host's clocks; the device's own by default.
 
     Raises:
         ArchitectureError: the forward pass fails, or returns no class scores.
-        NotMeasuredError: the scores are not finite, as when fp16 overflows.
+        NotMeasuredError: the scores are not finite, as when fp16 overflows; or the model cannot be
+            compiled or captured.
+        InconclusiveError: the device throttled again and again.
         MemoryError, RuntimeError: memory ran out.
     """
     target = loaded.target
@@ -135,32 +223,48 @@ def latency_record(
     if not is_launch:
         environment["yardstick"] = None
     placed: list[tuple[LatencySeries, tuple[float, ...]]] = []
-    with _within_memory(target):
+    device: DeviceSeries | None = None
+    readings: list[Reading] = []
+    with _within_memory(target), numerics(target.dtype, target.kind), torch.inference_mode():
         try:
+            tools = instruments or Instruments.of(target)
+            share = placements if tools.clock is None else 2 * placements
             neighbours = Neighbours()
+            forward = Runner(loaded, tools.synchronize)
             for index in range(placements):
                 spent = sum(series.elapsed for series, _ in placed)
                 if index and spent + spent / index > plan.time_budget:
                     break
-                if is_launch and target.kind == "cpu":
+                if is_launch and target.kind == "cpu" and target.runtime == "eager":
                     relocate(loaded.module, seed + index)
+                    forward = Runner(loaded, tools.synchronize)  # with images in another place
                 yardstick = Yardstick() if is_launch and environment["yardstick"] else None
-                with torch.inference_mode():
-                    forward = _Forward(loaded)
-                    series = sample_latency(
-                        forward,
-                        replace(plan, time_budget=plan.time_budget / placements),
-                        after=yardstick.after if yardstick is not None else None,
-                    )
-                    if yardstick is not None:
-                        yardstick.at_the_end()
+                series, seen = _unthrottled(
+                    forward,
+                    replace(plan, time_budget=plan.time_budget / share),
+                    yardstick.after if yardstick is not None else None,
+                    tools,
+                )
+                if yardstick is not None:
+                    yardstick.at_the_end()
                 placed.append((series, tuple(yardstick.seconds) if yardstick is not None else ()))
+                readings += seen
             others = neighbours.share()
-        except (KeyboardInterrupt, GeneratorExit):
+            if tools.clock is not None:
+                device = sample_device_time(
+                    forward.launch,
+                    tools.clock,
+                    BurstPlan(time_budget=plan.time_budget / 2, precision=plan.precision),
+                    tools.telemetry,
+                    tools.flush,
+                )
+                readings += device.readings
+        except (KeyboardInterrupt, GeneratorExit, NotMeasuredError, InconclusiveError):
             raise
         except BaseException as error:
             # An assertion or an exit in a network's code is no assertion of the test.
             if is_out_of_memory(error):
+                release(error, target)
                 raise
             raise ArchitectureError(
                 f"{loaded.spec.id} failed in its forward pass: {type(error).__name__}: "
@@ -171,7 +275,7 @@ def latency_record(
     if not finite:
         remedy = (
             "Look for a division by zero or an overflow in the model"
-            if target.dtype == "fp32"
+            if target.dtype in ("fp32", "tf32")
             else "Use --dtype=fp32 or bf16"
         )
         raise NotMeasuredError(
@@ -189,39 +293,166 @@ def latency_record(
     fastest = min(launches, key=lambda one: one.at(COMPARED, environment["clock"]))
     summary = summarize(wall)
     common = {"unit": "s", "basis": "batch", "source": "measured"}
+    metrics: dict[str, dict[str, Any]] = {
+        "latency": {
+            **common,
+            "samples": list(wall),
+            "clock": "wall",
+            "warmup": list(warmup),
+            "stopped_by": placed[0][0].stopped_by,
+            "launches": [fastest.as_dict()],
+            "environment": environment,
+        },
+        "cpu_time": {**common, "samples": list(cpu), "clock": "process"},
+        **forward.metrics,
+    }
+    recompilations = forward.recompilations()
+    if recompilations is not None:
+        metrics["recompilations"] = {"value": recompilations, "unit": "1", "source": "measured"}
+    notes = _doubts(summary, wall, cpu, target.threads)
+    if device is not None:
+        metrics["device_time"] = {**common, **_device_entry(device)}
+        metrics["latency"]["telemetry"] = tools.no_telemetry or [
+            reading.as_dict() for reading in readings
+        ]
+        notes += _device_doubts(device, readings)
     return Record(
         id=loaded.spec.id,
         target=target.as_dict(),
-        metrics={
-            "latency": {
-                **common,
-                "samples": list(wall),
-                "clock": "wall",
-                "warmup": list(warmup),
-                "stopped_by": placed[0][0].stopped_by,
-                "launches": [fastest.as_dict()],
-                "environment": environment,
-            },
-            "cpu_time": {**common, "samples": list(cpu), "clock": "process"},
+        metrics=metrics,
+        notes=notes,
+        seconds={
+            "load": loaded.load_seconds,
+            "forward": sum(warmup) + sum(wall) + (sum(device.samples) if device else 0.0),
         },
-        notes=_doubts(summary, wall, cpu, target.threads),
-        seconds={"load": loaded.load_seconds, "forward": sum(warmup) + sum(wall)},
     )
 
 
-class _Forward:
-    """One forward pass on images that are on the device already, until its result is there."""
+def _unthrottled(
+    forward: Callable[[], object],
+    plan: SamplingPlan,
+    after: Callable[[int], object] | None,
+    tools: Instruments,
+) -> tuple[LatencySeries, list[Reading]]:
+    """A series during which the device did not throttle, and its state around it."""
+    reasons: tuple[str, ...] = ()
+    for _ in range(1 + MOST_RETRIES):
+        first = tools.telemetry()
+        series = sample_latency(forward, plan, after=after, before=tools.flush_and_wait)
+        last = tools.telemetry()
+        reasons = throttled_by(first, last)
+        if not reasons:
+            return series, [first, last]
+    raise InconclusiveError(
+        "throttled",
+        f"the device lowered its clock in each of {1 + MOST_RETRIES} series of passes "
+        f"({', '.join(reasons)}). Let it cool down, or give it more power",
+    )
 
-    def __init__(self, loaded: LoadedModel) -> None:
-        self._module = loaded.module
-        self._images = loaded.images()
-        self._synchronize = synchronizer(loaded.target)
-        self.output: object = None
 
-    def __call__(self) -> None:
-        self.output = self._module(self._images)
-        if self._synchronize is not None:
-            self._synchronize()
+def _device_entry(device: DeviceSeries) -> dict[str, Any]:
+    return {
+        "samples": list(device.samples),
+        "clock": "device",
+        "bursts": device.bursts,
+        "discarded": [list(reasons) for reasons in device.discarded],
+        "queue_full": device.is_full,
+        "stopped_by": device.stopped_by,
+    }
+
+
+def _device_doubts(device: DeviceSeries, readings: Sequence[Reading]) -> list[dict[str, str]]:
+    notes = []
+    if device.is_full is False:
+        notes.append(
+            {
+                "code": "queue-not-full",
+                "text": "the host was slower than the device, so the device's time has gaps in it",
+            }
+        )
+    capped = sum(CAPPED in reading.throttle for reading in readings)
+    if 2 * capped > len(readings):
+        notes.append({"code": "power-capped", "text": "the device was at its power limit"})
+    return notes
+
+
+def largest_batch(
+    loaded: LoadedModel, instruments: Instruments | None = None
+) -> tuple[LoadedModel, LargestBatch]:
+    """The model with the largest batch that fits, see :mod:`archbench.measure.largest_batch`.
+
+    Raises:
+        ArchitectureError: its forward pass fails.
+        NotMeasuredError: not even one image fits.
+    """
+    synchronize = (instruments.synchronize if instruments else None) or synchronizer(loaded.target)
+
+    def run(tried: LoadedModel) -> float:
+        target = tried.target
+        with _within_memory(target), numerics(target.dtype, target.kind), torch.inference_mode():
+            # Eager, also where it is to be compiled: that takes no more memory than this.
+            eager = replace(target, runtime="eager")
+            forward = Runner(replace(tried, target=eager), synchronize)
+            start = time.perf_counter()
+            forward()
+            return time.perf_counter() - start
+
+    try:
+        return with_largest_batch(loaded, run)
+    except (NotMeasuredError, KeyboardInterrupt):
+        raise
+    except Exception as error:
+        raise ArchitectureError(
+            f"{loaded.spec.id} failed in its forward pass: {type(error).__name__}: "
+            f"{_first_line(error)}"
+        ) from error
+
+
+def memory_record(loaded: LoadedModel, instruments: Instruments | None = None) -> Record:
+    """Peak memory of a loaded model, in passes of its own.
+
+    Raises:
+        MemoryError, RuntimeError: memory ran out.
+    """
+    target = loaded.target
+    torch.set_num_threads(target.threads)
+    synchronize = (instruments.synchronize if instruments else None) or synchronizer(target)
+    with _within_memory(target), numerics(target.dtype, target.kind), torch.inference_mode():
+        try:
+            forward = Runner(loaded, synchronize)
+            forward()
+            forward.output = None
+            metrics = memory_metrics(target, loaded.module, forward.images, forward)
+        except BaseException as error:
+            if is_out_of_memory(error):
+                release(error, target)
+            raise
+    return Record(id=loaded.spec.id, target=target.as_dict(), metrics=metrics)
+
+
+def energy_record(
+    loaded: LoadedModel,
+    open_: Callable[[str, str | None], EnergyCounter] = open_counter,
+    plan: WindowPlan | None = None,
+) -> Record:
+    """Energy per image and average power of a loaded model; absent, with the reason, without a
+    counter.
+
+    Args:
+        loaded: the model.
+        open_: gives the counter of a kind of device and a UUID.
+        plan: of the window.
+    """
+    target = loaded.target
+    torch.set_num_threads(target.threads)
+    with _within_memory(target), numerics(target.dtype, target.kind), torch.inference_mode():
+        try:
+            counter = open_(target.kind, target.uuid)
+            window = measure_energy(Runner(loaded, synchronizer(target)), counter, plan)
+            metrics = energy_metrics(window, counter, target.batch_size)
+        except AbsentError as error:
+            metrics = absent_energy(str(error))
+    return Record(id=loaded.spec.id, target=target.as_dict(), metrics=metrics)
 
 
 NOISY_PRECISION = 0.05
@@ -268,11 +499,14 @@ def describe_failure(
             f"{spec.id} does not fit into memory{where}: {_first_line(error)}. "
             "Use a smaller --batch-size or leave the architecture out"
         )
+    elif isinstance(error, InconclusiveError):
+        status, reason, sentence = "inconclusive", error.reason, str(error)
     elif isinstance(error, NotMeasuredError):
         status, reason, sentence = "not-measured", error.reason, str(error)
         details = _own_traceback(error.__cause__)
     else:
-        status, reason = "crashed", type(error).__name__
+        status = "crashed"
+        reason = POISONED if is_poisonous(error) else type(error).__name__
         is_ours = isinstance(error, ArchbenchError)
         cause = error.__cause__ if is_ours else error
         sentence = (

@@ -13,8 +13,10 @@ from typing import Any
 import psutil
 
 from archbench import __version__
+from archbench.core.errors import AbsentError
 from archbench.core.spec import Target
 from archbench.devices.choosing import cpu_model, cpu_name
+from archbench.devices.nvml import Nvml
 
 __all__ = ["describe_environment", "git_state", "package_versions"]
 
@@ -104,6 +106,8 @@ def fingerprint(target: Target, library: str) -> dict[str, Any]:
     is_alone = target.kind == "cpu" and target.threads == 1
     return {
         "device_name": target.device_name,
+        # What was found to fit may differ from run to run.
+        **({"batch_size": target.batch_size} if target.largest_batch else {}),
         "processor": cpu_model(),
         "machine": platform.machine(),
         "logical_cores": psutil.cpu_count(),
@@ -112,7 +116,7 @@ def fingerprint(target: Target, library: str) -> dict[str, Any]:
         "torch": _base_version("torch"),
         "library": provenance(library),
         "driver": _driver_version() if is_cuda else None,
-        "cuda": str(torch.version.cuda) if is_cuda else None,
+        "cuda": str(torch.version.cuda or torch.version.hip) if is_cuda else None,
         "cudnn": str(torch.backends.cudnn.version()) if is_cuda else None,  # type: ignore[no-untyped-call]
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.release()}",
@@ -125,11 +129,7 @@ def _base_version(package: str) -> str:
 
 
 def _driver_version() -> str | None:
-    import pynvml
-
     try:
-        pynvml.nvmlInit()
-        version = pynvml.nvmlSystemGetDriverVersion()
-    except pynvml.NVMLError:
+        return Nvml.open().driver_version()
+    except AbsentError:
         return None
-    return version.decode() if isinstance(version, bytes) else str(version)

@@ -105,6 +105,7 @@ def sample_latency(
     plan: SamplingPlan,
     clock: Clock | None = None,
     after: Callable[[int], object] | None = None,
+    before: Callable[[], object] | None = None,
 ) -> LatencySeries:
     """Time a forward pass again and again.
 
@@ -117,6 +118,7 @@ def sample_latency(
         plan: when to stop.
         clock: where time comes from; this process's own clocks by default.
         after: called after each sample with its nanoseconds, outside of what is timed.
+        before: called ahead of each sample, likewise.
     """
     clock = clock or Clock()
     wall, cpu = clock.wall, clock.cpu
@@ -132,15 +134,17 @@ def sample_latency(
         next_check = plan.enough_samples
         stopped_by = "time-budget"
         while True:
+            if before is not None:
+                before()
             cpu_before = cpu()
-            before = wall()
+            began = wall()
             forward()
             done = wall()
             cpu_after = cpu()
-            walls.append(done - before)
+            walls.append(done - began)
             cpus.append(cpu_after - cpu_before)
             if after is not None:
-                after(done - before)
+                after(done - began)
             if len(walls) >= next_check:
                 precision = median_precision(walls)
                 if precision is not None and precision <= plan.precision:

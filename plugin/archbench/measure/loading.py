@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import gc
 import importlib
 import time
@@ -21,11 +22,23 @@ __all__ = [
     "LoadedModel",
     "ModelHolder",
     "class_scores",
+    "free_cached",
     "load",
     "synthetic_images",
+    "torch_memory_format",
 ]
 
-TORCH_DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+TORCH_DTYPES = {
+    "fp32": torch.float32,
+    "tf32": torch.float32,
+    "fp16": torch.float16,
+    "bf16": torch.bfloat16,
+    "amp-fp16": torch.float32,
+    "amp-bf16": torch.float32,
+    "int8": torch.float32,
+}
+"""In what weights are loaded and images are given, by precision. Quantisation comes after
+loading."""
 
 IMAGENET_CLASSES = 1000
 
@@ -95,7 +108,13 @@ def synthetic_images(spec: ModelSpec, target: Target, seed: int = 0) -> Tensor:
     """Normalised noise ``(batch, C, H, W)``: what an image looks like after mean and std."""
     generator = torch.Generator().manual_seed(seed)
     images = torch.randn((target.batch_size, *spec.input_size), generator=generator)
-    return images.to(device=target.device, dtype=TORCH_DTYPES[target.dtype])
+    placed = images.to(device=target.device, dtype=TORCH_DTYPES[target.dtype])
+    return placed.to(memory_format=torch_memory_format(target))
+
+
+def torch_memory_format(target: Target) -> torch.memory_format:
+    """How images lie in memory, in torch's terms."""
+    return torch.channels_last if target.memory_format == "nhwc" else torch.contiguous_format
 
 
 def load(spec: ModelSpec, target: Target) -> LoadedModel:
@@ -103,6 +122,7 @@ def load(spec: ModelSpec, target: Target) -> LoadedModel:
 
     Raises:
         ArchitectureError: the constructor failed or did not return a module.
+        NotMeasuredError: it cannot be quantised.
         MemoryError, RuntimeError: the model does not fit into the device's memory.
     """
     start = time.perf_counter()
@@ -110,6 +130,12 @@ def load(spec: ModelSpec, target: Target) -> LoadedModel:
         module = build(spec)
     fill_weights(module, torch.device(target.device), TORCH_DTYPES[target.dtype])
     module.eval().requires_grad_(False)
+    if target.memory_format == "nhwc":
+        module.to(memory_format=torch.channels_last)
+    if target.dtype == "int8":
+        from archbench.measure.quantizing import quantize
+
+        module = quantize(spec, module, synthetic_images(spec, target))
     return LoadedModel(spec, target, module, time.perf_counter() - start)
 
 
@@ -149,9 +175,25 @@ class ModelHolder:
         kind = self._loaded.target.kind
         self._loaded = None
         gc.collect()
-        if kind == "cuda":
-            torch.cuda.empty_cache()
+        free_cached(kind)
+
+
+def free_cached(kind: str) -> None:
+    """Give the device what the framework keeps of its memory without using it.
+
+    After an error that leaves the device unusable this does nothing, since nothing would help.
+    """
+    if kind == "cpu":
+        return
+    with contextlib.suppress(RuntimeError):
+        give_back = getattr(getattr(torch, kind, None), "empty_cache", None)
+        if give_back is not None:
+            give_back()
 
 
 def _same_model(one: Target, other: Target) -> bool:
-    return (one.device, one.dtype) == (other.device, other.dtype)
+    return (one.device, one.dtype, one.memory_format) == (
+        other.device,
+        other.dtype,
+        other.memory_format,
+    )

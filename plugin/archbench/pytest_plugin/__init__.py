@@ -19,10 +19,11 @@ from archbench.pytest_plugin.options import (
     is_launch,
     is_worker,
     spelled,
+    worker_number,
 )
 
 if TYPE_CHECKING:
-    from archbench.core.spec import ModelSpec, Target
+    from archbench.core.spec import ModelSpec, Target, Wish
     from archbench.measure.loading import LoadedModel, ModelHolder
     from archbench.pytest_plugin.recording import Bench
     from archbench.pytest_plugin.session import ArchbenchSession
@@ -62,8 +63,14 @@ def pytest_configure(config: pytest.Config) -> None:
         from archbench.pytest_plugin.launching import Launching, order_of
 
         order = order_of(config)
-        plugin = dueting(config) if order is None else Launching(order)
-        config.pluginmanager.register(plugin, "archbench-launching")
+        if order is None:
+            config.pluginmanager.register(dueting(config), "archbench-launching")
+        elif order.rescue:
+            from archbench.pytest_plugin.rescue import Rescue
+
+            config.pluginmanager.register(Rescue(config, order), "archbench-rescue")
+        else:
+            config.pluginmanager.register(Launching(order), "archbench-launching")
     config.stash[_ONLY] = bool(getattr(config.option, "benchmark_only", False))
     if config.getoption(HOST_OPTION, False) or config.stash[_ONLY]:
         from archbench.pytest_plugin.benchmark_bridge import configure_benchmark
@@ -106,8 +113,11 @@ def pytest_collection_modifyitems(
     if not ours and not config.stash[_ONLY]:
         return (yield)
     from archbench.pytest_plugin.benchmark_bridge import counted_as_benchmarks
+    from archbench.pytest_plugin.rescue import Rescuer
     from archbench.pytest_plugin.session import group_by_model
 
+    if not is_launch(config) and not config.pluginmanager.has_plugin("archbench-rescuer"):
+        config.pluginmanager.register(Rescuer(config), "archbench-rescuer")
     with counted_as_benchmarks(config, items, ours):
         result = yield
     group_by_model(items)
@@ -178,15 +188,13 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
             MODEL_ARGUMENT, models, ids=[m.id for m in models], indirect=True, scope="session"
         )
     if TARGET_ARGUMENT in metafunc.fixturenames:
-        from archbench.core.spec import target_suffix
         from archbench.pytest_plugin.settings import settings_of
 
-        settings = settings_of(metafunc.config)
-        targets = [(dtype, batch) for dtype in settings.dtypes for batch in settings.batch_sizes]
+        wishes = settings_of(metafunc.config).wishes
         metafunc.parametrize(
             TARGET_ARGUMENT,
-            targets,
-            ids=[target_suffix(dtype, batch, settings.threads) for dtype, batch in targets],
+            wishes,
+            ids=[wish.id for wish in wishes],
             indirect=True,
             scope="session",
         )
@@ -212,9 +220,9 @@ def _archbench_model(request: pytest.FixtureRequest) -> ModelSpec:
 
 
 @pytest.fixture(scope="session")
-def _archbench_target(request: pytest.FixtureRequest) -> tuple[str, int]:
-    wanted: tuple[str, int] = request.param
-    return wanted
+def _archbench_target(request: pytest.FixtureRequest) -> Wish:
+    wish: Wish = request.param
+    return wish
 
 
 @pytest.fixture(scope="session")
@@ -232,24 +240,29 @@ def _archbench_precision(request: pytest.FixtureRequest) -> str:
 @pytest.fixture(scope="session")
 def accuracy_target(_archbench_precision: str, pytestconfig: pytest.Config) -> Target:
     """Device and precision of this test, which runs once for all batch sizes."""
-    return _make_target(pytestconfig, _archbench_precision, 1)
+    from archbench.core.spec import Wish
+
+    return _make_target(pytestconfig, Wish(_archbench_precision))
 
 
 @pytest.fixture(scope="session")
-def target(_archbench_target: tuple[str, int], pytestconfig: pytest.Config) -> Target:
+def target(_archbench_target: Wish, pytestconfig: pytest.Config) -> Target:
     """Device, precision, batch size and threads of this test."""
-    return _make_target(pytestconfig, *_archbench_target)
+    return _make_target(pytestconfig, _archbench_target)
 
 
-def _make_target(pytestconfig: pytest.Config, dtype: str, batch_size: int) -> Target:
+def _make_target(pytestconfig: pytest.Config, wish: Wish) -> Target:
     from archbench.core.errors import UsageError
     from archbench.measure.hardware import check_torchvision, make_target
     from archbench.pytest_plugin.settings import settings_of
 
-    settings = settings_of(pytestconfig)
     try:
         check_torchvision()
-        return make_target(settings.gpu, dtype, settings.threads, batch_size)
+        return make_target(
+            settings_of(pytestconfig).gpu,
+            wish=wish,
+            worker=worker_number(pytestconfig),
+        )
     except UsageError as error:
         # Nothing can be measured: one message instead of one for each architecture.
         message = spelled(pytestconfig, f"archbench: {error}")
@@ -267,7 +280,10 @@ def _archbench_holder() -> Generator[ModelHolder]:
 
 @pytest.fixture
 def loaded_model(
-    model_spec: ModelSpec, target: Target, _archbench_holder: ModelHolder
+    model_spec: ModelSpec,
+    target: Target,
+    _archbench_lease: None,
+    _archbench_holder: ModelHolder,
 ) -> LoadedModel:
     """The model, in evaluation mode on the target, its weights filled.
 
@@ -276,6 +292,23 @@ def loaded_model(
     from archbench.measure.cells import load_guarded
 
     return load_guarded(_archbench_holder, model_spec, target)
+
+
+@pytest.fixture
+def _archbench_lease(
+    target: Target, request: pytest.FixtureRequest, pytestconfig: pytest.Config
+) -> Generator[None]:
+    """The device for this test alone, where others could measure on it too."""
+    if target.kind == "cpu":
+        yield
+        return
+    from archbench.devices.lease import lease
+
+    def say(text: str) -> None:
+        request.node.add_report_section("setup", "archbench", text)
+
+    with lease(target.uuid or target.device_name, say):
+        yield
 
 
 @pytest.fixture

@@ -145,7 +145,7 @@ def add_benchmark(config: pytest.Config, report: pytest.TestReport, record: Reco
 def _extra_info(record: Record) -> dict[str, Any]:
     info: dict[str, Any] = {"archbench": record.id, **(record.target or {})}
     for name, metric in record.metrics.items():
-        if "value" in metric:
+        if metric.get("value") is not None:
             info[name] = metric["value"]
     statistics = derived(record)
     info.update({k: v for k, v in statistics.items() if k not in ("absent", "samples")})

@@ -37,8 +37,7 @@ def configuration_of(config: pytest.Config) -> Configuration:
 def judge_budgets(config: pytest.Config, record: Record) -> list[dict[str, Any]]:
     """Judge what a test has just measured, in the process that measured it.
 
-    A budget is judged with the record that has its figure. One on a figure that archbench does not
-    measure is ``not-measured`` with every record of a device, so that it is never kept by silence.
+    A budget is judged with the record that has its figure.
 
     Args:
         config: of the run.
@@ -53,15 +52,10 @@ def judge_budgets(config: pytest.Config, record: Record) -> list[dict[str, Any]]
     return [
         judge(budget, record, dtype).as_dict()
         for budget in configuration_of(config).budgets
-        if _has_figure(budget, record)
+        if budget.figure.metric in record.metrics
         for dtype in _precisions(config, budget, record)
         if budget.selects(record, dtype)
     ]
-
-
-def _has_figure(budget: Budget, record: Record) -> bool:
-    figure = budget.figure
-    return figure.metric in record.metrics or (not figure.available and record.target is not None)
 
 
 def _precisions(config: pytest.Config, budget: Budget, record: Record) -> Sequence[str | None]:
@@ -91,8 +85,6 @@ def budget_failure(
             "Give the cell more time, as --time-budget=30, or limit latency_p50, which is always "
             "known."
         )
-    if any(verdict["reason"] == "nothing-measures-it" for verdict in failed):
-        lines.append("Delete a budget that cannot be judged.")
     return spelled(config, "\n".join(lines))
 
 

@@ -20,7 +20,7 @@ from archbench.core.gate import (
 )
 from archbench.core.launches import Launch
 from archbench.core.records import Record
-from archbench.core.spec import ModelSpec, Target
+from archbench.core.spec import ModelSpec, Target, Wish
 from archbench.core.verdicts import FAILING, Verdict
 from archbench.pytest_plugin.manifest import cell_of
 from archbench.pytest_plugin.options import spelled
@@ -35,10 +35,14 @@ from archbench.store.baselines import (
 
 __all__ = [
     "accepted_counts",
+    "accepted_line",
     "accepted_times",
     "counts_path",
+    "fails",
+    "how_to_accept",
     "judge_counts",
     "judge_time",
+    "not_comparable",
     "time_rule",
     "times_path",
     "unasked_lines",
@@ -96,21 +100,25 @@ def accepted_times(config: pytest.Config, nodeid: str) -> dict[str, Any] | None:
     cell = cell_of(nodeid)
     if cell is None or not cell[1]:
         return None
-    dtype = cell[1].partition("-")[0]
+    wish = Wish.parse(cell[1])
+    dtype = wish.dtype
     # Finding out what the device is imports torch: only where some device has a baseline.
     if not any((config.rootpath / "baselines").glob(f"*/{dtype}.jsonl")):
         return None
     targets = config.stash.setdefault(_TARGETS, {})
-    if dtype not in targets:
+    wanted = f"{dtype}@{wish.asked}"
+    if wanted not in targets:
         from archbench.measure.hardware import make_target
 
         settings = settings_of(config)
         try:
-            targets[dtype] = make_target(settings.gpu, dtype, settings.threads, 1)
+            targets[wanted] = make_target(
+                settings.gpu, wish=Wish(dtype, threads=settings.threads, asked=wish.asked)
+            )
         except UsageError as error:
             raise pytest.UsageError(spelled(config, str(error))) from None
-    path = times_path(config, targets[dtype].slug, dtype)
-    return _times(config, path).lines.get(f"{cell[0]} {cell[1]}")
+    path = times_path(config, targets[wanted].slug, dtype)
+    return _times(config, path).lines.get(f"{cell[0]} {wish.suffix}")
 
 
 def time_rule(
@@ -132,8 +140,39 @@ def time_rule(
     )
 
 
-_HARDWARE = ("device_name", "processor", "machine", "logical_cores", "clock")
+_HARDWARE = ("device_name", "processor", "machine", "logical_cores", "clock", "batch_size")
 """Fields of an environment that make two runs not comparable where they differ."""
+
+
+def not_comparable(then: Mapping[str, Any], now: Mapping[str, Any], metric: str) -> Verdict | None:
+    """The verdict where a baseline is of other hardware; None where it can be compared with.
+
+    Args:
+        then: environment of the baseline.
+        now: of this run.
+        metric: that is compared.
+    """
+    differing = [name for name in _HARDWARE if then.get(name) != now.get(name)]
+    if not differing:
+        return None
+    name = differing[0]
+    return Verdict(
+        metric,
+        "not-comparable",
+        f"other-{name.replace('_', '-')}",
+        f"the baseline is of {name} {then.get(name)!r}, this is {now.get(name)!r}",
+    )
+
+
+def accepted_line(config: pytest.Config, record: Record) -> tuple[dict[str, Any] | None, str]:
+    """The accepted line of a measured cell, or None; and where it stands, for people."""
+    assert record.target is not None
+    path = times_path(config, record.target["slug"], record.target["dtype"])
+    baselines = _times(config, path)
+    key = f"{record.id} {record.suffix}"
+    return baselines.lines.get(
+        key
+    ), f"{path.relative_to(config.rootpath)}:{baselines.numbers.get(key)}"
 
 
 def judge_time(
@@ -161,16 +200,8 @@ def judge_time(
     latency = record.metrics["latency"]
     now = latency["environment"]
     then = line["environment"] if line is not None else now
-    differing = [name for name in _HARDWARE if then.get(name) != now.get(name)]
-    if differing:
-        name = differing[0]
-        verdict = Verdict(
-            "latency",
-            "not-comparable",
-            f"other-{name.replace('_', '-')}",
-            f"the baseline is of {name} {then.get(name)!r}, this is {now.get(name)!r}",
-        )
-    else:
+    verdict = not_comparable(then, now, "latency")
+    if verdict is None:
         verdict = time_verdict(
             None if line is None else [Launch.from_dict(one) for one in line["launches"]],
             [Launch.from_dict(one) for one in latency["launches"]],
@@ -179,7 +210,7 @@ def judge_time(
             accept=settings.baseline_update == "all",
         )
     record.verdicts.append(verdict.as_dict())
-    if settings.baseline_update == "all" or not _fails(settings, verdict):
+    if settings.baseline_update == "all" or not fails(settings, verdict):
         return None
     where = f"{path.relative_to(config.rootpath)}"
     lines = [f"{verdict.status}: {key} on {record.target['slug']}: {verdict.sentence}"]
@@ -191,7 +222,7 @@ def judge_time(
     if verdict.status == "inconclusive":
         lines.append("Run it again while less else runs on this machine.")
     else:
-        lines.append(_how_to_accept(node, record.id))
+        lines.append(how_to_accept(node, record.id))
     return spelled(config, "\n".join(lines))
 
 
@@ -213,7 +244,8 @@ def _environment_changed(then: Mapping[str, Any], now: Mapping[str, Any]) -> lis
     ]
 
 
-def _fails(settings: Settings, verdict: Verdict) -> bool:
+def fails(settings: Settings, verdict: Verdict) -> bool:
+    """Whether a verdict fails its test."""
     if verdict.status in FAILING:
         return True
     if verdict.status == "no-baseline":
@@ -274,6 +306,7 @@ def write_times(config: pytest.Config, timed: Sequence[Record]) -> list[tuple[Pa
     from datetime import datetime, timezone
 
     from archbench.measure.environment import git_state
+    from archbench.pytest_plugin.amounts import amounts_of
 
     settings = settings_of(config)
     git = git_state(config.rootpath)
@@ -291,6 +324,7 @@ def write_times(config: pytest.Config, timed: Sequence[Record]) -> list[tuple[Pa
                 one for one in latency["launches"] if Launch.from_dict(one).disturbance is None
             ],
             "counts": latency.get("counts"),
+            "amounts": amounts_of(record),
             "environment": latency["environment"],
             "when": datetime.now(timezone.utc).isoformat(timespec="seconds"),
             "commit": commit,
@@ -334,7 +368,7 @@ def judge_counts(node: pytest.Item, record: Record, complexity: Complexity) -> s
         return spelled(
             config,
             f"no-baseline: {record.id} has no line in {counts_path(config).name}\n"
-            f"{_how_to_accept(node, record.id)}",
+            f"{how_to_accept(node, record.id)}",
         )
     if baseline is None or accept or verdicts[0].status != "changed":
         return None
@@ -344,7 +378,7 @@ def judge_counts(node: pytest.Item, record: Record, complexity: Complexity) -> s
     text = (
         f"changed: {record.id} differs from {path}:{baselines.numbers[record.id]}\n"
         f"{changed_text(record.verdicts, baseline, complexity.layers)}\n"
-        f"{_versions(baseline, line)}\n{_how_to_accept(node, record.id)}"
+        f"{_versions(baseline, line)}\n{how_to_accept(node, record.id)}"
     )
     return spelled(config, text)
 
@@ -354,7 +388,8 @@ def _versions(baseline: Mapping[str, Any], line: Mapping[str, Any]) -> str:
     return f"Both with {now}." if then == now else f"Accepted with {then}; now {now}."
 
 
-def _how_to_accept(node: pytest.Item, model: str) -> str:
+def how_to_accept(node: pytest.Item, model: str) -> str:
+    """What to type where a change is meant."""
     path = node.nodeid.partition("::")[0]
     config = node.config
     # The id of a test is relative to the root, and names no file where that lies elsewhere.

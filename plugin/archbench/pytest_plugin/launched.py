@@ -17,12 +17,20 @@ from archbench.core.launches import LEAST_BASELINE, LEAST_LAUNCHES, Launch
 from archbench.core.metrics import format_seconds
 from archbench.core.records import Record
 from archbench.pytest_plugin.gate import accepted_times, time_rule
-from archbench.pytest_plugin.launching import LaunchedTests, launch
+from archbench.pytest_plugin.launching import LaunchedTests, launch, order_of
 from archbench.pytest_plugin.manifest import cell_of, is_batchless
 from archbench.pytest_plugin.options import is_worker
 from archbench.pytest_plugin.settings import Settings, settings_of
 
-__all__ = ["Launched", "launched", "merged", "prepare", "where_launched"]
+__all__ = [
+    "Launched",
+    "launched",
+    "launched_path",
+    "launches_of",
+    "merged",
+    "prepare",
+    "where_launched",
+]
 
 LEAST_SECONDS = 0.3
 """Of a launch for a cell: below, the first passes and the kernel's clock weigh too much."""
@@ -81,11 +89,24 @@ def launched(config: pytest.Config) -> dict[str, Launched]:
     """What launches have measured, by the id of the test."""
     if _LAUNCHED not in config.stash:
         found: dict[str, Launched] = {}
-        if is_worker(config) and where_launched(config).exists():
-            data = json.loads(where_launched(config).read_text(encoding="utf-8"))
+        path = where_launched(config) if is_worker(config) else None
+        order = order_of(config)
+        if order is not None and order.rescue:
+            path = launched_path(Path(config.option.archbench_launch))
+        if path is not None and path.exists():
+            data = json.loads(path.read_text(encoding="utf-8"))
             found = {nodeid: Launched.from_dict(item) for nodeid, item in data.items()}
         config.stash[_LAUNCHED] = found
     return config.stash[_LAUNCHED]
+
+
+def launched_path(order: Path) -> Path:
+    """The file by which a process that takes tests over learns what was launched.
+
+    Args:
+        order: its own.
+    """
+    return order.with_suffix(".launched")
 
 
 def launches_of(records: Sequence[Record]) -> list[Launch]:
@@ -120,6 +141,14 @@ def merged(records: Sequence[Record]) -> Record:
         name: sum(record.seconds.get(name, 0.0) for record in records) for name in first.seconds
     }
     metrics = {**first.metrics, "latency": latency, "cpu_time": cpu_time}
+    if "device_time" in first.metrics:
+        device_time = dict(first.metrics["device_time"])
+        device_time["samples"] = [
+            value
+            for record in records
+            for value in record.metrics.get("device_time", {}).get("samples", ())
+        ]
+        metrics["device_time"] = device_time
     return Record(first.id, first.target, metrics, [], often, seconds)
 
 

@@ -21,8 +21,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from archbench.core.verdicts import POISONED
 from archbench.pytest_plugin import MODEL_ARGUMENT
-from archbench.pytest_plugin.options import destination
+from archbench.pytest_plugin.options import destination, is_launch
 from archbench.pytest_plugin.settings import settings_of
 
 if TYPE_CHECKING:
@@ -32,8 +33,11 @@ __all__ = [
     "LaunchOrder",
     "LaunchedTests",
     "Launching",
+    "command_of",
     "launch",
     "launch_environment",
+    "measures_only",
+    "measuring_order",
     "order_of",
     "passed_on",
 ]
@@ -42,7 +46,18 @@ AS_FREE = 20.0
 """Percent of a quarter of a second by which a core may be busier than the freest: the kernel counts
 in steps of 4 %."""
 
-_PASSED_ON = ("suite", "models", "gpu", "dtype", "batch-size", "threads", "time-budget")
+_PASSED_ON = (
+    "suite",
+    "models",
+    "gpu",
+    "dtype",
+    "batch-size",
+    "memory-format",
+    "runtime",
+    "cold-cache",
+    "threads",
+    "time-budget",
+)
 _TUNABLES = "glibc.malloc.hugetlb=1"
 """Asks glibc for huge pages. Where small ones lie in the cache is chance: with them one process in
 five was slow by 40 % from its first pass of MobileNetV2 to its last, with huge ones none of ten."""
@@ -62,6 +77,8 @@ class LaunchOrder:
         seed: of the order in which architectures come.
         time_budget: seconds of warm-up and samples for each.
         core: of the CPU to stay on; None to stay free, as several threads have to.
+        rescue: whether the process takes over whole tests, their verdicts included, from one that
+            can use its device no more; see :mod:`archbench.pytest_plugin.rescue`.
     """
 
     nodeids: tuple[str, ...]
@@ -69,6 +86,7 @@ class LaunchOrder:
     seed: int
     time_budget: float
     core: int | None
+    rescue: bool = False
 
 
 _ORDER: pytest.StashKey[LaunchOrder] = pytest.StashKey()
@@ -83,6 +101,18 @@ def order_of(config: pytest.Config) -> LaunchOrder | None:
         data = json.loads(Path(path).read_text(encoding="utf-8"))
         config.stash[_ORDER] = LaunchOrder(**{**data, "nodeids": tuple(data["nodeids"])})
     return config.stash[_ORDER]
+
+
+def measuring_order(config: pytest.Config) -> LaunchOrder | None:
+    """The order of a launch that measures and judges nothing; None in every other process."""
+    order = order_of(config)
+    return None if order is None or order.rescue else order
+
+
+def measures_only(config: pytest.Config) -> bool:
+    """Whether this process measures for another one that judges: a launch, or a side of a duet."""
+    order = order_of(config)
+    return is_launch(config) and not (order is not None and order.rescue)
 
 
 class Launching:
@@ -112,6 +142,14 @@ class Launching:
     def _write(self, line: Mapping[str, Any]) -> None:
         with Path(self._order.output).open("a", encoding="utf-8") as file:
             file.write(json.dumps(line, allow_nan=False) + "\n")
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_protocol(self, item: pytest.Item) -> None:
+        """End where the device can be used no more; another launch measures the rest."""
+        from archbench.pytest_plugin.rescue import is_poisoned
+
+        if is_poisoned(item.config):
+            pytest.exit("the device cannot be used any more", returncode=1)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logstart(self, nodeid: str) -> None:
@@ -179,7 +217,7 @@ def launch(
     output.unlink(missing_ok=True)
     start = time.monotonic()
     done = run(
-        [*_command(config), f"--archbench-launch={order_path}"],
+        [*command_of(config), f"--archbench-launch={order_path}"],
         cwd=config.invocation_params.dir,
         env=launch_environment(chance),
         stdin=subprocess.DEVNULL,
@@ -198,6 +236,13 @@ def launch(
             if "record" in data:
                 records[running] = Record.from_dict(data["record"])
     died = done.returncode < 0 or done.returncode >= 128
+    left = [nodeid for nodeid in nodeids if nodeid not in records]
+    if left and any(_is_poisoned(record) for record in records.values()):
+        # The process ended when its device could be used no more: another measures the rest.
+        rest = launch(config, left, time_budget, directory, seed + 1, run)
+        rest.records = {**records, **rest.records}
+        rest.seconds += time.monotonic() - start
+        return rest
     return LaunchedTests(
         records,
         running if died and running not in records else None,
@@ -205,6 +250,10 @@ def launch(
         "\n".join(done.stdout.strip().splitlines()[-12:]),
         time.monotonic() - start,
     )
+
+
+def _is_poisoned(record: Record) -> bool:
+    return any(verdict["reason"] == POISONED for verdict in record.verdicts)
 
 
 def _free_core(chance: random.Random) -> int | None:
@@ -237,9 +286,14 @@ def launch_environment(chance: random.Random) -> dict[str, str]:
     }
 
 
-def _command(config: pytest.Config) -> list[str]:
-    """A pytest over the same files with our options, and nothing of what others do at the end."""
-    given = passed_on(config)
+def command_of(config: pytest.Config, more: Sequence[str] = ()) -> list[str]:
+    """A pytest over the same files with our options, and nothing of what others do at the end.
+
+    Args:
+        config: of this run.
+        more: names of options to pass on beside those of a measurement.
+    """
+    given = passed_on(config, more)
     inifile = ["-c", str(config.inipath)] if config.inipath else []
     return [
         sys.executable,
@@ -252,11 +306,11 @@ def _command(config: pytest.Config) -> list[str]:
     ]
 
 
-def passed_on(config: pytest.Config) -> list[str]:
-    """Our options as fresh processes are given them."""
+def passed_on(config: pytest.Config, more: Sequence[str] = ()) -> list[str]:
+    """Our options as fresh processes are given them, and ``more`` beside those of a measurement."""
     return [
-        f"--archbench-{name}={value}"
-        for name in _PASSED_ON
+        f"--archbench-{name}" + ("" if value is True else f"={value}")
+        for name in (*_PASSED_ON, *more)
         for value in _values(getattr(config.option, destination(name), None))
     ]
 

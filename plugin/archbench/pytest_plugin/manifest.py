@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from archbench.core.spec import DTYPES, LIBRARIES
+from archbench.core.spec import LIBRARIES, SUFFIX, dtype_of
 
 __all__ = ["Manifest", "cell_of", "is_batchless"]
 
-_TARGET = rf"(?:{'|'.join(DTYPES)})-b(?:auto|\d+(?:-t\d+)?)"
+_TARGET = rf"{SUFFIX}(?:@[^\]]+?)?"
 _MODEL = rf"(?P<model>(?:{'|'.join(LIBRARIES)})/.+?)"
 _PARAMETERS = re.compile(rf"\[{_MODEL}(?:-(?P<target>{_TARGET}))?\]$")
 _AMONG_OTHERS = re.compile(rf"\[(?:.+-)?{_MODEL}-(?P<target>{_TARGET})(?:-.+)?\]$")
@@ -63,7 +63,7 @@ class Manifest:
                 targets = {"": set()}
             of_precision = {name: targets[name] for name in targets if is_batchless(name)}
             for target, tests in targets.items():
-                precision = target.partition("-")[0] + BATCHLESS
+                precision = dtype_of(target) + BATCHLESS
                 own = of_precision.get(precision, set())
                 if target == precision and any(
                     name != precision and name.startswith(precision.removesuffix(BATCHLESS) + "-")

@@ -17,6 +17,7 @@ __all__ = [
     "is_launch",
     "is_worker",
     "spelled",
+    "worker_number",
 ]
 
 QUICK_TIME_BUDGET = 0.3
@@ -37,16 +38,43 @@ OPTIONS: dict[str, dict[str, Any]] = {
     },
     "gpu": {
         "metavar": "DEVICE",
-        "help": "auto (default: the first accelerator, else the CPU), cpu, cuda:N, or part of the "
-        "device's name (v100)",
+        "help": "auto (default: the first accelerator, else the CPU), cpu, cuda:N, mps, xpu, or "
+        "part of the device's name (v100); several with commas",
     },
     "dtype": {
         "metavar": "DTYPE",
-        "help": "precision: fp32, fp16, bf16; several with commas (default: fp32)",
+        "help": "precision: fp32, tf32, fp16, bf16, amp-fp16, amp-bf16, int8; several with commas "
+        "(default: fp32)",
     },
     "batch-size": {
         "metavar": "N",
-        "help": "images per forward pass; several with commas (default: 1)",
+        "help": "images per forward pass, or max for as many as fit; several with commas "
+        "(default: 1)",
+    },
+    "memory-format": {
+        "metavar": "ORDER",
+        "help": "of images and activations: nchw or nhwc; several with commas (default: nchw)",
+    },
+    "runtime": {
+        "metavar": "HOW",
+        "help": "eager, compiled (torch.compile) or cudagraph; several with commas "
+        "(default: eager)",
+    },
+    "cold-cache": {
+        "action": "store_true",
+        "default": None,
+        "help": "empty the caches before each timed pass",
+    },
+    "energy": {
+        "action": "store_true",
+        "default": None,
+        "help": "measure energy per image and power too, where there is a counter: 6 s or more a "
+        "cell",
+    },
+    "shared-ok": {
+        "action": "store_true",
+        "default": None,
+        "help": "measure on a device that other processes use",
     },
     "threads": {"metavar": "N", "help": "threads of the CPU per forward pass (default: 1)"},
     "time-budget": {
@@ -165,6 +193,12 @@ def add_options(parser: pytest.Parser, prefix: str = "--archbench-") -> None:
 def is_worker(config: pytest.Config) -> bool:
     """Whether this process is a worker of pytest-xdist."""
     return hasattr(config, "workerinput")
+
+
+def worker_number(config: pytest.Config) -> int:
+    """Which of pytest-xdist's workers this process is, counted from 0; 0 where it is none."""
+    name = config.workerinput["workerid"] if is_worker(config) else "gw0"  # type: ignore[attr-defined]
+    return int(name.removeprefix("gw")) if name.removeprefix("gw").isdigit() else 0
 
 
 def has_workers(config: pytest.Config) -> bool:

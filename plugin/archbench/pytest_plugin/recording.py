@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 
@@ -11,13 +11,15 @@ from archbench.core.errors import ArchitectureError, NotMeasuredError
 from archbench.core.records import Record, derived, merge_records
 from archbench.core.spec import ModelSpec, Target
 from archbench.pytest_plugin import MODEL_ARGUMENT
-from archbench.pytest_plugin.options import is_launch, spelled
+from archbench.pytest_plugin.launching import measures_only
+from archbench.pytest_plugin.options import spelled
 
 if TYPE_CHECKING:
+    from archbench.core.errors import InconclusiveError
     from archbench.measure.loading import LoadedModel
     from archbench.pytest_plugin.settings import Settings
 
-__all__ = ["Bench", "attach_record"]
+__all__ = ["Bench", "attach_record", "known_of"]
 
 PLACEMENTS = 3
 """Places in memory that a launch tries: the fastest of three spreads a third less."""
@@ -58,7 +60,7 @@ class Bench:
         record, complexity = complexity_record(model_spec)
         failures = (
             []
-            if is_launch(self._node.config)
+            if measures_only(self._node.config)
             else [judge_counts(self._node, record, complexity), self._over_budget(record)]
         )
         metrics = self._record(record).metrics
@@ -68,24 +70,32 @@ class Bench:
     def latency(self, loaded_model: LoadedModel) -> dict[str, Any]:
         """Time forward passes until the median is known or the time budget is spent.
 
+        Peak memory is measured after it, in passes of its own, and energy where ``--energy`` asks
+        for it; all of them are compared with what was accepted. Where the device throttled again
+        and again the test is skipped as ``inconclusive``, or fails with ``--strict``.
+
         Returns:
             ``p50`` and, where there are samples enough, ``p90``, ``p95``, ``p99`` in seconds per
             batch; ``throughput`` in images per second; ``precision``, ``dispersion``,
             ``samples``; under ``absent`` the reason for what is missing.
 
         Raises:
-            NotMeasuredError: the model's scores are not finite.
+            NotMeasuredError: the model's scores are not finite, or it cannot be compiled or
+                captured.
         """
+        from archbench.core.errors import InconclusiveError
+        from archbench.pytest_plugin.amounts import judge_amounts
         from archbench.pytest_plugin.gate import judge_time
         from archbench.pytest_plugin.launched import launched, launches_of, merged
-        from archbench.pytest_plugin.launching import order_of
+        from archbench.pytest_plugin.launching import measuring_order
 
         config = self._node.config
-        if self._settings.against is not None or is_launch(config):
+        if self._settings.against is not None or measures_only(config):
             record = self._side_by_side(loaded_model)
             if record is not None:
                 return derived(record)
-        order = order_of(config)
+        order = measuring_order(config)
+        loaded_model = self._sized(loaded_model)
         if order is not None:
             record = self._measured(
                 loaded_model, order.time_budget, placements=PLACEMENTS, seed=order.seed
@@ -108,14 +118,22 @@ class Bench:
                     one.as_dict() for one in confirmations
                 ]
         else:
-            record = self._measured(loaded_model, self._settings.time_budget)
+            try:
+                record = self._measured(loaded_model, self._settings.time_budget)
+            except InconclusiveError as error:
+                if self._settings.strict:
+                    raise
+                self._give_up(loaded_model, error)
             confirmations = []
         if self._settings.baseline_update is not None:
             from archbench.measure.cells import timed_counts
 
             record.metrics["latency"]["counts"] = timed_counts(loaded_model.spec)
+        # The batch size of a launch, where it is the largest that fits.
+        self._add_amounts(record, loaded_model)
         failures = [
             judge_time(self._node, record, confirmations, loaded_model.spec),
+            judge_amounts(self._node, record),
             self._over_budget(record),
         ]
         statistics = derived(self._record(record))
@@ -136,10 +154,9 @@ class Bench:
                 the images' classes.
         """
         from archbench.pytest_plugin.accuracy import measured_accuracy, not_measured
-        from archbench.pytest_plugin.launching import order_of
 
         config = self._node.config
-        if order_of(config) is not None:
+        if measures_only(config):
             pytest.skip("a launch measures times")
         if self._settings.imagenet is None:
             record, reason = not_measured(config, model_spec, target)
@@ -162,9 +179,8 @@ class Bench:
             NotMeasuredError: weights are not to be had or do not fit.
         """
         from archbench.pytest_plugin.accuracy import fingerprint_record
-        from archbench.pytest_plugin.launching import order_of
 
-        if order_of(self._node.config) is not None:
+        if measures_only(self._node.config):
             pytest.skip("a launch measures times")
         record, failures = fingerprint_record(self._node, model_spec, target)
         taken = self._record(record).metrics.get("fingerprint", {})
@@ -195,6 +211,41 @@ class Bench:
         _fail(failures)
         return record
 
+    def _sized(self, loaded_model: LoadedModel) -> LoadedModel:
+        """The model with the largest batch that fits, where that is asked for."""
+        if not loaded_model.target.largest_batch:
+            return loaded_model
+        from archbench.measure.cells import largest_batch
+
+        sized, found = largest_batch(loaded_model)
+        metric = {"value": found.size, "unit": "1", "source": "measured"}
+        record = Record(
+            sized.spec.id,
+            sized.target.as_dict(),
+            {"max_batch_size": {**metric, "stopped_by": found.stopped_by}},
+        )
+        self._record(record)
+        return sized
+
+    def _add_amounts(self, record: Record, loaded_model: LoadedModel) -> None:
+        """Measure memory and energy, for the same cell."""
+        from archbench.measure.cells import energy_record, memory_record
+
+        parts = [memory_record(loaded_model)]
+        if self._settings.energy:
+            parts.append(energy_record(loaded_model))
+        for part in parts:
+            record.metrics.update(part.metrics)
+            record.seconds.update(part.seconds)
+
+    def _give_up(self, loaded_model: LoadedModel, error: InconclusiveError) -> NoReturn:
+        """End a test that is neither passed nor failed."""
+        from archbench.measure.cells import describe_failure
+
+        record, text = describe_failure(error, "latency", loaded_model.spec, loaded_model.target)
+        self._record(record)
+        pytest.skip(spelled(self._node.config, text))
+
     def _over_budget(self, record: Record) -> str | None:
         """Judge what was just measured by the project's budgets."""
         from archbench.pytest_plugin.budgets import budget_failure, judge_budgets
@@ -204,11 +255,15 @@ class Bench:
         return budget_failure(self._node.config, record, verdicts)
 
     @staticmethod
-    def _measured(loaded_model: LoadedModel, time_budget: float, **how: int) -> Record:
+    def _measured(
+        loaded_model: LoadedModel, time_budget: float, *, placements: int = 1, seed: int = 0
+    ) -> Record:
         from archbench.measure.cells import latency_record
         from archbench.measure.latency import SamplingPlan
 
-        return latency_record(loaded_model, SamplingPlan(time_budget=time_budget), **how)
+        return latency_record(
+            loaded_model, SamplingPlan(time_budget=time_budget), placements=placements, seed=seed
+        )
 
 
 def _fail(failures: Sequence[str | None]) -> None:
@@ -238,7 +293,8 @@ def _attach(item: pytest.Item, report: pytest.TestReport, record: Record) -> Non
     set_junit_properties(item, record)
 
 
-def _known(item: pytest.Item) -> tuple[ModelSpec | None, Target | None]:
+def known_of(item: pytest.Item) -> tuple[ModelSpec | None, Target | None]:
+    """The architecture and the target that a test is about, as far as they are known yet."""
     arguments = getattr(item, "funcargs", {})
     params = getattr(getattr(item, "callspec", None), "params", {})
     spec = arguments.get("model_spec") or params.get(MODEL_ARGUMENT)
@@ -267,7 +323,10 @@ def attach_record(
         return
     if isinstance(error, pytest.skip.Exception) or not report.failed:
         return
-    spec, target = _known(item)
+    from archbench.pytest_plugin.rescue import note_poison
+
+    note_poison(item.config, error)
+    spec, target = known_of(item)
     if spec is None or isinstance(error, AssertionError):
         return
     from archbench.measure.cells import describe_failure

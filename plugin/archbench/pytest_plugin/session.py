@@ -16,6 +16,7 @@ from archbench.pytest_plugin.settings import settings_of
 
 if TYPE_CHECKING:
     from archbench.core.records import Record
+    from archbench.measure.hardware import Sharing
     from archbench.pytest_plugin.manifest import Manifest
     from archbench.pytest_plugin.progress import Progress
     from archbench.store.journal import Journal
@@ -47,14 +48,54 @@ def refuse_absent_devices(config: pytest.Config) -> None:
             images_of(config)
         except UsageError as error:
             raise pytest.UsageError(spelled(config, str(error))) from None
-    if settings.gpu == "auto" and settings.dtypes == ("fp32",) and settings.threads == 1:
+    is_usual = settings.runtimes == ("eager",) and settings.dtypes == ("fp32",)
+    if settings.gpu == "auto" and is_usual and settings.threads == 1:
         return
     from archbench.core.errors import UsageError
     from archbench.measure.hardware import make_target
 
     try:
-        for dtype in settings.dtypes:
-            make_target(settings.gpu, dtype, settings.threads, 1)
+        sharing_of(config)
+        for wish in settings.wishes:
+            make_target(settings.gpu, wish=wish)
+    except UsageError as error:
+        raise pytest.UsageError(spelled(config, str(error))) from None
+
+
+_SHARING: pytest.StashKey[Sharing | None] = pytest.StashKey()
+
+
+def sharing_of(config: pytest.Config) -> Sharing | None:
+    """Who else uses the devices of this run, found out once, before it puts anything on them.
+
+    Returns:
+        None where no device is one that others could use.
+
+    Raises:
+        pytest.UsageError: others use one of them, and ``--shared-ok`` is not given.
+    """
+    if _SHARING not in config.stash:
+        config.stash[_SHARING] = _look_for_others(config)
+    return config.stash[_SHARING]
+
+
+def _look_for_others(config: pytest.Config) -> Sharing | None:
+    from archbench.core.errors import AbsentError, UsageError
+    from archbench.devices.nvml import Nvml
+
+    settings = settings_of(config)
+    if settings.gpu == "cpu" or is_launch(config):
+        return None
+    if settings.gpu == "auto":
+        try:
+            # Importing torch for a machine without a device of this kind takes too long.
+            Nvml.open()
+        except AbsentError:
+            return None
+    from archbench.measure.hardware import refuse_shared
+
+    try:
+        return refuse_shared(settings.gpu, shared_ok=settings.shared_ok)
     except UsageError as error:
         raise pytest.UsageError(spelled(config, str(error))) from None
 
@@ -124,6 +165,10 @@ class ArchbenchSession:
         # What is damaged is refused before anything is measured.
         configuration_of(self._config)
         accepted_counts(self._config)
+        if any(suffix for _, suffix in self._manifest.cells):
+            sharing = sharing_of(self._config)
+            if sharing is not None and (sharing.others or sharing.unknown):
+                self._header["devices"] = sharing.as_dict()
         terminal = self._config.pluginmanager.get_plugin("terminalreporter")
         self._launch(nodeids, terminal)
         self._progress = Progress(terminal, [_name(*cell) for cell in self._manifest.cells])
@@ -197,6 +242,11 @@ class ArchbenchSession:
         from archbench.core.records import Record
 
         record = self._records[report.nodeid] = Record.from_dict(data)
+        sharing = self._config.stash.get(_SHARING, None)
+        others = sharing.others if sharing is not None else {}
+        if record.target is not None and record.target["device"] in others:
+            text = f"others used the device: {others[record.target['device']]}"
+            record.notes.append({"code": "shared-device", "text": text})
         self._by_model.setdefault(record.id, {})[report.nodeid] = record
         if report.when == "call" and report.passed and "layers" in record.metrics:
             self._counted[record.id] = record
@@ -244,7 +294,7 @@ class ArchbenchSession:
             return
         for model, suffix in ended:
             merged = merge_records(self._by_model.get(model, {}).values())
-            cell = next((c for c in merged if c.suffix == suffix), None)
+            cell = next((c for c in merged if suffix in (c.suffix, c.test_suffix)), None)
             if cell is None and merged and not merged[0].target:
                 # Nothing but its count or its failure to load is known.
                 cell = merged[0]
@@ -509,6 +559,9 @@ class ArchbenchSession:
             terminalreporter.write_line(" ".join(remarks))
         for sentence in doubts(cells, workers=has_workers(self._config)):
             terminalreporter.write_line(spelled(self._config, sentence), yellow=True)
+        sharing = self._config.stash.get(_SHARING, None)
+        for device, others in (sharing.others if sharing is not None else {}).items():
+            terminalreporter.write_line(f"{device} was shared: {others}.", yellow=True)
         load = sum(cell.seconds.get("load", 0.0) for cell in cells)
         forward = sum(cell.seconds.get("forward", 0.0) for cell in cells)
         elapsed = time.monotonic() - self._start
@@ -567,6 +620,12 @@ class ArchbenchSession:
             parts.append(dtype)
         if batch:
             parts.append(f"batch size {batch}")
+        for field, usual in (("memory_format", "nchw"), ("runtime", "eager")):
+            values = {target.get(field, usual) for target in targets}
+            if len(values) == 1 and values != {usual}:
+                parts.append(values.pop())
+        if all(target.get("cold_cache") for target in targets):
+            parts.append("cold cache")
         if settings_of(self._config).quick:
             parts.append("quick: not for comparing")
         return ", ".join(parts)

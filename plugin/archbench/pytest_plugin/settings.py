@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,8 @@ import pytest
 
 from archbench.core.errors import UsageError
 from archbench.core.launches import LEAST_BASELINE
-from archbench.core.spec import DTYPES
+from archbench.core.spec import DTYPES, MEMORY_FORMATS, RUNTIMES, Wish
+from archbench.devices.choosing import split_request
 from archbench.duet.references import Reference, parse_reference
 from archbench.pytest_plugin.options import (
     DEFAULT_TIME_BUDGET,
@@ -34,8 +36,12 @@ class Settings:
     Attributes:
         suite: name of a suite; None where only ``models`` select.
         models: ids, globs, ``file.py:constructor``.
-        gpu: the device as asked for.
-        dtypes, batch_sizes: every combination is a target of its own.
+        gpu: the device as asked for; several with commas.
+        dtypes, batch_sizes, memory_formats, runtimes: every combination is a target of its own; a
+            batch size of None is the largest that fits.
+        cold_cache: whether the caches are emptied before each timed pass.
+        energy: whether energy and power are measured.
+        shared_ok: whether to measure on a device that others use.
         threads: of the CPU per forward pass.
         time_budget: seconds of warm-up and samples per cell.
         quick: whether the budget is the short one.
@@ -57,7 +63,12 @@ class Settings:
     models: tuple[str, ...] = ()
     gpu: str = "auto"
     dtypes: tuple[str, ...] = ("fp32",)
-    batch_sizes: tuple[int, ...] = (1,)
+    batch_sizes: tuple[int | None, ...] = (1,)
+    memory_formats: tuple[str, ...] = ("nchw",)
+    runtimes: tuple[str, ...] = ("eager",)
+    cold_cache: bool = False
+    energy: bool = False
+    shared_ok: bool = False
     threads: int = 1
     time_budget: float = DEFAULT_TIME_BUDGET
     quick: bool = False
@@ -81,6 +92,27 @@ class Settings:
         """Whether a cell without a baseline fails: where one is required and none is being made."""
         return self.baseline_required and self.baseline_update is None
 
+    @property
+    def wishes(self) -> tuple[Wish, ...]:
+        """The targets that are asked for, device by device."""
+        devices = split_request(self.gpu)
+        return tuple(
+            Wish(
+                dtype,
+                batch_size,
+                self.threads,
+                memory_format,
+                runtime,
+                self.cold_cache,
+                device if len(devices) > 1 else "",
+            )
+            for device in devices
+            for dtype in self.dtypes
+            for batch_size in self.batch_sizes
+            for memory_format in self.memory_formats
+            for runtime in self.runtimes
+        )
+
     def as_dict(self) -> dict[str, Any]:
         """Builtin types, for the run's header."""
         return {
@@ -88,7 +120,12 @@ class Settings:
             "models": list(self.models),
             "gpu": self.gpu,
             "dtypes": list(self.dtypes),
-            "batch_sizes": list(self.batch_sizes),
+            "batch_sizes": ["max" if size is None else size for size in self.batch_sizes],
+            "memory_formats": list(self.memory_formats),
+            "runtimes": list(self.runtimes),
+            "cold_cache": self.cold_cache,
+            "energy": self.energy,
+            "shared_ok": self.shared_ok,
             "threads": self.threads,
             "time_budget": self.time_budget,
             "quick": self.quick,
@@ -106,9 +143,9 @@ class Settings:
         }
 
 
-def _whole_numbers(option: str, text: str) -> tuple[int, ...]:
+def _whole_numbers(option: str, text: str, parts: Sequence[str] | None = None) -> tuple[int, ...]:
     values: list[int] = []
-    for part in text.split(","):
+    for part in text.split(",") if parts is None else parts:
         try:
             value = int(part)
         except ValueError:
@@ -139,15 +176,31 @@ def _seconds(option: str, text: str) -> float:
     return value
 
 
-def _dtypes(text: str) -> tuple[str, ...]:
+def _batch_sizes(text: str) -> tuple[int | None, ...]:
+    sizes: list[int | None] = []
+    for part in text.split(","):
+        is_most = part.strip().lower() == "max"
+        sizes += [None] if is_most else _whole_numbers("batch-size", text, (part,))
+    return tuple(dict.fromkeys(sizes))
+
+
+def _names(option: str, text: str, what: str, known: tuple[str, ...]) -> tuple[str, ...]:
     names = tuple(dict.fromkeys(part.strip().lower() for part in text.split(",")))
     for name in names:
-        if name not in DTYPES:
+        if name not in known:
             raise pytest.UsageError(
-                f"--dtype={text}: {name!r} is not a precision that archbench knows. "
-                f"Use {', '.join(DTYPES)}"
+                f"--{option}={text}: {name!r} is not a {what} that archbench knows. "
+                f"Use {', '.join(known)}"
             )
     return names
+
+
+def _devices(text: str) -> str:
+    try:
+        split_request(text)
+    except UsageError as error:
+        raise pytest.UsageError(str(error)) from None
+    return text
 
 
 def _baseline_update(text: str | None) -> str | None:
@@ -323,9 +376,16 @@ def _read(config: pytest.Config) -> Settings:
     return Settings(
         suite=several("suite", "") or None,
         models=tuple(values("models")),
-        gpu=single("gpu") or "auto",
-        dtypes=_dtypes(several("dtype", "fp32")),
-        batch_sizes=_whole_numbers("batch-size", several("batch-size", "1")),
+        gpu=_devices(single("gpu") or "auto"),
+        dtypes=_names("dtype", several("dtype", "fp32"), "precision", DTYPES),
+        batch_sizes=_batch_sizes(several("batch-size", "1")),
+        memory_formats=_names(
+            "memory-format", several("memory-format", "nchw"), "memory format", MEMORY_FORMATS
+        ),
+        runtimes=_names("runtime", several("runtime", "eager"), "runtime", RUNTIMES),
+        cold_cache=flag("cold-cache"),
+        energy=flag("energy"),
+        shared_ok=flag("shared-ok"),
         threads=threads[0],
         time_budget=_seconds("time-budget", time_budget) if time_budget else default_budget,
         quick=quick,

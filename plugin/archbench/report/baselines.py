@@ -9,6 +9,7 @@ from typing import Any
 from archbench.core.gate import COUNTS, difference_text, scale_of
 from archbench.core.launches import Launch, Scale, spread
 from archbench.core.metrics import METRICS
+from archbench.core.spec import dtype_of
 from archbench.core.tolerances import Rules
 
 __all__ = ["difference_lines", "lines_table"]
@@ -107,7 +108,7 @@ def _time_rows(lines: Lines, slug: str, rules: Rules) -> list[list[str]]:
         deviation, finds = "-", "-"
         if len(launches) > 1:
             known = spread(launches, scale)
-            rule = rules.time_rule(line["id"], slug, line["cell"].partition("-")[0], scale)
+            rule = rules.time_rule(line["id"], slug, dtype_of(line["cell"]), scale)
             deviation = f"{known.deviation:.1%}"
             if known.slow:
                 deviation += f", {known.slow} slow"

@@ -20,8 +20,8 @@ NOISE = ("noisy", "disturbed")
 
 
 def _metric(cell: Record, name: str) -> str:
-    entry = cell.metrics.get(name)
-    return METRICS[name].text(entry["value"]) if entry else ABSENT
+    value = cell.metrics.get(name, {}).get("value")
+    return ABSENT if value is None else METRICS[name].text(value)
 
 
 def _latency(statistics: Mapping[str, Any], quantile: str) -> str:
@@ -59,6 +59,11 @@ def run_table(
 
     is_timed = any(cell.target and cell.target["batch_size"] for cell in cells)
     is_evaluated = any("top1" in cell.metrics for cell in cells)
+    more = [
+        name
+        for name in ("peak_memory", "energy_per_image")
+        if any(cell.metrics.get(name, {}).get("value") is not None for cell in cells)
+    ]
     headers = [
         "architecture",
         "library",
@@ -68,6 +73,7 @@ def run_table(
         "params M",
         "GMACs",
         *(["p50 ms", "p95 ms", "images/s"] if is_timed else ["activations M", "max channels"]),
+        *(METRICS[name].title for name in more),
         "verdict",
     ]
     rows = []
@@ -93,6 +99,7 @@ def run_table(
                     if is_timed
                     else [_metric(cell, "activations"), _metric(cell, "max_channels")]
                 ),
+                *(_metric(cell, name) for name in more),
                 _status(cell),
             ]
         )

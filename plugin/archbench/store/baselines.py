@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 
 from archbench.core.errors import UsageError
 from archbench.core.launches import QUANTILES
+from archbench.core.tolerances import AMOUNTS
 from archbench.store.atomic import write_text
 
 __all__ = [
@@ -28,11 +29,12 @@ __all__ = [
 ]
 
 FORMAT = "archbench-baseline"
-SCHEMA = 2
+SCHEMA = 3
 """Version of the format.
 
 1: first version; files of kind ``complexity`` and ``latency``.
 2: a launch of ``latency`` has the time of its yardstick; a line has the counts of what was timed.
+3: a line of ``latency`` has amounts: peak memory, and energy per image where there was a counter.
 """
 
 
@@ -150,6 +152,15 @@ _ACCEPTED: dict[str, Callable[[Any], bool]] = {
     "reason": _optional(_text),
 }
 
+
+def _amounts(value: Any) -> bool:
+    return (
+        isinstance(value, dict)
+        and value.keys() <= AMOUNTS.keys()
+        and all(type(item) in (int, float) and 0 <= item < math.inf for item in value.values())
+    )
+
+
 _FIELDS: dict[str, dict[str, Callable[[Any], bool]]] = {
     "complexity": {
         "id": _text,
@@ -171,6 +182,7 @@ _FIELDS: dict[str, dict[str, Callable[[Any], bool]]] = {
         "cell": _text,
         "launches": _launches,
         "counts": _counts,
+        "amounts": _amounts,
         "environment": _environment,
         "when": _text,
         "commit": lambda value: value is None or _text(value),
@@ -220,7 +232,12 @@ def _from_schema_1(kind: str, line: dict[str, Any]) -> dict[str, Any]:
     return {**line, "launches": launches, "counts": None}
 
 
-_UPGRADES = {1: _from_schema_1}
+def _from_schema_2(kind: str, line: dict[str, Any]) -> dict[str, Any]:
+    """A line of schema 2 as one of 3: nothing was known of amounts."""
+    return {**line, "amounts": {}} if kind == "latency" else line
+
+
+_UPGRADES = {1: _from_schema_1, 2: _from_schema_2}
 """From a schema to the next one, by the older."""
 
 

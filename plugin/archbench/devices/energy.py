@@ -1,0 +1,138 @@
+"""Counters of energy: NVIDIA devices through NVML, processors through Linux."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+from archbench.core.errors import AbsentError
+from archbench.devices.nvml import Nvml
+
+__all__ = ["EnergyCounter", "NvmlEnergy", "RaplEnergy", "open_counter"]
+
+POWERCAP = Path("/sys/class/powercap")
+
+
+class EnergyCounter(Protocol):
+    """Joules that a device has used, from some moment on.
+
+    Attributes:
+        name: of the counter.
+        scope: what it counts the energy of.
+    """
+
+    name: str
+    scope: str
+
+    def joules(self) -> float:
+        """The counter now; it never falls.
+
+        Raises:
+            AbsentError: it cannot be read.
+        """
+
+
+class NvmlEnergy:
+    """The counter of an NVIDIA device, Volta or newer, in steps of a millijoule.
+
+    Args:
+        uuid: of the device.
+        nvml: opened.
+
+    Raises:
+        AbsentError: the device has none.
+    """
+
+    name = "NVML"
+    scope = "device"
+
+    def __init__(self, uuid: str, nvml: Nvml) -> None:
+        self._uuid, self._nvml = uuid, nvml
+        self.joules()
+
+    def joules(self) -> float:
+        """See :class:`EnergyCounter`."""
+        return self._nvml.energy(self._uuid)
+
+
+class RaplEnergy:
+    """The counters of a machine's processor packages, added up.
+
+    Each counts microjoules, and begins anew at ``max_energy_range_uj``, which is some minutes of
+    full
+    load: it is to be read more often than that.
+
+    Args:
+        root: where Linux has them.
+
+    Raises:
+        AbsentError: there are none, or this user may not read them.
+    """
+
+    name = "RAPL"
+    scope = "processor packages"
+
+    def __init__(self, root: Path = POWERCAP) -> None:
+        zones = sorted(root.glob("intel-rapl:*")) if root.is_dir() else []
+        self._zones = [zone for zone in zones if zone.name.count(":") == 1 and _is_package(zone)]
+        if not self._zones:
+            raise AbsentError(f"this processor shows no energy counter in {root}")
+        try:
+            self._last = [_number(zone / "energy_uj") for zone in self._zones]
+            self._range = [_number(zone / "max_energy_range_uj") for zone in self._zones]
+        except OSError as error:
+            raise AbsentError(
+                f"the processor's energy counter cannot be read ({error.strerror}); most systems "
+                "keep it from users without privileges"
+            ) from error
+        self._total = 0
+
+    def joules(self) -> float:
+        """See :class:`EnergyCounter`."""
+        try:
+            now = [_number(zone / "energy_uj") for zone in self._zones]
+        except OSError as error:
+            raise AbsentError(
+                f"the processor's energy counter is gone ({error.strerror})"
+            ) from error
+        for last, value, span in zip(self._last, now, self._range, strict=True):
+            self._total += value - last if value >= last else value - last + span
+        self._last = now
+        return self._total / 1e6
+
+
+def _is_package(zone: Path) -> bool:
+    """The platform's zone (psys) holds the packages once more."""
+    try:
+        return (zone / "name").read_text(encoding="ascii").startswith("package")
+    except OSError:
+        return False
+
+
+def _number(path: Path) -> int:
+    return int(path.read_text(encoding="ascii"))
+
+
+def open_counter(
+    kind: str,
+    uuid: str | None,
+    open_nvml: Callable[[], Nvml] = Nvml.open,
+    powercap: Path = POWERCAP,
+) -> EnergyCounter:
+    """The energy counter of a device.
+
+    Args:
+        kind: ``cpu``, ``cuda`` and so on.
+        uuid: of the device.
+        open_nvml: gives NVML.
+        powercap: where Linux has the processor's.
+
+    Raises:
+        AbsentError: there is none; says why.
+    """
+    if kind == "cpu":
+        return RaplEnergy(powercap)
+    if kind != "cuda" or uuid is None:
+        raise AbsentError(f"no energy counter of {kind} devices is known here")
+    return NvmlEnergy(uuid, open_nvml())

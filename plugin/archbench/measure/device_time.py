@@ -1,0 +1,337 @@
+"""Time on an accelerator's own clock: events around each forward pass, the queue kept full.
+
+A host starts work on an accelerator faster or slower than the accelerator does it. Where it is
+slower the device idles between two kernels, and what an event pair measures is the host. So before
+each burst of passes the device is given something else to do, for longer than the host needs to
+start them
+all: then every pass of the burst waits in the queue before the first one begins, and its time is
+the device's alone. Whether that went right is checked in every burst.
+"""
+
+from __future__ import annotations
+
+import gc
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import torch
+
+from archbench.core.errors import AbsentError, InconclusiveError
+from archbench.core.statistics import median_precision, required_samples
+from archbench.devices.nvml import CAPPED, Nvml, Reading
+
+__all__ = [
+    "BurstPlan",
+    "DeviceClock",
+    "DeviceSeries",
+    "Stamp",
+    "Telemetry",
+    "TorchDeviceClock",
+    "open_telemetry",
+    "sample_device_time",
+    "throttled_by",
+]
+
+
+class Stamp(Protocol):
+    """A moment in a device's queue."""
+
+    def is_reached(self) -> bool:
+        """Whether the device has got there."""
+
+    def seconds_since(self, earlier: Any) -> float:
+        """Seconds of the device's clock from another stamp; both have been reached."""
+
+
+class DeviceClock(Protocol):
+    """The queue of a device, and its clock."""
+
+    can_hold: bool
+
+    def stamp(self) -> Stamp:
+        """Put a stamp into the queue."""
+
+    def hold(self, seconds: float) -> None:
+        """Put work into the queue that takes about so long and touches no memory."""
+
+    def synchronize(self) -> None:
+        """Wait until the queue is empty."""
+
+
+Telemetry = Callable[[], Reading]
+"""Reads the state of the device."""
+
+
+@dataclass(slots=True)
+class _TorchStamp:
+    event: Any
+
+    def is_reached(self) -> bool:
+        return bool(self.event.query())
+
+    def seconds_since(self, earlier: _TorchStamp) -> float:
+        return float(earlier.event.elapsed_time(self.event)) / 1e3
+
+
+class TorchDeviceClock:
+    """Events of torch on the device's current stream.
+
+    Args:
+        device: ``cuda:0``, ``xpu:0``, ``mps:0``. Only CUDA and ROCm devices can be held.
+    """
+
+    CALIBRATION = 10_000_000
+    """Cycles of the first hold, about 6 ms, from which the length of a cycle is known."""
+
+    def __init__(self, device: str) -> None:
+        self._device = torch.device(device)
+        self.can_hold = self._device.type == "cuda" and hasattr(torch.cuda, "_sleep")
+        self._cycle: float | None = None
+
+    def stamp(self) -> _TorchStamp:
+        """See :class:`DeviceClock`."""
+        event: Any
+        if self._device.type == "cuda":
+            event = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
+            event.record(torch.cuda.current_stream(self._device))
+        elif self._device.type == "mps":
+            event = torch.mps.event.Event(enable_timing=True)
+            event.record()
+        else:
+            event = torch.Event(self._device, enable_timing=True)
+            event.record(torch.accelerator.current_stream(self._device))
+        return _TorchStamp(event)
+
+    def hold(self, seconds: float) -> None:
+        """See :class:`DeviceClock`. The device spins, and its clock stays up."""
+        if not self.can_hold:
+            return
+        spin: Callable[[int], object] = torch.cuda._sleep
+        if self._cycle is None:
+            spin(self.CALIBRATION // 10)  # loads the kernel
+            start = self.stamp()
+            spin(self.CALIBRATION)
+            end = self.stamp()
+            self.synchronize()
+            self._cycle = end.seconds_since(start) / self.CALIBRATION
+        spin(round(seconds / self._cycle))
+
+    def synchronize(self) -> None:
+        """See :class:`DeviceClock`."""
+        if self._device.type == "cuda":
+            torch.cuda.synchronize(self._device)
+        else:
+            torch.accelerator.synchronize(self._device)
+
+
+@dataclass(frozen=True, slots=True)
+class BurstPlan:
+    """How passes are gathered into bursts, and when to stop.
+
+    Attributes:
+        time_budget: seconds for all bursts.
+        precision: half the width of the median's 95 % interval, relative, at which to stop.
+        enough_samples: with fewer, precision does not stop; p95 needs these many.
+        burst_seconds: of the device's work in a burst, about.
+        most_passes: of a burst. A driver's queue takes some thousand kernels, so many passes of a
+            deep network do not fit into it.
+        most_hold: seconds that the device is kept busy before a burst, at most.
+        most_retries: bursts that are discarded for throttling before the cell is given up.
+        pause: seconds to let the device recover after one.
+    """
+
+    time_budget: float = 1.0
+    precision: float = 0.01
+    enough_samples: int = field(default_factory=lambda: required_samples(0.95))
+    burst_seconds: float = 0.05
+    most_passes: int = 64
+    most_hold: float = 0.2
+    most_retries: int = 5
+    pause: float = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceSeries:
+    """Raw durations of forward passes on the device's clock, in seconds per batch.
+
+    Attributes:
+        samples: in the order they were taken.
+        bursts: how many they come from.
+        discarded: bursts that were thrown away, with why each was throttled.
+        readings: the state of the device before and after each burst that was kept.
+        is_full: whether every pass waited in the queue before the burst began; False where the
+            host was slower and gaps may count, None where the device cannot be held back.
+        stopped_by: ``precision`` or ``time-budget``.
+    """
+
+    samples: tuple[float, ...]
+    bursts: int
+    discarded: tuple[tuple[str, ...], ...]
+    readings: tuple[Reading, ...]
+    is_full: bool | None
+    stopped_by: str
+
+
+def throttled_by(*readings: Reading) -> tuple[str, ...]:
+    """Reasons that make what was measured between readings worthless.
+
+    A device at its power limit is not among them: that is how it works under load.
+    """
+    return tuple(
+        dict.fromkeys(
+            reason for reading in readings for reason in reading.throttle if reason != CAPPED
+        )
+    )
+
+
+def open_telemetry(
+    uuid: str | None, open_nvml: Callable[[], Nvml] = Nvml.open
+) -> tuple[Telemetry, str | None]:
+    """What reads the state of a device.
+
+    Args:
+        uuid: of the device.
+        open_nvml: gives NVML.
+
+    Returns:
+        The telemetry, and None; or one that reads nothing, and why.
+    """
+    if uuid is None:
+        return Reading, "the device has no UUID to find it by"
+    try:
+        nvml = open_nvml()
+        nvml.read(uuid)
+    except AbsentError as error:
+        return Reading, str(error)
+
+    def read() -> Reading:
+        try:
+            return nvml.read(uuid)
+        except AbsentError:
+            return Reading()  # a device that is lost ends the cell by itself
+
+    return read, None
+
+
+def sample_device_time(
+    launch: Callable[[], object],
+    clock: DeviceClock,
+    plan: BurstPlan,
+    telemetry: Telemetry = Reading,
+    before: Callable[[], object] | None = None,
+    wall: Callable[[], float] = time.perf_counter,
+    pause: Callable[[float], object] = time.sleep,
+) -> DeviceSeries:
+    """Time forward passes by events, burst by burst. The model is warm.
+
+    Args:
+        launch: starts a pass and does not wait for it.
+        clock: of the device.
+        plan: of the bursts.
+        telemetry: read before and after each burst.
+        before: starts, ahead of each pass, what is not to be timed.
+        wall: seconds of a monotonic clock of the host.
+        pause: waits so many seconds.
+
+    Raises:
+        InconclusiveError: the device throttled in more than ``plan.most_retries`` bursts.
+    """
+    samples: list[float] = []
+    readings: list[Reading] = []
+    discarded: list[tuple[str, ...]] = []
+    bursts, next_check, stopped_by = 0, plan.enough_samples, "time-budget"
+    is_full = True
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        started = wall()
+        enqueue, duration = _rehearse(launch, clock, before, wall)
+        passes = max(1, min(plan.most_passes, round(plan.burst_seconds / max(duration, 1e-9))))
+        hold = min(plan.most_hold, 2 * enqueue * passes)
+        while True:
+            first = telemetry()
+            times, full = _burst(launch, clock, passes, hold, before)
+            last = telemetry()
+            reasons = throttled_by(first, last)
+            if reasons:
+                discarded.append(reasons)
+                if len(discarded) > plan.most_retries:
+                    raise InconclusiveError(
+                        "throttled",
+                        f"the device lowered its clock in {len(discarded)} bursts of passes "
+                        f"({', '.join(dict.fromkeys(r for one in discarded for r in one))}). "
+                        "Let it cool down, or give it more power",
+                    )
+                pause(plan.pause * len(discarded))
+                continue
+            if clock.can_hold and not full and (passes > 1 or hold < plan.most_hold):
+                # The host was too slow: fewer passes, and more time for it to start them.
+                passes, hold = max(1, passes // 2), min(plan.most_hold, 2 * hold)
+                continue
+            is_full = is_full and full
+            samples += times
+            readings += [first, last]
+            bursts += 1
+            if len(samples) >= next_check:
+                precision = median_precision([round(value * 1e9) for value in samples])
+                if precision is not None and precision <= plan.precision:
+                    stopped_by = "precision"
+                    break
+                next_check = len(samples) + len(samples) // 2
+            if wall() - started >= plan.time_budget:
+                break
+    finally:
+        if collecting:
+            gc.enable()
+    return DeviceSeries(
+        tuple(samples),
+        bursts,
+        tuple(discarded),
+        tuple(readings),
+        is_full if clock.can_hold else None,
+        stopped_by,
+    )
+
+
+def _rehearse(
+    launch: Callable[[], object],
+    clock: DeviceClock,
+    before: Callable[[], object] | None,
+    wall: Callable[[], float],
+) -> tuple[float, float]:
+    """Seconds that the host needs to start a pass, and that the pass takes to its end."""
+    clock.synchronize()
+    began = wall()
+    if before is not None:
+        before()
+    launch()
+    started = wall()
+    clock.synchronize()
+    return started - began, wall() - began
+
+
+def _burst(
+    launch: Callable[[], object],
+    clock: DeviceClock,
+    passes: int,
+    hold: float,
+    before: Callable[[], object] | None,
+) -> tuple[list[float], bool]:
+    """Times of the passes of a burst, and whether all of them were started before the first ran."""
+    clock.synchronize()
+    clock.hold(hold)
+    gate = clock.stamp()
+    stamps: list[tuple[Stamp, Stamp]] = []
+    # Where nothing holds the device back, the first pass finds an empty queue and is not counted.
+    for _ in range(passes if clock.can_hold else passes + 1):
+        if before is not None:
+            before()
+        start = clock.stamp()
+        launch()
+        stamps.append((start, clock.stamp()))
+    full = not gate.is_reached()
+    clock.synchronize()
+    counted = stamps if clock.can_hold else stamps[1:]
+    return [end.seconds_since(start) for start, end in counted], full

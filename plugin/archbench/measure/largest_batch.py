@@ -1,0 +1,120 @@
+"""The largest batch that fits into a device's memory."""
+
+from __future__ import annotations
+
+import gc
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import torch
+
+from archbench.core.errors import NotMeasuredError
+from archbench.core.spec import Target
+from archbench.measure.loading import LoadedModel, free_cached
+from archbench.measure.memory_guard import is_out_of_memory
+
+__all__ = ["LargestBatch", "search_largest", "with_largest_batch"]
+
+MOST = 65_536
+"""Images; a device that takes more is not found out by this search."""
+
+PATIENCE = 20.0
+"""Seconds of one pass after which no larger batch is tried: on a CPU time runs out before
+memory."""
+
+
+@dataclass(frozen=True, slots=True)
+class LargestBatch:
+    """What a search found.
+
+    Attributes:
+        size: images.
+        stopped_by: ``memory`` where one image more does not fit; ``limit`` or ``time`` where the
+            search ended before memory did.
+    """
+
+    size: int
+    stopped_by: str
+
+
+def search_largest(
+    seconds_of: Callable[[int], float | None], most: int = MOST, patience: float = PATIENCE
+) -> LargestBatch:
+    """The largest batch that fits, by doubling and then by halving the interval.
+
+    Args:
+        seconds_of: tries a batch size; the seconds that a pass took, None where memory ran out.
+        most: never tried beyond.
+        patience: a pass that took longer ends the search.
+
+    Raises:
+        NotMeasuredError: not even one image fits.
+    """
+    good, bad = 0, most + 1
+    size = 1
+    while good < bad - 1:
+        seconds = seconds_of(size)
+        if seconds is None:
+            bad = size
+        else:
+            good = size
+            if seconds > patience:
+                return LargestBatch(good, "time")
+        if bad > most:
+            size = min(2 * size, most)
+        else:
+            size = (good + bad) // 2
+    if not good:
+        raise NotMeasuredError("not-one-fits", "not even a batch of one image fits into memory")
+    return LargestBatch(good, "limit" if bad > most else "memory")
+
+
+def with_largest_batch(
+    loaded: LoadedModel,
+    run: Callable[[LoadedModel], float],
+    search: Callable[[Callable[[int], float | None]], LargestBatch] = search_largest,
+) -> tuple[LoadedModel, LargestBatch]:
+    """The model with the largest batch that it can be run with.
+
+    Each try that fails is undone: what it had allocated goes back to the device before the next.
+
+    Args:
+        loaded: the model; its own batch size does not count.
+        run: runs a pass of it and returns its seconds.
+        search: looks for the size.
+
+    Raises:
+        NotMeasuredError: not even one image fits.
+    """
+
+    def seconds_of(size: int) -> float | None:
+        tried = with_batch(loaded, size)
+        try:
+            return run(tried)
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            release(error, loaded.target)
+            return None
+
+    found = search(seconds_of)
+    return with_batch(loaded, found.size), found
+
+
+def with_batch(loaded: LoadedModel, size: int) -> LoadedModel:
+    """The same model, fed batches of another size."""
+    target = replace(loaded.target, batch_size=size)
+    return LoadedModel(loaded.spec, target, loaded.module, loaded.load_seconds)
+
+
+def release(error: BaseException, target: Target) -> None:
+    """Give back what a failed pass holds: its frames keep tensors alive as long as the error is."""
+    seen: BaseException | None = error
+    while seen is not None:
+        traceback.clear_frames(seen.__traceback__)
+        seen = seen.__cause__ or seen.__context__
+    gc.collect()
+    free_cached(target.kind)
+    if target.runtime == "compiled":
+        torch._dynamo.reset()

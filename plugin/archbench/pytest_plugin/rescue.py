@@ -1,0 +1,239 @@
+"""A device that a test made unusable: the rest of the run goes on in fresh processes.
+
+Some errors of an accelerator stay: whatever the process asks of the device from then on fails with
+the same error. The cell that met it is ``crashed``. Every further test that needs the device is
+handed to a pytest of its own, with its reports brought back as if it had run here; so ids, order,
+verdicts, ``-x`` and JUnit are what they would have been.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from archbench.pytest_plugin import TARGET_ARGUMENT
+from archbench.pytest_plugin.launched import launched, launched_path
+from archbench.pytest_plugin.launching import LaunchOrder, command_of
+from archbench.pytest_plugin.settings import settings_of
+
+__all__ = ["Rescue", "Rescuer", "is_poisoned", "note_poison"]
+
+_POISON: pytest.StashKey[str] = pytest.StashKey()
+
+POLL = 0.05
+"""Seconds between two looks at what the other process has written."""
+
+NOT_PASSED = ("PYTEST_ADDOPTS", "PYTEST_XDIST_WORKER", "PYTEST_XDIST_WORKER_COUNT")
+"""Variables that make a pytest something else than what it is told to be."""
+
+JUDGING = (
+    "baseline-update",
+    "baseline-required",
+    "strict",
+    "quick",
+    "energy",
+    "launches",
+    "shared-ok",
+)
+"""Options that a process which takes tests over needs beside those of a launch."""
+
+
+def note_poison(config: pytest.Config, error: BaseException) -> None:
+    """Remember that this process can use its device no more, if that is what an error says."""
+    from archbench.measure.poison import is_poisonous
+
+    if is_poisonous(error):
+        lines = str(error).strip().splitlines()
+        config.stash[_POISON] = lines[0] if lines else type(error).__name__
+
+
+def is_poisoned(config: pytest.Config) -> bool:
+    """Whether this process can use its device no more."""
+    return _POISON in config.stash
+
+
+class Rescue:
+    """The plugin of a process that takes tests over: writes their reports to a file.
+
+    A process that is poisoned in turn ends at once; another takes over what is left.
+    """
+
+    def __init__(self, config: pytest.Config, order: LaunchOrder) -> None:
+        self._config, self._order = config, order
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        """Keep what is wanted, in its order."""
+        rank = {nodeid: place for place, nodeid in enumerate(self._order.nodeids)}
+        items[:] = sorted(
+            (item for item in items if item.nodeid in rank), key=lambda item: rank[item.nodeid]
+        )
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Write a report, in the form in which pytest-xdist sends them."""
+        data = self._config.hook.pytest_report_to_serializable(config=self._config, report=report)
+        with Path(self._order.output).open("a", encoding="utf-8") as file:
+            file.write(json.dumps(data) + "\n")
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_protocol(self, item: pytest.Item) -> None:
+        """Leave what is left to another process, once this one is poisoned."""
+        if is_poisoned(self._config):
+            pytest.exit("the device cannot be used any more", returncode=1)
+
+
+class Rescuer:
+    """The plugin that hands tests over once this process is poisoned.
+
+    Args:
+        config: of this process.
+        start: starts a process.
+    """
+
+    def __init__(self, config: pytest.Config, start: Callable[..., Any] = subprocess.Popen) -> None:
+        self._config, self._start = config, start
+        self._items: list[pytest.Item] = []
+        self._reports: dict[str, list[pytest.TestReport]] = {}
+        self._process: Any = None
+        self._files: tempfile.TemporaryDirectory[str] | None = None
+        self._number = 0
+        self._read = 0
+        self._begun: str | None = None
+
+    @pytest.hookimpl
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        """Remember the tests."""
+        self._items = session.items
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_protocol(self, item: pytest.Item) -> bool | None:
+        """Run a test in a fresh process if it needs a device that this one cannot use."""
+        if not is_poisoned(self._config) or not _needs_device(item):
+            return None
+        item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
+        for report in self._reports_of(item):
+            item.ihook.pytest_runtest_logreport(report=report)
+        item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
+        return True
+
+    @pytest.hookimpl
+    def pytest_sessionfinish(self) -> None:
+        """Leave nothing behind."""
+        if self._process is not None and self._process.poll() is None:
+            self._process.terminate()
+            self._process.wait()
+        if self._files is not None:
+            self._files.cleanup()
+
+    def _reports_of(self, item: pytest.Item) -> list[pytest.TestReport]:
+        """Wait for the reports of a test, which a process brings that ran those before it too."""
+        while True:
+            ended = self._process is None or self._process.poll() is not None
+            self._take_reports()
+            reports = self._reports.get(item.nodeid, [])
+            if _is_whole(reports):
+                return self._reports.pop(item.nodeid)
+            if not ended:
+                time.sleep(POLL)
+            elif self._process is not None and self._begun == item.nodeid:
+                # The process that was to begin with this test got no further.
+                self._begun = None
+                said = f"status {self._process.returncode}:\n{self._said()}"
+                self._process = None
+                return [*self._reports.pop(item.nodeid, []), self._died(item, said)]
+            else:
+                self._reports.pop(item.nodeid, None)
+                self._begin(item)
+
+    def _begin(self, item: pytest.Item) -> None:
+        """Start a process for a test and those after it.
+
+        A worker of pytest-xdist hands over the test alone: what it gets next is decided as it goes.
+        """
+        config = self._config
+        after = self._items[self._items.index(item) :]
+        left = [item] if hasattr(config, "workerinput") else list(filter(_needs_device, after))
+        self._files = self._files or tempfile.TemporaryDirectory(prefix="archbench-")
+        self._number += 1
+        self._read = 0
+        order = LaunchOrder(
+            nodeids=tuple(one.nodeid for one in left),
+            output=str(self._path("jsonl")),
+            seed=0,
+            time_budget=settings_of(config).time_budget,
+            core=None,
+            rescue=True,
+        )
+        self._path("json").write_text(json.dumps(asdict(order)), encoding="utf-8")
+        # What launches have measured is not measured again.
+        known = {nodeid: one.as_dict() for nodeid, one in launched(config).items()}
+        launched_path(self._path("json")).write_text(json.dumps(known), encoding="utf-8")
+        self._begun = item.nodeid
+        with self._path("txt").open("wb") as said:
+            self._process = self._start(
+                [*command_of(config, JUDGING), f"--archbench-launch={self._path('json')}"],
+                cwd=config.invocation_params.dir,
+                env={name: value for name, value in os.environ.items() if name not in NOT_PASSED},
+                stdin=subprocess.DEVNULL,
+                stdout=said,
+                stderr=subprocess.STDOUT,
+            )
+
+    def _path(self, suffix: str) -> Path:
+        assert self._files is not None
+        return Path(self._files.name) / f"rescue-{self._number}.{suffix}"
+
+    def _take_reports(self) -> None:
+        if self._process is None or not self._path("jsonl").exists():
+            return
+        text = self._path("jsonl").read_text(encoding="utf-8")
+        lines = text[: text.rfind("\n") + 1].splitlines()
+        for line in lines[self._read :]:
+            report = self._config.hook.pytest_report_from_serializable(
+                config=self._config, data=json.loads(line)
+            )
+            self._reports.setdefault(report.nodeid, []).append(report)
+        self._read = len(lines)
+
+    def _said(self) -> str:
+        text = self._path("txt").read_text(encoding="utf-8", errors="replace")
+        return "\n".join(text.strip().splitlines()[-12:])
+
+    def _died(self, item: pytest.Item, said: str) -> pytest.TestReport:
+        """The report of a test over which the process that took it over ended."""
+        from archbench.core.records import Record
+        from archbench.core.verdicts import Verdict
+        from archbench.pytest_plugin.recording import known_of
+
+        sentence = (
+            "a fresh process, started since this one can use its device no more "
+            f"({self._config.stash[_POISON]}), ended over it with {said}"
+        )
+        report = pytest.TestReport(
+            item.nodeid, item.location, dict.fromkeys(item.keywords, 1), "failed",
+            f"crashed: {sentence}", "call",
+        )  # fmt: skip
+        spec, _ = known_of(item)
+        if spec is not None:
+            verdict = Verdict("latency", "crashed", "process-died", sentence)
+            record = Record(spec.id, None, verdicts=[verdict.as_dict()])
+            report.archbench = record.as_dict()  # type: ignore[attr-defined]
+        return report
+
+
+def _needs_device(item: pytest.Item) -> bool:
+    return TARGET_ARGUMENT in getattr(item, "fixturenames", ())
+
+
+def _is_whole(reports: Sequence[pytest.TestReport]) -> bool:
+    return any(report.when == "teardown" for report in reports)

@@ -1,0 +1,179 @@
+"""Bursts of passes on a device and a host that the test makes fast or slow."""
+
+from __future__ import annotations
+
+import pytest
+
+from archbench.core.errors import AbsentError, InconclusiveError
+from archbench.devices.nvml import Nvml, Reading
+from archbench.measure.device_time import (
+    BurstPlan,
+    open_telemetry,
+    sample_device_time,
+    throttled_by,
+)
+from tests.devices.test_nvml import UUID, Library
+
+COOL = Reading(clock=1.5e9, temperature=50.0, power=200.0)
+HOT = Reading(clock=1.1e9, temperature=90.0, power=200.0, throttle=("thermal-slowdown",))
+CAPPED = Reading(clock=1.4e9, temperature=70.0, power=300.0, throttle=("power-cap",))
+
+
+class Stamp:
+    def __init__(self, machine: Machine, device: float) -> None:
+        self._machine, self.device = machine, device
+
+    def is_reached(self) -> bool:
+        return self._machine.now >= self.device
+
+    def seconds_since(self, earlier: Stamp) -> float:
+        return self.device - earlier.device
+
+
+class Machine:
+    """A host that starts a pass in ``host`` seconds, and a device that does it in ``device``.
+
+    The device does one thing after another, each not before the host has started it.
+    """
+
+    def __init__(self, host: float, device: float, *, can_hold: bool = True) -> None:
+        self.can_hold = can_hold
+        self.host, self.device = host, device
+        self.now = 0.0
+        self.free_at = 0.0
+        self.passes = 0
+        self.held: list[float] = []
+        self.flushed = 0
+
+    def work(self, seconds: float) -> None:
+        self.free_at = max(self.free_at, self.now) + seconds
+
+    def launch(self) -> None:
+        self.passes += 1
+        self.now += self.host
+        self.work(self.device)
+
+    def flush(self) -> None:
+        self.flushed += 1
+        self.work(0.003)
+
+    def stamp(self) -> Stamp:
+        return Stamp(self, max(self.free_at, self.now))
+
+    def hold(self, seconds: float) -> None:
+        self.held.append(seconds)
+        self.work(seconds)
+
+    def synchronize(self) -> None:
+        self.now = max(self.now, self.free_at)
+
+    def wall(self) -> float:
+        return self.now
+
+    def pause(self, seconds: float) -> None:
+        self.now += seconds
+
+
+def test_launch_gaps_do_not_count() -> None:
+    # The host needs 1 ms to start a pass, twice as long as the device to do it: beside an empty
+    # queue an event pair would measure 1 ms.
+    machine = Machine(host=1e-3, device=0.5e-3)
+    series = sample_device_time(machine.launch, machine, BurstPlan(), wall=machine.wall)
+    assert series.samples == pytest.approx([0.5e-3] * len(series.samples))
+    assert series.is_full is True
+    assert series.stopped_by == "precision"
+    assert len(series.samples) >= 130
+
+
+def test_a_burst_is_as_long_as_its_plan_says() -> None:
+    machine = Machine(host=1e-4, device=10e-3)
+    plan = BurstPlan(time_budget=1e9, enough_samples=10)
+    series = sample_device_time(machine.launch, machine, plan, wall=machine.wall)
+    # A pass alone takes 10.1 ms, so that five fill the 50 ms of a burst.
+    assert (series.bursts, len(series.samples)) == (2, 10)
+    assert machine.held == pytest.approx([2 * 1e-4 * 5] * 2)
+
+
+def test_a_host_too_slow_for_its_burst_gets_fewer_passes_and_more_time() -> None:
+    machine = Machine(host=1e-3, device=0.5e-3)
+    plan = BurstPlan(most_hold=0.03)  # enough for 30 passes, where 33 are wanted
+    series = sample_device_time(machine.launch, machine, plan, wall=machine.wall)
+    assert series.is_full is True
+    assert series.samples == pytest.approx([0.5e-3] * len(series.samples))
+
+
+def test_a_host_that_is_too_slow_for_a_single_pass_is_told() -> None:
+    machine = Machine(host=0.05, device=1e-3)
+    plan = BurstPlan(most_hold=0.01, time_budget=1.0)
+    series = sample_device_time(machine.launch, machine, plan, wall=machine.wall)
+    assert series.is_full is False
+    assert series.stopped_by in ("time-budget", "precision")
+
+
+def test_a_device_that_cannot_be_held_drops_the_first_pass_of_each_burst() -> None:
+    machine = Machine(host=1e-4, device=10e-3, can_hold=False)
+    plan = BurstPlan(enough_samples=10, time_budget=1e9)
+    series = sample_device_time(machine.launch, machine, plan, wall=machine.wall)
+    assert series.is_full is None
+    # Five of six passes of two bursts; the first finds an empty queue.
+    assert len(series.samples) == 10
+    assert machine.passes == 1 + 2 * 6
+    assert series.samples == pytest.approx([10e-3] * 10)
+
+
+def test_the_flush_before_a_pass_is_not_timed() -> None:
+    machine = Machine(host=1e-4, device=10e-3)
+    plan = BurstPlan(enough_samples=10, time_budget=1e9)
+    series = sample_device_time(
+        machine.launch, machine, plan, before=machine.flush, wall=machine.wall
+    )
+    assert machine.flushed == machine.passes
+    assert series.samples == pytest.approx([10e-3] * len(series.samples))
+
+
+def test_bursts_under_throttling_are_discarded() -> None:
+    machine = Machine(host=1e-4, device=10e-3)
+    # The second burst ends hot, the third begins so.
+    readings = [COOL, COOL, COOL, HOT, HOT, COOL, *[COOL] * 1000]
+    series = sample_device_time(
+        machine.launch, machine, BurstPlan(enough_samples=10, time_budget=1e9),
+        lambda: readings.pop(0), wall=machine.wall, pause=machine.pause,
+    )  # fmt: skip
+    assert series.discarded == (("thermal-slowdown",), ("thermal-slowdown",))
+    assert len(series.samples) == 10
+    assert series.readings == (COOL,) * 4
+
+
+def test_a_device_that_stays_hot_is_given_up_after_its_retries() -> None:
+    machine = Machine(host=1e-4, device=10e-3)
+    with pytest.raises(InconclusiveError) as caught:
+        sample_device_time(
+            machine.launch, machine, BurstPlan(), lambda: HOT,
+            wall=machine.wall, pause=machine.pause,
+        )  # fmt: skip
+    assert caught.value.reason == "throttled"
+    assert str(caught.value) == (
+        "the device lowered its clock in 6 bursts of passes (thermal-slowdown). Let it cool down, "
+        "or give it more power"
+    )
+    assert machine.passes == 1 + 6 * 5
+
+
+def test_a_power_limit_is_how_a_device_works_under_load() -> None:
+    assert throttled_by(COOL, CAPPED) == ()
+    assert throttled_by(CAPPED, HOT, HOT) == ("thermal-slowdown",)
+
+
+def test_telemetry_that_is_not_to_be_had_says_why() -> None:
+    def refuse() -> Nvml:
+        raise AbsentError("NVML cannot be read: no NVIDIA driver is installed")
+
+    read, reason = open_telemetry(UUID, refuse)
+    assert (read(), reason) == (
+        Reading(), "NVML cannot be read: no NVIDIA driver is installed"
+    )  # fmt: skip
+    read, reason = open_telemetry(None)
+    assert (read(), reason) == (Reading(), "the device has no UUID to find it by")
+    read, reason = open_telemetry(UUID, lambda: Nvml(Library()))
+    assert reason is None
+    assert read().clock == 1.59e9
