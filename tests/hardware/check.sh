@@ -1,14 +1,18 @@
 #!/usr/bin/env bash
-# One call on a machine with a CUDA device, in under 10 minutes: the tests, the checks that need
-# hardware, a few baselines, the seed suite. Everything it finds goes to $OUT (default: hardware-report).
+# One call on a machine with a CUDA device, in under 10 minutes: the checks that need hardware, the
+# tests of what runs there, the seed suite, a few baselines, the duet. Everything that it finds goes to
+# $OUT (default: hardware-report), baselines as baselines.tar.gz.
 #
-#   OUT=report bash tests/hardware/check.sh
+#   OUT=report bash tests/hardware/check.sh              everything but the baselines of the seed suite
+#   OUT=report bash tests/hardware/check.sh fp16 8       baselines of the seed suite in fp16 at batch 8
 #
-# Each step has a limit of its own, and the ones behind it run whatever became of it.
+# Each step has a limit of its own, all together below 10 minutes, and the ones behind it run whatever
+# became of it. DEVICE=cpu tries the script itself where there is no accelerator.
 set -u
 cd "$(dirname "$0")/../.."
 OUT=${OUT:-hardware-report}
 PYTHON=${PYTHON:-python3}
+DEVICE=${DEVICE:-cuda}
 mkdir -p "$OUT"
 export OUT PYTHONPATH="$PWD/plugin${PYTHONPATH:+:$PYTHONPATH}" PYTHONUNBUFFERED=1
 REPORT="$OUT/report.txt"
@@ -25,17 +29,28 @@ step() { # name, seconds, command
 }
 
 BASE=(-m pytest -q -p no:cacheprovider)
-step versions 60 "$PYTHON" -c 'import platform, torch; p = torch.cuda.get_device_properties(0); print(platform.python_version(), torch.__version__, torch.version.cuda, p)'
-step checks 120 "$PYTHON" "${BASE[@]}" -s tests/hardware
-step suite 150 "$PYTHON" "${BASE[@]}" tests/core tests/devices tests/store tests/measure/test_cells.py \
-  tests/measure/test_latency.py tests/measure/test_running.py
-# 71 rows at batch 1 in fp16; the limit that they are to keep is 4 minutes.
-step seeds 240 "$PYTHON" "${BASE[@]}" benchmarks/test_latency.py --gpu=cuda --dtype=fp16 \
-  --time-budget=0.5 --results="$OUT/seeds.json"
-# Ten launches of a few cells: enough to see that a baseline can be made, and to compare with it.
-step baselines 150 "$PYTHON" "${BASE[@]}" benchmarks/test_latency.py --gpu=cuda --time-budget=0.9 \
-  --models=torchvision/resnet50 --dtype=fp32,fp16 --batch-size=1,8 \
-  --baseline-update --baseline-reason="first on this device"
+LATENCY=(benchmarks/test_latency.py "--gpu=$DEVICE")
+step versions 20 "$PYTHON" tests/hardware/versions.py
+
+if [ $# -eq 2 ]; then
+  # Ten launches of 71 rows: 0.3 s of passes each, the least that counts as a launch.
+  step baselines 560 "$PYTHON" "${BASE[@]}" "${LATENCY[@]}" "--dtype=$1" "--batch-size=$2" \
+    --time-budget=0.9 --baseline-update --baseline-reason="first on this device"
+else
+  step checks 60 "$PYTHON" "${BASE[@]}" -s tests/hardware
+  step tests 80 "$PYTHON" "${BASE[@]}" tests/devices tests/measure/test_device_time.py \
+    tests/measure/test_running.py tests/measure/test_memory.py
+  # 71 rows at batch 1 in fp16; the limit that they are to keep is 4 minutes.
+  step seeds 240 "$PYTHON" "${BASE[@]}" "${LATENCY[@]}" --dtype=fp16 --time-budget=0.5 \
+    --results="$OUT/seeds.json"
+  # Ten launches of a few cells: enough to see that a baseline can be made, and to compare with it.
+  step baselines 80 "$PYTHON" "${BASE[@]}" "${LATENCY[@]}" --models=torchvision/resnet50 \
+    --dtype=fp32,fp16 --time-budget=0.9 --baseline-update --baseline-reason="first on this device"
+  step compared 30 "$PYTHON" "${BASE[@]}" "${LATENCY[@]}" --models=torchvision/resnet50 \
+    --dtype=fp32,fp16 --time-budget=0.9 --energy
+  step duet 80 "$PYTHON" -m archbench selftest --duet "--gpu=$DEVICE" --cells=4 --rounds=1 \
+    --injected-rounds=1 --store="$OUT/rounds.jsonl"
+  cat "$OUT/checks.log" "$OUT/duet.log" >>"$REPORT"
+fi
 tar -czf "$OUT/baselines.tar.gz" baselines
-cat "$OUT/checks.log" >>"$REPORT"
 exit "$FAILED"

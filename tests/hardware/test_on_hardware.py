@@ -5,6 +5,7 @@ None of it has run on hardware yet: see docs/hardware.md.
 
 from __future__ import annotations
 
+import re
 import statistics
 import time
 from collections.abc import Callable
@@ -12,13 +13,24 @@ from collections.abc import Callable
 import pytest
 import torch
 
+from archbench.catalog.catalog import load_catalog
 from archbench.devices.nvml import Reading
+from archbench.measure.cells import latency_record, memory_record
 from archbench.measure.device_time import BurstPlan, TorchDeviceClock, sample_device_time
-from archbench.measure.hardware import list_devices
+from archbench.measure.hardware import list_devices, make_target
+from archbench.measure.latency import SamplingPlan
+from archbench.measure.loading import ModelHolder
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 
 DEVICE = "cuda:0"
+
+DENSE_FP16 = {
+    "V100": 125e12, "T4": 65e12, "A10": 125e12, "A100": 312e12, "L4": 121e12, "H100": 989e12,
+    "H200": 989e12,
+}  # fmt: skip
+"""Floating-point operations per second of dense fp16 matrix products with tensor cores, by their
+data sheets; of the SXM form where there are several."""
 
 
 def product(side: int, dtype: torch.dtype) -> tuple[Callable[[], object], float]:
@@ -60,8 +72,11 @@ def test_a_graph_replay_of_a_matrix_product() -> None:
         graph.replay, TorchDeviceClock(DEVICE), BurstPlan(time_budget=3.0), Reading
     )
     rate = operations / statistics.median(series.samples)
-    # The device's rate is in its data sheet: it is printed, to be compared by hand.
-    print(f"\n{torch.cuda.get_device_name(0)}: {rate / 1e12:.1f} TFLOP/s in fp16")
+    name = torch.cuda.get_device_name(0)
+    print(f"\n{name}: {rate / 1e12:.1f} TFLOP/s in fp16")
+    known = [DENSE_FP16[word] for word in re.findall(r"[A-Z]+\d+", name) if word in DENSE_FP16]
+    # A form with less power reaches half of the data sheet's rate; none reaches more than it.
+    assert all(0.3 * peak < rate < 1.02 * peak for peak in known)
     assert rate > 1e12
 
 
@@ -88,3 +103,43 @@ def test_devices_have_a_name_and_a_uuid() -> None:
         print(f"\n{device} {device.uuid} {device.slug}")
         assert device.uuid
         assert device.slug
+
+
+@pytest.mark.parametrize("batch_size", [1, 64])
+def test_the_same_images_a_second_as_a_plain_loop_with_events(batch_size: int) -> None:
+    target = make_target("cuda", "fp16", batch_size=batch_size)
+    loaded = ModelHolder().get(load_catalog().get("torchvision/resnet50"), target)
+    record = latency_record(loaded, SamplingPlan(time_budget=3.0))
+    device = statistics.median(record.metrics["device_time"]["samples"])
+    images, number = loaded.images(), 50
+    begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+    with torch.inference_mode():
+        warm(lambda: loaded.module(images))
+        begin.record()
+        for _ in range(number):
+            loaded.module(images)
+        end.record()
+        torch.cuda.synchronize()
+    plain = begin.elapsed_time(end) / 1e3 / number
+    print(
+        f"\nbatch {batch_size}: {batch_size / device:.0f} images/s, plain {batch_size / plain:.0f}"
+    )
+    # At batch 1 the plain loop may wait for the host, which device time leaves out.
+    assert device < 1.02 * plain
+    if batch_size > 1:
+        assert device > 0.95 * plain
+
+
+def test_memory_grows_with_the_batch_and_is_within_the_device() -> None:
+    peaks = []
+    for batch_size in (1, 8, 64):
+        target = make_target("cuda", "fp16", batch_size=batch_size)
+        loaded = ModelHolder().get(load_catalog().get("torchvision/resnet50"), target)
+        metrics = memory_record(loaded).metrics
+        allocated, reserved, whole = (
+            metrics[name]["value"] for name in ("peak_memory", "reserved_memory", "device_memory")
+        )
+        print(f"\nbatch {batch_size}: {allocated:,} allocated, {reserved:,} reserved, {whole:,}")
+        assert allocated <= reserved <= whole
+        peaks.append(allocated)
+    assert peaks == sorted(peaks)
