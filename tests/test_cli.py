@@ -344,8 +344,8 @@ def latency_line(model: str, median: float) -> dict[str, object]:
     }
     return {
         "id": model, "cell": "fp32-b1", "launches": [launch] * 10,
-        "counts": None, "amounts": {}, "environment": {"clock": "cpu"}, "when": "2026-11-20T18:40:12+00:00",
-        "commit": "3dee450aa", "reason": "first",
+        "counts": None, "amounts": {}, "environment": {"clock": "cpu"},
+        "when": "2026-11-20T18:40:12+00:00", "commit": "3dee450aa", "reason": "first",
     }  # fmt: skip
 
 

@@ -315,7 +315,7 @@ def test_a_test_outside_the_parametrization_is_said_not_to_be_compared(
         (("against",), "--archbench-against: HEAD is on main and nothing is uncommitted"),
         (("against=",), "--archbench-against=: the value is empty"),
         (("against=HEAD", "against=main"), "--archbench-against is given 2 times: HEAD, main"),
-        (("against=dtype=fp8",), "'fp8' is no dtype. Write one of fp32, fp16, bf16"),
+        (("against=dtype=fp8",), "'fp8' is no dtype. Write one of fp32, tf32, fp16, bf16,"),
         (("against=model=timm/nosuch",), "timm/nosuch"),
         (("against=model=timm/resnet*",), "it names "),
         (("against=HEAD", "quick"), "--archbench-against=HEAD and --archbench-quick contradict"),
