@@ -225,6 +225,15 @@ def test_recompilations_are_counted() -> None:
     assert runner.recompilations() == 1
 
 
+def test_a_network_is_compiled_once_for_all_that_is_measured_of_it() -> None:
+    loaded = load_guarded(ModelHolder(), spec(), replace(TARGET, runtime="compiled"))
+    with torch.inference_mode():
+        first, second = Runner(loaded, None), Runner(loaded, None)
+        second()
+    assert second.metrics == first.metrics
+    assert second.recompilations() == 0
+
+
 def test_what_cannot_be_compiled_is_not_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     from torch._dynamo.exc import BackendCompilerFailed
 

@@ -7,7 +7,9 @@ import contextlib
 import gc
 import importlib
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +21,7 @@ from archbench.measure.libraries import build
 
 __all__ = [
     "TORCH_DTYPES",
+    "Compiled",
     "LoadedModel",
     "ModelHolder",
     "class_scores",
@@ -49,6 +52,21 @@ _LIBRARY_MODULES = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """A model as torch's compiler has made it.
+
+    Attributes:
+        module: to be called like the model.
+        graphs: that it was taken apart into.
+        metrics: of the compilation, as a record has them.
+    """
+
+    module: Callable[[Any], object]
+    graphs: int
+    metrics: dict[str, dict[str, Any]]
+
+
 @dataclass(slots=True)
 class LoadedModel:
     """A model in evaluation mode on its device.
@@ -58,12 +76,14 @@ class LoadedModel:
         target: where it is and how it is fed.
         module: the model.
         load_seconds: building and filling.
+        compiled: the model as a compiler has made it, and what that cost, once it has.
     """
 
     spec: ModelSpec
     target: Target
     module: nn.Module
     load_seconds: float
+    compiled: Compiled | None = None
 
     def images(self) -> Tensor:
         """A batch of synthetic images, as the target wants them."""

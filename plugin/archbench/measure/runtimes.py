@@ -15,7 +15,7 @@ import torch
 from archbench.core.errors import NotMeasuredError, UsageError
 from archbench.core.spec import Wish
 from archbench.devices.choosing import Device
-from archbench.measure.loading import LoadedModel
+from archbench.measure.loading import Compiled, LoadedModel
 from archbench.measure.memory_guard import is_out_of_memory
 
 __all__ = ["Runner", "refuse_runtime"]
@@ -108,6 +108,7 @@ class Runner:
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         self._spec, self._target = loaded.spec, loaded.target
+        self._loaded = loaded
         self.images = loaded.images()
         self._synchronize = synchronize
         self._module: Callable[[Any], object] = loaded.module
@@ -138,11 +139,18 @@ class Runner:
         return _unique_graphs() - self._graphs if self._target.runtime == "compiled" else None
 
     def _compile(self, clock: Callable[[], float]) -> None:
+        if self._loaded.compiled is None:
+            self._loaded.compiled = self._compiled(clock)
+        compiled = self._loaded.compiled
+        self._module, self._graphs = compiled.module, compiled.graphs
+        self.metrics = dict(compiled.metrics)
+
+    def _compiled(self, clock: Callable[[], float]) -> Compiled:
         import torch._dynamo
 
         torch._dynamo.reset()
         torch._dynamo.utils.counters.clear()
-        self._module = torch.compile(self._module)
+        module = self._module = torch.compile(self._module)
         start = clock()
         try:
             with _empty_compile_cache():
@@ -156,19 +164,20 @@ class Runner:
                 f"{' '.join(str(error).strip().splitlines()[:2])}. Use --runtime=eager",
             ) from error
         seconds = clock() - start
-        self._graphs = _unique_graphs()
-        if not self._graphs:
+        graphs = _unique_graphs()
+        if not graphs:
             raise NotMeasuredError(
                 "nothing-compiled",
                 f"torch's compiler took no graph from {self._spec.id} and ran it operator by "
                 "operator. Use --runtime=eager",
             )
         measured = {"source": "measured"}
-        self.metrics = {
+        metrics = {
             "compile_time": {"value": seconds, "unit": "s", **measured},
             # As torch._dynamo.explain has it: one graph more than there are breaks.
-            "graph_breaks": {"value": self._graphs - 1, "unit": "1", **measured},
+            "graph_breaks": {"value": graphs - 1, "unit": "1", **measured},
         }
+        return Compiled(module, graphs, metrics)
 
     def _capture(self) -> None:
         device = torch.device(self._target.device)
