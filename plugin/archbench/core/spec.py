@@ -28,8 +28,8 @@ LIBRARIES = ("timm", "torchvision", "pytorchcv", "archbench", "local")
 
 DTYPES = ("fp32", "tf32", "fp16", "bf16", "amp-fp16", "amp-bf16", "int8")
 """Precisions that a model can be run in. ``fp32`` is exact fp32, without TF32; the ``amp`` ones
-keep
-fp32 weights and let torch's autocast choose by operator; ``int8`` is torch's own quantisation."""
+keep fp32 weights and let torch's autocast choose by operator; ``int8`` is torch's own
+quantisation."""
 
 MEMORY_FORMATS = ("nchw", "nhwc")
 """Orders of the dimensions of images and activations in memory."""

@@ -59,9 +59,8 @@ class NvmlEnergy:
 class RaplEnergy:
     """The counters of a machine's processor packages, added up.
 
-    Each counts microjoules, and begins anew at ``max_energy_range_uj``, which is some minutes of
-    full
-    load: it is to be read more often than that.
+    Each counts microjoules, and begins anew at ``max_energy_range_uj``, which is some minutes
+    of full load: it is to be read more often than that.
 
     Args:
         root: where Linux has them.

@@ -3,9 +3,8 @@
 A host starts work on an accelerator faster or slower than the accelerator does it. Where it is
 slower the device idles between two kernels, and what an event pair measures is the host. So before
 each burst of passes the device is given something else to do, for longer than the host needs to
-start them
-all: then every pass of the burst waits in the queue before the first one begins, and its time is
-the device's alone. Whether that went right is checked in every burst.
+start them all: then every pass of the burst waits in the queue before the first one begins, and
+its time is the device's alone. Whether that went right is checked in every burst.
 """
 
 from __future__ import annotations

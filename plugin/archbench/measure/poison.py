@@ -25,8 +25,7 @@ _STICKY = (
     "unknown error",
 )
 """What the CUDA runtime calls errors that stay: every further call in the process returns them,
-since
-its context is gone (CUDA Runtime API, cudaError_t: "the process must be terminated and
+since its context is gone (CUDA Runtime API, cudaError_t: "the process must be terminated and
 relaunched"). A failed allocation or a wrong argument is none of them."""
 
 _SPEAKERS = ("cuda error", "cudaerror", "hip error", "hiperror", "cublas_status", "cudnn_status")

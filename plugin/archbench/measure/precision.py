@@ -29,8 +29,7 @@ def numerics(dtype: str, kind: str) -> Iterator[None]:
 
     ``tf32`` lets matrix products and convolutions use TF32; every other precision turns it off in
     both, where torch's own default leaves it on in convolutions. These are torch's older switches
-    on
-    purpose: since 2.9 there are others, and its compiler refuses a mix of the two.
+    on purpose: since 2.9 there are others, and its compiler refuses a mix of the two.
 
     Args:
         dtype: one of :data:`archbench.core.spec.DTYPES`.

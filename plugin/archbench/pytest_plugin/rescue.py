@@ -20,7 +20,7 @@ from typing import Any
 
 import pytest
 
-from archbench.pytest_plugin import TARGET_ARGUMENT
+from archbench.pytest_plugin import PRECISION_ARGUMENT, TARGET_ARGUMENT
 from archbench.pytest_plugin.launched import launched, launched_path
 from archbench.pytest_plugin.launching import LaunchOrder, command_of
 from archbench.pytest_plugin.settings import settings_of
@@ -43,6 +43,11 @@ JUDGING = (
     "energy",
     "launches",
     "shared-ok",
+    "imagenet",
+    "weights",
+    "accuracy-samples",
+    "resize",
+    "crop",
 )
 """Options that a process which takes tests over needs beside those of a launch."""
 
@@ -232,7 +237,8 @@ class Rescuer:
 
 
 def _needs_device(item: pytest.Item) -> bool:
-    return TARGET_ARGUMENT in getattr(item, "fixturenames", ())
+    names = getattr(item, "fixturenames", ())
+    return TARGET_ARGUMENT in names or PRECISION_ARGUMENT in names
 
 
 def _is_whole(reports: Sequence[pytest.TestReport]) -> bool:
