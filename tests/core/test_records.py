@@ -133,6 +133,14 @@ def test_an_accuracy_joins_every_batch_size_of_its_precision() -> None:
     ]  # fmt: skip
 
 
+def test_the_largest_batch_is_a_cell_of_its_own() -> None:
+    largest = Record("timm/a", {**target(37), "largest_batch": True}, latency(0.1))
+    assert merge_records([largest])[0].suffix == "fp32-bmax"
+    (cell,) = merge_records([largest, accuracy(), largest])
+    assert cell.suffix == "fp32-bmax"
+    assert set(cell.metrics) == {"top1", "latency"}
+
+
 def test_threads_are_of_times_only() -> None:
     (cell,) = merge_records([accuracy(), Record("timm/a", target(1, threads=2), latency(0.1))])
     assert cell.suffix == "fp32-b1-t2"

@@ -163,7 +163,7 @@ def merge_records(records: Iterable[Record]) -> list[Record]:
 
 def _precision(target: dict[str, Any] | None) -> str:
     """The key of what depends on the device and the precision alone."""
-    return target_key({**target, "batch_size": None}) if target else ""
+    return target_key({**target, "batch_size": None, "largest_batch": False}) if target else ""
 
 
 def _join(into: Record, record: Record) -> None:

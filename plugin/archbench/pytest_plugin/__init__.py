@@ -239,10 +239,13 @@ def _archbench_precision(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="session")
 def accuracy_target(_archbench_precision: str, pytestconfig: pytest.Config) -> Target:
-    """Device and precision of this test, which runs once for all batch sizes."""
+    """Device and precision of this test, which runs once for all batch sizes, on the first of
+    several devices."""
     from archbench.core.spec import Wish
+    from archbench.pytest_plugin.settings import settings_of
 
-    return _make_target(pytestconfig, Wish(_archbench_precision))
+    asked = settings_of(pytestconfig).wishes[0].asked
+    return _make_target(pytestconfig, Wish(_archbench_precision, asked=asked))
 
 
 @pytest.fixture(scope="session")

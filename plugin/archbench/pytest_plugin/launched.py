@@ -121,9 +121,11 @@ def launches_of(records: Sequence[Record]) -> list[Launch]:
 def merged(records: Sequence[Record]) -> Record:
     """One record of a cell that several processes measured; samples in the order of processes.
 
-    A doubt stays where most of the processes had it.
+    A doubt stays where most of the processes had it. Where the largest batch that fits was asked
+    for, and not all found the same, those that differ from the first are left out.
     """
     first = records[0]
+    records = [one for one in records if one.target == first.target]
     latency, cpu_time = dict(first.metrics["latency"]), dict(first.metrics["cpu_time"])
     for metric, series in (
         (latency, "samples"), (latency, "warmup"), (latency, "launches"), (cpu_time, "samples")
