@@ -534,6 +534,7 @@ class ArchbenchSession:
         from archbench.pytest_plugin.budgets import unjudged_lines
         from archbench.pytest_plugin.gate import unasked_lines
         from archbench.report.accuracy import accuracy_findings
+        from archbench.report.amounts import amount_findings
         from archbench.report.counts import count_findings
         from archbench.report.table import doubts, run_table
         from archbench.report.times import time_findings
@@ -579,6 +580,7 @@ class ArchbenchSession:
             *self._against_lines(),
             *count_findings(cells, accepting=accepting),
             *time_findings(cells, accepting=accepting),
+            *amount_findings(cells, accepting=accepting),
             *accuracy_findings(cells, accepting=accepting),
             *unasked_lines(self._config, cells),
         ):

@@ -1,0 +1,46 @@
+"""What is said below a run's table about memory and energy."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from archbench.core.budgets import REASONS as BUDGET_REASONS
+from archbench.core.records import Record
+from archbench.core.tolerances import AMOUNTS
+from archbench.core.verdicts import NEWS
+
+__all__ = ["amount_findings"]
+
+_TITLES = {"peak_memory": "Peak memory", "energy_per_image": "Energy"}
+
+
+def amount_findings(cells: Sequence[Record], *, accepting: bool) -> list[str]:
+    """In which state the memory and energy of how many cells are, and why others have none.
+
+    Args:
+        cells: merged records.
+        accepting: whether this run writes the baseline.
+    """
+    lines = []
+    for name in AMOUNTS:
+        judged = [
+            (cell, verdict["status"])
+            for cell in cells
+            for verdict in cell.verdicts
+            if verdict["metric"] == name and verdict["reason"] not in BUDGET_REASONS
+        ]
+        states = Counter(status for _, status in judged)
+        if states:
+            told = ", ".join(f"{states[state]:,} {state}" for state in NEWS[::-1] if states[state])
+            lines.append(f"{_TITLES[name]}: {told}.")
+        if states["improved"] and not accepting:
+            lines.append("  Accept what improved: the same command with --baseline-update")
+        reasons = Counter(
+            cell.metrics[name]["absent"] for cell in cells if "absent" in cell.metrics.get(name, {})
+        )
+        lines += [
+            f"{_TITLES[name]}: {number:,} not measured: {reason}."
+            for reason, number in reasons.most_common()
+        ]
+    return lines

@@ -1,0 +1,48 @@
+"""What is said about memory and energy below the table."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from archbench.core.records import Record
+from archbench.report.amounts import amount_findings
+
+TARGET = {"slug": "cpu", "dtype": "fp32", "batch_size": 1, "threads": 1}
+
+
+def cell(metric: str, status: str, **entry: Any) -> Record:
+    verdict = {"metric": metric, "status": status, "reason": "r", "sentence": "s"}
+    return Record("timm/a", TARGET, {metric: entry}, verdicts=[verdict])
+
+
+def test_nothing_about_what_was_not_asked_for() -> None:
+    over = {"metric": "peak_memory", "status": "regressed", "reason": "over-budget"}
+    record = Record("timm/a", TARGET, {"peak_memory": {"value": 5}}, verdicts=[over])
+    assert amount_findings([record], accepting=False) == []
+
+
+def test_states_and_what_to_type() -> None:
+    cells = [
+        cell("peak_memory", "unchanged", value=5),
+        cell("peak_memory", "improved", value=4),
+        cell("peak_memory", "regressed", value=6),
+        cell("energy_per_image", "unchanged", value=1.5),
+    ]
+    told = "Peak memory: 1 unchanged, 1 improved, 1 regressed."
+    assert amount_findings(cells, accepting=False) == [
+        told,
+        "  Accept what improved: the same command with --baseline-update",
+        "Energy: 1 unchanged.",
+    ]
+    assert amount_findings(cells, accepting=True) == [told, "Energy: 1 unchanged."]
+
+
+def test_why_there_is_no_figure() -> None:
+    def without(reason: str) -> Record:
+        return Record("timm/a", TARGET, {"energy_per_image": {"absent": reason, "unit": "J"}})
+
+    cells = [without("no counter"), without("too coarse"), without("no counter")]
+    assert amount_findings(cells, accepting=False) == [
+        "Energy: 2 not measured: no counter.",
+        "Energy: 1 not measured: too coarse.",
+    ]
