@@ -50,7 +50,7 @@ def test_another_model_is_meant_to_differ() -> None:
         ("pip: ", "requirements are expected, separated by spaces. Write for example"),
         ("pip:-r file", "requirements are expected"),
         ("pip:'timm", "a quote is open (No closing quotation). Close it"),
-        ("dtype=fp8", "'fp8' is no dtype. Write one of fp32, fp16, bf16"),
+        ("dtype=fp8", "'fp8' is no dtype. Write one of fp32, tf32, fp16, bf16,"),
         ("dtyp=bf16", "there is no flag 'dtyp'. Write 'dtype'; flags are model, dtype, "),
         ("dtype=bf16,quick", "'quick' is no change of a flag. Write --against=dtype=bf16,batch-"),
         ("dtype=bf16,dtype=fp16", "dtype is given twice. Give it once"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 from typing import Any
 
@@ -157,8 +158,8 @@ def test_with_shared_ok_it_goes_on_and_is_noted(suite: pytest.Pytester) -> None:
 def test_the_results_say_who_shared_the_device(
     suite: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from archbench.pytest_plugin import session
-
+    # Not as an attribute of its package, which may be of an earlier run within this process.
+    session = importlib.import_module("archbench.pytest_plugin.session")
     sharing = hardware.Sharing({"cpu": "process 4000001, 5,200 MB"}, {"mps:0": "nobody tells"})
     monkeypatch.setattr(session, "_look_for_others", lambda config: sharing)
     result = suite.runpytest_inprocess(
@@ -183,7 +184,7 @@ def test_int8_on_a_network_that_cannot_be_quantised(suite: pytest.Pytester) -> N
                 return super().forward(x if x.sum() > -1e9 else -x)
         """
     )
-    result = suite.runpytest_inprocess(
+    result = suite.runpytest_subprocess(
         "test_bench.py", "--archbench-time-budget=0.05", CPU, "--archbench-dtype=int8",
         "--archbench-models=branching.py:Branching", "-k", "latency", "--archbench-results=r.json",
     )  # fmt: skip
