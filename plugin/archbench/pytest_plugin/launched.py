@@ -16,7 +16,7 @@ from archbench.core.gate import needs_confirmation
 from archbench.core.launches import LEAST_BASELINE, LEAST_LAUNCHES, Launch
 from archbench.core.metrics import format_seconds
 from archbench.core.records import Record
-from archbench.pytest_plugin.gate import accepted_times, time_rule
+from archbench.pytest_plugin.gate import accepted_times, time_rules
 from archbench.pytest_plugin.launching import LaunchedTests, launch, order_of
 from archbench.pytest_plugin.manifest import cell_of, is_batchless
 from archbench.pytest_plugin.options import is_worker
@@ -142,14 +142,21 @@ def merged(records: Sequence[Record]) -> Record:
     }
     metrics = {**first.metrics, "latency": latency, "cpu_time": cpu_time}
     if "device_time" in first.metrics:
-        device_time = dict(first.metrics["device_time"])
-        device_time["samples"] = [
-            value
-            for record in records
-            for value in record.metrics.get("device_time", {}).get("samples", ())
-        ]
-        metrics["device_time"] = device_time
+        metrics["device_time"] = _merged_device_time(
+            [record.metrics["device_time"] for record in records]
+        )
     return Record(first.id, first.target, metrics, [], often, seconds)
+
+
+def _merged_device_time(series: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    return {
+        **series[0],
+        "samples": [value for one in series for value in one["samples"]],
+        "bursts": sum(one["bursts"] for one in series),
+        "discarded": [reasons for one in series for reasons in one["discarded"]],
+        # The worst: None where the device cannot be held back, in all of them.
+        "queue_full": series[0]["queue_full"] and all(one["queue_full"] for one in series),
+    }
 
 
 def prepare(
@@ -226,11 +233,11 @@ def _needs_confirmation(config: pytest.Config, nodeid: str, item: Launched) -> b
         return False
     first = item.launches[0]
     environment = first.metrics["latency"]["environment"]
-    return needs_confirmation(
-        [Launch.from_dict(one) for one in line["launches"]],
-        launches_of(item.launches),
-        launches_of(item.confirmations),
-        time_rule(config, first, line["environment"], environment),
+    baseline = [Launch.from_dict(one) for one in line["launches"]]
+    launches, confirmations = launches_of(item.launches), launches_of(item.confirmations)
+    rules = time_rules(config, first, baseline, line["environment"], environment)
+    return any(
+        needs_confirmation(baseline, launches, confirmations, rule) for rule in rules.values()
     )
 
 

@@ -70,9 +70,11 @@ class Bench:
     def latency(self, loaded_model: LoadedModel) -> dict[str, Any]:
         """Time forward passes until the median is known or the time budget is spent.
 
-        Peak memory is measured after it, in passes of its own, and energy where ``--energy`` asks
-        for it; all of them are compared with what was accepted. Where the device throttled again
-        and again the test is skipped as ``inconclusive``, or fails with ``--strict``.
+        On an accelerator its own clock is read as well: latency and device time are two metrics,
+        each compared with what was accepted. Peak memory is measured after them, in passes of its
+        own, and energy where ``--energy`` asks for it; both are compared too. The test fails where
+        any of them is worse. Where the device throttled again and again the test is skipped as
+        ``inconclusive``, or fails with ``--strict``.
 
         Returns:
             ``p50`` and, where there are samples enough, ``p90``, ``p95``, ``p99`` in seconds per
