@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from archbench.core.records import Record
-from archbench.pytest_plugin.launched import merged
+from archbench.pytest_plugin.launched import Launched, merged
 from tests.pytest_plugin.test_amount_gate import verdicts
 from tests.pytest_plugin.test_time_gate import QUICK, TEST, Processes
 
@@ -167,3 +167,96 @@ def test_device_times_of_several_processes_are_one_series() -> None:
     assert full.metrics["device_time"]["queue_full"] is True
     unheld = merged([of_process(1, None), of_process(2, None)])
     assert unheld.metrics["device_time"]["queue_full"] is None
+
+
+# Launches whose device throttled throughout
+
+
+def test_a_throttled_launch_is_lost_and_another_takes_its_place(
+    project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    processes = Processes(monkeypatch, 0.1, None, 0.1, None, 0.1, device=[0.01] * 3)
+    result = project.runpytest_inprocess("test_time.py", *RUN)
+    result.assert_outcomes(passed=1)
+    assert len(processes.started) == 3 + 2
+    result.stdout.fnmatch_lines(["a launch more, since too few can be judged: 1 cell in 1 s"])
+    (cell,) = json.loads((project.path / "r.json").read_text(encoding="utf-8"))["cells"]
+    assert [verdict["status"] for verdict in cell["verdicts"]] == ["unchanged"] * 3
+    assert cell["notes"] == [
+        {
+            "code": "launches-lost",
+            "text": "2 launches were lost, the last since the device lowered its clock in launch "
+            "4. Let it cool",
+        }
+    ]
+
+
+def test_a_cell_that_lost_all_of_its_launches_is_inconclusive(
+    project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Processes(monkeypatch, None, None, None)
+    result = project.runpytest_inprocess("test_time.py", *RUN, "-rs")
+    result.assert_outcomes(skipped=1)
+    result.stdout.fnmatch_lines(
+        ["*inconclusive: the device lowered its clock in launch 3. Let it cool"]
+    )
+    (cell,) = json.loads((project.path / "r.json").read_text(encoding="utf-8"))["cells"]
+    (verdict,) = cell["verdicts"]
+    assert (verdict["metric"], verdict["status"], verdict["reason"]) == (
+        "latency", "inconclusive", "throttled"
+    )  # fmt: skip
+    Processes(monkeypatch, None, None, None)
+    result = project.runpytest_inprocess("test_time.py", *RUN, "--archbench-strict")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["inconclusive: the device lowered its clock in launch 3. Let*"])
+    result.stdout.no_fnmatch_line("*launches-without-figures*")
+
+
+def test_confirmations_that_were_lost_are_named(
+    project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    processes = Processes(monkeypatch, *[0.12] * 3, *[None] * 8, device=[0.01] * 3)
+    result = project.runpytest_inprocess("test_time.py", *RUN, "--archbench-strict")
+    result.assert_outcomes(failed=1)
+    assert len(processes.started) == 3 + 8
+    result.stdout.fnmatch_lines(
+        [
+            "inconclusive: *: 0 confirming launches, and a verdict needs 3",
+            "8 launches were lost, the last since the device lowered its clock in launch 11. *",
+        ]
+    )
+
+
+def test_a_launch_that_fails_is_still_against_the_cell() -> None:
+    item = Launched()
+    item.fail({"status": "inconclusive", "reason": "throttled", "sentence": "it was hot"})
+    assert (item.died, item.lost) == (None, [("throttled", "it was hot")])
+    assert item.note == {
+        "code": "launches-lost", "text": "1 launch was lost, the last since it was hot"
+    }  # fmt: skip
+    item.fail({"status": "crashed", "reason": "RuntimeError", "sentence": "no"})
+    assert item.died == "it failed in a process of its own: no"
+    assert Launched.from_dict(json.loads(json.dumps(item.as_dict()))) == item
+    assert Launched().note is None
+
+
+def test_real_launches_that_are_disturbed_throughout(suite: pytest.Pytester) -> None:
+    suite.makepyfile(
+        test_time=TEST,
+        hot="""
+        import os
+        from archbench.core.errors import InconclusiveError
+        from small_net import Small
+
+        class Hot(Small):
+            def forward(self, x):
+                if "ARCHBENCH_PADDING" in os.environ:  # in a launch
+                    raise InconclusiveError("throttled", "it was hot. Let it cool down")
+                return super().forward(x)
+        """,
+    )
+    result = suite.runpytest_subprocess(
+        "test_time.py", *QUICK[:2], "--archbench-models=hot.py:Hot", "--archbench-launches=2", "-rs"
+    )
+    result.assert_outcomes(skipped=1)
+    result.stdout.fnmatch_lines(["*inconclusive: it was hot. Let it cool down"])

@@ -35,7 +35,7 @@ class Processes:
     """Stands for fresh processes: each brings the median that it is told.
 
     Args:
-        medians: of the wall and processor time.
+        medians: of the wall and processor time; None for a process whose device throttled.
         lost: share of the time that each loses.
         device: medians by the clock of an accelerator; none for a CPU.
     """
@@ -43,7 +43,7 @@ class Processes:
     def __init__(
         self,
         monkeypatch: pytest.MonkeyPatch,
-        *medians: float,
+        *medians: float | None,
         lost: float = 0.0,
         device: Sequence[float] = (),
     ) -> None:
@@ -59,6 +59,7 @@ class Processes:
     ) -> launching.LaunchedTests:
         from archbench.core.records import Record
         from archbench.core.spec import Target
+        from archbench.core.verdicts import Verdict
         from archbench.devices.choosing import cpu_name, device_slug
         from archbench.measure.environment import fingerprint
 
@@ -66,6 +67,11 @@ class Processes:
         median = self.medians.pop(0)
         name = cpu_name()
         target = Target("cpu", name, device_slug("cpu", name))
+        if median is None:
+            sentence = f"the device lowered its clock in launch {len(self.started)}. Let it cool"
+            verdict = Verdict("latency", "inconclusive", "throttled", sentence)
+            record = Record("local/small", target.as_dict(), verdicts=[verdict.as_dict()])
+            return launching.LaunchedTests(dict.fromkeys(nodeids, record), None, 1, "", 1.0)
         series = [median] * 5
         launch = Launch(
             (median,) * len(QUANTILES), (median,) * len(QUANTILES), 5, self.lost, 0.0, 0.001

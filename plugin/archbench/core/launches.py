@@ -22,6 +22,7 @@ __all__ = [
     "DEVICE",
     "LEAST_BASELINE",
     "LEAST_LAUNCHES",
+    "LOST",
     "QUANTILES",
     "Launch",
     "Scale",
@@ -42,6 +43,9 @@ LEAST_BASELINE = 10
 
 LEAST_LAUNCHES = 3
 """Launches that a verdict needs, and that must agree before a test may fail."""
+
+LOST = "launches-lost"
+"""Code of the note on launches that brought no figures, since they were disturbed throughout."""
 
 MOST_OTHERS = 0.10
 """Share of the machine that others may keep busy during a launch that is judged without a

@@ -19,7 +19,7 @@ from archbench.core.gate import (
     time_sentence,
     time_verdict,
 )
-from archbench.core.launches import Launch
+from archbench.core.launches import LOST, Launch
 from archbench.core.records import Record
 from archbench.core.spec import ModelSpec, Target, Wish
 from archbench.core.verdicts import FAILING, Verdict
@@ -235,6 +235,7 @@ def judge_time(
         if changed:
             lines.append(f"Since then: {', '.join(changed)}.")
     if all(verdict.status == "inconclusive" for verdict in bad):
+        lines += [f"{note['text']}." for note in record.notes if note["code"] == LOST]
         lines.append("Run it again while less else runs on this machine.")
     else:
         lines.append(how_to_accept(node, record.id))
