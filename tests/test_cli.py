@@ -333,7 +333,7 @@ def test_conventions(capsys: pytest.CaptureFixture[str]) -> None:
     assert document["conventions"]["macs"]["operations"] == 714_188_480
 
 
-def latency_line(model: str, median: float) -> dict[str, object]:
+def latency_line(model: str, median: float, device: float | None = None) -> dict[str, object]:
     launch = {
         "wall": [median] * 9,
         "cpu": [median] * 9,
@@ -341,6 +341,8 @@ def latency_line(model: str, median: float) -> dict[str, object]:
         "lost": 0,
         "others": 0,
         "yardstick": None,
+        "device": None if device is None else [device] * 9,
+        "queue_full": None if device is None else True,
     }
     return {
         "id": model, "cell": "fp32-b1", "launches": [launch] * 10,
@@ -388,6 +390,34 @@ def test_baselines_diff(accepted: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert "1 lines differ from HEAD." in text
     assert cli.main(["baselines", "diff", "nothing"]) == 2
     assert "git knows no such revision" in capsys.readouterr().err
+
+
+def test_baselines_of_an_accelerator(accepted: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def accept(line: dict[str, object]) -> None:
+        lock = accepted.parent / "lock"
+        update_baselines(accepted, "latency", {key_of(line): line}, lock, only_new=False)
+
+    accept(latency_line("timm/resnet18", 0.12, 0.05))
+    rows = [
+        line.split() for line in out(capsys, "baselines", "show", "timm/res*").splitlines()
+        if line.startswith("timm/resnet18")
+    ]  # fmt: skip
+    assert [row[:7] for row in rows] == [
+        ["timm/resnet18", "fp32-b1", "120", "10", "0.0%", "10%", "2026-11-20"],
+        ["timm/resnet18", "fp32-b1", "device", "time", "50", "10", "0.0%"],
+    ]
+    assert rows[1][7] == "2%"
+    # What HEAD does not have is compared with nothing.
+    text = out(capsys, "baselines", "diff", "HEAD")
+    assert "~ timm/resnet18 fp32-b1: 100 ms -> 120 ms (+20.0%), first" in text
+    subprocess.run(
+        ["git", "-c", "user.name=x", "-c", "user.email=x", "commit", "-qam", "x"], check=True
+    )
+    accept(latency_line("timm/resnet18", 0.12, 0.051))
+    assert (
+        "~ timm/resnet18 fp32-b1: 120 ms -> 120 ms (+0.0%); "
+        "device time: 50 ms -> 51 ms (+2.0%), first"
+    ) in out(capsys, "baselines", "diff", "HEAD")
 
 
 def test_baselines_prune(accepted: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,9 +12,12 @@ from archbench.core.gate import (
     is_suspicious,
     needs_confirmation,
     scale_of,
+    scales_of,
+    share_text,
+    time_sentence,
     time_verdict,
 )
-from archbench.core.launches import QUANTILES, Launch, Scale, spread, student_quantile
+from archbench.core.launches import DEVICE, QUANTILES, Launch, Scale, spread, student_quantile
 
 CPU = Scale("cpu")
 RULE = TimeRule(CPU)
@@ -60,6 +63,38 @@ def test_what_disturbs() -> None:
     # With a yardstick the machine's state is known, whoever is busy.
     assert at(1.0, others=0.52, yardstick=0.001).disturbance is None
     assert at(1.0, lost=0.51).disturbance == "the process did not run for 51% of the time"
+
+
+def test_a_launch_on_an_accelerator_keeps_quantiles_of_its_clock() -> None:
+    # 11 samples of 0 to 10 ms: quantile q is 10 q milliseconds, and its logarithm is compared.
+    launch = at(0.1).with_device([i / 1000 for i in range(11)], queue_full=True)
+    assert launch.device == (0.0, 0.0005, 0.001, 0.0025, 0.005, 0.0075, 0.009, 0.0095, 0.0099)
+    assert launch.at(0.5, "device") == 0.005
+    assert launch.level(DEVICE) == pytest.approx(math.log(0.001))
+    assert launch.level(CPU) == pytest.approx(math.log(0.1))
+    assert Launch.from_dict(launch.as_dict()) == launch
+    with pytest.raises(ValueError, match="no time by the clock 'device'"):
+        at(0.1).level(DEVICE)
+    with pytest.raises(ValueError, match="no device times of one launch"):
+        at(0.1).with_device([], queue_full=None)
+
+
+@pytest.mark.parametrize(
+    ("launch", "by_host", "by_device"),
+    [
+        (at(0.1), True, False),  # of a CPU
+        (at(0.1).with_device([0.01], queue_full=True), True, True),
+        # Others on the host do not reach what waits in the device's queue ...
+        (at(0.1, others=0.5).with_device([0.01], queue_full=True), False, True),
+        # ... and do where the host could not keep it full, or where nobody knows.
+        (at(0.1, others=0.5).with_device([0.01], queue_full=False), False, False),
+        (at(0.1, others=0.5).with_device([0.01], queue_full=None), False, False),
+        (at(0.1).with_device([0.01], queue_full=None), True, True),
+    ],
+)
+def test_by_which_clock_a_launch_is_judged(launch: Launch, by_host: bool, by_device: bool) -> None:
+    assert launch.is_judged_in(Scale("wall")) is by_host
+    assert launch.is_judged_in(DEVICE) is by_device
 
 
 @pytest.mark.parametrize("degrees", [1, 2, 3, 4, 9, 10, 29, 30])
@@ -119,7 +154,8 @@ BUSY = [at(0.12, others=0.5)] * 3
         (BASELINE, SAME, [], "unchanged", "within-threshold"),
         (BASELINE, SLOWER, [], "inconclusive", "too-few-launches"),
         (BASELINE, SLOWER, SLOWER, "regressed", "slower"),
-        (BASELINE, SLOWER, [*SLOWER, at(0.1)], "inconclusive", "not-confirmed"),
+        (BASELINE, SLOWER, [*SLOWER, at(0.1)], "regressed", "slower"),  # decided by the third
+        (BASELINE, SLOWER, [*SLOWER[:2], at(0.1), at(0.12)], "inconclusive", "not-confirmed"),
         (BASELINE, SLOWER, SAME, "inconclusive", "not-confirmed"),
         (BASELINE, SLOWER, [at(0.12), at(0.12), at(0.08)], "inconclusive", "not-confirmed"),
         (BASELINE, SLOWER, BUSY, "inconclusive", "disturbed"),
@@ -258,3 +294,74 @@ def test_confirmations_end_as_soon_as_it_is_decided(
     launches: list[Launch], confirmations: list[Launch], needed: bool
 ) -> None:
     assert needs_confirmation(BASELINE, launches, confirmations, RULE) is needed
+
+
+# The clock of an accelerator
+
+
+def on_device(device: float, wall: float = 0.1, *, others: float = 0.0) -> Launch:
+    return at(wall, others=others).with_device([device] * 5, queue_full=True)
+
+
+ACCEPTED = [on_device(0.01)] * 10
+DEVICE_RULE = TimeRule(DEVICE, relative=0.02)
+
+
+def test_a_device_is_compared_by_its_own_clock_where_the_baseline_has_it() -> None:
+    environment = {"clock": "wall", "yardstick": None}
+    assert scales_of(ACCEPTED, environment) == {"latency": Scale("wall"), "device_time": DEVICE}
+    assert scales_of(BASELINE, environment) == {"latency": Scale("wall")}
+    assert scales_of((), environment) == {"latency": Scale("wall")}
+
+
+def test_a_small_change_of_a_device_is_found() -> None:
+    slow = [on_device(0.0103)] * 3
+    verdict = time_verdict(ACCEPTED, slow, slow, DEVICE_RULE, metric="device_time")
+    assert (verdict.metric, verdict.status, verdict.reason) == (
+        "device_time", "regressed", "slower"
+    )  # fmt: skip
+    assert verdict.sentence == (
+        "10 ms -> 10.3 ms (+3.0%) in each of 3 fresh launches; the threshold is 2%"
+    )
+    assert (verdict.baseline, verdict.value) == (pytest.approx(0.01), pytest.approx(0.0103))
+    # The latency, of the same launches, has not changed.
+    assert time_verdict(ACCEPTED, slow, slow, TimeRule(Scale("wall"))).status == "unchanged"
+
+
+def test_a_devices_own_spread_raises_its_threshold() -> None:
+    # +-1 % in 10 launches is a deviation of 1.054 %; times 4.297 and sqrt(1.1): exp(0.0475) - 1.
+    noisy = [on_device(0.01 * (1 + 0.01 * (-1) ** i)) for i in range(10)]
+    slow = [on_device(0.0103)] * 3
+    verdict = time_verdict(noisy, slow, slow, DEVICE_RULE, metric="device_time")
+    assert verdict.status == "unchanged"
+    assert verdict.threshold == pytest.approx(0.0487, abs=1e-4)
+    assert verdict.sentence.endswith("the smallest change that this baseline finds is 4.9%")
+
+
+def test_neighbours_on_the_host_do_not_keep_a_device_from_being_judged() -> None:
+    busy = [on_device(0.01, 0.2, others=0.5)] * 3
+    assert time_verdict(ACCEPTED, busy, [], DEVICE_RULE).status == "unchanged"
+    wall = time_verdict(ACCEPTED, busy, [], TimeRule(Scale("wall")))
+    assert (wall.status, wall.reason) == ("inconclusive", "disturbed")
+
+
+def test_launches_without_the_device_that_the_baseline_has_cannot_tell() -> None:
+    verdict = time_verdict(ACCEPTED, [at(0.1)] * 3, [], DEVICE_RULE, metric="device_time")
+    assert (verdict.status, verdict.reason) == ("inconclusive", "too-few-launches")
+    # A machine that was busy besides is not what they lack.
+    mixed = [at(0.1), at(0.1), on_device(0.01, others=0.5)]
+    verdict = time_verdict(ACCEPTED, mixed, [], DEVICE_RULE, metric="device_time")
+    assert verdict.sentence == "1 launches, and a verdict needs 3"
+
+
+@pytest.mark.parametrize(
+    ("share", "text"),
+    [(0.02, "2%"), (0.0237, "2.4%"), (0.0996, "10%"), (0.1, "10%"), (0.268, "27%"), (1.56, "156%")],
+)
+def test_a_share_as_people_read_it(share: float, text: str) -> None:
+    assert share_text(share) == text
+
+
+def test_a_sentence_says_which_time_it_is_about() -> None:
+    assert time_sentence("latency", "1 ms -> 2 ms") == "1 ms -> 2 ms"
+    assert time_sentence("device_time", "1 ms -> 2 ms") == "device time: 1 ms -> 2 ms"

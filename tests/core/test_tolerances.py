@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 
 from archbench.core.errors import UsageError
+from archbench.core.gate import TimeRule
+from archbench.core.launches import DEVICE, Scale
 from archbench.core.metrics import METRICS
 from archbench.core.selectors import Selector
 from archbench.core.tolerances import (
@@ -27,14 +29,17 @@ CELL = ("timm/resnet50", "cpu-amd-epyc", "fp32")
     [
         ("strict", "latency", Tolerance(0.05, confidence=0.99)),
         ("strict", "cpu_time", Tolerance(0.05, confidence=0.99)),
+        ("strict", "device_time", Tolerance(0.01, confidence=0.99)),
         ("strict", "peak_memory", Tolerance(0.0, absolute=0)),
         ("strict", "energy_per_image", Tolerance(0.03, absolute=0)),
         ("default", "latency", Tolerance(0.10, confidence=0.999)),
         ("default", "cpu_time", Tolerance(0.10, confidence=0.999)),
+        ("default", "device_time", Tolerance(0.02, confidence=0.999)),
         ("default", "peak_memory", Tolerance(0.01, absolute=1_048_576)),
         ("default", "energy_per_image", Tolerance(0.05, absolute=0)),
         ("lenient", "latency", Tolerance(0.20, confidence=0.9999)),
         ("lenient", "cpu_time", Tolerance(0.20, confidence=0.9999)),
+        ("lenient", "device_time", Tolerance(0.05, confidence=0.9999)),
         ("lenient", "peak_memory", Tolerance(0.05, absolute=16_777_216)),
         ("lenient", "energy_per_image", Tolerance(0.15, absolute=0)),
     ],
@@ -135,7 +140,7 @@ EQUALITY = (
             "density",
             {"relative": "5 %"},
             "metric = 'density': it is not compared with a baseline. "
-            "Metrics are latency, cpu_time, peak_memory, energy_per_image, top1, top5",
+            "Metrics are latency, cpu_time, device_time, peak_memory, energy_per_image, top1, top5",
         ),
         (
             "top1",
@@ -153,7 +158,7 @@ EQUALITY = (
             "latancy",
             {"relative": "5 %"},
             "metric = 'latancy': there is no metric 'latancy'. Write 'latency'; "
-            "metrics are latency, cpu_time, peak_memory, energy_per_image, top1, top5",
+            "metrics are latency, cpu_time, device_time, peak_memory, energy_per_image, top1, top5",
         ),
         (
             "latency",
@@ -245,3 +250,12 @@ def test_an_accuracy_has_a_confidence() -> None:
     assert rules.tolerance("top1", "timm/a", "cpu", "fp32").confidence == 0.999
     assert rules.tolerance("top5", "timm/a", "cpu", "fp32").confidence == 0.9999
     assert Rules("lenient").tolerance("top1", "timm/a", "cpu", "fp32").confidence == 0.99999
+
+
+def test_each_clock_has_its_own_rule() -> None:
+    rules = Rules("default", (parse_override("device_time", Selector("timm/*"), relative="1 %"),))
+    cell = ("h200", "fp16")
+    assert rules.time_rule("timm/a", *cell, DEVICE) == TimeRule(DEVICE, 0.01, 0.999)
+    assert rules.time_rule("local/a", *cell, DEVICE) == TimeRule(DEVICE, 0.02, 0.999)
+    wall = Scale("wall")
+    assert rules.time_rule("timm/a", *cell, wall) == TimeRule(wall, 0.10, 0.999)

@@ -6,6 +6,7 @@ import json
 import os
 import random
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,11 +32,24 @@ def project(suite: pytest.Pytester) -> pytest.Pytester:
 
 
 class Processes:
-    """Stands for fresh processes: each brings the median that it is told."""
+    """Stands for fresh processes: each brings the median that it is told.
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, *medians: float, lost: float = 0.0) -> None:
+    Args:
+        medians: of the wall and processor time; None for a process whose device throttled.
+        lost: share of the time that each loses.
+        device: medians by the clock of an accelerator; none for a CPU.
+    """
+
+    def __init__(
+        self,
+        monkeypatch: pytest.MonkeyPatch,
+        *medians: float | None,
+        lost: float = 0.0,
+        device: Sequence[float] = (),
+    ) -> None:
         self.medians = list(medians)
         self.lost = lost
+        self.device = list(device)
         self.started: list[tuple[list[str], float]] = []
         # The default was bound when the module was imported.
         monkeypatch.setattr(launched.prepare, "__defaults__", (self,))
@@ -45,6 +59,7 @@ class Processes:
     ) -> launching.LaunchedTests:
         from archbench.core.records import Record
         from archbench.core.spec import Target
+        from archbench.core.verdicts import Verdict
         from archbench.devices.choosing import cpu_name, device_slug
         from archbench.measure.environment import fingerprint
 
@@ -52,7 +67,17 @@ class Processes:
         median = self.medians.pop(0)
         name = cpu_name()
         target = Target("cpu", name, device_slug("cpu", name))
+        if median is None:
+            sentence = f"the device lowered its clock in launch {len(self.started)}. Let it cool"
+            verdict = Verdict("latency", "inconclusive", "throttled", sentence)
+            record = Record("local/small", target.as_dict(), verdicts=[verdict.as_dict()])
+            return launching.LaunchedTests(dict.fromkeys(nodeids, record), None, 1, "", 1.0)
         series = [median] * 5
+        launch = Launch(
+            (median,) * len(QUANTILES), (median,) * len(QUANTILES), 5, self.lost, 0.0, 0.001
+        )
+        if self.device:
+            launch = launch.with_device([self.device.pop(0)] * 5, queue_full=True)
         record = Record(
             "local/small",
             target.as_dict(),
@@ -60,10 +85,7 @@ class Processes:
                 "latency": {
                     "unit": "s", "basis": "batch", "source": "measured", "samples": series,
                     "warmup": [median], "clock": "wall", "stopped_by": "time-budget",
-                    "launches": [
-                        Launch((median,) * len(QUANTILES), (median,) * len(QUANTILES), 5,
-                               self.lost, 0.0, 0.001).as_dict()
-                    ],
+                    "launches": [launch.as_dict()],
                     "environment": fingerprint(target, "local"),
                 },
                 "cpu_time": {

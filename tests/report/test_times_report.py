@@ -59,3 +59,18 @@ def test_a_tolerance_below_what_can_be_found() -> None:
         "  In 2 of 3 the tolerance, 10%, is below what the baseline's spread allows to find: "
         "12% to 28% (timm/c fp32-b1). A baseline made on a quieter machine finds less."
     )
+
+
+def test_a_devices_time_is_told_from_the_latency() -> None:
+    unclear, coarse = (cell("timm/a", "inconclusive"), cell("timm/b", "unchanged"))
+    unclear.verdicts[0]["metric"] = "device_time"
+    coarse.verdicts[0].update(threshold=0.1, tolerance=0.1)
+    coarse.verdicts.append(
+        {**coarse.verdicts[0], "metric": "device_time", "threshold": 0.031, "tolerance": 0.02}
+    )
+    assert time_findings([unclear, coarse], accepting=False) == [
+        "Times: 2 unchanged, 1 inconclusive.",
+        "  timm/a fp32-b1: device time: s",
+        "  In 1 of 2 the tolerance of device time, 2%, is below what the baseline's spread allows "
+        "to find: 3.1% (timm/b fp32-b1). A baseline made on a quieter machine finds less.",
+    ]

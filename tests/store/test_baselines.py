@@ -55,15 +55,21 @@ WALL = [0.1, 0.1, 0.11, 0.11, 0.12, 0.12, 0.13, 0.14, 0.15]
 CPU = [0.09, 0.09, 0.1, 0.1, 0.11, 0.11, 0.12, 0.13, 0.14]
 
 
+DEVICE = [0.081, 0.082, 0.082, 0.083, 0.084, 0.085, 0.086, 0.087, 0.09]
+
+
 def timed(
     yardstick: float | None, counts: dict[str, int] | None, **amounts: float
 ) -> dict[str, Any]:
     name = None if yardstick is None else "sgemm 320 numpy 2.4.6"
-    launch = {"wall": WALL, "cpu": CPU, "samples": 20, "lost": 0.05, "others": 0.01}
+    launch = {
+        "wall": WALL, "cpu": CPU, "samples": 20, "lost": 0.05, "others": 0.01,
+        "yardstick": yardstick, "device": None, "queue_full": None,
+    }  # fmt: skip
     return {
         "id": "timm/a",
         "cell": "fp32-b1",
-        "launches": [{**launch, "yardstick": yardstick}] * 2,
+        "launches": [launch] * 2,
         "counts": counts,
         "amounts": amounts,
         "environment": {
@@ -78,17 +84,41 @@ def timed(
     }
 
 
+COUNTED = {"params": 200, "macs": 5000}
+
+
+def on_device() -> dict[str, Any]:
+    """What is accepted of an accelerator."""
+    line = timed(None, COUNTED, peak_memory=10_039_296, energy_per_image=0.25)
+    launch = {**line["launches"][0], "device": DEVICE, "queue_full": True}
+    environment = {
+        "device_name": "NVIDIA H200", "logical_cores": 2, "clock": "wall", "yardstick": None
+    }  # fmt: skip
+    return {
+        **line, "id": "timm/b", "cell": "fp16-b8-nhwc-compiled",
+        "launches": [launch] * 2, "environment": environment,
+    }  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("schema", "expected"),
     [
-        (1, timed(None, None)),
-        (2, timed(0.0006, {"params": 200, "macs": 5000})),
-        (3, timed(0.0006, {"params": 200, "macs": 5000}, peak_memory=10_039_296)),
+        (1, [timed(None, None)]),
+        (2, [timed(0.0006, COUNTED)]),
+        (3, [timed(0.0006, COUNTED, peak_memory=10_039_296), on_device()]),
     ],
 )
-def test_stored_examples_of_times(schema: int, expected: dict[str, Any]) -> None:
+def test_stored_examples_of_times(schema: int, expected: list[dict[str, Any]]) -> None:
     path = EXAMPLES / f"latency-schema-{schema}.jsonl"
-    assert read_baselines(path, "latency").lines == {"timm/a fp32-b1": expected}
+    read = read_baselines(path, "latency").lines
+    assert read == {f"{line['id']} {line['cell']}": line for line in expected}
+
+
+def test_an_update_writes_the_stored_example_of_times(tmp_path: Path) -> None:
+    path = tmp_path / "fp16.jsonl"
+    lines = {"timm/b": on_device(), "timm/a": timed(0.0006, COUNTED, peak_memory=10_039_296)}
+    update_baselines(path, "latency", lines, tmp_path / "lock", only_new=False)
+    assert path.read_bytes() == (EXAMPLES / "latency-schema-3.jsonl").read_bytes()
 
 
 def test_an_older_file_is_written_in_the_newer_schema(tmp_path: Path) -> None:
@@ -111,7 +141,20 @@ def test_an_older_file_is_written_in_the_newer_schema(tmp_path: Path) -> None:
         ('"peak_memory":10039296', '"peak_memory":1e999', "amounts is"),
         ('"peak_memory":10039296', '"params":10039296', "amounts is"),
         ("[0.1,0.1,", "[0.2,0.1,", "launches is"),  # quantiles that fall
-        ('"yardstick":0.0006}],', '"yardstick":null}],', "the environment names a yardstick"),
+        (
+            '"yardstick":0.0006,"device":null,"queue_full":null}],',
+            '"yardstick":null,"device":null,"queue_full":null}],',
+            "the environment names a yardstick",
+        ),
+        ('"device":null', '"device":[]', "launches is"),
+        ('"device":null', f'"device":{DEVICE[::-1]}', "launches is"),
+        (',"device":null', "", "launches is"),
+        ('"queue_full":null', '"queue_full":1', "launches is"),
+        (
+            '"device":null,"queue_full":null}],',
+            f'"device":{DEVICE},"queue_full":true}}],',
+            "some of its launches have the device's time and some have not",
+        ),
     ],
 )
 def test_times_that_cannot_be_are_refused(old: str, new: str, cause: str, tmp_path: Path) -> None:

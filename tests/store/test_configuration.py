@@ -233,7 +233,7 @@ OWN = [
     (
         "[[tolerance]]\nmetric = 'latancy'\nrelative = '5 %'",
         ", tolerance 1: metric = 'latancy': there is no metric 'latancy'. Write 'latency'; "
-        "metrics are latency, cpu_time, peak_memory, energy_per_image, top1, top5",
+        "metrics are latency, cpu_time, device_time, peak_memory, energy_per_image, top1, top5",
     ),
     (
         "[[tolerance]]\nmetric = 'params'\nrelative = '5 %'",

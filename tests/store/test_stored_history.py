@@ -179,6 +179,8 @@ LAUNCH = {
     "lost": 0.0,
     "yardstick": None,
     "others": None,
+    "device": None,
+    "queue_full": None,
 }
 
 
@@ -187,12 +189,14 @@ def git(root: Path, *arguments: str) -> None:
     subprocess.run(["git", *identity, *arguments], cwd=root, check=True, capture_output=True)
 
 
-def accept(root: Path, median: float, when: str, commit: str | None) -> None:
+def accept(
+    root: Path, median: float, when: str, commit: str | None, device: list[float] | None = None
+) -> None:
     wall = [*LAUNCH["wall"][:4], median, *LAUNCH["wall"][5:]]  # type: ignore[index]
     line = {
         "id": "timm/a",
         "cell": "fp32-b2",
-        "launches": [{**LAUNCH, "wall": wall}],
+        "launches": [{**LAUNCH, "wall": wall, "device": device}],
         "counts": None,
         "amounts": {},
         "environment": {"torch": "2.5.1", "library": "timm 1.0.31", "device_name": "X"},
@@ -223,6 +227,15 @@ def test_baselines_through_their_history(tmp_path: Path) -> None:
     assert dict(first.versions) == {"torch": "2.5.1", "timm": "1.0.31", "CPU": "X"}
     assert first.sources[0].startswith("baselines/cpu-x/fp32.jsonl at ")
     assert [entry.value for _, entry in entries(found, "cpu_time")] == [0.4, 0.4]
+
+
+def test_a_device_s_accepted_time_is_a_line_of_its_own(tmp_path: Path) -> None:
+    git(tmp_path, "init", "-q")
+    times = [0.01, 0.02, 0.03, 0.04, 0.05, 0.06, 0.07, 0.08, 0.09]
+    accept(tmp_path, 0.5, "2026-01-02T03:04:05+00:00", "abc", times)
+    found = in_baselines(tmp_path)
+    assert [entry.value for _, entry in entries(found, "device_time")] == [0.05]
+    assert [entry.value for _, entry in entries(found)] == [0.5]
 
 
 def test_baselines_that_were_deleted(tmp_path: Path) -> None:

@@ -9,8 +9,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from archbench.core.launches import LEAST_BASELINE, LEAST_LAUNCHES, Launch, Scale, Spread, spread
-from archbench.core.metrics import METRICS
+from archbench.core.launches import (
+    DEVICE,
+    LEAST_BASELINE,
+    LEAST_LAUNCHES,
+    Launch,
+    Scale,
+    Spread,
+    spread,
+)
+from archbench.core.metrics import METRICS, format_significant
 from archbench.core.verdicts import Verdict
 
 __all__ = [
@@ -22,6 +30,9 @@ __all__ = [
     "is_suspicious",
     "needs_confirmation",
     "scale_of",
+    "scales_of",
+    "share_text",
+    "time_sentence",
     "time_verdict",
 ]
 
@@ -150,6 +161,33 @@ def scale_of(then: Mapping[str, Any], now: Mapping[str, Any] | None = None) -> S
     return Scale(then.get("clock", "wall"), in_yardsticks=yardstick is not None and same)
 
 
+def scales_of(
+    baseline: Sequence[Launch], then: Mapping[str, Any], now: Mapping[str, Any] | None = None
+) -> dict[str, Scale]:
+    """The times that launches are compared by, each with its scale, by metric.
+
+    Args:
+        baseline: launches that were accepted; where they were on an accelerator whose own clock
+            was read, its time is compared by itself beside the host's. Lines from before it was
+            stored have none.
+        then, now: see :func:`scale_of`.
+    """
+    scales = {"latency": scale_of(then, now)}
+    if any(launch.device is not None for launch in baseline):
+        scales["device_time"] = DEVICE
+    return scales
+
+
+def share_text(share: float) -> str:
+    """A share to two digits: ``27%``, ``10%``, ``2.4%``, ``150%``."""
+    return f"{share:.0%}" if share >= 0.0995 else f"{format_significant(share * 100, 2)}%"
+
+
+def time_sentence(metric: str, sentence: str) -> str:
+    """What a verdict says, in a cell that may have several: ``device time: 10 ms -> 12 ms``."""
+    return sentence if metric == "latency" else f"{metric.replace('_', ' ')}: {sentence}"
+
+
 def is_suspicious(baseline: Sequence[Launch], launches: Sequence[Launch], rule: TimeRule) -> bool:
     """Whether launches look faster or slower than a baseline, so that fresh ones must confirm it.
 
@@ -195,8 +233,9 @@ def needs_confirmation(
     """
     if not is_suspicious(baseline, launches, rule):
         return False
-    accepted, fresh = spread(baseline, rule.scale), _valid(confirmations, rule.scale)
-    if len(fresh) >= accepted.confirmations:
+    accepted = spread(baseline, rule.scale)
+    fresh = _fresh(accepted, confirmations, rule.scale)
+    if len(fresh) == accepted.confirmations:
         return False
     side = _side_of(accepted, _valid(launches, rule.scale), rule)
     threshold = accepted.threshold(rule.relative, rule.confidence)
@@ -216,10 +255,11 @@ def time_verdict(
 ) -> Verdict:
     """Compare launches of now with stored ones.
 
-    A change is one only if every one of at least three fresh launches, started after the suspicion,
-    lies beyond the threshold, all on one side. The threshold is the larger of the tolerance and the
-    prediction limit of the baseline's own spread: a baseline that was noisy finds large changes
-    only, and says so.
+    A change is one only if every one of the first three fresh launches, or of more where the
+    baseline has a slow mode, lies beyond the threshold, all on one side. They are started after the
+    suspicion; what comes after them was asked for by another clock and undoes nothing. The
+    threshold is the larger of the tolerance and the prediction limit of the baseline's own spread:
+    a baseline that was noisy finds large changes only, and says so.
 
     Args:
         baseline: launches that were accepted; None where there are none.
@@ -244,13 +284,13 @@ def time_verdict(
     if len(valid) < LEAST_LAUNCHES:
         return _cannot_tell(metric, "launches", LEAST_LAUNCHES, launches, rule.scale)
     threshold = accepted.threshold(rule.relative, rule.confidence)
-    finds = f"the smallest change that this baseline finds is {math.expm1(threshold):.0%}"
+    share = math.expm1(threshold)
+    finds = f"the smallest change that this baseline finds is {share_text(share)}"
     old = _seconds(baseline, accepted, rule.scale)
 
     def verdict(status: str, reason: str, ratios: Sequence[float], remark: str) -> Verdict:
         new = old * math.exp(statistics.median(ratios))
         sentence = f"{_change(old, new)}{remark}"
-        share = math.expm1(threshold)
         return Verdict(metric, status, reason, sentence, old, new, share, rule.relative)
 
     side = _side_of(accepted, valid, rule)
@@ -260,7 +300,7 @@ def time_verdict(
         return verdict("inconclusive", "baseline-too-noisy", ratios, remark)
     if not side:
         return verdict("unchanged", "within-threshold", ratios, f"; {finds}")
-    fresh = _valid(confirmations, rule.scale)
+    fresh = _fresh(accepted, confirmations, rule.scale)
     ratios = [launch.level(rule.scale) - accepted.center for launch in fresh]
     if not all(_beyond(ratio, threshold) == side for ratio in ratios):
         remark = f", and not in each of {len(fresh)} fresh launches; {finds}"
@@ -268,9 +308,7 @@ def time_verdict(
     if len(fresh) < accepted.confirmations:
         needed = accepted.confirmations
         return _cannot_tell(metric, "confirming launches", needed, confirmations, rule.scale)
-    remark = (
-        f" in each of {len(fresh)} fresh launches; the threshold is {math.expm1(threshold):.0%}"
-    )
+    remark = f" in each of {len(fresh)} fresh launches; the threshold is {share_text(share)}"
     if side > 0:
         return verdict("regressed", "accepted" if accept else "slower", ratios, remark)
     return verdict("improved", "faster", ratios, remark)
@@ -290,18 +328,25 @@ def _change(old: float, new: float) -> str:
 
 
 def _valid(launches: Sequence[Launch], scale: Scale) -> list[Launch]:
-    return [
-        launch
-        for launch in launches
-        if launch.disturbance is None and not (scale.in_yardsticks and launch.yardstick is None)
-    ]
+    return [launch for launch in launches if launch.is_judged_in(scale)]
+
+
+def _fresh(accepted: Spread, confirmations: Sequence[Launch], scale: Scale) -> list[Launch]:
+    """Those that decide: as many as it takes, in the order in which they were started."""
+    return _valid(confirmations, scale)[: accepted.confirmations]
 
 
 def _cannot_tell(
     metric: str, what: str, needed: int, launches: Sequence[Launch], scale: Scale
 ) -> Verdict:
     valid = _valid(launches, scale)
-    causes = sorted({launch.disturbance for launch in launches if launch.disturbance})
+    causes = sorted(
+        {
+            launch.disturbance
+            for launch in launches
+            if launch.disturbance and not launch.is_judged_in(scale)
+        }
+    )
     if not causes:
         return Verdict(
             metric,

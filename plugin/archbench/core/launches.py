@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -19,8 +19,10 @@ from archbench.core.statistics import quantile
 
 __all__ = [
     "COMPARED",
+    "DEVICE",
     "LEAST_BASELINE",
     "LEAST_LAUNCHES",
+    "LOST",
     "QUANTILES",
     "Launch",
     "Scale",
@@ -42,6 +44,9 @@ LEAST_BASELINE = 10
 LEAST_LAUNCHES = 3
 """Launches that a verdict needs, and that must agree before a test may fail."""
 
+LOST = "launches-lost"
+"""Code of the note on launches that brought no figures, since they were disturbed throughout."""
+
 MOST_OTHERS = 0.10
 """Share of the machine that others may keep busy during a launch that is judged without a
 yardstick: a busy sibling thread of the same core was seen to raise processor time by a third."""
@@ -61,12 +66,16 @@ class Scale:
     """In what launches are compared.
 
     Attributes:
-        clock: ``wall`` or ``cpu``.
+        clock: ``wall``, ``cpu`` or ``device``.
         in_yardsticks: whether in multiples of each launch's own yardstick; else in seconds.
     """
 
     clock: str
     in_yardsticks: bool = False
+
+
+DEVICE = Scale("device")
+"""Seconds by the clock of an accelerator: what a host does besides is not in them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +90,10 @@ class Launch:
         others: share of the machine's cores that other processes kept busy; None where unknown.
         yardstick: processor seconds of the yardstick at :data:`COMPARED`, taken between the
             samples; None where there was none.
+        device: seconds per batch at :data:`QUANTILES` by events on the accelerator, of samples of
+            their own; None on a CPU.
+        queue_full: whether all of these passes waited in the device's queue before they ran, so
+            that the host had no part in their time; None where that is not known.
     """
 
     wall: tuple[float, ...]
@@ -89,6 +102,8 @@ class Launch:
     lost: float
     others: float | None = None
     yardstick: float | None = None
+    device: tuple[float, ...] | None = None
+    queue_full: bool | None = None
 
     @classmethod
     def of(
@@ -105,25 +120,48 @@ class Launch:
         """
         if not wall or len(wall) != len(cpu):
             raise ValueError(f"{len(wall)} wall and {len(cpu)} processor times of one launch")
-        ordered = [sorted(series) for series in (wall, cpu)]
-        # To the nanosecond, which is the clocks' own step.
-        walls, cpus = (
-            tuple(round(quantile(series, q), 9) for q in QUANTILES) for series in ordered
-        )
         lost = 1 - math.fsum(cpu) / math.fsum(wall)
         yardstick = round(quantile(sorted(yardsticks), COMPARED), 9) if yardsticks else None
-        return cls(walls, cpus, len(wall), round(max(lost, 0.0), 4), others, yardstick)
+        return cls(
+            _quantiles(wall),
+            _quantiles(cpu),
+            len(wall),
+            round(max(lost, 0.0), 4),
+            others,
+            yardstick,
+        )
+
+    def with_device(self, samples: Sequence[float], queue_full: bool | None) -> Launch:
+        """The launch with what the device's own clock said of it.
+
+        Args:
+            samples: seconds per batch.
+            queue_full: see :class:`Launch`.
+
+        Raises:
+            ValueError: there are no samples.
+        """
+        if not samples:
+            raise ValueError("no device times of one launch")
+        return replace(self, device=_quantiles(samples), queue_full=queue_full)
 
     def at(self, probability: float, clock: str) -> float:
-        """Seconds per batch at one of :data:`QUANTILES`, by ``wall`` or ``cpu``."""
-        series: tuple[float, ...] = getattr(self, clock)
+        """Seconds per batch at one of :data:`QUANTILES`, by ``wall``, ``cpu`` or ``device``.
+
+        Raises:
+            ValueError: the launch has no such clock.
+        """
+        series: tuple[float, ...] | None = getattr(self, clock)
+        if series is None:
+            raise ValueError(f"the launch has no time by the clock {clock!r}")
         return series[QUANTILES.index(probability)]
 
     def level(self, scale: Scale) -> float:
         """The logarithm of what is compared.
 
         Raises:
-            ValueError: it is asked for in yardsticks, and there was none.
+            ValueError: it is asked for in yardsticks, and there was none; or by the device's clock,
+                and there was none.
         """
         seconds = math.log(self.at(COMPARED, scale.clock))
         if not scale.in_yardsticks:
@@ -132,9 +170,19 @@ class Launch:
             raise ValueError("the launch has no yardstick")
         return seconds - math.log(self.yardstick)
 
+    def is_judged_in(self, scale: Scale) -> bool:
+        """Whether it has what is compared, and nobody disturbed that.
+
+        What others do on the host's cores does not reach passes that wait in the device's queue.
+        """
+        if scale.clock == DEVICE.clock:
+            return self.device is not None and (bool(self.queue_full) or self.disturbance is None)
+        has_yardstick = not scale.in_yardsticks or self.yardstick is not None
+        return self.disturbance is None and has_yardstick
+
     @property
     def disturbance(self) -> str | None:
-        """Why it cannot be judged; None where it can."""
+        """Why times of the host's clocks cannot be judged; None where they can."""
         if self.yardstick is None and self.others is not None and self.others > MOST_OTHERS:
             return f"others kept {self.others:.0%} of the machine busy"
         if self.lost > MOST_LOST:
@@ -150,6 +198,8 @@ class Launch:
             "lost": self.lost,
             "others": self.others,
             "yardstick": self.yardstick,
+            "device": None if self.device is None else list(self.device),
+            "queue_full": self.queue_full,
         }
 
     @classmethod
@@ -162,7 +212,15 @@ class Launch:
             data["lost"],
             data["others"],
             data["yardstick"],
+            None if data["device"] is None else tuple(data["device"]),
+            data["queue_full"],
         )
+
+
+def _quantiles(samples: Sequence[float]) -> tuple[float, ...]:
+    ordered = sorted(samples)
+    # To the nanosecond, which is the host's clocks' own step, and finer than a device's.
+    return tuple(round(quantile(ordered, q), 9) for q in QUANTILES)
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,7 +44,7 @@ METRICS = {
         Metric("operator_calls", "1", "equality", "operator calls", 1.0, 9),
         Metric("latency", "s", "statistics", "latency ms", 1e3),
         Metric("cpu_time", "s", "statistics", "CPU time ms", 1e3),
-        Metric("device_time", "s", "none", "device time ms", 1e3),
+        Metric("device_time", "s", "statistics", "device time ms", 1e3),
         Metric("compile_time", "s", "none", "compile time s", 1.0, 3),
         Metric("graph_breaks", "1", "none", "graph breaks", 1.0, 9),
         Metric("recompilations", "1", "none", "recompilations", 1.0, 9),

@@ -291,6 +291,8 @@ def latency_record(
         Launch.of(series.wall, series.cpu, others, yardsticks) for series, yardsticks in placed
     ]
     fastest = min(launches, key=lambda one: one.at(COMPARED, environment["clock"]))
+    if device is not None:
+        fastest = fastest.with_device(device.samples, device.is_full)
     summary = summarize(wall)
     common = {"unit": "s", "basis": "batch", "source": "measured"}
     metrics: dict[str, dict[str, Any]] = {

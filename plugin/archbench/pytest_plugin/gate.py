@@ -15,10 +15,11 @@ from archbench.core.gate import (
     TimeRule,
     count_verdicts,
     difference_text,
-    scale_of,
+    scales_of,
+    time_sentence,
     time_verdict,
 )
-from archbench.core.launches import Launch
+from archbench.core.launches import LOST, Launch
 from archbench.core.records import Record
 from archbench.core.spec import ModelSpec, Target, Wish
 from archbench.core.verdicts import FAILING, Verdict
@@ -43,7 +44,7 @@ __all__ = [
     "judge_counts",
     "judge_time",
     "not_comparable",
-    "time_rule",
+    "time_rules",
     "times_path",
     "unasked_lines",
     "write_counts",
@@ -121,23 +122,31 @@ def accepted_times(config: pytest.Config, nodeid: str) -> dict[str, Any] | None:
     return _times(config, path).lines.get(f"{cell[0]} {wish.suffix}")
 
 
-def time_rule(
-    config: pytest.Config, record: Record, then: Mapping[str, Any], now: Mapping[str, Any]
-) -> TimeRule:
-    """How the project compares the latency of a cell.
+def time_rules(
+    config: pytest.Config,
+    record: Record,
+    baseline: Sequence[Launch],
+    then: Mapping[str, Any],
+    now: Mapping[str, Any],
+) -> dict[str, TimeRule]:
+    """How the project compares the times of a cell, by metric: its latency, and the device's time.
 
     Args:
         config: of the run.
         record: of the cell.
+        baseline: launches that were accepted.
         then: environment of the baseline.
         now: environment of this run.
     """
     from archbench.pytest_plugin.budgets import configuration_of
 
     assert record.target is not None
-    return configuration_of(config).rules.time_rule(
-        record.id, record.target["slug"], record.target["dtype"], scale_of(then, now)
-    )
+    rules = configuration_of(config).rules
+    slug, dtype = record.target["slug"], record.target["dtype"]
+    return {
+        metric: rules.time_rule(record.id, slug, dtype, scale)
+        for metric, scale in scales_of(baseline, then, now).items()
+    }
 
 
 _HARDWARE = ("device_name", "processor", "machine", "logical_cores", "clock", "batch_size")
@@ -178,7 +187,10 @@ def accepted_line(config: pytest.Config, record: Record) -> tuple[dict[str, Any]
 def judge_time(
     node: pytest.Item, record: Record, confirmations: Sequence[Launch], spec: ModelSpec
 ) -> str | None:
-    """Compare launches with the accepted ones, and note the verdict in the cell's record.
+    """Compare launches with the accepted ones, and note the verdicts in the cell's record.
+
+    There is one on the latency and, where the baseline has times by the device's own clock, one on
+    the device's time.
 
     Args:
         node: the test.
@@ -193,33 +205,37 @@ def judge_time(
     settings = settings_of(config)
     if record.target is None or settings.quick:
         return None
-    path = times_path(config, record.target["slug"], record.target["dtype"])
-    baselines = _times(config, path)
-    key = f"{record.id} {record.suffix}"
-    line = baselines.lines.get(key)
+    line, where = accepted_line(config, record)
     latency = record.metrics["latency"]
     now = latency["environment"]
     then = line["environment"] if line is not None else now
-    verdict = not_comparable(then, now, "latency")
-    if verdict is None:
-        verdict = time_verdict(
-            None if line is None else [Launch.from_dict(one) for one in line["launches"]],
-            [Launch.from_dict(one) for one in latency["launches"]],
+    accepted = None if line is None else [Launch.from_dict(one) for one in line["launches"]]
+    launches = [Launch.from_dict(one) for one in latency["launches"]]
+    verdicts = [
+        not_comparable(then, now, metric)
+        or time_verdict(
+            accepted,
+            launches,
             confirmations,
-            time_rule(config, record, then, now),
+            rule,
+            metric=metric,
             accept=settings.baseline_update == "all",
         )
-    record.verdicts.append(verdict.as_dict())
-    if settings.baseline_update == "all" or not fails(settings, verdict):
+        for metric, rule in time_rules(config, record, accepted or (), then, now).items()
+    ]
+    record.verdicts += [verdict.as_dict() for verdict in verdicts]
+    bad = [verdict for verdict in verdicts if fails(settings, verdict)]
+    if settings.baseline_update == "all" or not bad:
         return None
-    where = f"{path.relative_to(config.rootpath)}"
-    lines = [f"{verdict.status}: {key} on {record.target['slug']}: {verdict.sentence}"]
+    cell = f"{record.id} {record.suffix} on {record.target['slug']}"
+    lines = [f"{one.status}: {cell}: {time_sentence(one.metric, one.sentence)}" for one in bad]
     if line is not None:
-        lines.append(f"Baseline: {where}:{baselines.numbers[key]}, {_accepted(line)}.")
+        lines.append(f"Baseline: {where}, {_accepted(line)}.")
         changed = [*_counts_changed(line["counts"], spec), *_environment_changed(then, now)]
         if changed:
             lines.append(f"Since then: {', '.join(changed)}.")
-    if verdict.status == "inconclusive":
+    if all(verdict.status == "inconclusive" for verdict in bad):
+        lines += [f"{note['text']}." for note in record.notes if note["code"] == LOST]
         lines.append("Run it again while less else runs on this machine.")
     else:
         lines.append(how_to_accept(node, record.id))

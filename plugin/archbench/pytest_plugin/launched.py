@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 
 from archbench.core.gate import needs_confirmation
-from archbench.core.launches import LEAST_BASELINE, LEAST_LAUNCHES, Launch
+from archbench.core.launches import LEAST_BASELINE, LEAST_LAUNCHES, LOST, Launch
 from archbench.core.metrics import format_seconds
 from archbench.core.records import Record
-from archbench.pytest_plugin.gate import accepted_times, time_rule
+from archbench.pytest_plugin.gate import accepted_times, time_rules
 from archbench.pytest_plugin.launching import LaunchedTests, launch, order_of
 from archbench.pytest_plugin.manifest import cell_of, is_batchless
 from archbench.pytest_plugin.options import is_worker
@@ -40,7 +40,7 @@ MOST_CONFIRMATIONS = 8
 have confirmed."""
 
 MORE = {LEAST_LAUNCHES: 4, LEAST_BASELINE: 5}
-"""Launches that may be added for cells of which others disturbed too many."""
+"""Launches that may be added for cells of which too many were disturbed or lost."""
 
 
 @dataclass(slots=True)
@@ -51,11 +51,30 @@ class Launched:
         launches: its records, one for each process.
         confirmations: those of processes started after a suspicion.
         died: what is known of a process that died over it.
+        lost: reason and sentence of each launch that was disturbed throughout, as by a device that
+            throttled, so that it has no figures. That says nothing against the cell.
     """
 
     launches: list[Record] = field(default_factory=list)
     confirmations: list[Record] = field(default_factory=list)
     died: str | None = None
+    lost: list[tuple[str, str]] = field(default_factory=list)
+
+    @property
+    def note(self) -> dict[str, str] | None:
+        """What a record of the others says of those that were lost; None where none was."""
+        if not self.lost:
+            return None
+        number = len(self.lost)
+        are = "launch was" if number == 1 else "launches were"
+        return {"code": LOST, "text": f"{number} {are} lost, the last since {self.lost[-1][1]}"}
+
+    def fail(self, verdict: Mapping[str, Any]) -> None:
+        """Take in that a launch measured nothing, with the verdict that it gave."""
+        if verdict["status"] == "inconclusive":
+            self.lost.append((verdict["reason"], verdict["sentence"]))
+        else:
+            self.died = f"it failed in a process of its own: {verdict['sentence']}"
 
     def as_dict(self) -> dict[str, Any]:
         """Builtin types only."""
@@ -63,6 +82,7 @@ class Launched:
             "launches": [record.as_dict() for record in self.launches],
             "confirmations": [record.as_dict() for record in self.confirmations],
             "died": self.died,
+            "lost": [list(one) for one in self.lost],
         }
 
     @classmethod
@@ -72,6 +92,7 @@ class Launched:
             [Record.from_dict(record) for record in data["launches"]],
             [Record.from_dict(record) for record in data["confirmations"]],
             data["died"],
+            [(reason, sentence) for reason, sentence in data["lost"]],
         )
 
 
@@ -144,14 +165,21 @@ def merged(records: Sequence[Record]) -> Record:
     }
     metrics = {**first.metrics, "latency": latency, "cpu_time": cpu_time}
     if "device_time" in first.metrics:
-        device_time = dict(first.metrics["device_time"])
-        device_time["samples"] = [
-            value
-            for record in records
-            for value in record.metrics.get("device_time", {}).get("samples", ())
-        ]
-        metrics["device_time"] = device_time
+        metrics["device_time"] = _merged_device_time(
+            [record.metrics["device_time"] for record in records]
+        )
     return Record(first.id, first.target, metrics, [], often, seconds)
+
+
+def _merged_device_time(series: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    return {
+        **series[0],
+        "samples": [value for one in series for value in one["samples"]],
+        "bursts": sum(one["bursts"] for one in series),
+        "discarded": [reasons for one in series for reasons in one["discarded"]],
+        # The worst: None where the device cannot be held back, in all of them.
+        "queue_full": series[0]["queue_full"] and all(one["queue_full"] for one in series),
+    }
 
 
 def prepare(
@@ -183,7 +211,9 @@ def prepare(
             lacking = [n for n in lacking if found[n].launches and found[n].died is None]
             if not lacking:
                 break
-            session.measure(found, lacking, 1, "launches", "a launch more, since others disturbed")
+            session.measure(
+                found, lacking, 1, "launches", "a launch more, since too few can be judged"
+            )
     if settings.baseline_update != "all":
         for index in range(MOST_CONFIRMATIONS):
             suspects = [
@@ -228,11 +258,11 @@ def _needs_confirmation(config: pytest.Config, nodeid: str, item: Launched) -> b
         return False
     first = item.launches[0]
     environment = first.metrics["latency"]["environment"]
-    return needs_confirmation(
-        [Launch.from_dict(one) for one in line["launches"]],
-        launches_of(item.launches),
-        launches_of(item.confirmations),
-        time_rule(config, first, line["environment"], environment),
+    baseline = [Launch.from_dict(one) for one in line["launches"]]
+    launches, confirmations = launches_of(item.launches), launches_of(item.confirmations)
+    rules = time_rules(config, first, baseline, line["environment"], environment)
+    return any(
+        needs_confirmation(baseline, launches, confirmations, rule) for rule in rules.values()
     )
 
 
@@ -273,8 +303,7 @@ class _Session:
                 if nodeid in found and "latency" in record.metrics:
                     getattr(found[nodeid], into).append(record)
                 elif nodeid in found and record.verdicts:
-                    sentence = record.verdicts[0]["sentence"]
-                    found[nodeid].died = f"it failed in a process of its own: {sentence}"
+                    found[nodeid].fail(record.verdicts[0])
             if done.died_in in found:
                 found[
                     str(done.died_in)

@@ -70,9 +70,11 @@ class Bench:
     def latency(self, loaded_model: LoadedModel) -> dict[str, Any]:
         """Time forward passes until the median is known or the time budget is spent.
 
-        Peak memory is measured after it, in passes of its own, and energy where ``--energy`` asks
-        for it; all of them are compared with what was accepted. Where the device throttled again
-        and again the test is skipped as ``inconclusive``, or fails with ``--strict``.
+        On an accelerator its own clock is read as well: latency and device time are two metrics,
+        each compared with what was accepted. Peak memory is measured after them, in passes of its
+        own, and energy where ``--energy`` asks for it; both are compared too. The test fails where
+        any of them is worse. Where the device throttled again and again the test is skipped as
+        ``inconclusive``, or fails with ``--strict``.
 
         Returns:
             ``p50`` and, where there are samples enough, ``p90``, ``p95``, ``p99`` in seconds per
@@ -104,6 +106,8 @@ class Bench:
         item = launched(config).get(self._node.nodeid)
         if item is not None and item.died is not None:
             raise ArchitectureError(f"{loaded_model.spec.id}: {item.died}")
+        if item is not None and not item.launches and item.lost:
+            self._give_up(loaded_model, InconclusiveError(*item.lost[-1]))
         if item is not None and not item.launches:
             raise NotMeasuredError(
                 "launches-without-figures",
@@ -112,6 +116,7 @@ class Bench:
             )
         if item is not None:
             record = merged(item.launches)
+            record.notes += [item.note] if item.note is not None else []
             confirmations = launches_of(item.confirmations)
             if confirmations:
                 record.metrics["latency"]["confirmations"] = [
@@ -121,8 +126,6 @@ class Bench:
             try:
                 record = self._measured(loaded_model, self._settings.time_budget)
             except InconclusiveError as error:
-                if self._settings.strict:
-                    raise
                 self._give_up(loaded_model, error)
             confirmations = []
         if self._settings.baseline_update is not None:
@@ -239,7 +242,13 @@ class Bench:
             record.seconds.update(part.seconds)
 
     def _give_up(self, loaded_model: LoadedModel, error: InconclusiveError) -> NoReturn:
-        """End a test that is neither passed nor failed."""
+        """End a test that is neither passed nor failed, unless that is asked to fail.
+
+        Raises:
+            InconclusiveError: with ``--strict``.
+        """
+        if self._settings.strict:
+            raise error
         from archbench.measure.cells import describe_failure
 
         record, text = describe_failure(error, "latency", loaded_model.spec, loaded_model.target)

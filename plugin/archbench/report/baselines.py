@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from archbench.core.gate import COUNTS, difference_text, scale_of
+from archbench.core.gate import COUNTS, difference_text, scales_of, share_text, time_sentence
 from archbench.core.launches import Launch, Scale, spread
 from archbench.core.metrics import METRICS
 from archbench.core.spec import dtype_of
@@ -101,30 +101,31 @@ def _accuracy_change(before: Mapping[str, Any], after: Mapping[str, Any]) -> str
 
 
 def _time_rows(lines: Lines, slug: str, rules: Rules) -> list[list[str]]:
+    """Of a line's latency, and below it of the device's time where that was accepted as well."""
     rows = []
     for key, line in lines.items():
-        launches = [Launch.from_dict(one) for one in line["launches"]]
-        scale = scale_of(line["environment"])
-        deviation, finds = "-", "-"
-        if len(launches) > 1:
-            known = spread(launches, scale)
-            rule = rules.time_rule(line["id"], slug, dtype_of(line["cell"]), scale)
-            deviation = f"{known.deviation:.1%}"
-            if known.slow:
-                deviation += f", {known.slow} slow"
-            finds = f"{math.expm1(known.threshold(rule.relative, rule.confidence)):.0%}"
-        rows.append(
-            [
-                key,
-                METRICS["latency"].text(_typical(line)),
-                str(len(launches)),
-                deviation,
-                finds,
-                line["when"][:10],
-                (line["commit"] or "-")[:9],
-                line["reason"] or "",
-            ]
-        )
+        launches = _launches(line)
+        for metric, scale in scales_of(launches, line["environment"]).items():
+            deviation, finds = "-", "-"
+            if len(launches) > 1:
+                known = spread(launches, scale)
+                rule = rules.time_rule(line["id"], slug, dtype_of(line["cell"]), scale)
+                deviation = f"{known.deviation:.1%}"
+                if known.slow:
+                    deviation += f", {known.slow} slow"
+                finds = share_text(math.expm1(known.threshold(rule.relative, rule.confidence)))
+            rows.append(
+                [
+                    key if metric == "latency" else f"{key} {metric.replace('_', ' ')}",
+                    METRICS[metric].text(_typical(launches, scale)),
+                    str(len(launches)),
+                    deviation,
+                    finds,
+                    line["when"][:10],
+                    (line["commit"] or "-")[:9],
+                    line["reason"] or "",
+                ]
+            )
     return rows
 
 
@@ -158,15 +159,29 @@ def difference_lines(old: Lines, new: Lines) -> list[str]:
     return result
 
 
-def _typical(line: Mapping[str, Any]) -> float:
-    """The geometric mean of what its launches are compared by, in seconds."""
-    clock = line["environment"]["clock"]
-    levels = [Launch.from_dict(one).level(Scale(clock)) for one in line["launches"]]
+def _launches(line: Mapping[str, Any]) -> list[Launch]:
+    return [Launch.from_dict(one) for one in line["launches"]]
+
+
+def _typical(launches: Sequence[Launch], scale: Scale) -> float:
+    """The geometric mean of what launches are compared by, in seconds."""
+    levels = [launch.level(Scale(scale.clock)) for launch in launches]
     return math.exp(math.fsum(levels) / len(levels))
 
 
 def _time_change(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
-    old, new = _typical(before), _typical(after)
-    text = METRICS["latency"].text
+    old, new = _launches(before), _launches(after)
+    # A time that only one of them has is compared with nothing.
+    known = scales_of(old, before["environment"])
+    changes = [
+        time_sentence(metric, _change(_typical(old, known[metric]), _typical(new, scale), metric))
+        for metric, scale in scales_of(new, after["environment"]).items()
+        if metric in known
+    ]
     reason = f", {after['reason']}" if after["reason"] else ""
-    return f"{text(old)} ms -> {text(new)} ms ({new / old - 1:+.1%}){reason}"
+    return f"{'; '.join(changes)}{reason}"
+
+
+def _change(old: float, new: float, metric: str) -> str:
+    text = METRICS[metric].text
+    return f"{text(old)} ms -> {text(new)} ms ({new / old - 1:+.1%})"

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from archbench.core.budgets import REASONS as BUDGET_REASONS
+from archbench.core.gate import share_text, time_sentence
 from archbench.core.records import Record
 from archbench.core.tolerances import TIMES
 from archbench.core.verdicts import NEWS
@@ -48,16 +49,18 @@ def time_findings(cells: Sequence[Record], *, accepting: bool) -> list[str]:
             "the same command with --baseline-update=new"
         )
     unclear = [
-        f"  {cell.id} {cell.suffix}: {verdict['sentence']}"
+        f"  {cell.id} {cell.suffix}: {time_sentence(verdict['metric'], verdict['sentence'])}"
         for cell, verdict in judged
         if verdict["status"] in ("inconclusive", "not-comparable")
     ]
     lines += unclear[:SHOWN]
     if len(unclear) > SHOWN:
         lines.append(f"  and {len(unclear) - SHOWN:,} more, in the journal and in --results")
-    coarse = [(cell, verdict) for cell, verdict in judged if _is_coarse(verdict)]
-    if coarse:
-        lines.append(_coarse_text(coarse, len(judged)))
+    for metric in TIMES:  # each has a tolerance of its own
+        of_metric = [(cell, verdict) for cell, verdict in judged if verdict["metric"] == metric]
+        coarse = [(cell, verdict) for cell, verdict in of_metric if _is_coarse(verdict)]
+        if coarse:
+            lines.append(_coarse_text(metric, coarse, len(of_metric)))
     return lines
 
 
@@ -80,14 +83,15 @@ def _is_coarse(verdict: dict[str, Any]) -> bool:
     return threshold is not None and tolerance is not None and threshold > tolerance * BARELY
 
 
-def _coarse_text(coarse: Sequence[tuple[Record, dict[str, Any]]], number: int) -> str:
+def _coarse_text(metric: str, coarse: Sequence[tuple[Record, dict[str, Any]]], number: int) -> str:
     least = min(verdict["tolerance"] for _, verdict in coarse)
     ordered = sorted(coarse, key=lambda pair: pair[1]["threshold"])
     low, high = ordered[0][1]["threshold"], ordered[-1][1]["threshold"]
     worst = ordered[-1][0]
-    span = f"{low:.0%}" if f"{low:.0%}" == f"{high:.0%}" else f"{low:.0%} to {high:.0%}"
+    ends = dict.fromkeys(map(share_text, (low, high)))
+    what = "" if metric == "latency" else f" of {metric.replace('_', ' ')}"
     return (
-        f"  In {len(coarse):,} of {number:,} the tolerance, {least:.0%}, is below what the "
-        f"baseline's spread allows to find: {span} ({worst.id} {worst.suffix}). "
-        "A baseline made on a quieter machine finds less."
+        f"  In {len(coarse):,} of {number:,} the tolerance{what}, {share_text(least)}, is below "
+        f"what the baseline's spread allows to find: {' to '.join(ends)} "
+        f"({worst.id} {worst.suffix}). A baseline made on a quieter machine finds less."
     )

@@ -34,7 +34,8 @@ SCHEMA = 3
 
 1: first version; files of kind ``complexity`` and ``latency``.
 2: a launch of ``latency`` has the time of its yardstick; a line has the counts of what was timed.
-3: a line of ``latency`` has amounts: peak memory, and energy per image where there was a counter.
+3: a line of ``latency`` has amounts: peak memory, and energy per image where there was a counter;
+   a launch on an accelerator has the time by the device's own clock.
 """
 
 
@@ -85,19 +86,33 @@ def _share(value: Any) -> bool:
     return type(value) in (int, float) and 0 <= value <= 1
 
 
+_LAUNCH_FIELDS = {
+    "wall",
+    "cpu",
+    "samples",
+    "lost",
+    "others",
+    "yardstick",
+    "device",
+    "queue_full",
+}
+
+
 def _launches(value: Any) -> bool:
     return (
         isinstance(value, list)
         and len(value) > 0
         and all(
             isinstance(launch, dict)
-            and launch.keys() == {"wall", "cpu", "samples", "lost", "others", "yardstick"}
+            and launch.keys() == _LAUNCH_FIELDS
             and _seconds(launch["wall"])
             and _seconds(launch["cpu"])
             and _whole(launch["samples"])
             and _share(launch["lost"])
             and (launch["others"] is None or _share(launch["others"]))
             and (launch["yardstick"] is None or _duration(launch["yardstick"]))
+            and (launch["device"] is None or _seconds(launch["device"]))
+            and (launch["queue_full"] is None or type(launch["queue_full"]) is bool)
             for launch in value
         )
     )
@@ -219,22 +234,31 @@ def _lacks_yardsticks(line: Mapping[str, Any]) -> bool:
     return is_named and any(launch["yardstick"] is None for launch in line["launches"])
 
 
+def _mixes_clocks(line: Mapping[str, Any]) -> bool:
+    return len({launch["device"] is None for launch in line["launches"]}) > 1
+
+
 def _from_schema_1(kind: str, line: dict[str, Any]) -> dict[str, Any]:
     """A line of schema 1 as one of 2: there were neither yardsticks nor counts."""
     if kind != "latency":
         return line
-    launches = line.get("launches")
-    if isinstance(launches, list):
-        launches = [
-            {**launch, "yardstick": None} if isinstance(launch, dict) else launch
-            for launch in launches
-        ]
+    launches = _each_with(line.get("launches"), {"yardstick": None})
     return {**line, "launches": launches, "counts": None}
 
 
 def _from_schema_2(kind: str, line: dict[str, Any]) -> dict[str, Any]:
-    """A line of schema 2 as one of 3: nothing was known of amounts."""
-    return {**line, "amounts": {}} if kind == "latency" else line
+    """A line of schema 2 as one of 3: nothing was known of amounts and of the device's time."""
+    if kind != "latency":
+        return line
+    unknown = {"device": None, "queue_full": None}
+    return {**line, "launches": _each_with(line.get("launches"), unknown), "amounts": {}}
+
+
+def _each_with(launches: Any, fields: Mapping[str, Any]) -> Any:
+    """Launches with further fields; what is no list of launches stays, to be refused as it is."""
+    if not isinstance(launches, list):
+        return launches
+    return [{**launch, **fields} if isinstance(launch, dict) else launch for launch in launches]
 
 
 _UPGRADES = {1: _from_schema_1, 2: _from_schema_2}
@@ -344,6 +368,8 @@ def parse_baselines(text: bytes, path: Path, kind: str) -> Baselines:
                 refuse(number, f"{name} is {json.dumps(line[name])}, which it cannot be")
         if kind == "latency" and _lacks_yardsticks(line):
             refuse(number, "the environment names a yardstick, and not every launch has its time")
+        if kind == "latency" and _mixes_clocks(line):
+            refuse(number, "some of its launches have the device's time and some have not")
         if unknown := line.keys() - fields.keys():
             refuse(number, f"it has a field {min(unknown)!r} that schema {SCHEMA} does not know")
         key = key_of(line)

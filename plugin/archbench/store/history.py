@@ -306,12 +306,11 @@ def _accepted_time(
         None if commit is None else commit.endswith("-dirty"),
         versions=versions,
     )
-    place = QUANTILES.index(0.5)
+    place, launches = QUANTILES.index(0.5), line["launches"]
     figures = {
-        name: Figure(
-            quantile(sorted(launch[clock][place] for launch in line["launches"]), 0.5), "", source
-        )
-        for name, clock in (("latency", "wall"), ("cpu_time", "cpu"))
+        name: Figure(quantile(sorted(launch[clock][place] for launch in launches), 0.5), "", source)
+        for name, clock in (("latency", "wall"), ("cpu_time", "cpu"), ("device_time", "device"))
+        if all(launch[clock] for launch in launches)
     }
     return [
         Observation(cell, name, replace(entry, value=figure.value))
