@@ -35,6 +35,11 @@ def at(
     return Launch(series, series, 30, lost, others, yardstick)
 
 
+def test_waiting_for_an_accelerator_is_no_loss() -> None:
+    assert Launch.of([0.1, 0.1], [0.025, 0.025]).lost == 0.75
+    assert Launch.of([0.1, 0.1], [0.025, 0.025], is_waiting=True).lost == 0.0
+
+
 def test_a_launch_keeps_quantiles_of_both_clocks() -> None:
     # 101 samples of 0 to 100 ms: quantile q is 100 q milliseconds.
     wall = [i / 1000 for i in range(101)]

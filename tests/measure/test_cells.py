@@ -155,13 +155,15 @@ def test_a_failing_forward_pass_is_a_crashed_cell() -> None:
 
 def test_doubts() -> None:
     quiet = [0.100, 0.101, 0.099] * 20
-    assert _doubts(summarize(quiet), tuple(quiet), tuple(quiet), threads=1) == []
+    assert _doubts(summarize(quiet), tuple(quiet), tuple(quiet), TARGET) == []
     wild = [0.05, 0.10, 0.20] * 4
-    (note,) = _doubts(summarize(wild), tuple(wild), tuple(wild), threads=1)
+    (note,) = _doubts(summarize(wild), tuple(wild), tuple(wild), TARGET)
     assert note["code"] == "noisy"
     halved = tuple(value / 2 for value in quiet)
-    (note,) = _doubts(summarize(quiet), tuple(quiet), halved, threads=1)
+    (note,) = _doubts(summarize(quiet), tuple(quiet), halved, TARGET)
     assert note["text"] == "the process did not run for 50% of the time"
+    waiting = Target("cuda:0", "Tesla T4", "t4")
+    assert _doubts(summarize(quiet), tuple(quiet), halved, waiting) == []
 
 
 def test_scores_for_each_place_in_the_image_are_refused() -> None:

@@ -86,7 +86,8 @@ class Launch:
         wall, cpu: seconds per batch at :data:`QUANTILES`, by the monotonic clock and as processor
             time of the process.
         samples: how many there were.
-        lost: share of the wall time during which the process did not run.
+        lost: share of the wall time during which the process did not run; 0 where it waits for an
+            accelerator by itself, so that nobody knows.
         others: share of the machine's cores that other processes kept busy; None where unknown.
         yardstick: processor seconds of the yardstick at :data:`COMPARED`, taken between the
             samples; None where there was none.
@@ -112,15 +113,23 @@ class Launch:
         cpu: Sequence[float],
         others: float | None = None,
         yardsticks: Sequence[float] = (),
+        *,
+        is_waiting: bool = False,
     ) -> Launch:
         """Summarise the samples of one launch, in seconds.
+
+        Args:
+            wall, cpu: of each sample.
+            others: see :class:`Launch`.
+            yardsticks: processor seconds, of each yardstick.
+            is_waiting: whether the process waits for an accelerator in each sample.
 
         Raises:
             ValueError: there are none, or not as many of one clock as of the other.
         """
         if not wall or len(wall) != len(cpu):
             raise ValueError(f"{len(wall)} wall and {len(cpu)} processor times of one launch")
-        lost = 1 - math.fsum(cpu) / math.fsum(wall)
+        lost = 0.0 if is_waiting else 1 - math.fsum(cpu) / math.fsum(wall)
         yardstick = round(quantile(sorted(yardsticks), COMPARED), 9) if yardsticks else None
         return cls(
             _quantiles(wall),

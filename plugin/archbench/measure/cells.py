@@ -288,7 +288,8 @@ def latency_record(
         for name in ("wall", "cpu", "warmup")
     )
     launches = [
-        Launch.of(series.wall, series.cpu, others, yardsticks) for series, yardsticks in placed
+        Launch.of(series.wall, series.cpu, others, yardsticks, is_waiting=target.kind != "cpu")
+        for series, yardsticks in placed
     ]
     fastest = min(launches, key=lambda one: one.at(COMPARED, environment["clock"]))
     if device is not None:
@@ -311,7 +312,7 @@ def latency_record(
     recompilations = forward.recompilations()
     if recompilations is not None:
         metrics["recompilations"] = {"value": recompilations, "unit": "1", "source": "measured"}
-    notes = _doubts(summary, wall, cpu, target.threads)
+    notes = _doubts(summary, wall, cpu, target)
     if device is not None:
         metrics["device_time"] = {**common, **_device_entry(device)}
         metrics["latency"]["telemetry"] = tools.no_telemetry or [
@@ -465,7 +466,7 @@ NOISY_LOST_SHARE = 0.10
 
 
 def _doubts(
-    summary: Summary, wall: tuple[float, ...], cpu: tuple[float, ...], threads: int
+    summary: Summary, wall: tuple[float, ...], cpu: tuple[float, ...], target: Target
 ) -> list[dict[str, str]]:
     """Why the samples may not deserve trust."""
     notes = []
@@ -477,8 +478,9 @@ def _doubts(
             }
         )
     lost = 1 - sum(cpu) / sum(wall) if sum(wall) else 0.0
-    # With several threads the processor time of a spinning thread hides what was lost.
-    if threads == 1 and lost > NOISY_LOST_SHARE:
+    # With several threads the processor time of a spinning thread hides what was lost, and whoever
+    # waits for an accelerator loses nothing.
+    if target.kind == "cpu" and target.threads == 1 and lost > NOISY_LOST_SHARE:
         notes.append(
             {"code": "disturbed", "text": f"the process did not run for {lost:.0%} of the time"}
         )
