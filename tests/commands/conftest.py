@@ -37,12 +37,17 @@ class StoredRuns:
         slug: str = "cpu-x",
         dtype: str = "fp32",
         batch_size: int = 1,
+        manner: dict[str, Any] | None = None,
         **metrics: Any,
     ) -> Record:
-        """A cell with 1,000 params, 2,000,000 MACs and the samples as its latency."""
+        """A cell with 1,000 params, 2,000,000 MACs and the samples as its latency.
+
+        ``manner`` changes fields of its target: ``{"runtime": "compiled"}``.
+        """
         target = {
             "device": "cpu", "device_name": "X", "slug": slug, "dtype": dtype,
             "batch_size": batch_size, "threads": 1, "memory_format": "nchw", "runtime": "eager",
+            **(manner or {}),
         }  # fmt: skip
         figures: dict[str, dict[str, Any]] = {
             "params": {"value": 1000, "unit": "1", "source": "counted"},

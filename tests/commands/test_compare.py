@@ -109,14 +109,59 @@ def test_two_precisions_of_a_run(capsys: pytest.CaptureFixture[str], store_run: 
     assert "cpu-x batch 1" in line
 
 
+COMPILED = {"memory_format": "nhwc", "runtime": "compiled"}
+
+
+def test_two_runtimes_of_a_run(capsys: pytest.CaptureFixture[str], store_run: StoredRuns) -> None:
+    store_run(
+        "r",
+        store_run.record("timm/resnet50", [0.020] * 6, batch_size=8),
+        store_run.record("timm/resnet50", [0.010] * 6, batch_size=8, manner=COMPILED),
+    )
+    lines = out(capsys, "--runtimes", "eager", "compiled").splitlines()
+    assert lines[2].split()[-4:] == ["20", "10", "-50.0", "%"]
+    assert "cpu-x fp32 batch 8  " in lines[2]
+    assert "Run differently: nchw, eager (eager) against nhwc, compiled (compiled)." in lines
+    by_format = out(capsys, "--memory-formats", "nhwc", "nchw").splitlines()
+    assert by_format[2].split()[-2:] == ["+100.0", "%"]
+    document = json.loads(out(capsys, "--runtimes", "eager", "compiled", "--format=json"))
+    assert document["apart"] == {
+        "memory_format": ["nchw", "nhwc"], "runtime": ["eager", "compiled"]
+    }  # fmt: skip
+    assert document["changes"][0]["right"]["runtime"] == "compiled"
+
+
+def test_each_way_of_running_pairs_with_its_like(
+    capsys: pytest.CaptureFixture[str], store_run: StoredRuns
+) -> None:
+    for run, factor in (("a", 1), ("b", 2)):
+        store_run(
+            run,
+            store_run.record("timm/resnet50", [0.020] * 6),
+            store_run.record("timm/resnet50", [0.010 * factor] * 6, manner=COMPILED),
+        )
+    lines = out(capsys, "a", "b").splitlines()
+    assert lines[2].split()[1:] == [
+        "timm", "cpu-x", "fp32", "batch", "1", "nhwc", "compiled", "10", "20", "+100.0", "%"
+    ]  # fmt: skip
+    assert lines[3].split()[-6:] == ["batch", "1", "20", "20", "+0.0", "%"]
+
+
 @pytest.mark.usefixtures("two_runs")
 def test_bad_input(capsys: pytest.CaptureFixture[str]) -> None:
     assert refused(capsys, "a") == (
         "archbench: archbench compare a: two sides are needed, 1 given. "
-        "Name two runs, or one and --devices A B or --dtypes A B\n"
+        "Name two runs, or one and --devices A B, --dtypes A B, --runtimes A B or "
+        "--memory-formats A B\n"
     )
     assert "each option makes two" in refused(
         capsys, "a", "--devices", "x", "y", "--dtypes", "x", "y"
+    )
+    assert "--devices --runtimes: two sides are compared" in refused(
+        capsys, "a", "--devices", "x", "y", "--runtimes", "x", "y"
+    )
+    assert "--runtime=compiled: no cell is left; there are eager" in refused(
+        capsys, "a", "--runtimes", "eager", "compiled"
     )
     assert "no architecture has energy_per_image on both sides" in refused(
         capsys, "a", "b", "--metric=energy_per_image"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import subprocess
 import sys
@@ -26,6 +28,7 @@ def store(
     slug: str = "cpu-x",
     commit: str | None = None,
     macs: int = 7,
+    **manner: Any,
 ) -> Journal:
     header = {
         "environment": {
@@ -34,7 +37,7 @@ def store(
         }
     }
     journal = Journal(root / ".archbench" / "runs", header, f"202601{day:02d}T030405Z-1")
-    target = {"slug": slug, "dtype": "fp32", "batch_size": 1, "threads": 1}
+    target = {"slug": slug, "dtype": "fp32", "batch_size": 1, "threads": 1, **manner}
     metrics: dict[str, dict[str, Any]] = {
         "macs": {"value": macs, "unit": "1", "source": "counted"},
         "latency": {"samples": [latency], "unit": "s", "source": "measured"},
@@ -98,6 +101,26 @@ def test_runs_of_different_devices_are_never_mixed(
     assert [line["device"] for line in lines(capsys, "--device=cpu*", "--metric=latency")] == [
         "cpu-x"
     ]
+
+
+def test_ways_of_running_are_never_mixed(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    store(project, 9, 0.001, runtime="compiled", memory_format="nhwc", cold_cache=False)
+    store(project, 10, 0.010, runtime="eager", memory_format="nchw", cold_cache=False)
+    found = {line["runtime"]: len(line["entries"]) for line in lines(capsys, "--metric=latency")}
+    # Runs from before there were runtimes were eager.
+    assert found == {"eager": 9, "compiled": 1}
+    (chosen,) = lines(capsys, "--runtime=compiled", "--metric=latency")
+    assert (chosen["memory_format"], chosen["cold_cache"], chosen["largest_batch"]) == (
+        "nhwc", False, False
+    )  # fmt: skip
+    assert cli.main(["history", "--memory-format=nhwc", "--metric=latency"]) == 0
+    assert "cpu-x fp32 batch 1 nhwc compiled" in capsys.readouterr().out
+    assert cli.main(["history", "--format=csv", "--metric=latency"]) == 0
+    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    assert [row["runtime"] for row in rows].count("compiled") == 1
+    assert "--runtime=cudagraph: nothing stored is of that, only of compiled, eager" in refusal(
+        capsys, "--runtime=cudagraph"
+    )
 
 
 def test_runs_of_one_commit(

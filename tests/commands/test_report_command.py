@@ -6,7 +6,7 @@ import csv
 import io
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -69,6 +69,67 @@ def test_several_targets_and_runs_are_columns(
     assert lines[0].startswith("| architecture | library | target | run |")
     assert lines[1].startswith("|---|---|---|---|---:|")
     assert lines[3].startswith("| resnet50 | timm | cpu-x fp32 batch 2 | s |")
+
+
+COMPILED = {"memory_format": "nhwc", "runtime": "compiled"}
+
+
+def test_ways_of_running_are_rows_of_their_own(
+    capsys: pytest.CaptureFixture[str], store_run: StoredRuns
+) -> None:
+    store_run(
+        "r",
+        store_run.record("timm/resnet50", [0.010] * 6, batch_size=8),
+        store_run.record("timm/resnet50", [0.005] * 6, batch_size=8, manner=COMPILED),
+        store_run.record("timm/resnet50", [0.020] * 6, batch_size=8, manner={"cold_cache": True}),
+        store_run.record(
+            "timm/resnet50", [0.010] * 6, batch_size=8, manner={"largest_batch": True}
+        ),
+    )
+    lines = out(capsys, "--format=markdown").splitlines()[2:6]
+    assert [line.split(" | ")[2] for line in lines] == [
+        "cpu-x fp32 batch 8", "cpu-x fp32 batch 8 nhwc compiled", "cpu-x fp32 batch 8 cold cache",
+        "cpu-x fp32 batch 8 (max)",
+    ]  # fmt: skip
+    rows = list(csv.DictReader(io.StringIO(out(capsys, "--format=csv"))))
+    fields = ("memory_format", "runtime", "cold_cache", "largest_batch")
+    assert [tuple(row[name] for name in fields) for row in rows] == [
+        ("nchw", "eager", "False", "False"), ("nhwc", "compiled", "False", "False"),
+        ("nchw", "eager", "True", "False"), ("nchw", "eager", "False", "True"),
+    ]  # fmt: skip
+
+
+def test_what_a_device_measures_has_columns(
+    capsys: pytest.CaptureFixture[str], store_run: StoredRuns
+) -> None:
+    def measured(value: float, unit: str) -> dict[str, Any]:
+        return {"value": value, "unit": unit, "source": "measured"}
+
+    store_run(
+        "r",
+        store_run.record(
+            "local/my_net", [0.010] * 6, manner={**COMPILED, "asked": "v100"},
+            device_time={"samples": [0.004] * 6, "unit": "s", "source": "measured"},
+            max_batch_size=measured(512, "1"), peak_memory=measured(2e8, "B"),
+            reserved_memory=measured(3e8, "B"), device_memory=measured(4e8, "B"),
+            energy_per_image=measured(0.05, "J"), average_power=measured(250.0, "W"),
+            compile_time=measured(12.5, "s"), graph_breaks=measured(0, "1"),
+            recompilations=measured(2, "1"),
+        ),
+    )  # fmt: skip
+    header, _, row = out(capsys, "--format=markdown").splitlines()[:3]
+    cells = dict(zip(header.split(" | "), row.split(" | "), strict=True))
+    expected = {
+        "device time ms": "4", "max batch size": "512", "peak memory MB": "200",
+        "reserved memory MB": "300", "device memory MB": "400", "energy per image mJ": "50",
+        "average power W": "250", "compile time s": "12.5", "graph breaks": "0",
+    }  # fmt: skip
+    assert {title: cells[title] for title in expected} == expected
+    assert row.endswith("| 2 |")  # recompilations
+    document = json.loads(out(capsys, "--format=json"))
+    (point,) = document["points"]
+    assert point["figures"]["device_time"]["value"] == 0.004
+    assert (point["runtime"], point["asked"]) == ("compiled", "v100")
 
 
 def test_names_with_html_stay_text(

@@ -44,6 +44,26 @@ def test_limits_on_a_published_table(capsys: pytest.CaptureFixture[str]) -> None
     ]
 
 
+def test_a_way_of_running_is_named_and_chosen(
+    capsys: pytest.CaptureFixture[str], store_run: StoredRuns
+) -> None:
+    store_run(
+        "r",
+        store_run.record("timm/resnet18", [0.010] * 6),
+        store_run.record("timm/resnet18", [0.004] * 6, manner={"runtime": "compiled"}),
+        store_run.record("timm/resnet18", [0.006] * 6, manner={"memory_format": "nhwc"}),
+    )
+    # The fastest stands for the architecture, and says how it was run.
+    assert "cpu-x fp32 batch 1 compiled" in out(capsys)
+    assert "cpu-x fp32 batch 1 nhwc" in out(capsys, "--memory-format=nhwc")
+    eager = out(capsys, "--runtime=eager", "--memory-format=nchw")
+    assert "cpu-x fp32 batch 1  " in eager
+    assert "of 1 cell." in eager
+    assert "--runtime=cudagraph: no cell is left; there are compiled, eager" in refused(
+        capsys, "--runtime=cudagraph"
+    )
+
+
 def test_a_run_of_ones_own(capsys: pytest.CaptureFixture[str], store_run: StoredRuns) -> None:
     store_run(
         "r",

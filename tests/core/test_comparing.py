@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 
@@ -12,12 +13,12 @@ from archbench.core.points import Figure, Point
 
 def cell(
     name: str, latency: float | None, *, device: str = "cpu", dtype: str = "fp32",
-    batch_size: int = 1, kind: str = "published",
+    batch_size: int = 1, kind: str = "published", metric: str = "latency", **fields: Any,
 ) -> Point:  # fmt: skip
-    figures = {} if latency is None else {"latency": Figure(latency, kind, "run")}
+    figures = {} if latency is None else {metric: Figure(latency, kind, "run")}
     return Point(
         id=f"timm/{name}", name=name, library="timm", family="Other", device=device, dtype=dtype,
-        batch_size=batch_size, threads=1, figures=figures,
+        batch_size=batch_size, threads=1, figures=figures, **fields,
     )  # fmt: skip
 
 
@@ -93,3 +94,79 @@ def test_two_precisions_stay_on_their_device() -> None:
     found = compare(one, other, "latency")
     assert found.shared == ("device", "batch_size", "threads")
     assert [c.relative for c in found.changes] == [-0.5, -0.9]
+
+
+MANNERS: list[dict[str, Any]] = [
+    {"memory_format": "nchw", "runtime": "eager", "cold_cache": False},
+    {"memory_format": "nhwc", "runtime": "compiled", "cold_cache": False},
+    {"memory_format": "nchw", "runtime": "eager", "cold_cache": True},
+]
+
+
+def test_cells_that_are_run_differently_are_never_mixed() -> None:
+    left = [cell("a", n + 1.0, **manner) for n, manner in enumerate(MANNERS)]
+    right = [cell("a", 10.0 * (n + 1), **manner) for n, manner in enumerate(MANNERS)]
+    found = compare(left, right[::-1], "latency")
+    pairs = {(c.left.figures["latency"].value, c.right.figures["latency"].value)
+             for c in found.changes}  # fmt: skip
+    assert pairs == {(1, 10), (2, 20), (3, 30)}
+    assert found.apart == {}
+    # On two devices as well.
+    elsewhere = [cell("a", 100.0, device="gpu", **MANNERS[1])]
+    (change,) = compare(left, elsewhere, "latency").changes
+    assert change.left is left[1]
+
+
+def test_two_runtimes_are_compared_where_each_side_has_one() -> None:
+    eager, compiled = MANNERS[0], {**MANNERS[0], "runtime": "compiled"}
+    left = [cell("a", 1.0, **eager), cell("a", 4.0, batch_size=8, **eager)]
+    right = [cell("a", 0.5, **compiled), cell("a", 1.0, batch_size=8, **compiled)]
+    found = compare(left, right, "latency")
+    assert [c.relative for c in found.changes] == [-0.5, -0.75]
+    assert found.shared == ("device", "dtype", "batch_size", "threads")
+    assert found.apart == {"runtime": ("eager", "compiled")}
+    # With both on one side only its like pairs.
+    found = compare(left, [*right, *left], "latency")
+    assert [c.relative for c in found.changes] == [0, 0]
+    assert found.apart == {}
+    assert list(found.only_right) == right
+
+
+def test_what_a_publication_does_not_say_is_taken_as_usual() -> None:
+    published = [cell("a", 1.0)]
+    assert published[0].runtime is None
+    found = compare(published, [cell("a", 2.0, **MANNERS[0])], "latency")
+    assert ([c.relative for c in found.changes], found.apart) == ([1.0], {})
+
+
+def test_the_largest_batch_is_another_cell_than_one_that_was_asked() -> None:
+    asked = cell("a", 1.0, batch_size=8)
+    largest = cell("a", 2.0, batch_size=8, largest_batch=True)
+    found = compare([asked, largest], [largest, asked], "latency")
+    assert [c.relative for c in found.changes] == [0, 0]
+
+
+def test_largest_batches_are_compared_whatever_their_size() -> None:
+    def most(size: int, dtype: str) -> Point:
+        return cell("a", size, metric="max_batch_size", batch_size=size, dtype=dtype,
+                    largest_batch=True)  # fmt: skip
+
+    found = compare([most(8, "fp32"), most(16, "fp16")], [most(32, "fp16")], "max_batch_size")
+    assert [(c.relative, c.is_better) for c in found.changes] == [(1.0, True)]
+    assert found.shared == ("device", "dtype", "threads")
+
+
+def test_counts_pair_however_they_were_run() -> None:
+    one = cell("a", 5.0, metric="params", **MANNERS[0])
+    other = cell("a", 5.0, metric="params", batch_size=8, **MANNERS[1])
+    found = compare([one], [other], "params")
+    assert (len(found.changes), found.apart) == (1, {})
+
+
+@pytest.mark.parametrize("metric", ["device_time", "reserved_memory", "average_power"])
+def test_less_of_what_a_device_takes_is_better(metric: str) -> None:
+    found = compare([cell("a", 2.0, metric=metric)], [cell("a", 1.0, metric=metric)], metric)
+    assert [c.is_better for c in found.changes] == [True]
+    assert not compare(
+        [cell("a", 2.0, metric=metric)], [cell("a", 1.0, metric=metric, batch_size=8)], metric
+    ).changes

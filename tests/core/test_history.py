@@ -18,9 +18,11 @@ from archbench.core.history import (
     series_of,
     versions_of,
 )
+from archbench.core.points import Point
 from archbench.core.records import Record
 
-CELL = Cell("timm/a", "v100", "fp32", 1, 1)
+USUAL = ("nchw", "eager", False)
+CELL = Cell("timm/a", "v100", "fp32", 1, 1, *USUAL)
 TARGET = {"slug": "v100", "dtype": "fp32", "batch_size": 4, "threads": 1, "runtime": "eager"}
 WHEN = "2026-01-02T03:04:05+00:00"
 
@@ -57,13 +59,27 @@ def test_entries_stand_in_the_order_of_time() -> None:
 @pytest.mark.parametrize(
     "other",
     [
-        Cell("timm/a", "h100", "fp32", 1, 1),
-        Cell("timm/a", "v100", "fp16", 1, 1),
-        Cell("timm/a", "v100", "fp32", 8, 1),
-        Cell("timm/a", "v100", "fp32", 1, 2),
-        Cell("timm/b", "v100", "fp32", 1, 1),
+        Cell("timm/a", "h100", "fp32", 1, 1, *USUAL),
+        Cell("timm/a", "v100", "fp16", 1, 1, *USUAL),
+        Cell("timm/a", "v100", "fp32", 8, 1, *USUAL),
+        Cell("timm/a", "v100", "fp32", 1, 2, *USUAL),
+        Cell("timm/b", "v100", "fp32", 1, 1, *USUAL),
+        Cell("timm/a", "v100", "fp32", 1, 1, "nhwc", "eager", False),
+        Cell("timm/a", "v100", "fp32", 1, 1, "nchw", "compiled", False),
+        Cell("timm/a", "v100", "fp32", 1, 1, "nchw", "eager", True),
+        Cell("timm/a", "v100", "fp32", 1, 1, *USUAL, True),
     ],
-    ids=["device", "dtype", "batch size", "threads", "architecture"],
+    ids=[
+        "device",
+        "dtype",
+        "batch size",
+        "threads",
+        "architecture",
+        "memory format",
+        "runtime",
+        "cache",
+        "largest batch",
+    ],
 )
 def test_what_is_not_comparable_is_another_line(other: Cell) -> None:
     series = series_of([seen(1, 1.0), seen(2, 9.0, cell=other)])
@@ -151,16 +167,48 @@ def test_figures_of_a_record_find_their_lines() -> None:
     found = {one.metric: one for one in observations_of(record, "r", WHEN, environment=environment)}
     assert found["macs"].cell == Cell("timm/a")  # of no device
     assert found["macs"].entry.value == 7
-    assert found["latency"].cell == Cell("timm/a", "v100", "fp32", 4, 1)
+    assert found["latency"].cell == Cell("timm/a", "v100", "fp32", 4, 1, *USUAL)
     entry = found["latency"].entry
     assert entry.value == pytest.approx(0.35)
     assert (entry.low, entry.high) == (0.1, 0.6)  # 6 samples: the whole range
     assert (entry.commit, entry.dirty, entry.when) == ("c", True, WHEN)
-    assert dict(entry.versions) == {"Python": "3.11.7", "runtime": "eager"}
+    assert dict(entry.versions) == {"Python": "3.11.7"}
     assert found["throughput"].entry.value == pytest.approx(4 / 0.35)
     assert "latency_p95" not in found  # needs 130 samples
     only = observations_of(record, "r", WHEN, environment={}, metrics=["macs"])
     assert [one.metric for one in only] == ["macs"]
+
+
+def test_how_a_cell_is_run_is_part_of_its_line() -> None:
+    target = {**TARGET, "memory_format": "nhwc", "runtime": "compiled", "cold_cache": True}
+    metrics = {"device_time": {"samples": [0.5], "unit": "s"}}
+    (found,) = observations_of(Record("timm/a", target, metrics), "r", WHEN, environment={})
+    assert found.cell == Cell("timm/a", "v100", "fp32", 4, 1, "nhwc", "compiled", True)
+    assert found.cell.title == "timm/a v100 fp32 batch 4 nhwc compiled cold cache"
+    assert (found.metric, found.entry.value) == ("device_time", 0.5)
+
+
+def test_the_largest_batch_is_one_line_whatever_its_size() -> None:
+    def found(size: int, day: int) -> Observation:
+        target = {**TARGET, "batch_size": size, "largest_batch": True}
+        record = Record("timm/a", target, {"latency": {"samples": [size / 1000], "unit": "s"}})
+        when = f"2026-01-{day:02d}T00:00:00+00:00"
+        return observations_of(record, f"r{day}", when, environment={}, metrics=["latency"])[0]
+
+    (series,) = series_of([found(37, 1), found(40, 2)])
+    assert series.cell.target == "v100 fp32 batch max"
+    assert [(entry.value, entry.events) for entry in series.entries] == [
+        (0.037, ()), (0.04, ("batch size 37 -> 40",))
+    ]  # fmt: skip
+
+
+def test_a_point_stands_on_the_line_of_its_cell() -> None:
+    target = {**TARGET, "runtime": "compiled", "largest_batch": True}
+    point = Point(
+        "timm/a", "a", "timm", "A", "v100", dtype="fp32", batch_size=4, threads=1,
+        memory_format="nchw", runtime="compiled", cold_cache=False, largest_batch=True,
+    )  # fmt: skip
+    assert Cell.of_point(point) == Cell.of("timm/a", target)
 
 
 def test_versions_name_the_library_of_the_architecture() -> None:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import csv
+import io
+import json
+
 import pytest
 
 from archbench.core.choosing import (
@@ -15,9 +19,21 @@ from archbench.core.choosing import (
 from archbench.core.errors import UsageError
 from archbench.core.metrics import METRICS
 from archbench.core.points import Figure, Point
+from archbench.report.choosing import (
+    limit_tables_csv,
+    limit_tables_json,
+    limit_tables_text,
+    table_remarks,
+)
 
 
-def cell(name: str, device: str = "cpu", batch_size: int = 1, **values: float | Figure) -> Point:
+def cell(
+    name: str,
+    device: str = "cpu",
+    batch_size: int = 1,
+    runtime: str | None = None,
+    **values: float | Figure,
+) -> Point:
     figures = {
         metric: value if isinstance(value, Figure) else Figure(value, "measured", "run")
         for metric, value in values.items()
@@ -29,6 +45,7 @@ def cell(name: str, device: str = "cpu", batch_size: int = 1, **values: float | 
         family="Other",
         device=device,
         batch_size=batch_size,
+        runtime=runtime,
         run="run",
         figures=figures,
     )
@@ -169,6 +186,34 @@ def test_a_table_for_each_device_at_batch_1() -> None:
         (1.4e9, 60): ["light"],
     }
     assert all(not choice.best for choice in gpu.cells.values())
+
+
+def test_a_table_for_each_way_of_running() -> None:
+    cells = [
+        cell("a", runtime="eager", top1=60, peak_memory=0.5e9, throughput=20),
+        cell("a", runtime="compiled", top1=60, peak_memory=0.5e9, throughput=90),
+    ]
+    eager, compiled = best_by_limits(cells, memory_limits=(1e9,), frame_rates=(60,))
+    assert (eager.manner, compiled.manner) == ("", "compiled")
+    assert not eager.cells[1e9, 60].best
+    assert names(compiled.cells[1e9, 60].best) == ["a"]
+    assert limit_tables_text([eager, compiled], "text").count("batch 1, compiled") == 1
+    rows = list(csv.DictReader(io.StringIO(limit_tables_csv([eager, compiled]))))
+    assert [(row["runtime"], row["name"]) for row in rows] == [("compiled", "a")]
+    document = json.loads(limit_tables_json([eager, compiled], []))
+    assert [table["runtime"] for table in document["tables"]] == ["eager", "compiled"]
+    assert table_remarks(best_by_limits([cell("b", runtime="compiled", top1=60)])) == [
+        "cpu compiled: left out, no images/s: 1 (b cpu batch 1 compiled).",
+        "cpu compiled: left out, no peak memory MB: 1 (b cpu batch 1 compiled).",
+    ]
+
+
+def test_memory_of_another_way_of_running_does_not_stand_in() -> None:
+    cells = [
+        cell("a", device="x", runtime="compiled", peak_memory=5.0),
+        cell("a", device="y", runtime="eager"),
+    ]
+    assert borrow_memory(cells) == (cells, {})
 
 
 def test_memory_of_another_device_stands_in_and_says_so() -> None:

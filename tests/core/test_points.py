@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from archbench.core.points import Figure, Point, with_derived
+from archbench.core.points import Figure, Point, manner_of, with_derived
 
 
 def test_what_follows_from_figures() -> None:
@@ -38,3 +40,32 @@ def test_target_and_text() -> None:
     assert (point.text("latency"), point.value("latency")) == ("12.35", 0.0123456)
     assert point.text("top1") is None
     assert Point("timm/a", "a", "timm", "A").target == ""
+
+
+@pytest.mark.parametrize(
+    ("fields", "target"),
+    [
+        ({}, "v100 fp16 batch 8"),
+        ({"memory_format": "nchw", "runtime": "eager", "cold_cache": False}, "v100 fp16 batch 8"),
+        ({"memory_format": "nhwc", "runtime": "compiled"}, "v100 fp16 batch 8 nhwc compiled"),
+        ({"runtime": "cudagraph", "threads": 2}, "v100 fp16 batch 8 2 threads cudagraph"),
+        ({"cold_cache": True}, "v100 fp16 batch 8 cold cache"),
+        ({"largest_batch": True}, "v100 fp16 batch 8 (max)"),
+        ({"largest_batch": True, "batch_size": None}, "v100 fp16 batch max"),
+        # The device is in it already, by its short name.
+        ({"asked": "cuda:1"}, "v100 fp16 batch 8"),
+        ({"device": "", "runtime": "compiled"}, ""),
+    ],
+)
+def test_a_target_says_what_is_unusual(fields: dict[str, Any], target: str) -> None:
+    stated = {"device": "v100", "dtype": "fp16", "batch_size": 8, "threads": 1}
+    assert Point("timm/a", "a", "timm", "A", **{**stated, **fields}).target == target
+
+
+def test_targets_from_before_were_run_as_usual() -> None:
+    assert manner_of({"dtype": "fp32"}) == {
+        "memory_format": "nchw", "runtime": "eager", "cold_cache": False
+    }  # fmt: skip
+    assert manner_of({"memory_format": "nhwc", "runtime": "compiled", "cold_cache": True}) == {
+        "memory_format": "nhwc", "runtime": "compiled", "cold_cache": True
+    }  # fmt: skip

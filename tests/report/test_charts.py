@@ -41,6 +41,7 @@ def point(
     library: str = "timm",
     run: str = "",
     dtype: str | None = None,
+    runtime: str | None = None,
     **figures: float,
 ) -> Point:
     """A point whose figures are all of one kind; counts and derived figures follow."""
@@ -50,7 +51,8 @@ def point(
     given = {name: Figure(value, kinds[name], "a test") for name, value in figures.items()}
     return Point(
         f"{library}/{name}", name, library, family, device=device, device_name=device.upper(),
-        dtype=dtype, batch_size=batch_size, run=run, figures=with_derived(given, batch_size),
+        dtype=dtype, batch_size=batch_size, run=run, runtime=runtime,
+        figures=with_derived(given, batch_size),
     )  # fmt: skip
 
 
@@ -231,11 +233,11 @@ def test_too_many_bars_leave_the_best() -> None:
 # Times.
 
 
-def times(batch_size: int, device: str = "v100") -> list[Point]:
+def times(batch_size: int, device: str = "v100", runtime: str | None = None) -> list[Point]:
     """Two GMACs each millisecond, exactly: at batch size 2 the batch takes twice as long."""
     return [
-        point(f"n{n}", device=device, batch_size=batch_size, macs=2e9 * n, top1=60.0 + n,
-              latency=n * 1e-3 * batch_size)
+        point(f"n{n}", device=device, batch_size=batch_size, runtime=runtime, macs=2e9 * n,
+              top1=60.0 + n, latency=n * 1e-3 * batch_size)
         for n in (1, 2, 4)
     ]  # fmt: skip
 
@@ -251,6 +253,23 @@ def test_operations_against_time_has_a_panel_and_a_line_for_each_batch_size() ->
         assert (y1 - y0) / (x1 - x0) == pytest.approx(2)
         placed = offsets(c for c in axes.collections if c.get_gid() == "markers")
         assert placed == {(1, 2), (2, 4), (4, 8)}
+
+
+def test_runtimes_have_panels_and_lines_of_their_own() -> None:
+    points = [*times(1), *times(1, runtime="compiled"), *times(4, runtime="compiled")]
+    titles = [axes.get_title(loc="left") for axes in draw("operations-time", points).axes]
+    assert titles == ["V100: batch 1", "V100: batch 1 compiled", "V100: batch 4 compiled"]
+    # Only the compiled ones have two batch sizes.
+    against = draw("batch-size", points)
+    assert [axes.get_title(loc="left") for axes in against.axes] == ["V100: compiled"]
+    memory = [
+        point("a", device="v100", batch_size=size, runtime=runtime, params=2e6, peak_memory=1e8)
+        for runtime, size in ((None, 4), ("compiled", 2))
+    ]
+    panels = draw("params-memory", memory)
+    assert [axes.get_title(loc="left") for axes in panels.axes] == [
+        "V100: batch 4", "V100: batch 2 compiled"
+    ]  # fmt: skip
 
 
 def test_two_points_have_no_fitted_line() -> None:
@@ -424,6 +443,16 @@ def test_names_shared_by_two_are_told_apart() -> None:
     ]
     assert sorted(written(draw("ball-params", points))) == [
         "resnet101 (pytorchcv)", "resnet101 (torchvision)",
+    ]  # fmt: skip
+
+
+def test_names_shared_by_two_runtimes_are_told_apart() -> None:
+    points = [
+        point("a", device="v100", batch_size=1, top1=80.0 + n, params=44e6, macs=7e9, runtime=one)
+        for n, one in enumerate(("eager", "compiled"))
+    ]
+    assert sorted(written(draw("ball-params", points))) == [
+        "a (v100 batch 1 compiled)", "a (v100 batch 1)",
     ]  # fmt: skip
 
 

@@ -237,6 +237,23 @@ def test_openmetrics() -> None:
     ]
 
 
+MANNER = {"memory_format": "nhwc", "runtime": "compiled", "cold_cache": True, "largest_batch": True}
+
+
+def test_cells_that_are_run_differently_keep_their_figures_apart() -> None:
+    usual = {"memory_format": "nchw", "runtime": "eager", "cold_cache": False}
+    plain = Record("a/1", {**target(), **usual}, metrics={"latency": TIMED})
+    other = Record("a/1", {**target(), **MANNER}, metrics={"latency": TIMED})
+    lines = [line for line in metrics_text([plain, other]).splitlines() if "p50" in line][1:]
+    labels = 'architecture="a/1",device="v100",dtype="fp16",batch_size="1",threads="1"'
+    more = 'largest_batch="true",memory_format="nhwc",runtime="compiled",cold_cache="true"'
+    assert lines == [
+        f"archbench_latency_p50_seconds{{{labels}}} 0.021",
+        f"archbench_latency_p50_seconds{{{labels},{more}}} 0.021",
+    ]
+    assert ("runtime", "compiled") in junit_properties(other)
+
+
 def test_labels_survive_gitlabs_reader() -> None:
     """It cuts each line at ``#`` and splits the rest as a shell does."""
     metrics = {

@@ -74,7 +74,7 @@ def test_every_figure_is_there_with_its_source() -> None:
         again = with_derived(stated, point.batch_size)
         assert {**stated, **{metric: again[metric] for metric in follows}} == dict(point.figures)
         assert set(follows) == {"density", "top1_per_gmac", "latency_per_image", "throughput"}
-        for name in ("id", "family", "device", "dtype", "batch_size", "run", "commit"):
+        for name in ("id", "family", "device", "dtype", "batch_size", "runtime", "run", "commit"):
             column = data["columns"][name]
             assert column["values"][column["at"][n]] == getattr(point, name)
 

@@ -201,6 +201,39 @@ def test_devices_precisions_and_batch_sizes(open_page: Open) -> None:
     assert set(column(page, "device")) == {"cpu-amd-epyc"}
 
 
+def test_ways_of_running_are_told_apart_and_chosen(open_page: Open) -> None:
+    eager = [
+        replace(point, memory_format="nchw", runtime="eager", cold_cache=False)
+        for point in synthetic_points(setups=SETUPS[1:], batch_sizes=(1,))
+    ]
+    compiled = [
+        replace(
+            point, memory_format="nhwc", runtime="compiled",
+            figures={**point.figures, "device_time": Figure(0.001, "measured", "a run")},
+        )
+        for point in eager
+    ]  # fmt: skip
+    page = open_page([*eager, *compiled], chart="top1-rate")
+    wait_until_drawn(page, "top1-rate")
+    key = page.inner_text("#key")
+    assert "v100 fp16" in key
+    assert "v100 fp16 nhwc compiled" in key
+    assert marks(page) == 120
+    assert set(column(page, "runtime")) == {"eager", "compiled"}
+    assert "device time ms" in page.locator("#set-x option").all_inner_texts()
+    page.select_option("#set-panels", "runtime")
+    assert page.locator("#plot .cartesianlayer > .subplot").count() == 2
+    page.locator("#choices label", has_text="eager").click()
+    wait_for_count(page, "60 of 120 rows")
+    assert set(column(page, "runtime")) == {"compiled"}
+    assert set(column(page, "memory format")) == {"nhwc"}
+    assert set(column(page, "device time ms")) == {"1"}
+    # All have warm caches: there is nothing to choose or to say.
+    assert page.locator("#choices legend", has_text="Cache").count() == 0
+    page.locator("#table tbody th button").first.click()
+    assert "v100 fp16 batch 1 nhwc compiled" in page.inner_text("#details")
+
+
 def test_every_axis_can_be_switched(open_page: Open) -> None:
     page = open_page(synthetic_points(), chart="ball-macs")
     wait_until_drawn(page, "ball-macs")

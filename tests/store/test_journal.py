@@ -76,6 +76,14 @@ def test_damaged_lines_are_named_and_left_out(tmp_path: Path) -> None:
         ({"id": "local/a\nb"}, "its id is 'local/a\\nb'"),
         ({"target": {"slug": ["x"], "dtype": "fp32"}}, "its slug is ['x']"),
         ({"target": {"slug": "x", "dtype": "fp32", "batch_size": 0}}, "its batch_size is 0"),
+        (
+            {"target": {"slug": "x", "dtype": "fp32", "runtime": None}},
+            "its runtime is None",
+        ),
+        (
+            {"target": {"slug": "x", "dtype": "fp32", "cold_cache": "yes"}},
+            "its cold_cache is 'yes'",
+        ),
         ({"metrics": {"params": {"value": 10**400}}}, "its params is no such figure"),
         ({"metrics": {"params": {"value": -5}}}, "its params is no such figure"),
         ({"metrics": {"top1": {"value": 7000.0}}}, "its top1 is 7000.0 %"),

@@ -17,7 +17,7 @@ from archbench.store.history import Found, in_baselines, in_benchmarks, in_runs
 from archbench.store.journal import Journal
 
 TARGET = {"slug": "cpu-x", "dtype": "fp32", "batch_size": 2, "threads": 1}
-CELL = Cell("timm/a", "cpu-x", "fp32", 2, 1)
+CELL = Cell("timm/a", "cpu-x", "fp32", 2, 1, "nchw", "eager", False)
 
 
 def slug(cpu: str) -> str:
@@ -133,6 +133,21 @@ def test_files_of_pytest_benchmark(tmp_path: Path) -> None:
     assert entries(found, "params")[0][0] == Cell("timm/a")
 
 
+def test_benchmarks_that_were_run_otherwise_are_other_lines(tmp_path: Path) -> None:
+    info = OURS["extra_info"]
+    compiled = {**info, "runtime": "compiled", "memory_format": "nhwc"}  # type: ignore[dict-item]
+    largest = {**info, "largest_batch": True, "batch_size": 37}  # type: ignore[dict-item]
+    benchmarks = [OURS, {**OURS, "extra_info": compiled}, {**OURS, "extra_info": largest}]
+    stored(tmp_path, "0001.json", benchmark_file(*benchmarks))
+    found = in_benchmarks(tmp_path / ".benchmarks", slug)
+    assert found.remarks == []
+    assert {cell.target: entry.value for cell, entry in entries(found, "throughput")} == {
+        "cpu-x fp32 batch 2": 2 / 0.25,
+        "cpu-x fp32 batch 2 nhwc compiled": 2 / 0.25,
+        "cpu-x fp32 batch max": 37 / 0.25,
+    }
+
+
 @pytest.mark.parametrize(
     ("content", "remark"),
     [
@@ -190,22 +205,29 @@ def git(root: Path, *arguments: str) -> None:
 
 
 def accept(
-    root: Path, median: float, when: str, commit: str | None, device: list[float] | None = None
+    root: Path,
+    median: float,
+    when: str,
+    commit: str | None,
+    device: list[float] | None = None,
+    cell: str = "fp32-b2",
+    **environment: Any,
 ) -> None:
     wall = [*LAUNCH["wall"][:4], median, *LAUNCH["wall"][5:]]  # type: ignore[index]
     line = {
         "id": "timm/a",
-        "cell": "fp32-b2",
+        "cell": cell,
         "launches": [{**LAUNCH, "wall": wall, "device": device}],
         "counts": None,
         "amounts": {},
-        "environment": {"torch": "2.5.1", "library": "timm 1.0.31", "device_name": "X"},
+        "environment": {"torch": "2.5.1", "library": "timm 1.0.31", "device_name": "X",
+                        **environment},
         "when": when,
         "commit": commit,
         "reason": None,
-    }
+    }  # fmt: skip
     update_baselines(
-        root / "baselines" / "cpu-x" / "fp32.jsonl", "latency", {"timm/a fp32-b2": line},
+        root / "baselines" / "cpu-x" / "fp32.jsonl", "latency", {f"timm/a {cell}": line},
         root / "lock", only_new=False,
     )  # fmt: skip
     git(root, "add", "baselines")
@@ -236,6 +258,36 @@ def test_a_device_s_accepted_time_is_a_line_of_its_own(tmp_path: Path) -> None:
     found = in_baselines(tmp_path)
     assert [entry.value for _, entry in entries(found, "device_time")] == [0.05]
     assert [entry.value for _, entry in entries(found)] == [0.5]
+
+
+def test_baselines_tell_apart_how_a_cell_is_run(tmp_path: Path) -> None:
+    git(tmp_path, "init", "-q")
+    when = "2026-01-02T03:04:05+00:00"
+    for name in ("amp-bf16-b2", "amp-bf16-b2-nhwc-compiled", "amp-bf16-b2-t3-cold"):
+        accept(tmp_path, 0.5, when, None, cell=name)
+    accept(tmp_path, 0.5, when, None, cell="amp-bf16-bmax", batch_size=37)
+    found = in_baselines(tmp_path)
+    assert found.remarks == []
+    assert {cell.target for cell, _ in entries(found)} == {
+        "cpu-x amp-bf16 batch 2",
+        "cpu-x amp-bf16 batch 2 nhwc compiled",
+        "cpu-x amp-bf16 batch 2 3 threads cold cache",
+        "cpu-x amp-bf16 batch max",
+    }
+    per_image = {cell.largest_batch: entry for cell, entry in entries(found, "throughput")}
+    assert per_image[True].value == 37 / 0.5
+    assert per_image[True].versions["batch size"] == "37"
+    assert per_image[False].value == 2 / 0.5
+
+
+def test_a_baseline_of_a_cell_that_cannot_be_is_named(tmp_path: Path) -> None:
+    git(tmp_path, "init", "-q")
+    accept(tmp_path, 0.5, "2026-01-02T03:04:05+00:00", None, cell="fp99-b2")
+    found = in_baselines(tmp_path)
+    assert found.observations == []
+    (remark,) = found.remarks
+    assert remark.startswith("baselines/cpu-x/fp32.jsonl at ")
+    assert remark.endswith("timm/a: left out: 'fp99-b2' names no target")
 
 
 def test_baselines_that_were_deleted(tmp_path: Path) -> None:

@@ -17,18 +17,30 @@ __all__ = ["FORMATS", "add_parser", "run"]
 
 FORMATS = ("text", "markdown", "csv", "json")
 
+_SIDES = {
+    "devices": "device",
+    "dtypes": "dtype",
+    "runtimes": "runtime",
+    "memory_formats": "memory_format",
+}
+"""Options that make two sides, with what they choose by."""
+
+_NUMBERS = {2: "two", 3: "three", 4: "four"}
+
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command."""
     parser = commands.add_parser(
         "compare",
         help="two runs, devices or precisions side by side, sorted by change",
-        description="Compare two sources, or two devices or precisions of one, cell by cell. "
-        "What grew most stands first.",
+        description="Compare two sources, or two devices, precisions, runtimes or memory formats, "
+        "cell by cell. What grew most stands first.",
     )
     parser.add_argument("sources", nargs="*", metavar="SOURCE", help=SOURCES)
     parser.add_argument("--devices", nargs=2, metavar="GLOB", help="short names: v100 t4")
     parser.add_argument("--dtypes", nargs=2, metavar="DTYPE", help="precisions: fp32 bf16")
+    parser.add_argument("--runtimes", nargs=2, metavar="NAME", help="eager compiled")
+    parser.add_argument("--memory-formats", nargs=2, metavar="NAME", help="nchw nhwc")
     parser.add_argument("--batch-size", type=int, metavar="N", help="images of a batch")
     parser.add_argument(
         "--metric",
@@ -45,24 +57,23 @@ def run(options: argparse.Namespace) -> int:
     """Compare and print."""
     root = Path.cwd()
     asked = f"archbench compare {' '.join(options.sources)}".rstrip()
-    if options.devices and options.dtypes:
+    chosen = [name for name in _SIDES if getattr(options, name)]
+    if len(chosen) > 1:
         raise UsageError(
-            f"{asked} --devices --dtypes",
+            f"{asked} {' '.join(f'--{name}'.replace('_', '-') for name in chosen)}",
             "two sides are compared, and each option makes two",
-            "Choose one of the two; the other cells stay apart",
+            f"Choose one of the {_NUMBERS[len(chosen)]}; the other cells stay apart",
         )
-    option, names = (
-        ("device", options.devices) if options.devices else ("dtype", options.dtypes)
-    )  # fmt: skip
     remarks: list[str] = []
     sides: list[list[Point]] = []
-    if names:
+    if chosen:
+        first, second = getattr(options, chosen[0])
         loaded = points_from(options.sources, root)
         remarks = loaded.remarks
-        for name in names:
-            chosen = {"device": name} if option == "device" else {"dtype": name}
-            sides.append(filtered(loaded.points, **chosen, batch_size=options.batch_size))
-        titles = (names[0], names[1])
+        for name in (first, second):
+            wanted = {_SIDES[chosen[0]]: name}
+            sides.append(filtered(loaded.points, **wanted, batch_size=options.batch_size))
+        titles = (first, second)
     elif len(options.sources) == 2:
         for source in options.sources:
             loaded = points_from([source], root)
@@ -73,13 +84,14 @@ def run(options: argparse.Namespace) -> int:
         raise UsageError(
             asked,
             f"two sides are needed, {len(options.sources)} given",
-            "Name two runs, or one and --devices A B or --dtypes A B",
+            "Name two runs, or one and --devices A B, --dtypes A B, --runtimes A B or "
+            "--memory-formats A B",
         )
     comparison = compare(sides[0], sides[1], options.metric)
     if not comparison.changes:
         raise UsageError(
             asked,
-            f"no architecture has {options.metric} on both sides at one batch size",
+            f"no architecture has {options.metric} on both sides at one batch size, run alike",
             "Compare runs of the same architectures, or another --metric",
         )
     remarks = [*remarks, *comparison_remarks(comparison, titles)]

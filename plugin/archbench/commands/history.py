@@ -47,6 +47,8 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     history.add_argument("--dtype", metavar="NAME", help="precision: fp32")
     history.add_argument("--batch-size", type=int, metavar="N", help="images of a batch")
+    history.add_argument("--memory-format", metavar="NAME", help="nchw or nhwc")
+    history.add_argument("--runtime", metavar="NAME", help="eager, compiled or cudagraph")
     history.add_argument(
         "--since", metavar="DATE", help="show nothing older, as 2026-01-31 (change points stay)"
     )
@@ -181,6 +183,7 @@ def _selected(asked: str, series: Sequence[Series], options: argparse.Namespace)
         found = [one for one in found if any(_is_meant(one.cell.id, id) for id in options.ids)]
     for option, name in (
         ("--device", "device"), ("--dtype", "dtype"), ("--batch-size", "batch_size"),
+        ("--memory-format", "memory_format"), ("--runtime", "runtime"),
     ):  # fmt: skip
         wanted = getattr(options, name)
         if wanted is None:

@@ -10,6 +10,7 @@ from typing import Any
 
 from archbench.commands.sources import SOURCES, Loaded, points_from, title_of
 from archbench.core.errors import UsageError
+from archbench.core.history import Cell
 from archbench.core.points import Point
 from archbench.report.listing import PUBLISHED_NOTE, points_csv, points_json, points_table
 from archbench.store.atomic import write_text
@@ -127,7 +128,7 @@ def _history(points: Sequence[Point]) -> dict[str, list[dict[str, Any]]] | None:
     from archbench.commands.history import stored_history
     from archbench.report.history import history_data
 
-    shown = {f"{point.id} {point.target}" for point in points if point.device and point.when}
+    shown = {Cell.of_point(point).title for point in points if point.device and point.when}
     if not shown:
         return None
     try:

@@ -50,6 +50,8 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("--device", metavar="GLOB", help="short names of devices: v100, cpu*")
     parser.add_argument("--dtype", metavar="DTYPE", help="precision: fp32")
     parser.add_argument("--batch-size", type=int, metavar="N", help="images of a batch")
+    parser.add_argument("--memory-format", metavar="NAME", help="nchw or nhwc")
+    parser.add_argument("--runtime", metavar="NAME", help="eager, compiled or cudagraph")
     parser.add_argument(
         "--top", type=int, default=5, metavar="N", help="how many to show (default: 5)"
     )
@@ -89,7 +91,12 @@ def run(options: argparse.Namespace) -> int:
     frame_rates = _list(options.frame_rates, "frame-rates", "a rate", FRAME_RATES)
     loaded = points_from(options.sources, Path.cwd())
     points = filtered(
-        loaded.points, device=options.device, dtype=options.dtype, batch_size=options.batch_size
+        loaded.points,
+        device=options.device,
+        dtype=options.dtype,
+        batch_size=options.batch_size,
+        memory_format=options.memory_format,
+        runtime=options.runtime,
     )
     _refuse_without_top1(points, options.sources)
     if options.table:

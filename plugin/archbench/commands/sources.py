@@ -106,14 +106,17 @@ def filtered(
     device: str | None = None,
     dtype: str | None = None,
     batch_size: int | None = None,
+    memory_format: str | None = None,
+    runtime: str | None = None,
 ) -> list[Point]:
-    """The cells of one device, precision and batch size.
+    """The cells of one device, precision, batch size, memory format and runtime.
 
     Args:
         points: of any.
         device: glob over short names; None for all.
         dtype: glob over precisions; None for all.
         batch_size: images of a batch; None for all.
+        memory_format, runtime: globs; None for all.
 
     Raises:
         UsageError: nothing is left; says what there is.
@@ -122,6 +125,8 @@ def filtered(
         ("--device", device, lambda point: point.device),
         ("--dtype", dtype, lambda point: point.dtype),
         ("--batch-size", batch_size, lambda point: point.batch_size),
+        ("--memory-format", memory_format, lambda point: point.memory_format),
+        ("--runtime", runtime, lambda point: point.runtime),
     )
     found = list(points)
     for option, wanted, of in asked:

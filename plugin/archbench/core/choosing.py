@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from archbench.core.errors import UsageError
 from archbench.core.metrics import METRICS
-from archbench.core.points import Figure, Point
+from archbench.core.points import MANNER, Figure, Point, manner_text
 from archbench.core.quantities import parse_quantity
 
 __all__ = [
@@ -215,6 +215,7 @@ class LimitTable:
         device: short name.
         device_name: the vendor's name.
         dtype: of the cells; None where it is not stated.
+        memory_format, runtime, cold_cache: how they are run; None where it is not stated.
         memory_limits: in bytes.
         frame_rates: in images per second.
         cells: for each pair ``(memory limit, frame rate)`` the choice.
@@ -223,9 +224,17 @@ class LimitTable:
     device: str
     device_name: str
     dtype: str | None
+    memory_format: str | None
+    runtime: str | None
+    cold_cache: bool | None
     memory_limits: tuple[float, ...]
     frame_rates: tuple[float, ...]
     cells: Mapping[tuple[float, float], Choice]
+
+    @property
+    def manner(self) -> str:
+        """What is unusual about how they are run, see :func:`manner_text`."""
+        return manner_text(self.memory_format, self.runtime, self.cold_cache)
 
 
 def best_by_limits(
@@ -235,7 +244,8 @@ def best_by_limits(
     frame_rates: Sequence[float] = FRAME_RATES,
     count: int = 5,
 ) -> list[LimitTable]:
-    """The best by top-1 for each pair of memory limit and frame rate, a table for each device.
+    """The best by top-1 for each pair of memory limit and frame rate, a table for each device,
+    precision and way of running.
 
     Bianco et al. 2018, table 3: an architecture is within a pair if at batch size 1 it takes at
     most so much memory and does at least so many images per second.
@@ -246,15 +256,19 @@ def best_by_limits(
         frame_rates: in images per second.
         count: architectures in a cell of the table at most.
     """
-    devices: dict[tuple[str, str | None], list[Point]] = {}
+    tables: dict[tuple[str | bool | None, ...], list[Point]] = {}
     for point in points:
         if point.device and point.batch_size == 1:
-            devices.setdefault((point.device, point.dtype), []).append(point)
+            manner = (getattr(point, name) for name in MANNER)
+            tables.setdefault((point.device, point.dtype, *manner), []).append(point)
     return [
         LimitTable(
-            device,
+            cells[0].device,
             cells[0].device_name,
-            dtype,
+            cells[0].dtype,
+            cells[0].memory_format,
+            cells[0].runtime,
+            cells[0].cold_cache,
             tuple(memory_limits),
             tuple(frame_rates),
             {
@@ -270,7 +284,7 @@ def best_by_limits(
                 for rate in frame_rates
             },
         )
-        for (device, dtype), cells in devices.items()
+        for cells in tables.values()
     ]
 
 
@@ -287,15 +301,11 @@ def borrow_memory(points: Sequence[Point]) -> tuple[list[Point], dict[str, str]]
         A device that has a peak memory of its own for any cell borrows nothing.
     """
     owners = {point.device for point in points if "peak_memory" in point.figures}
-    known = {
-        (point.run, point.id, point.name, point.batch_size): point
-        for point in points
-        if "peak_memory" in point.figures
-    }
+    known = {_elsewhere(point): point for point in points if "peak_memory" in point.figures}
     lent: dict[str, str] = {}
     found = []
     for point in points:
-        lender = known.get((point.run, point.id, point.name, point.batch_size))
+        lender = known.get(_elsewhere(point))
         if lender is None or point.device in owners:
             found.append(point)
             continue
@@ -304,3 +314,9 @@ def borrow_memory(points: Sequence[Point]) -> tuple[list[Point], dict[str, str]]
         found.append(replace(point, figures={**point.figures, "peak_memory": borrowed}))
         lent[point.device] = lender.device
     return found, lent
+
+
+def _elsewhere(point: Point) -> tuple[object, ...]:
+    """Names the cell whatever its device."""
+    manner = (getattr(point, name) for name in MANNER)
+    return point.run, point.id, point.name, point.dtype, point.batch_size, *manner

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
 
 from archbench.core.pareto import LOWER_IS_BETTER, figure_range
-from archbench.core.points import Point
+from archbench.core.points import MANNER, Point
 
 __all__ = ["Change", "Comparison", "compare"]
 
@@ -18,7 +20,8 @@ _TARGETS = (
     ("batch_size", "threads"),
     ("batch_size",),
 )
-"""What two cells of one architecture have to share, from all down to the batch size."""
+"""What two cells of one architecture have to share, from all down to the batch size. How they are
+run they share as well, see :func:`compare`."""
 
 _TIMED = frozenset(
     {
@@ -26,12 +29,22 @@ _TIMED = frozenset(
         "latency_p95",
         "latency_per_image",
         "cpu_time",
+        "device_time",
         "throughput",
         "peak_memory",
+        "reserved_memory",
+        "device_memory",
         "energy_per_image",
+        "average_power",
+        "compile_time",
+        "graph_breaks",
+        "recompilations",
+        "max_batch_size",
     }
 )
-"""Metrics that a batch size changes; for all others cells of any two may pair."""
+"""Metrics of how a network was run; for all others cells of any two may pair."""
+
+_USUAL: Mapping[str, str | bool] = MappingProxyType({**MANNER, "largest_batch": False})
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +72,9 @@ class Comparison:
     Attributes:
         metric: that is compared.
         shared: what the cells of a pair have in common besides the architecture: ``device``...
+        apart: in what the two sides are run differently, by the field of
+            :class:`archbench.core.points.Point`: the value of each side. The cells of a pair share
+            the rest of it.
         changes: by change, what grew most first.
         only_left, only_right: cells with the metric that the other side lacks.
         mean: geometric mean of right over left; None where a value is 0 or nothing is shared.
@@ -66,6 +82,7 @@ class Comparison:
 
     metric: str
     shared: tuple[str, ...]
+    apart: Mapping[str, tuple[str | bool, str | bool]]
     changes: tuple[Change, ...]
     only_left: tuple[Point, ...]
     only_right: tuple[Point, ...]
@@ -77,9 +94,12 @@ def compare(left: Iterable[Point], right: Iterable[Point], metric: str) -> Compa
 
     Cells pair that are of the same architecture, device, precision, batch size and threads. Where
     no two are, the device need not be the same; or else the precision; then neither; then nor the
-    threads: two devices or two precisions are compared by giving one as either side. Accuracies and
-    counts pair whatever the batch size. Of several cells of one side that are alike the last
-    counts.
+    threads: two devices or two precisions are compared by giving one as either side. A pair is run
+    alike as well, in memory format, runtime, caches and whether its batch is the largest; where all
+    cells of one side are alike in one of these, and all of the other in another way, that is what
+    is compared. What a publication does not say is taken as usual. Accuracies and counts pair
+    whatever the batch size and however they were run. Of several cells of one side that are alike
+    the last counts.
 
     Args:
         left: the reference.
@@ -88,9 +108,16 @@ def compare(left: Iterable[Point], right: Iterable[Point], metric: str) -> Compa
     """
     lefts = [point for point in left if metric in point.figures]
     rights = [point for point in right if metric in point.figures]
-    shared: tuple[str, ...] = ()
-    for shared in _TARGETS if metric in _TIMED else (*_TARGETS, ()):
-        one, other = _keyed(lefts, shared), _keyed(rights, shared)
+    is_timed = metric in _TIMED
+    apart = _apart(lefts, rights) if is_timed else {}
+    manner = [name for name in _USUAL if name not in apart] if is_timed else []
+    # The size of the largest batch is what is compared there.
+    levels = [
+        tuple(name for name in level if (name, metric) != ("batch_size", "max_batch_size"))
+        for level in (_TARGETS if is_timed else (*_TARGETS, ()))
+    ]
+    for shared in levels:
+        one, other = (_keyed(side, (*shared, *manner)) for side in (lefts, rights))
         if one.keys() & other.keys():
             break
     changes = [
@@ -100,6 +127,7 @@ def compare(left: Iterable[Point], right: Iterable[Point], metric: str) -> Compa
     return Comparison(
         metric,
         shared,
+        apart,
         tuple(changes),
         tuple(point for key, point in one.items() if key not in other),
         tuple(point for key, point in other.items() if key not in one),
@@ -108,7 +136,24 @@ def compare(left: Iterable[Point], right: Iterable[Point], metric: str) -> Compa
 
 
 def _keyed(points: Sequence[Point], shared: Sequence[str]) -> dict[tuple[object, ...], Point]:
-    return {(point.id, *(getattr(point, name) for name in shared)): point for point in points}
+    return {(point.id, *(_value(point, name) for name in shared)): point for point in points}
+
+
+def _value(point: Point, name: str) -> Any:
+    value = getattr(point, name)
+    return _USUAL.get(name) if value is None else value
+
+
+def _apart(
+    left: Sequence[Point], right: Sequence[Point]
+) -> dict[str, tuple[str | bool, str | bool]]:
+    """Of how two sides are run what is one and the same within each of them and not between."""
+    found = {}
+    for name in _USUAL:
+        one, other = ({_value(point, name) for point in side} for side in (left, right))
+        if len(one) == len(other) == 1 and one != other:
+            found[name] = (one.pop(), other.pop())
+    return found
 
 
 def _size(relative: float | None) -> float:

@@ -12,7 +12,15 @@ from types import MappingProxyType
 from typing import Any
 
 from archbench.core.metrics import METRICS
-from archbench.core.points import Figure, target_text, with_derived
+from archbench.core.points import (
+    Figure,
+    Point,
+    manner_of,
+    manner_text,
+    setting_text,
+    target_text,
+    with_derived,
+)
 from archbench.core.records import Record, derived
 from archbench.core.statistics import median_interval, quantile
 
@@ -41,7 +49,11 @@ class Cell:
     Attributes:
         id: ``timm/resnet50``; of a test that is not archbench's, its full name.
         device: short name: ``cpu-amd-epyc``; empty for what was counted.
-        dtype, batch_size, threads: of the target; None for what was counted.
+        dtype, batch_size, threads: of the target; None for what was counted. The batch size is None
+            as well where it is the largest that fits, which may differ from run to run.
+        memory_format, runtime, cold_cache: how it was run, see
+            :data:`archbench.core.points.MANNER`; None where that is not known.
+        largest_batch: whether the batch is the largest that fits.
     """
 
     id: str
@@ -49,11 +61,52 @@ class Cell:
     dtype: str | None = None
     batch_size: int | None = None
     threads: int | None = None
+    memory_format: str | None = None
+    runtime: str | None = None
+    cold_cache: bool | None = None
+    largest_batch: bool = False
+
+    @classmethod
+    def of(cls, id: str, target: Mapping[str, Any]) -> Cell:
+        """What was timed on a stored target.
+
+        Raises:
+            KeyError: the target lacks what every one has.
+        """
+        largest = bool(target.get("largest_batch"))
+        return cls(
+            id,
+            target["slug"],
+            target["dtype"],
+            None if largest else target["batch_size"],
+            target["threads"],
+            **manner_of(target),
+            largest_batch=largest,
+        )
+
+    @classmethod
+    def of_point(cls, point: Point) -> Cell:
+        """The line that a point's times stand on."""
+        return cls(
+            point.id,
+            point.device,
+            point.dtype,
+            None if point.largest_batch else point.batch_size,
+            point.threads,
+            point.memory_format,
+            point.runtime,
+            point.cold_cache,
+            point.largest_batch,
+        )
 
     @property
     def target(self) -> str:
         """``cpu-amd-epyc fp32 batch 1``, as :attr:`archbench.core.points.Point.target`."""
-        return target_text(self.device, self.dtype, self.batch_size, self.threads)
+        manner = manner_text(self.memory_format, self.runtime, self.cold_cache)
+        setting = setting_text(
+            self.dtype, self.batch_size, self.threads, manner, largest_batch=self.largest_batch
+        )
+        return target_text(self.device, setting)
 
     @property
     def title(self) -> str:
@@ -233,12 +286,9 @@ def observations_of(
     target = record.target
     timed = None
     if target is not None:
-        timed = Cell(
-            record.id, target["slug"], target["dtype"], target["batch_size"], target["threads"]
-        )
-        for name, label in (("memory_format", "memory format"), ("runtime", "runtime")):
-            if target.get(name):
-                versions[label] = str(target[name])
+        timed = Cell.of(record.id, target)
+        if timed.largest_batch:
+            versions["batch size"] = str(target["batch_size"])
     found = []
     for name, figure in figures_of(record, source).items():
         cell = Cell(record.id) if is_exact(name) else timed

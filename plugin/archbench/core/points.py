@@ -9,23 +9,75 @@ from typing import Any
 
 from archbench.core.metrics import METRICS
 
-__all__ = ["KINDS", "Figure", "Point", "target_text", "with_derived"]
+__all__ = [
+    "KINDS",
+    "MANNER",
+    "Figure",
+    "Point",
+    "manner_of",
+    "manner_text",
+    "setting_text",
+    "target_text",
+    "with_derived",
+]
 
 KINDS = ("measured", "counted", "published", "derived")
 """How a figure was obtained. What is derived from a published figure is published as well: it is
 never shown as if it had been measured here."""
 
 
-def target_text(device: str, dtype: str | None, batch_size: int | None, threads: int | None) -> str:
-    """On what something was timed: ``cpu-amd-epyc fp32 batch 1``; empty without a device."""
-    if not device:
-        return ""
-    parts = [device, *([dtype] if dtype else [])]
+MANNER: Mapping[str, str | bool] = MappingProxyType(
+    {"memory_format": "nchw", "runtime": "eager", "cold_cache": False}
+)
+"""How a network is run beside its precision and batch size, with what is usual."""
+
+
+def manner_of(target: Mapping[str, Any]) -> dict[str, Any]:
+    """The :data:`MANNER` of a stored target; what older ones do not say was usual then."""
+    return {name: target.get(name, usual) for name, usual in MANNER.items()}
+
+
+def manner_text(memory_format: str | None, runtime: str | None, cold_cache: bool | None) -> str:
+    """What is unusual about how a network is run: ``nhwc compiled cold cache``; else empty."""
+    parts = [
+        *([memory_format] if memory_format not in (None, MANNER["memory_format"]) else []),
+        *([runtime] if runtime not in (None, MANNER["runtime"]) else []),
+        *(["cold cache"] if cold_cache else []),
+    ]
+    return " ".join(map(str, parts))
+
+
+def setting_text(
+    dtype: str | None,
+    batch_size: int | None,
+    threads: int | None,
+    manner: str = "",
+    *,
+    largest_batch: bool = False,
+) -> str:
+    """How something was timed: ``fp32 batch 1``, ``fp16 batch 8 nhwc compiled``.
+
+    The largest batch that was found to fit is ``batch 37 (max)``, or ``batch max`` where its size
+    is left open.
+    """
+    parts = [dtype] if dtype else []
     if batch_size is not None:
-        parts.append(f"batch {batch_size}")
+        parts.append(f"batch {batch_size}{' (max)' if largest_batch else ''}")
+    elif largest_batch:
+        parts.append("batch max")
     if threads not in (None, 1):
         parts.append(f"{threads} threads")
-    return " ".join(parts)
+    return " ".join([*parts, *([manner] if manner else [])])
+
+
+def target_text(device: str, setting: str) -> str:
+    """On what and how something was timed: ``cpu-amd-epyc fp32 batch 1``; empty without a device.
+
+    Args:
+        device: short name.
+        setting: see :func:`setting_text`.
+    """
+    return f"{device} {setting}".rstrip() if device else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +116,10 @@ class Point:
         commit: of the project; None where unknown.
         figures: by the name of their metric in :data:`archbench.core.metrics.METRICS`.
         status: the verdict that says most; empty where there is none.
+        memory_format, runtime, cold_cache: how it was run, see :data:`MANNER`; None where nothing
+            was timed, or where a publication does not say.
+        largest_batch: whether the batch size is what was found to fit.
+        asked: what named the device in the tests' ids, where a run had several.
     """
 
     id: str
@@ -80,11 +136,24 @@ class Point:
     commit: str | None = None
     figures: Mapping[str, Figure] = field(default_factory=lambda: MappingProxyType({}))
     status: str = ""
+    memory_format: str | None = None
+    runtime: str | None = None
+    cold_cache: bool | None = None
+    largest_batch: bool = False
+    asked: str = ""
+
+    @property
+    def manner(self) -> str:
+        """What is unusual about how it was run: ``nhwc compiled``, see :func:`manner_text`."""
+        return manner_text(self.memory_format, self.runtime, self.cold_cache)
 
     @property
     def target(self) -> str:
-        """``cpu-amd-epyc fp32 batch 1``; empty where nothing was timed."""
-        return target_text(self.device, self.dtype, self.batch_size, self.threads)
+        """``cpu-amd-epyc fp32 batch 1``, see :func:`target_text`; empty where nothing was timed."""
+        setting = setting_text(
+            self.dtype, self.batch_size, self.threads, self.manner, largest_batch=self.largest_batch
+        )
+        return target_text(self.device, setting)
 
     def value(self, metric: str) -> float | None:
         """The figure's value; None where there is none."""
@@ -108,6 +177,11 @@ class Point:
             "dtype": self.dtype,
             "batch_size": self.batch_size,
             "threads": self.threads,
+            "memory_format": self.memory_format,
+            "runtime": self.runtime,
+            "cold_cache": self.cold_cache,
+            "largest_batch": self.largest_batch,
+            "asked": self.asked,
             "run": self.run,
             "when": self.when,
             "commit": self.commit,

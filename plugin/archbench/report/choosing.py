@@ -8,7 +8,7 @@ from typing import Any
 
 from archbench.core.choosing import LIMITS, Choice, Limit, LimitTable
 from archbench.core.metrics import METRICS
-from archbench.core.points import Point
+from archbench.core.points import MANNER, Point
 from archbench.report.listing import PUBLISHED_NOTE, figure_text, top1_text
 from archbench.report.tables import table_text
 
@@ -110,7 +110,12 @@ def choice_json(choice: Choice, limits: Sequence[Limit], remarks: Sequence[str])
 
 def _heading(table: LimitTable) -> str:
     names = dict.fromkeys(part for part in (table.device_name, table.dtype) if part)
-    return f"{table.device}: {', '.join(names)}, batch 1"
+    manner = f", {table.manner}" if table.manner else ""
+    return f"{table.device}: {', '.join(names)}, batch 1{manner}"
+
+
+def _manner(table: LimitTable) -> dict[str, Any]:
+    return {name: getattr(table, name) for name in MANNER}
 
 
 def _memory(value: float) -> str:
@@ -143,6 +148,7 @@ def limit_tables_csv(tables: Sequence[LimitTable]) -> str:
     headers = [
         "device",
         "dtype",
+        *MANNER,
         "memory_limit",
         "frame_rate",
         "place",
@@ -156,6 +162,7 @@ def limit_tables_csv(tables: Sequence[LimitTable]) -> str:
         [
             table.device,
             table.dtype or "",
+            *("" if value is None else str(value) for value in _manner(table).values()),
             str(memory),
             str(rate),
             str(place),
@@ -179,6 +186,7 @@ def limit_tables_json(tables: Sequence[LimitTable], remarks: Sequence[str]) -> s
                 "device": table.device,
                 "device_name": table.device_name,
                 "dtype": table.dtype,
+                **_manner(table),
                 "cells": [
                     {"memory_limit": memory, "frame_rate": rate, **_choice_dict(choice)}
                     for (memory, rate), choice in table.cells.items()
@@ -196,8 +204,9 @@ def table_remarks(tables: Sequence[LimitTable]) -> list[str]:
     remarks = []
     for table in tables:
         choice = next(iter(table.cells.values()))
+        where = f"{table.device} {table.manner}".rstrip()
         remarks += [
-            f"{table.device}: left out, no {METRICS[metric].title}: {len(cells)} ({_some(cells)})."
+            f"{where}: left out, no {METRICS[metric].title}: {len(cells)} ({_some(cells)})."
             for metric, cells in choice.without.items()
         ]
     points: list[Point] = [p for t in tables for c in t.cells.values() for p in c.best]

@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from archbench.core.gate import COUNTS, METRIC
 from archbench.core.metrics import METRICS, format_significant
+from archbench.core.points import MANNER, manner_of
 from archbench.core.records import Record, derived, target_key
 from archbench.core.verdicts import FAILING, NEWS
 from archbench.report.table import ABSENT, NOISE, NOISY_MARK
@@ -459,11 +460,19 @@ def _labels(cell: Record, shared: bool) -> str:
     labels = {"architecture": cell.id}
     if cell.target is not None and not shared:
         labels["device"] = cell.target["slug"]
-        labels.update({name: str(cell.target[name]) for name in _TARGET_FIELDS})
+        labels.update(_target_fields(cell.target))
     return ",".join(f'{name}="{_label(value)}"' for name, value in labels.items())
 
 
-_TARGET_FIELDS = ("dtype", "batch_size", "threads")
+def _target_fields(target: Mapping[str, Any]) -> dict[str, str]:
+    """What tells the cells of an architecture and a device apart; of the manner what is unusual."""
+    fields = {name: str(target[name]) for name in ("dtype", "batch_size", "threads")}
+    if target.get("largest_batch"):
+        fields["largest_batch"] = "true"
+    manner = manner_of(target)
+    return fields | {
+        name: str(value).lower() for name, value in manner.items() if value != MANNER[name]
+    }
 
 
 def _label(value: str) -> str:
@@ -482,9 +491,8 @@ def junit_properties(record: Record) -> list[tuple[str, str]]:
     """
     properties = [("architecture", record.id)]
     if record.target is not None:
-        properties += [
-            (name, str(record.target[name])) for name in ("device", "device_name", *_TARGET_FIELDS)
-        ]
+        properties += [(name, str(record.target[name])) for name in ("device", "device_name")]
+        properties += _target_fields(record.target).items()
     properties += [(name, repr(value)) for name, value, _ in _figures(record)]
     statuses: dict[str, str] = {}
     for verdict in record.verdicts:

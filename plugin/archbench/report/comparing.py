@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 
 from archbench.core.comparing import Change, Comparison
 from archbench.core.metrics import METRICS
-from archbench.core.points import Point
+from archbench.core.points import MANNER, Point, manner_text, setting_text
 from archbench.report.listing import PUBLISHED_NOTE, figure_text
 from archbench.report.tables import table_text
 
@@ -22,19 +23,29 @@ def _percent(relative: float | None) -> str:
     return "" if relative is None else f"{relative * 100:+.1f} %"
 
 
-def _shared_target(change: Change, shared: tuple[str, ...]) -> str:
-    left = change.left
-    parts = [
-        text
-        for name, text in (
-            ("device", left.device),
-            ("dtype", left.dtype or ""),
-            ("batch_size", "" if left.batch_size is None else f"batch {left.batch_size}"),
-            ("threads", "" if left.threads in (None, 1) else f"{left.threads} threads"),
-        )
-        if name in shared and text
-    ]
-    return " ".join(parts)
+def _shared_target(change: Change, comparison: Comparison) -> str:
+    """What both cells of a pair were timed on and how, as far as it is one."""
+    left, shared, apart = change.left, comparison.shared, comparison.apart
+    setting = setting_text(
+        left.dtype if "dtype" in shared else None,
+        left.batch_size if "batch_size" in shared else None,
+        left.threads if "threads" in shared else None,
+        manner_text(*(None if name in apart else getattr(left, name) for name in MANNER)),
+        largest_batch=left.largest_batch and "largest_batch" not in apart,
+    )
+    return f"{left.device if 'device' in shared else ''} {setting}".strip()
+
+
+_MANNERS: dict[str, Callable[[str | bool], str]] = {
+    "memory_format": str,
+    "runtime": str,
+    "cold_cache": lambda value: "cold cache" if value else "warm cache",
+    "largest_batch": lambda value: "the largest batch" if value else "a batch size that was asked",
+}
+
+
+def _manners(comparison: Comparison, side: int) -> str:
+    return ", ".join(_MANNERS[name](pair[side]) for name, pair in comparison.apart.items())
 
 
 def comparison_table(comparison: Comparison, titles: tuple[str, str], format: str) -> str:
@@ -51,7 +62,7 @@ def comparison_table(comparison: Comparison, titles: tuple[str, str], format: st
         raw = [
             [
                 change.left.id,
-                _shared_target(change, comparison.shared),
+                _shared_target(change, comparison),
                 str(change.left.figures[metric].value),
                 str(change.right.figures[metric].value),
                 "" if change.relative is None else str(change.relative),
@@ -65,7 +76,7 @@ def comparison_table(comparison: Comparison, titles: tuple[str, str], format: st
         [
             change.left.name,
             change.left.library,
-            _shared_target(change, comparison.shared),
+            _shared_target(change, comparison),
             figure_text(change.left, metric),
             figure_text(change.right, metric),
             f"{ERROR_MARK if change.within_error else ''}{_percent(change.relative)}",
@@ -88,6 +99,9 @@ def comparison_remarks(comparison: Comparison, titles: tuple[str, str]) -> list[
         f"{len(changes)} compared: {better} better, {worse} worse, {unclear} within the measuring "
         f"error, {equal} equal."
     ]
+    if comparison.apart:
+        told = (f"{_manners(comparison, side)} ({titles[side]})" for side in (0, 1))
+        remarks.append(f"Run differently: {' against '.join(told)}.")
     if comparison.mean is not None and len(changes) > 1:
         remarks.append(f"Geometric mean of the ratios: {comparison.mean:.3f}.")
     for side, points in zip(titles, (comparison.only_left, comparison.only_right), strict=True):
@@ -115,6 +129,7 @@ def comparison_json(
         "metric": comparison.metric,
         "sides": list(titles),
         "shared": list(comparison.shared),
+        "apart": {name: list(pair) for name, pair in comparison.apart.items()},
         "mean_ratio": comparison.mean,
         "changes": [
             {

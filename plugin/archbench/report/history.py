@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from archbench.core.history import (
+    Cell,
     Change,
     Entry,
     Series,
@@ -19,6 +20,7 @@ from archbench.core.history import (
     relative_change,
 )
 from archbench.core.metrics import METRICS
+from archbench.core.points import MANNER
 from archbench.report.change_points import change_points, why_none
 
 __all__ = ["FORMATS", "Line", "history_data", "judged", "shown_since"]
@@ -156,6 +158,10 @@ def _entries(line: Line) -> list[dict[str, Any]]:
     ]
 
 
+def _manner(cell: Cell) -> dict[str, Any]:
+    return {name: getattr(cell, name) for name in (*MANNER, "largest_batch")}
+
+
 def _json(lines: Sequence[Line], remarks: Sequence[str], detailed: bool) -> str:
     document = {
         "lines": [
@@ -165,6 +171,7 @@ def _json(lines: Sequence[Line], remarks: Sequence[str], detailed: bool) -> str:
                 "dtype": line.series.cell.dtype,
                 "batch_size": line.series.cell.batch_size,
                 "threads": line.series.cell.threads,
+                **_manner(line.series.cell),
                 "metric": line.series.metric,
                 "unit": METRICS[line.series.metric].unit,
                 "entries": _entries(line),
@@ -178,7 +185,8 @@ def _json(lines: Sequence[Line], remarks: Sequence[str], detailed: bool) -> str:
 
 
 _COLUMNS = (
-    "id", "device", "dtype", "batch_size", "threads", "metric", "unit", "when", "commit", "dirty",
+    "id", "device", "dtype", "batch_size", "threads", "memory_format", "runtime", "cold_cache",
+    "largest_batch", "metric", "unit", "when", "commit", "dirty",
     "value", "low", "high", "change", "change_point", "events", "sources",
 )  # fmt: skip
 
@@ -198,6 +206,7 @@ def _csv(lines: Sequence[Line], remarks: Sequence[str], detailed: bool) -> str:
                     "dtype": cell.dtype,
                     "batch_size": cell.batch_size,
                     "threads": cell.threads,
+                    **_manner(cell),
                     "metric": line.series.metric,
                     "unit": METRICS[line.series.metric].unit,
                     **item,

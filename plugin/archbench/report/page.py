@@ -24,6 +24,7 @@ _ASSETS = Path(__file__).parent / "assets"
 _SCRIPTS = ("figures.js", "judging.js", "drawing.js", "page.js")
 _COLUMNS = (
     "id", "name", "library", "family", "device", "device_name", "dtype", "batch_size", "threads",
+    "memory_format", "runtime", "cold_cache", "largest_batch", "asked",
     "run", "when", "commit", "status",
 )  # fmt: skip
 

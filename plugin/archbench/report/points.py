@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from archbench.core.metrics import METRICS
-from archbench.core.points import KINDS, Figure, Point, with_derived
+from archbench.core.points import KINDS, Figure, Point, manner_of, with_derived
 from archbench.core.records import Record
 from archbench.core.statistics import QUANTILES, median_interval, quantile, required_samples
 from archbench.core.verdicts import NEWS
@@ -53,6 +53,9 @@ def point_of(
         raise ValueError(f"an id is expected, as timm/resnet50, found {cell.id!r}")
     environment = header.get("environment") or {}
     git = environment.get("git") or {}
+    batch_size = target.get("batch_size")
+    # An accuracy was not timed: it is the same however the network is run.
+    manner: dict[str, Any] = manner_of(target) if batch_size is not None else {}
     statuses = {verdict.get("status") for verdict in cell.verdicts}
     return Point(
         id=cell.id,
@@ -62,13 +65,16 @@ def point_of(
         device=target.get("slug", ""),
         device_name=target.get("device_name", ""),
         dtype=target.get("dtype"),
-        batch_size=target.get("batch_size"),
+        batch_size=batch_size,
         threads=target.get("threads"),
         run=run,
         when=environment.get("time"),
         commit=git.get("commit") if isinstance(git, Mapping) else None,
-        figures=with_derived({**published, **figures}, target.get("batch_size")),
+        figures=with_derived({**published, **figures}, batch_size),
         status=next((status for status in NEWS if status in statuses), ""),
+        **manner,
+        largest_batch=bool(target.get("largest_batch")),
+        asked=target.get("asked", ""),
     )
 
 

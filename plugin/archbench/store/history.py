@@ -6,7 +6,7 @@ import json
 import subprocess
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from archbench.core.launches import QUANTILES
 from archbench.core.metrics import METRICS
 from archbench.core.points import Figure, with_derived
 from archbench.core.records import merge_records
+from archbench.core.spec import Wish
 from archbench.core.statistics import quantile
 from archbench.store.baselines import parse_baselines
 from archbench.store.journal import Run, read_run
@@ -176,9 +177,7 @@ def _of_benchmark(
         cell = Cell(str(benchmark["fullname"]), origin.slug(str(cpu or "")))
         figures = {"latency": Figure(median, "measured", origin.source)}
     else:
-        cell = Cell(
-            info["archbench"], info["slug"], info["dtype"], info["batch_size"], info["threads"]
-        )
+        cell = Cell.of(info["archbench"], info)
         counts = {
             name: Figure(float(info[name]), "counted", origin.source)
             for name in ("params", "macs")
@@ -187,7 +186,9 @@ def _of_benchmark(
         figures = {**counts, "latency": Figure(median, "measured", origin.source)}
         if "p95" in info:
             figures["latency_p95"] = Figure(float(info["p95"]), "measured", origin.source)
-        figures = with_derived(figures, cell.batch_size)
+        figures = with_derived(figures, info["batch_size"])
+        if cell.largest_batch:
+            versions["batch size"] = str(info["batch_size"])
     return [
         Observation(
             Cell(cell.id) if name in ("params", "macs") else cell,
@@ -225,11 +226,12 @@ def in_baselines(root: Path, metrics: Collection[str] | None = None) -> Found:
             continue
         for line in lines:
             source = f"{path} at {commit[:9]}"
-            found.observations += (
-                _accepted_counts(line, source, commit, when, metrics)
-                if kind == "complexity"
-                else _accepted_time(line, path.parent.name, source, metrics)
-            )
+            with _left_out(found, f"{source}: {line['id']}"):
+                found.observations += (
+                    _accepted_counts(line, source, commit, when, metrics)
+                    if kind == "complexity"
+                    else _accepted_time(line, path.parent.name, source, metrics)
+                )
     return found
 
 
@@ -283,10 +285,12 @@ def _accepted_time(
     line: Mapping[str, Any], device: str, source: str, metrics: Collection[str] | None
 ) -> list[Observation]:
     """The median of the launches' medians."""
-    dtype, _, rest = line["cell"].partition("-b")
-    batch, _, threads = rest.partition("-t")
-    cell = Cell(line["id"], device, dtype, int(batch), int(threads or 1))
     environment = line["environment"]
+    wish = Wish.parse(line["cell"])
+    # Of the largest batch that fits the environment says how large it was.
+    batch_size = environment.get("batch_size") if wish.batch_size is None else wish.batch_size
+    target = {**asdict(wish), "slug": device, "largest_batch": wish.batch_size is None}
+    cell = Cell.of(line["id"], target)
     library, _, version = str(environment.get("library") or "").partition(" ")
     versions = versions_of(
         {
@@ -297,6 +301,8 @@ def _accepted_time(
         },
         line["id"],
     )
+    if cell.largest_batch:
+        versions["batch size"] = str(batch_size)
     commit = line["commit"]
     entry = Entry(
         moment(line["when"]),
@@ -314,6 +320,6 @@ def _accepted_time(
     }
     return [
         Observation(cell, name, replace(entry, value=figure.value))
-        for name, figure in with_derived(figures, cell.batch_size).items()
+        for name, figure in with_derived(figures, batch_size).items()
         if metrics is None or name in metrics
     ]

@@ -99,6 +99,13 @@ def checked(record: Record) -> Record:
         for name in ("slug", "dtype"):
             if not isinstance(target.get(name), str) or not target[name].isprintable():
                 raise ValueError(f"its {name} is {target.get(name)!r}")
+        for name in ("memory_format", "runtime", "asked"):
+            text = target.get(name, "")
+            if not isinstance(text, str) or not text.isprintable():
+                raise ValueError(f"its {name} is {text!r}")
+        for name in ("cold_cache", "largest_batch"):
+            if type(target.get(name, False)) is not bool:
+                raise ValueError(f"its {name} is {target[name]!r}")
         for name in ("batch_size", "threads"):
             value = target.get(name)
             if value is not None and (type(value) is not int or value < 1):

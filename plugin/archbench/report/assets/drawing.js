@@ -459,6 +459,7 @@ const PANELS = {
   device: (point) => point.device || "no device",
   dtype: (point) => point.dtype || "no precision",
   setup: (point) => point.setup || "no device",
+  runtime: (point) => point.runtime || "no runtime",
   target: (point) => point.target || "no device",
   batch_size: (point) => (point.batch_size === null ? "any batch size" : `batch ${point.batch_size}`),
   family: (point) => point.family,

@@ -12,6 +12,9 @@ const CHOICES = [
   { name: "device", title: "Device", none: "no device" },
   { name: "dtype", title: "Precision", none: "no precision" },
   { name: "batch_size", title: "Batch size", none: "no batch size" },
+  { name: "memory_format", title: "Memory format", none: "not stated" },
+  { name: "runtime", title: "Runtime", none: "not stated" },
+  { name: "cache", title: "Cache", none: "not stated" },
   { name: "run", title: "Run or publication", none: "unnamed" },
 ];
 const STEPS = 200;
@@ -317,7 +320,7 @@ function buildAxes() {
     points: () => [
       select("x", "Across", metrics), check("logX", "log"), select("y", "Up", metrics), check("logY", "log"),
       select("area", "Circle area", [["", "equal"], ...metrics]),
-      select("panels", "Side by side", [["", "all in one"], ["device", "devices"], ["dtype", "precisions"], ["setup", "devices and precisions"], ["batch_size", "batch sizes"], ["target", "devices and batch sizes"], ["family", "families"]]),
+      select("panels", "Side by side", [["", "all in one"], ["device", "devices"], ["dtype", "precisions"], ["setup", "devices and precisions"], ["runtime", "runtimes"], ["batch_size", "batch sizes"], ["target", "devices and batch sizes"], ["family", "families"]]),
       ...(settings.panels === "" ? [] : [check("ownScale", "own scales")]), ...batch, check("names", "names"), check("fit", "fitted line"), check("front", "Pareto front"), check("bound", "upper bound"),
     ],
     batch: () => [select("y", "Left", metrics), select("second", "Right", metrics), check("logY", "log"), check("names", "names")],
@@ -534,6 +537,10 @@ const COLUMNS = [
   ...[["device", "device"], ["dtype", "precision"], ["batch_size", "batch"], ["threads", "threads"]]
     .filter(([name]) => POINTS.some((point) => point[name] !== null && point[name] !== ""))
     .map(([name, title]) => ({ name, title })),
+  // Most runs know one way of running: a column of it would say nothing.
+  ...[["memory_format", "memory format"], ["runtime", "runtime"], ["cache", "cache"]]
+    .filter(([name]) => new Set(POINTS.map((point) => point[name])).size > 1)
+    .map(([name, title]) => ({ name, title })),
   ...[...FIRST_METRICS, ...SHOWN_METRICS.filter((metric) => !FIRST_METRICS.includes(metric))]
     .filter((metric) => PRESENT.includes(metric))
     .map((metric) => ({ name: metric, title: titleOf(metric), isMetric: true })),
@@ -620,7 +627,7 @@ function showBest() {
   if (best.length > 0 && without > 0) notes.push(`${plural(without, "row")} without a top-1 cannot be ranked.`);
   byId("best-note").textContent = notes.join(" ");
   const theme = currentTheme();
-  const columns = COLUMNS.filter(({ name, isMetric }) => (isMetric ? FIRST_METRICS.includes(name) : ["name", "family", "device", "dtype", "batch_size"].includes(name)));
+  const columns = COLUMNS.filter(({ name, isMetric }) => (isMetric ? FIRST_METRICS.includes(name) : ["name", "family", "device", "dtype", "batch_size", "memory_format", "runtime", "cache"].includes(name)));
   byId("best").hidden = best.length === 0;
   byId("best").replaceChildren(element("table", { class: "figures" },
     element("thead", {}, element("tr", {}, ...columns.map(({ name, title, isMetric }) => element("th", { scope: "col", class: isMetric ? "number" : name }, title)))),

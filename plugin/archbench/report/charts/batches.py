@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from archbench.core.points import Point
+from archbench.core.points import Point, setting_text
 from archbench.report.charts.canvas import (
     TITLES,
     Sheet,
@@ -32,17 +32,18 @@ _Series = dict[tuple[str, str], list[Point]]
 
 
 def series(points: Sequence[Point], metric: str) -> dict[str, _Series]:
-    """For each device and precision the architectures that have two batch sizes or more.
+    """For each device, precision and way of running the architectures that have two batch sizes or
+    more.
 
     Returns:
-        By device and precision, by id and name: one point per batch size, rising.
+        By device, precision and way of running, by id and name: one point per batch size, rising.
     """
     found: dict[str, dict[tuple[str, str], dict[int, Point]]] = {}
     for point in drawable(points, (metric,)):
         if point.batch_size is None:
             continue
-        threads = f" {point.threads} threads" if point.threads not in (None, 1) else ""
-        device = f"{point.device_name or point.device}: {point.dtype or ''}{threads}".rstrip(": ")
+        setting = setting_text(point.dtype, None, point.threads, point.manner)
+        device = f"{point.device_name or point.device}: {setting}".rstrip(": ")
         cells = found.setdefault(device, {}).setdefault((point.id, point.name), {})
         cells[point.batch_size] = point
     lines = {

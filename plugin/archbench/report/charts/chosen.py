@@ -38,17 +38,18 @@ def architectures(points: Sequence[Point], metrics: Sequence[str]) -> list[Point
 
 
 def by_target(points: Sequence[Point]) -> dict[str, list[Point]]:
-    """Points of one device, precision, batch size and number of threads: a panel each.
+    """Points of one device, precision, batch size and way of running: a panel each.
 
-    Panels are in the order of device, precision and rising batch size. Of several runs of a cell
-    the last point is drawn.
+    Panels are in the order of device, precision, way of running and rising batch size. Of several
+    runs of a cell the last point is drawn.
     """
     panels: dict[str, list[Point]] = {}
     order = {}
     for point in points:
         panels.setdefault(point.target, []).append(point)
         order[point.target] = (
-            point.device, point.dtype or "", point.threads or 0, point.batch_size or 0,
+            point.device, point.dtype or "", point.threads or 0, point.manner,
+            point.batch_size or 0,
         )  # fmt: skip
     return {
         target: list({(point.id, point.name): point for point in panels[target]}.values())

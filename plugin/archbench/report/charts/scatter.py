@@ -178,7 +178,8 @@ def panels(
         points: of any targets.
         title: of the chart.
         x, y: metrics.
-        one_batch_size: draw the smallest batch size of each device and precision only.
+        one_batch_size: draw the smallest batch size of each device, precision and way of running
+            only.
     """
     everything = drawable(points, (x, y))
     usable = smallest_batch(everything) if one_batch_size else everything
@@ -196,16 +197,16 @@ def panels(
 
 
 def smallest_batch(points: Sequence[Point]) -> list[Point]:
-    """Of each device, precision and number of threads the cells of its smallest batch size."""
-    least: dict[tuple[str, str | None, int | None], int] = {}
+    """Of each device, precision and way of running the cells of its smallest batch size."""
+    least: dict[tuple[str, str | None, int | None, str], int] = {}
     for point in points:
-        key, size = (point.device, point.dtype, point.threads), point.batch_size or 0
+        key, size = _setup(point), point.batch_size or 0
         least[key] = min(size, least.get(key, size))
-    return [
-        point
-        for point in points
-        if (point.batch_size or 0) == least[point.device, point.dtype, point.threads]
-    ]
+    return [point for point in points if (point.batch_size or 0) == least[_setup(point)]]
+
+
+def _setup(point: Point) -> tuple[str, str | None, int | None, str]:
+    return point.device, point.dtype, point.threads, point.manner
 
 
 def operations_and_time(points: Sequence[Point], title: str) -> Figure:
