@@ -10,6 +10,8 @@ from archbench.core.rounds import Burst, DuetLaunch, Round, default_rules, judge
 from archbench.core.sides import (
     agreement,
     attribution,
+    breaks_changed,
+    compiling_text,
     count_changes,
     duet_verdict,
     versions_changed,
@@ -104,6 +106,18 @@ def test_versions_that_differ_are_named() -> None:
         {"timm": "1.0.20", "torch": "2.9"}, {"timm": "1.1", "torch": "2.9"}
     ) == ["timm 1.0.20 -> 1.1"]
     assert versions_changed({}, {"memory_format": "nhwc"}) == ["memory format absent -> nhwc"]
+
+
+def test_what_compiling_took() -> None:
+    def compiled(seconds: float, breaks: int) -> dict[str, dict[str, float]]:
+        return {"compile_time": {"value": seconds}, "graph_breaks": {"value": breaks}}
+
+    assert compiling_text(compiled(38.04, 1)) == "compiled in 38.0 s with 1 graph break"
+    assert compiling_text(compiled(4.0, 0)) == "compiled in 4.0 s with 0 graph breaks"
+    assert compiling_text({}) is None
+    assert breaks_changed(compiled(1, 0), compiled(2, 3)) == ["graph breaks 0 -> 3 (+3)"]
+    assert breaks_changed(compiled(1, 3), compiled(2, 3)) == []
+    assert breaks_changed({}, compiled(2, 3)) == []
 
 
 def test_modules_that_grew_are_named_with_their_share() -> None:

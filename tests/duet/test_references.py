@@ -44,13 +44,31 @@ def test_another_model_is_meant_to_differ() -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "runtimes", "shares"),
+    [
+        ("dtype=bf16", ("eager",), True),
+        ("runtime=compiled", ("eager",), True),
+        ("runtime=eager", ("compiled",), True),
+        ("dtype=bf16", ("compiled",), False),
+        ("runtime=compiled", ("eager", "compiled"), False),
+        ("main", ("eager",), False),
+        ("pip:timm", ("eager",), False),
+    ],
+)
+def test_two_compiled_sides_have_a_process_each(
+    text: str, runtimes: tuple[str, ...], shares: bool
+) -> None:
+    assert parse_reference(text).shares_process(runtimes) is shares
+
+
+@pytest.mark.parametrize(
     ("text", "message"),
     [
         ("python:", "no interpreter is named. Write --against=python:/path/to/venv/bin/python"),
         ("pip: ", "requirements are expected, separated by spaces. Write for example"),
         ("pip:-r file", "requirements are expected"),
         ("pip:'timm", "a quote is open (No closing quotation). Close it"),
-        ("dtype=fp8", "'fp8' is no dtype. Write one of fp32, fp16, bf16"),
+        ("dtype=fp8", "'fp8' is no dtype. Write one of fp32, tf32, fp16, bf16"),
         ("dtyp=bf16", "there is no flag 'dtyp'. Write 'dtype'; flags are model, dtype, "),
         ("dtype=bf16,quick", "'quick' is no change of a flag. Write --against=dtype=bf16,batch-"),
         ("dtype=bf16,dtype=fp16", "dtype is given twice. Give it once"),

@@ -11,12 +11,12 @@ import venv
 import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
 from archbench.core.rounds import Burst, DuetLaunch, Round, default_rules, judge
-from archbench.duet.children import Failure
+from archbench.duet.children import Failure, Patience
 from archbench.duet.conducting import Played
 from archbench.pytest_plugin import against
 
@@ -102,7 +102,14 @@ class Conductor:
                 "fp32": base64.b64encode(struct.pack(f"<{len(scores)}f", *scores)).decode(),
             },
             "environment": {"clock": "cpu", "python": "3.11.7", "torch": "2.9"},
+            "metrics": self.metrics(side),
         }  # fmt: skip
+
+    def metrics(self, side: str) -> dict[str, Any]:
+        if "compiled" not in self.changed:
+            return {}
+        seconds, breaks = self.changed["compiled"][side]
+        return {"compile_time": {"value": seconds}, "graph_breaks": {"value": breaks}}
 
     def __call__(self, cells: Sequence[str], *_: Any, **__: Any) -> dict[str, Played]:
         self.cells += cells
@@ -272,6 +279,22 @@ def test_workers_are_told_what_the_duet_found(
     assert list((project.path / ".archbench" / "launches").iterdir()) == []
 
 
+def test_what_compiling_took_is_told(
+    project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Conductor(monkeypatch, 1.05, compiled={"reference": (38.04, 0), "candidate": (4.0, 1)})
+    result = project.runpytest_inprocess(*ONE, "--archbench-against=HEAD")
+    result.stdout.re_match_lines(
+        [
+            r"What differs: graph breaks 0 -> 1 \(\+1\)\.",
+            r"revision \w{9} \(HEAD\) was compiled in 38\.0 s with 0 graph breaks\.",
+            r"work tree on \w{9} was compiled in 4\.0 s with 1 graph break\.",
+            r"  local/small fp32-b1: revision .* was compiled in 38\.0 s with 0 graph breaks\.",
+            r"  local/small fp32-b1: work tree .* was compiled in 4\.0 s with 1 graph break\.",
+        ]
+    )
+
+
 def test_github_is_told(
     project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -290,6 +313,59 @@ def test_github_is_told(
     result.stdout.fnmatch_lines(["::error file=test_time.py,line=1,title=local/small fp32-b1*"])
     metrics = (project.path / "metrics.txt").read_text(encoding="utf-8")
     assert 'archbench_duet_ratio{architecture="local/small",device="cpu-some"' in metrics
+
+
+class Started:
+    """Stands for a process; all that were started are in :attr:`orders`."""
+
+    orders: ClassVar[list[dict[str, Any]]] = []
+
+    @classmethod
+    def start(cls, names: Sequence[str], *given: Any) -> Started:
+        (order,) = (one for one in given if isinstance(one, dict) and "sides" in one)
+        (patience,) = (one for one in given if isinstance(one, Patience))
+        cls.orders.append({**order, "ready": patience.ready})
+        return cls()
+
+    def greet(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (
+            ("against=dtype=bf16",),
+            [(("reference", "candidate"), {"dtype": "bf16"}, 300.0)],
+        ),
+        (
+            ("against=runtime=compiled",),
+            [(("reference", "candidate"), {"runtime": "compiled"}, 2100.0)],
+        ),
+        (
+            ("against=dtype=bf16", "runtime=compiled"),
+            [(("reference",), {"dtype": "bf16"}, 2100.0), (("candidate",), {}, 2100.0)],
+        ),
+        (("against=HEAD",), [(("reference",), {}, 300.0), (("candidate",), {}, 300.0)]),
+    ],
+)
+def test_who_shares_a_process_and_how_long_it_may_take(
+    options: Sequence[str],
+    expected: Sequence[tuple[Any, ...]],
+    project: pytest.Pytester,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def conduct(cells: Sequence[str], start: Any, *_: Any, **__: Any) -> dict[str, Played]:
+        start(1, cells)
+        return {}
+
+    monkeypatch.setattr(against, "conduct", conduct)
+    monkeypatch.setattr(against, "Child", Started)
+    Started.orders.clear()
+    given = [f"--archbench-{option}" for option in options]
+    project.runpytest_inprocess(*ONE, *given, "--archbench-time-budget=0.01")
+    found = [(one["sides"], one["flags"], one["ready"]) for one in Started.orders]
+    assert found == list(expected)
 
 
 def test_a_test_outside_the_parametrization_is_said_not_to_be_compared(
@@ -315,7 +391,27 @@ def test_a_test_outside_the_parametrization_is_said_not_to_be_compared(
         (("against",), "--archbench-against: HEAD is on main and nothing is uncommitted"),
         (("against=",), "--archbench-against=: the value is empty"),
         (("against=HEAD", "against=main"), "--archbench-against is given 2 times: HEAD, main"),
-        (("against=dtype=fp8",), "'fp8' is no dtype. Write one of fp32, fp16, bf16"),
+        (("against=dtype=fp8",), "'fp8' is no dtype. Write one of fp32, tf32, fp16, bf16"),
+        (
+            ("against=dtype=tf32",),
+            "does not run it: TF32 is a mode of NVIDIA devices from Ampere on. "
+            "Use --archbench-against=dtype=fp32",
+        ),
+        (
+            ("against=runtime=cudagraph",),
+            "has no CUDA graphs. Use --archbench-against=runtime=eager or "
+            "--archbench-against=runtime=compiled",
+        ),
+        (
+            ("against=runtime=compiled", "dtype=int8"),
+            "--archbench-against=runtime=compiled: torch's compiler does not take apart",
+        ),
+        (
+            ("against=HEAD", "batch-size=4,max"),
+            "--archbench-against=HEAD and --archbench-batch-size=max contradict each other: the "
+            "largest batch is looked for, and the two sides could end up with different ones. "
+            "Give its size, as --archbench-batch-size=64",
+        ),
         (("against=model=timm/nosuch",), "timm/nosuch"),
         (("against=model=timm/resnet*",), "it names "),
         (("against=HEAD", "quick"), "--archbench-against=HEAD and --archbench-quick contradict"),
@@ -530,6 +626,63 @@ def test_batches_of_other_sizes_are_compared_per_image(revisions: pytest.Pyteste
     ]  # fmt: skip
     assert "changed" not in [verdict["status"] for verdict in cell["verdicts"]]
     assert result.ret in (0, 1)
+
+
+def test_another_precision_in_the_same_process(revisions: pytest.Pytester) -> None:
+    revisions.runpytest_inprocess(
+        "test_time.py", "--archbench-models=local/same", "--archbench-gpu=cpu",
+        "--archbench-results=results.json", "--archbench-against=dtype=bf16",
+    )  # fmt: skip
+    (cell,) = json.loads((revisions.path / "results.json").read_text("utf-8"))["cells"]
+    duet = cell["metrics"]["duet_ratio"]
+    assert duet["rounds"] >= 6
+    assert duet["different"] == ["dtype bf16 -> fp32"]
+    # Eight bits of a fraction instead of 24.
+    assert 1e-5 < duet["agreement"]["relative"] < 0.05
+    assert cell["target"]["dtype"] == "fp32"
+
+
+def test_against_the_compiled_network(suite: pytest.Pytester) -> None:
+    suite.makepyfile(test_time=TEST)
+    (suite.path / "archbench.toml").write_text(RULES, encoding="utf-8")
+    result = suite.runpytest_inprocess(
+        *ONE, "--archbench-results=results.json", "--archbench-against=runtime=compiled"
+    )
+    (cell,) = json.loads((suite.path / "results.json").read_text("utf-8"))["cells"]
+    duet = cell["metrics"]["duet_ratio"]
+    assert duet["rounds"] >= 6
+    assert duet["different"] == ["runtime compiled -> eager"]
+    assert duet["agreement"]["relative"] < 1e-4
+    compiled = duet["sides"]["reference"]["metrics"]
+    assert compiled["compile_time"]["value"] > 0
+    assert compiled["graph_breaks"]["value"] == 0
+    assert "compile_time" not in duet["sides"]["candidate"]["metrics"]
+    result.stdout.re_match_lines(
+        [
+            r"duet: work tree, against runtime=compiled",
+            r"  local/small fp32-b1: runtime=compiled was compiled in .* s with 0 graph breaks\.",
+        ]
+    )
+
+
+def test_cold_passes_of_both_sides(revisions: pytest.Pytester) -> None:
+    result = revisions.runpytest_inprocess(
+        "test_time.py", "--archbench-models=local/same", "--archbench-gpu=cpu",
+        "--archbench-results=results.json", "--archbench-against", "--archbench-cold-cache",
+    )  # fmt: skip
+    (cell,) = json.loads((revisions.path / "results.json").read_text("utf-8"))["cells"]
+    duet = cell["metrics"]["duet_ratio"]
+    assert [verdict["status"] for verdict in cell["verdicts"]] == ["unchanged"]
+    assert cell["target"]["cold_cache"] is True
+    bursts = [
+        Burst.from_dict(one[side])
+        for launch in duet["series"]
+        for one in launch["rounds"]
+        for side in ("reference", "candidate")
+    ]
+    # What empties the caches takes longer than the pass, and is none of its time.
+    assert all(burst.seconds > sum(burst.wall) for burst in bursts)
+    result.assert_outcomes(passed=1)
 
 
 def test_packages_laid_over_the_environment(

@@ -18,6 +18,8 @@ __all__ = [
     "Agreement",
     "agreement",
     "attribution",
+    "breaks_changed",
+    "compiling_text",
     "count_changes",
     "duet_verdict",
     "versions_changed",
@@ -114,6 +116,35 @@ def versions_changed(reference: Mapping[str, Any], candidate: Mapping[str, Any])
         for name, (then, now) in pairs.items()
         if then != now
     ]
+
+
+def compiling_text(metrics: Mapping[str, Mapping[str, Any]]) -> str | None:
+    """``compiled in 38.0 s with 1 graph break``; None for a side that is not compiled.
+
+    Args:
+        metrics: of a side, as :class:`archbench.measure.runtimes.Runner` has them.
+    """
+    if "compile_time" not in metrics:
+        return None
+    breaks = metrics["graph_breaks"]["value"]
+    return (
+        f"compiled in {metrics['compile_time']['value']:.1f} s with {breaks} graph "
+        f"break{'' if breaks == 1 else 's'}"
+    )
+
+
+def breaks_changed(
+    reference: Mapping[str, Mapping[str, Any]], candidate: Mapping[str, Mapping[str, Any]]
+) -> list[str]:
+    """``graph breaks 0 -> 1 (+1)`` where both sides are compiled, and not in as many pieces.
+
+    Args:
+        reference, candidate: metrics of each, see :func:`compiling_text`.
+    """
+    breaks = [side.get("graph_breaks", {}).get("value") for side in (reference, candidate)]
+    if None in breaks or breaks[0] == breaks[1]:
+        return []
+    return [difference_text("graph_breaks", *breaks)]
 
 
 def duet_verdict(

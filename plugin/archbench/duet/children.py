@@ -48,12 +48,14 @@ class Patience:
     Attributes:
         start: interpreter, torch and collection.
         ready: building, filling and warming up a model.
+        compiling: beside that, where torch's compiler takes a part.
         burst: beside the burst itself.
         end: of a process that was told to end.
     """
 
     start: float = 180.0
     ready: float = 300.0
+    compiling: float = 1800.0
     burst: float = 120.0
     end: float = 5.0
 

@@ -42,7 +42,8 @@ class DuetOrder:
         cells: ids of the tests that may be asked of it.
         seed: of what is random in it.
         core: of the CPU to stay on; None to stay free.
-        flags: in which the reference differs, where this process holds both sides.
+        flags: in which the reference differs, where this process holds it; empty where its code or
+            its environment does.
         foreign: directory whose code must not be imported, being the other side's; empty for none.
         tree: directory inside it that may be.
     """
@@ -282,7 +283,7 @@ def _partners(duet: Dueting, loaded: LoadedModel) -> dict[str, Partner]:
     seed = seed_of(order.seed, loaded.spec.id)
 
     def partner(side: str) -> Partner:
-        if side == REFERENCE and len(order.sides) == 2:
+        if side == REFERENCE and flags:
             spec = loaded.spec
             if "model" in flags:
                 spec = one_model(duet.config, flags["model"], "--against=model=")
