@@ -9,16 +9,20 @@ import subprocess
 import sysconfig
 import venv
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
 
+from archbench import Target
 from archbench.core.rounds import Burst, DuetLaunch, Round, default_rules, judge
+from archbench.devices import lease as leases
 from archbench.duet.children import Failure, Patience
 from archbench.duet.conducting import Played
-from archbench.pytest_plugin import against
+from archbench.measure import hardware
+from archbench.pytest_plugin import against, dueting
 
 TEST = """
 def test_latency(bench, loaded_model):
@@ -293,6 +297,36 @@ def test_what_compiling_took_is_told(
             r"  local/small fp32-b1: work tree .* was compiled in 4\.0 s with 1 graph break\.",
         ]
     )
+
+
+def test_a_device_is_held_for_both_sides_by_who_conducts_them(
+    project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events: list[str] = []
+
+    @contextmanager
+    def lease(identity: str, say: object) -> Iterator[None]:
+        events.append(f"{identity} held")
+        yield
+        events.append(f"{identity} let go")
+
+    def conduct(*_: Any, **__: Any) -> dict[str, Played]:
+        events.append("duet")
+        return {}
+
+    gpu = Target("cuda:0", "Tesla V100", "v100", uuid="GPU-1")
+    monkeypatch.setattr(leases, "lease", lease)
+    monkeypatch.setattr(hardware, "make_target", lambda *_, **__: gpu)
+    monkeypatch.setattr(against, "conduct", conduct)
+    given = (*ONE[:2], "--archbench-gpu=cuda:0")
+    project.runpytest_inprocess(*given, "--archbench-against=HEAD")
+    # The second time by the test itself, which then fails to put its model there.
+    assert events == ["GPU-1 held", "duet", "GPU-1 let go", "GPU-1 held", "GPU-1 let go"]
+    # A test of a side leaves that to the conductor: the other side is on the device too.
+    events.clear()
+    monkeypatch.setattr(dueting, "dueting", lambda config: object())
+    project.runpytest_inprocess(*given)
+    assert events == []
 
 
 def test_github_is_told(

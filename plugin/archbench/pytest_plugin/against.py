@@ -8,7 +8,8 @@ import os
 import random
 import struct
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -148,7 +149,8 @@ def play(
         labels = {side: one.label for side, one in sides.items()}
         say(f"duet: {labels[CANDIDATE]}, against {labels[REFERENCE]}")
         players = _Players(config, reference, sides, patience or Patience())
-        played = conduct(cells, players.start, players.rules_of, plan=plan, say=say)
+        with _devices(config, say):
+            played = conduct(cells, players.start, players.rules_of, plan=plan, say=say)
     except NoPairError as error:
         label = labels.get(error.side, error.side)
         message = (
@@ -171,6 +173,24 @@ def play(
         ),
         encoding="utf-8",
     )
+
+
+@contextmanager
+def _devices(config: pytest.Config, say: Callable[[str], None]) -> Iterator[None]:
+    """The accelerators of this run for both sides, and for nobody else."""
+    settings = settings_of(config)
+    if settings.gpu == "cpu":
+        yield
+        return
+    from archbench.devices.lease import lease
+    from archbench.measure.hardware import make_target
+
+    targets = [make_target(settings.gpu, wish=wish) for wish in settings.wishes]
+    held = {one.uuid or one.device_name for one in targets if one.kind != "cpu"}
+    with ExitStack() as stack:
+        for identity in sorted(held):
+            stack.enter_context(lease(identity, say))
+        yield
 
 
 # The sides.
