@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 
@@ -14,6 +15,7 @@ from archbench.core.sides import (
     compiling_text,
     count_changes,
     duet_verdict,
+    run_alike,
     versions_changed,
 )
 
@@ -73,6 +75,41 @@ def test_counts_that_differ_are_changes() -> None:
     ]
     assert count_changes(reference, reference) == []
     assert count_changes({"params": 200}, candidate) == [changes[0]]
+
+
+def test_peak_memory_is_compared_to_the_byte() -> None:
+    (change,) = count_changes({"peak_memory": 1_000_000}, {"peak_memory": 1_000_004})
+    assert change.metric == "peak_memory"
+    assert change.sentence == "peak memory in bytes 1,000,000 -> 1,000,004 (+4, +0.0004 %)"
+
+
+@pytest.mark.parametrize(
+    ("part", "field", "value", "alike"),
+    [
+        ("target", "dtype", "bf16", False),
+        ("target", "batch_size", 2, False),
+        ("target", "threads", 2, False),
+        ("target", "memory_format", "nhwc", False),
+        ("target", "runtime", "compiled", False),
+        ("environment", "torch", "2.8", False),
+        ("environment", "cudnn", "9", False),
+        ("environment", "library", "timm 1.1", True),
+        ("target", "slug", "other", True),
+    ],
+)
+def test_memory_is_the_networks_where_both_are_run_alike(
+    part: str, field: str, value: object, alike: bool
+) -> None:
+    usual: dict[str, dict[str, Any]] = {
+        "target": {
+            "dtype": "fp32", "batch_size": 1, "threads": 1, "memory_format": "nchw",
+            "runtime": "eager",
+        },
+        "environment": {"torch": "2.9", "cudnn": None, "library": "timm 1.0"},
+    }  # fmt: skip
+    assert run_alike(usual, usual)
+    assert run_alike(usual, {**usual, part: {**usual[part], field: value}}) is alike
+    assert run_alike({}, {})
 
 
 def test_outputs_are_compared_number_by_number() -> None:

@@ -11,7 +11,8 @@ from torch import nn
 
 from archbench import ModelSpec, Target
 from archbench.core.errors import ArchitectureError, NotMeasuredError, UsageError
-from archbench.measure.cells import Instruments
+from archbench.measure import partner as module
+from archbench.measure.cells import Instruments, memory_record
 from archbench.measure.latency import Clock
 from archbench.measure.loading import load
 from archbench.measure.partner import Partner, varied
@@ -184,7 +185,7 @@ def test_a_side_is_run_as_its_target_has_it(monkeypatch: pytest.MonkeyPatch) -> 
     assert metrics["graph_breaks"]["value"] == 2
     assert metrics["compile_time"]["value"] > 0
     assert "metrics" not in partner.facts(exact=False)
-    assert side().facts(exact=True)["metrics"] == {}
+    assert side().facts(exact=True)["metrics"].keys() == {"peak_memory"}
 
 
 def test_weights_that_move_are_not_compiled_again() -> None:
@@ -196,6 +197,32 @@ def test_weights_that_move_are_not_compiled_again() -> None:
         partner.burst(0.0, move=True)
     assert next(partner._loaded.module.parameters()).data_ptr() != place
     assert partner._forward.recompilations() == 0
+
+
+# Memory
+
+
+def test_peak_memory_is_that_of_a_plain_measurement_and_repeats() -> None:
+    found = [side().facts(exact=True)["counts"]["peak_memory"] for _ in range(2)]
+    loaded = load(ModelSpec.of(Small, name="small", input_size=16), TARGET)
+    plain = memory_record(loaded).metrics["peak_memory"]["value"]
+    # Weights, images, and the convolution's result beside its rectified copy, at least.
+    assert found[0] >= 4 * ((112 + 50) + 3 * 16 * 16 + 2 * (4 * 14 * 14))
+    assert found == [plain, plain]
+
+
+def test_on_an_accelerator_the_peak_of_a_process_is_of_all_its_models(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    memory = {"peak_memory": {"value": 7}, "device_memory": {"absent": "nobody tells it"}}
+    monkeypatch.setattr(module, "memory_metrics", lambda *_: memory)
+    partner = side()
+    assert partner.facts(exact=True, alone=True)["counts"]["peak_memory"] == 7
+    # As if it were one: nothing else about the side changes.
+    partner._loaded.target = replace(TARGET, device="xpu:0")
+    assert partner.facts(exact=True, alone=True)["metrics"].keys() == memory.keys()
+    facts = partner.facts(exact=True, alone=False)
+    assert "peak_memory" not in {**facts["counts"], **facts["metrics"]}
 
 
 # A device

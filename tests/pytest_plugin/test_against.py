@@ -87,7 +87,9 @@ class Conductor:
         monkeypatch.setattr(against, "conduct", self)
 
     def facts(self, side: str) -> dict[str, Any]:
-        counts = {"params": 162, "macs": 5_322_852, "output_shape": [1, 2]}
+        counts = {
+            "params": 162, "macs": 5_322_852, "output_shape": [1, 2], "peak_memory": 80_000
+        }  # fmt: skip
         scores = [0.5, 1.0]
         if side == "candidate":
             counts.update({name: value for name, value in self.changed.items() if name in counts})
@@ -97,7 +99,8 @@ class Conductor:
             "kind": "cpu",
             "batch_size": 1,
             "target": {
-                "device": "cpu", "device_name": "Some CPU", "slug": "cpu-some", "dtype": "fp32",
+                "device": "cpu", "device_name": "Some CPU", "slug": "cpu-some",
+                "dtype": self.changed.get("dtype", "fp32") if side == "reference" else "fp32",
                 "batch_size": 1, "threads": 1, "memory_format": "nchw", "runtime": "eager",
             },
             "counts": counts,
@@ -216,6 +219,34 @@ def test_other_counts_are_red_though_the_time_is_not(
             r"small .* changed",
         ]
     )
+
+
+def test_more_memory_is_red_though_the_counts_are_equal(
+    project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Conductor(monkeypatch, peak_memory=80_001)
+    result = project.runpytest_inprocess(*ONE, "--archbench-against=HEAD")
+    result.assert_outcomes(failed=1)
+    result.stdout.re_match_lines(
+        [
+            r"changed: local/small fp32-b1: peak memory in bytes 80,000 -> 80,001 \(\+1, .*\)",
+            r"What differs: peak memory in bytes 80,000 -> 80,001 .*\.",
+        ]
+    )
+
+
+def test_memory_of_another_precision_is_no_news(
+    project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Conductor(monkeypatch, peak_memory=160_000, dtype="bf16")
+    result = project.runpytest_inprocess(
+        *ONE, "--archbench-against=dtype=bf16", "--archbench-results=results.json"
+    )
+    result.assert_outcomes(passed=1)
+    (cell,) = json.loads((project.path / "results.json").read_text("utf-8"))["cells"]
+    assert cell["metrics"]["duet_ratio"]["different"] == [
+        "dtype bf16 -> fp32", "peak memory in bytes 80,000 -> 160,000 (+80,000, +100 %)"
+    ]  # fmt: skip
 
 
 def test_of_another_model_other_counts_are_no_news(
@@ -580,9 +611,9 @@ def test_a_dirty_work_tree_against_its_last_commit(revisions: pytest.Pytester) -
     result = revisions.runpytest_inprocess(*LOCAL, "--archbench-against", "--archbench-strict")
     assert verdicts(revisions) == {
         "same": ["unchanged"],
-        "slow": ["regressed", "changed"],
+        "slow": ["regressed", "changed", "changed"],
         "prints": ["unchanged"],
-        "shape": ["unchanged", "changed", "changed", "changed"],
+        "shape": ["unchanged", "changed", "changed", "changed", "changed"],
         "dies": ["crashed"],
         "breaks": ["crashed"],
         "fills": ["out-of-memory"],
@@ -595,6 +626,7 @@ def test_a_dirty_work_tree_against_its_last_commit(revisions: pytest.Pytester) -
             r"merge base with main",
             r"regressed: local/slow .*; at most 50 % is tolerated.*",
             r"changed: local/slow fp32-b1: MACs .*",
+            r"changed: local/slow fp32-b1: peak memory in bytes .*",
             r"  conv \(Conv2d\): .* of the growth",
             r"changed: local/shape fp32-b1: output shape 1x10 -> 1x9",
             r"The outputs have different shapes, and are not compared\.",
@@ -655,9 +687,10 @@ def test_batches_of_other_sizes_are_compared_per_image(revisions: pytest.Pyteste
     assert duet["series"][0]["images"] == [4, 1]
     assert duet["agreement"]["images"] == 1
     assert duet["agreement"]["relative"] < 1e-3
-    assert duet["different"] == [
-        "batch size 4 -> 1", "memory format nhwc -> nchw"
-    ]  # fmt: skip
+    assert duet["different"][:2] == ["batch size 4 -> 1", "memory format nhwc -> nchw"]
+    # Of four images there is more, which is no news.
+    (memory,) = duet["different"][2:]
+    assert memory.startswith("peak memory in bytes ")
     assert "changed" not in [verdict["status"] for verdict in cell["verdicts"]]
     assert result.ret in (0, 1)
 
@@ -670,7 +703,13 @@ def test_another_precision_in_the_same_process(revisions: pytest.Pytester) -> No
     (cell,) = json.loads((revisions.path / "results.json").read_text("utf-8"))["cells"]
     duet = cell["metrics"]["duet_ratio"]
     assert duet["rounds"] >= 6
-    assert duet["different"] == ["dtype bf16 -> fp32"]
+    assert duet["different"][0] == "dtype bf16 -> fp32"
+    peaks = [duet["sides"][side]["counts"]["peak_memory"] for side in ("reference", "candidate")]
+    # Weights, images and activations have half the bytes, whatever scratch the kernels take.
+    floats = (16 * 27 + 16 + 160 + 10) + 3 * 64 * 64 + 2 * 16 * 64 * 64
+    assert peaks[1] >= 4 * floats
+    assert 2 * floats <= peaks[0] < peaks[1]
+    assert [verdict["metric"] for verdict in cell["verdicts"]] == ["latency"]
     # Eight bits of a fraction instead of 24.
     assert 1e-5 < duet["agreement"]["relative"] < 0.05
     assert cell["target"]["dtype"] == "fp32"
@@ -685,7 +724,7 @@ def test_against_the_compiled_network(suite: pytest.Pytester) -> None:
     (cell,) = json.loads((suite.path / "results.json").read_text("utf-8"))["cells"]
     duet = cell["metrics"]["duet_ratio"]
     assert duet["rounds"] >= 6
-    assert duet["different"] == ["runtime compiled -> eager"]
+    assert duet["different"][0] == "runtime compiled -> eager"
     assert duet["agreement"]["relative"] < 1e-4
     compiled = duet["sides"]["reference"]["metrics"]
     assert compiled["compile_time"]["value"] > 0
@@ -751,7 +790,7 @@ def test_packages_laid_over_the_environment(
         *LOCAL, "--archbench-against=pip:./somelib-1.5-py3-none-any.whl"
     )
     result.assert_outcomes(failed=1)
-    assert verdicts(pytester) == {"net": ["regressed", "changed"]}
+    assert verdicts(pytester) == {"net": ["regressed", "changed", "changed"]}
     result.stdout.fnmatch_lines(["duet: work tree, against the same project with somelib 1.5"])
 
 

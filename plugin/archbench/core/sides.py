@@ -22,12 +22,17 @@ __all__ = [
     "compiling_text",
     "count_changes",
     "duet_verdict",
+    "run_alike",
     "versions_changed",
 ]
 
 COUNTS_OF_SIDES = ("params", "macs", "output_shape", "peak_memory")
-"""Exact figures that both sides are asked for. The framework's peak of allocated bytes repeats to
-the last bit; on a CPU nobody counts it."""
+"""Exact figures that both sides are asked for. A framework's peak of allocated bytes repeats to the
+last bit between processes, where both run the same network in the same way."""
+
+_RUN = ("dtype", "batch_size", "threads", "memory_format", "runtime")
+_FRAMEWORK = ("torch", "cuda", "cudnn")
+"""What peak memory depends on beside the network: fields of a target, and of an environment."""
 
 _CLOCK_NAMES = {
     "device": "device time",
@@ -92,6 +97,20 @@ def _top1(scores: Sequence[float]) -> int:
     return max(range(len(scores)), key=scores.__getitem__)
 
 
+def run_alike(reference: Mapping[str, Any], candidate: Mapping[str, Any]) -> bool:
+    """Whether both sides are run in the same way by the same framework, so that a difference in
+    peak memory is the network's.
+
+    Args:
+        reference, candidate: what each says of itself: ``target`` and ``environment``.
+    """
+    return all(
+        (reference.get(part) or {}).get(name) == (candidate.get(part) or {}).get(name)
+        for part, names in (("target", _RUN), ("environment", _FRAMEWORK))
+        for name in names
+    )
+
+
 def count_changes(reference: Mapping[str, Any], candidate: Mapping[str, Any]) -> list[Verdict]:
     """One verdict ``changed`` for each exact figure that differs.
 
@@ -102,7 +121,8 @@ def count_changes(reference: Mapping[str, Any], candidate: Mapping[str, Any]) ->
         then, now = reference.get(name), candidate.get(name)
         if then is None or now is None or then == now:
             continue
-        sentence = difference_text(name, then, now)
+        label = "peak_memory_in_bytes" if name == "peak_memory" else name
+        sentence = difference_text(label, then, now)
         changes.append(Verdict(name, "changed", "differs", sentence, then, now))
     return changes
 

@@ -26,6 +26,7 @@ from archbench.measure.hardware import check_wish
 from archbench.measure.largest_batch import release
 from archbench.measure.latency import Clock
 from archbench.measure.loading import LoadedModel, class_scores
+from archbench.measure.memory import memory_metrics
 from archbench.measure.memory_guard import is_out_of_memory, memory_guard
 from archbench.measure.placement import relocate
 from archbench.measure.precision import numerics
@@ -157,12 +158,17 @@ class Partner:
             if enough or spent >= MOST_WARMUP:
                 return
 
-    def facts(self, *, exact: bool) -> dict[str, Any]:
+    def facts(self, *, exact: bool, alone: bool = True) -> dict[str, Any]:
         """What the side says about its model, in builtin types.
 
         Args:
             exact: whether counts, class scores and what running it takes are wanted, which take a
                 moment.
+            alone: whether no other model is in this process. On an accelerator the peak of memory
+                is of all of them, and is left out.
+
+        Raises:
+            ArchitectureError, MemoryError, RuntimeError: the network fails.
         """
         spec, target = self._loaded.spec, self._loaded.target
         facts: dict[str, Any] = {
@@ -180,6 +186,15 @@ class Partner:
             "output_shape": [1, *self._scores.shape[1:]],  # of one image, as counts are
         }
         facts["metrics"] = dict(self._forward.metrics)
+        if alone or target.kind == "cpu":
+            facts["metrics"].update(self._memory())
+            facts["counts"].update(
+                {
+                    name: metric["value"]
+                    for name, metric in facts["metrics"].items()
+                    if name == "peak_memory" and "value" in metric
+                }
+            )
         classes = max(self._scores.shape[1], 1)
         some = self._scores[: max(MOST_SCORES // classes, 1)]
         facts["scores"] = {
@@ -188,6 +203,18 @@ class Partner:
         }
         facts["environment"] = fingerprint(target, spec.library)
         return facts
+
+    def _memory(self) -> dict[str, dict[str, Any]]:
+        """Peak memory, in a pass of its own."""
+        forward = self._forward
+        with self._running():
+            forward.output = None
+            metrics = memory_metrics(
+                self._loaded.target, self._loaded.module, forward.images, forward
+            )
+            # What the framework gave back it takes again, before anything is timed.
+            forward()
+        return metrics
 
     def burst(self, seconds: float, move: bool = False) -> Burst:
         """Passes until so much time has gone by, one at least.

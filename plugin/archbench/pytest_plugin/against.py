@@ -27,6 +27,7 @@ from archbench.core.sides import (
     compiling_text,
     count_changes,
     duet_verdict,
+    run_alike,
     versions_changed,
 )
 from archbench.core.verdicts import FAILING, Verdict
@@ -449,7 +450,12 @@ def _tell(
     facts = one.facts
     counts = {side: facts[side].get("counts", {}) for side in SIDES}
     changes = count_changes(counts[REFERENCE], counts[CANDIDATE])
-    meant = changes if reference.means_difference else []
+    alike = run_alike(facts[REFERENCE], facts[CANDIDATE])
+    meant = [
+        change
+        for change in changes
+        if reference.means_difference or (change.metric == "peak_memory" and not alike)
+    ]
     verdict = duet_verdict(one.judgement, one.launches, one.rules)
     verdicts = [verdict, *(change for change in changes if change not in meant)]
     agreed = _agreement(facts)

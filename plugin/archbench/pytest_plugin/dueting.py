@@ -228,7 +228,10 @@ def dance(duet: Dueting, loaded_model: LoadedModel) -> Record:
     walls: list[float] = []
     cpus: list[float] = []
     with undisturbed():
-        facts = {side: one.facts(exact=duet.exact) for side, one in partners.items()}
+        facts = {
+            side: duet.blaming(side, _facts, one, duet.exact, not order.flags)
+            for side, one in partners.items()
+        }
         leaked = _leaked(order)
         if leaked:
             from archbench.core.errors import NotMeasuredError
@@ -270,6 +273,10 @@ def dance(duet: Dueting, loaded_model: LoadedModel) -> Record:
             "cpu_time": {**common, "samples": cpus, "clock": "process"},
         },
     )
+
+
+def _facts(partner: Partner, exact: bool, alone: bool) -> dict[str, Any]:
+    return partner.facts(exact=exact, alone=alone)
 
 
 def _partners(duet: Dueting, loaded: LoadedModel) -> dict[str, Partner]:
