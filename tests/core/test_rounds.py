@@ -65,9 +65,27 @@ def test_what_others_take_is_not_what_a_pass_waits_for() -> None:
     )
 
 
+def test_what_lies_between_two_passes_is_time_that_a_burst_took() -> None:
+    assert Burst((0.010, 0.020), (0.010, 0.020)).seconds == pytest.approx(0.030)
+    flushed = Burst((0.010, 0.020), (0.010, 0.020), (), 0.05, took=0.1)
+    assert flushed.seconds == 0.1
+    # Of both bursts' 0.2 s others took 0.1 s.
+    assert DuetLaunch([Round(flushed, flushed, False)]).lost == pytest.approx(0.5)
+
+
+def test_a_pass_waits_for_its_accelerator() -> None:
+    assert Burst((0.010,), (0.001,), (0.009,), None).lost == 0
+
+
 def test_launches_survive_being_stored() -> None:
-    one = DuetLaunch([Round(burst(0.01), burst(0.02), True)], 0.01, 0.02, (1, 4))
+    on_device = Burst((0.01,), (0.01,), (0.008, 0.009), 0.0, 0.04)
+    one = DuetLaunch([Round(burst(0.01), on_device, True)], 0.01, 0.02, (1, 4))
     assert DuetLaunch.from_dict(one.as_dict()) == one
+
+
+def test_bursts_that_were_stored_before_they_told_what_they_took() -> None:
+    data = {"wall": [0.01], "cpu": [0.01], "device": [], "waited": 0.0}
+    assert Burst.from_dict(data) == Burst((0.01,), (0.01,), (), 0.0, None)
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 
@@ -10,8 +11,11 @@ from archbench.core.rounds import Burst, DuetLaunch, Round, default_rules, judge
 from archbench.core.sides import (
     agreement,
     attribution,
+    breaks_changed,
+    compiling_text,
     count_changes,
     duet_verdict,
+    run_alike,
     versions_changed,
 )
 
@@ -73,6 +77,41 @@ def test_counts_that_differ_are_changes() -> None:
     assert count_changes({"params": 200}, candidate) == [changes[0]]
 
 
+def test_peak_memory_is_compared_to_the_byte() -> None:
+    (change,) = count_changes({"peak_memory": 1_000_000}, {"peak_memory": 1_000_004})
+    assert change.metric == "peak_memory"
+    assert change.sentence == "peak memory in bytes 1,000,000 -> 1,000,004 (+4, +0.0004 %)"
+
+
+@pytest.mark.parametrize(
+    ("part", "field", "value", "alike"),
+    [
+        ("target", "dtype", "bf16", False),
+        ("target", "batch_size", 2, False),
+        ("target", "threads", 2, False),
+        ("target", "memory_format", "nhwc", False),
+        ("target", "runtime", "compiled", False),
+        ("environment", "torch", "2.8", False),
+        ("environment", "cudnn", "9", False),
+        ("environment", "library", "timm 1.1", True),
+        ("target", "slug", "other", True),
+    ],
+)
+def test_memory_is_the_networks_where_both_are_run_alike(
+    part: str, field: str, value: object, alike: bool
+) -> None:
+    usual: dict[str, dict[str, Any]] = {
+        "target": {
+            "dtype": "fp32", "batch_size": 1, "threads": 1, "memory_format": "nchw",
+            "runtime": "eager",
+        },
+        "environment": {"torch": "2.9", "cudnn": None, "library": "timm 1.0"},
+    }  # fmt: skip
+    assert run_alike(usual, usual)
+    assert run_alike(usual, {**usual, part: {**usual[part], field: value}}) is alike
+    assert run_alike({}, {})
+
+
 def test_outputs_are_compared_number_by_number() -> None:
     agreed = agreement([[1.0, -4.0], [0.0, 2.0]], [[1.0, -4.0], [0.5, 0.0]])
     assert agreed is not None
@@ -104,6 +143,18 @@ def test_versions_that_differ_are_named() -> None:
         {"timm": "1.0.20", "torch": "2.9"}, {"timm": "1.1", "torch": "2.9"}
     ) == ["timm 1.0.20 -> 1.1"]
     assert versions_changed({}, {"memory_format": "nhwc"}) == ["memory format absent -> nhwc"]
+
+
+def test_what_compiling_took() -> None:
+    def compiled(seconds: float, breaks: int) -> dict[str, dict[str, float]]:
+        return {"compile_time": {"value": seconds}, "graph_breaks": {"value": breaks}}
+
+    assert compiling_text(compiled(38.04, 1)) == "compiled in 38.0 s with 1 graph break"
+    assert compiling_text(compiled(4.0, 0)) == "compiled in 4.0 s with 0 graph breaks"
+    assert compiling_text({}) is None
+    assert breaks_changed(compiled(1, 0), compiled(2, 3)) == ["graph breaks 0 -> 3 (+3)"]
+    assert breaks_changed(compiled(1, 3), compiled(2, 3)) == []
+    assert breaks_changed({}, compiled(2, 3)) == []
 
 
 def test_modules_that_grew_are_named_with_their_share() -> None:

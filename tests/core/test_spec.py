@@ -92,6 +92,11 @@ def test_a_target_has_the_suffix_of_its_wish() -> None:
         "cuda:0", "Tesla V100", "v100", "fp16", 37, memory_format="nhwc", runtime="cudagraph",
         largest_batch=True, asked="v100",
     )  # fmt: skip
+    wish = Wish("fp16", None, 1, "nhwc", "cudagraph", False, "v100")
+    assert target.wish == wish
+    assert Target("cpu", "x", "x", batch_size=4, cold_cache=True).wish == Wish(
+        batch_size=4, cold_cache=True
+    )
     assert target.key == "v100/fp16-bmax-nhwc-cudagraph"
     assert target_key(target.as_dict()) == target.key
     assert Record("timm/a", target.as_dict()).test_suffix == "fp16-bmax-nhwc-cudagraph@v100"

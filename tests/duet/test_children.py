@@ -183,6 +183,21 @@ def test_a_test_that_ends_early_ends_its_cell_and_no_process(start: Start) -> No
     pair.close()
 
 
+def test_a_process_that_lost_its_device_is_ended(start: Start) -> None:
+    body = (
+        "if do == 'run': channel.send({'ended': {**ENDED['ended'], 'reason': 'device-poisoned'}}); "
+        "continue"
+    )
+    child, other = start(body), start(sides=("candidate",))
+    pair = up(child, other)
+    with pytest.raises(CellFailedError) as error:
+        pair.ready("test[a]", facts=True)
+    assert [one.reason for one in error.value.failures] == ["device-poisoned"]
+    assert pair.is_broken
+    assert child._process.poll() is not None
+    assert other._process.poll() is None
+
+
 def test_both_sides_may_fail(start: Start) -> None:
     body = "if do == 'run': channel.send(ENDED); continue"
     pair = up(start(body), start(body, sides=("candidate",)))

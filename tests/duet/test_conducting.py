@@ -37,6 +37,7 @@ class Pairs:
         self.exact: list[tuple[str, bool]] = []
         self.moves: list[bool] = []
         self.order: list[str] = []
+        self.tokens: list[float] = []
         self.closed = 0
 
     def __call__(self, seed: int, cells: Sequence[str]) -> Any:
@@ -67,6 +68,7 @@ class FakePair:
 
     def burst(self, side: str, seconds: float, *, move: bool) -> Burst:
         self._pairs.order.append(side)
+        self._pairs.tokens.append(seconds)
         if side == "reference":
             self._pairs.moves.append(move)
         if self._cell in self._pairs.breaks and side == "reference":
@@ -145,6 +147,12 @@ def test_the_order_of_sides_is_random_and_both_play_in_each_round() -> None:
     first = [one.candidate_first for launch in played["a"].launches for one in launch.rounds]
     assert first == [one[0] == "candidate" for one in rounds]
     assert 0.3 < sum(first) / len(first) < 0.7
+
+
+def test_both_sides_get_tokens_of_the_plan() -> None:
+    pairs = Pairs({"a": 1.0})
+    run(pairs, "a")
+    assert set(pairs.tokens) == {0.020}
 
 
 def test_models_move_in_memory_every_few_rounds() -> None:

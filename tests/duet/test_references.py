@@ -44,6 +44,24 @@ def test_another_model_is_meant_to_differ() -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "runtimes", "shares"),
+    [
+        ("dtype=bf16", ("eager",), True),
+        ("runtime=compiled", ("eager",), True),
+        ("runtime=eager", ("compiled",), True),
+        ("dtype=bf16", ("compiled",), False),
+        ("runtime=compiled", ("eager", "compiled"), False),
+        ("main", ("eager",), False),
+        ("pip:timm", ("eager",), False),
+    ],
+)
+def test_two_compiled_sides_have_a_process_each(
+    text: str, runtimes: tuple[str, ...], shares: bool
+) -> None:
+    assert parse_reference(text).shares_process(runtimes) is shares
+
+
+@pytest.mark.parametrize(
     ("text", "message"),
     [
         ("python:", "no interpreter is named. Write --against=python:/path/to/venv/bin/python"),

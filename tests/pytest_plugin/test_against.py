@@ -9,16 +9,20 @@ import subprocess
 import sysconfig
 import venv
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
+from archbench import Target
 from archbench.core.rounds import Burst, DuetLaunch, Round, default_rules, judge
-from archbench.duet.children import Failure
+from archbench.devices import lease as leases
+from archbench.duet.children import Failure, Patience
 from archbench.duet.conducting import Played
-from archbench.pytest_plugin import against
+from archbench.measure import hardware
+from archbench.pytest_plugin import against, dueting
 
 TEST = """
 def test_latency(bench, loaded_model):
@@ -83,7 +87,9 @@ class Conductor:
         monkeypatch.setattr(against, "conduct", self)
 
     def facts(self, side: str) -> dict[str, Any]:
-        counts = {"params": 162, "macs": 5_322_852, "output_shape": [1, 2]}
+        counts = {
+            "params": 162, "macs": 5_322_852, "output_shape": [1, 2], "peak_memory": 80_000
+        }  # fmt: skip
         scores = [0.5, 1.0]
         if side == "candidate":
             counts.update({name: value for name, value in self.changed.items() if name in counts})
@@ -93,7 +99,8 @@ class Conductor:
             "kind": "cpu",
             "batch_size": 1,
             "target": {
-                "device": "cpu", "device_name": "Some CPU", "slug": "cpu-some", "dtype": "fp32",
+                "device": "cpu", "device_name": "Some CPU", "slug": "cpu-some",
+                "dtype": self.changed.get("dtype", "fp32") if side == "reference" else "fp32",
                 "batch_size": 1, "threads": 1, "memory_format": "nchw", "runtime": "eager",
             },
             "counts": counts,
@@ -102,7 +109,14 @@ class Conductor:
                 "fp32": base64.b64encode(struct.pack(f"<{len(scores)}f", *scores)).decode(),
             },
             "environment": {"clock": "cpu", "python": "3.11.7", "torch": "2.9"},
+            "metrics": self.metrics(side),
         }  # fmt: skip
+
+    def metrics(self, side: str) -> dict[str, Any]:
+        if "compiled" not in self.changed:
+            return {}
+        seconds, breaks = self.changed["compiled"][side]
+        return {"compile_time": {"value": seconds}, "graph_breaks": {"value": breaks}}
 
     def __call__(self, cells: Sequence[str], *_: Any, **__: Any) -> dict[str, Played]:
         self.cells += cells
@@ -207,6 +221,34 @@ def test_other_counts_are_red_though_the_time_is_not(
     )
 
 
+def test_more_memory_is_red_though_the_counts_are_equal(
+    project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Conductor(monkeypatch, peak_memory=80_001)
+    result = project.runpytest_inprocess(*ONE, "--archbench-against=HEAD")
+    result.assert_outcomes(failed=1)
+    result.stdout.re_match_lines(
+        [
+            r"changed: local/small fp32-b1: peak memory in bytes 80,000 -> 80,001 \(\+1, .*\)",
+            r"What differs: peak memory in bytes 80,000 -> 80,001 .*\.",
+        ]
+    )
+
+
+def test_memory_of_another_precision_is_no_news(
+    project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Conductor(monkeypatch, peak_memory=160_000, dtype="bf16")
+    result = project.runpytest_inprocess(
+        *ONE, "--archbench-against=dtype=bf16", "--archbench-results=results.json"
+    )
+    result.assert_outcomes(passed=1)
+    (cell,) = json.loads((project.path / "results.json").read_text("utf-8"))["cells"]
+    assert cell["metrics"]["duet_ratio"]["different"] == [
+        "dtype bf16 -> fp32", "peak memory in bytes 80,000 -> 160,000 (+80,000, +100 %)"
+    ]  # fmt: skip
+
+
 def test_of_another_model_other_counts_are_no_news(
     project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -272,6 +314,52 @@ def test_workers_are_told_what_the_duet_found(
     assert list((project.path / ".archbench" / "launches").iterdir()) == []
 
 
+def test_what_compiling_took_is_told(
+    project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Conductor(monkeypatch, 1.05, compiled={"reference": (38.04, 0), "candidate": (4.0, 1)})
+    result = project.runpytest_inprocess(*ONE, "--archbench-against=HEAD")
+    result.stdout.re_match_lines(
+        [
+            r"What differs: graph breaks 0 -> 1 \(\+1\)\.",
+            r"revision \w{9} \(HEAD\) was compiled in 38\.0 s with 0 graph breaks\.",
+            r"work tree on \w{9} was compiled in 4\.0 s with 1 graph break\.",
+            r"  local/small fp32-b1: revision .* was compiled in 38\.0 s with 0 graph breaks\.",
+            r"  local/small fp32-b1: work tree .* was compiled in 4\.0 s with 1 graph break\.",
+        ]
+    )
+
+
+def test_a_device_is_held_for_both_sides_by_who_conducts_them(
+    project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events: list[str] = []
+
+    @contextmanager
+    def lease(identity: str, say: object) -> Iterator[None]:
+        events.append(f"{identity} held")
+        yield
+        events.append(f"{identity} let go")
+
+    def conduct(*_: Any, **__: Any) -> dict[str, Played]:
+        events.append("duet")
+        return {}
+
+    gpu = Target("cuda:0", "Tesla V100", "v100", uuid="GPU-1")
+    monkeypatch.setattr(leases, "lease", lease)
+    monkeypatch.setattr(hardware, "make_target", lambda *_, **__: gpu)
+    monkeypatch.setattr(against, "conduct", conduct)
+    given = (*ONE[:2], "--archbench-gpu=cuda:0")
+    project.runpytest_inprocess(*given, "--archbench-against=HEAD")
+    # The second time by the test itself, which then fails to put its model there.
+    assert events == ["GPU-1 held", "duet", "GPU-1 let go", "GPU-1 held", "GPU-1 let go"]
+    # A test of a side leaves that to the conductor: the other side is on the device too.
+    events.clear()
+    monkeypatch.setattr(dueting, "dueting", lambda config: object())
+    project.runpytest_inprocess(*given)
+    assert events == []
+
+
 def test_github_is_told(
     project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -290,6 +378,59 @@ def test_github_is_told(
     result.stdout.fnmatch_lines(["::error file=test_time.py,line=1,title=local/small fp32-b1*"])
     metrics = (project.path / "metrics.txt").read_text(encoding="utf-8")
     assert 'archbench_duet_ratio{architecture="local/small",device="cpu-some"' in metrics
+
+
+class Started:
+    """Stands for a process; all that were started are in :attr:`orders`."""
+
+    orders: ClassVar[list[dict[str, Any]]] = []
+
+    @classmethod
+    def start(cls, names: Sequence[str], *given: Any) -> Started:
+        (order,) = (one for one in given if isinstance(one, dict) and "sides" in one)
+        (patience,) = (one for one in given if isinstance(one, Patience))
+        cls.orders.append({**order, "ready": patience.ready})
+        return cls()
+
+    def greet(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (
+            ("against=dtype=bf16",),
+            [(("reference", "candidate"), {"dtype": "bf16"}, 300.0)],
+        ),
+        (
+            ("against=runtime=compiled",),
+            [(("reference", "candidate"), {"runtime": "compiled"}, 2100.0)],
+        ),
+        (
+            ("against=dtype=bf16", "runtime=compiled"),
+            [(("reference",), {"dtype": "bf16"}, 2100.0), (("candidate",), {}, 2100.0)],
+        ),
+        (("against=HEAD",), [(("reference",), {}, 300.0), (("candidate",), {}, 300.0)]),
+    ],
+)
+def test_who_shares_a_process_and_how_long_it_may_take(
+    options: Sequence[str],
+    expected: Sequence[tuple[Any, ...]],
+    project: pytest.Pytester,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def conduct(cells: Sequence[str], start: Any, *_: Any, **__: Any) -> dict[str, Played]:
+        start(1, cells)
+        return {}
+
+    monkeypatch.setattr(against, "conduct", conduct)
+    monkeypatch.setattr(against, "Child", Started)
+    Started.orders.clear()
+    given = [f"--archbench-{option}" for option in options]
+    project.runpytest_inprocess(*ONE, *given, "--archbench-time-budget=0.01")
+    found = [(one["sides"], one["flags"], one["ready"]) for one in Started.orders]
+    assert found == list(expected)
 
 
 def test_a_test_outside_the_parametrization_is_said_not_to_be_compared(
@@ -316,6 +457,26 @@ def test_a_test_outside_the_parametrization_is_said_not_to_be_compared(
         (("against=",), "--archbench-against=: the value is empty"),
         (("against=HEAD", "against=main"), "--archbench-against is given 2 times: HEAD, main"),
         (("against=dtype=fp8",), "'fp8' is no dtype. Write one of fp32, tf32, fp16, bf16,"),
+        (
+            ("against=dtype=tf32",),
+            "does not run it: TF32 is a mode of NVIDIA devices from Ampere on. "
+            "Use --archbench-against=dtype=fp32",
+        ),
+        (
+            ("against=runtime=cudagraph",),
+            "has no CUDA graphs. Use --archbench-against=runtime=eager or "
+            "--archbench-against=runtime=compiled",
+        ),
+        (
+            ("against=runtime=compiled", "dtype=int8"),
+            "--archbench-against=runtime=compiled: torch's compiler does not take apart",
+        ),
+        (
+            ("against=HEAD", "batch-size=4,max"),
+            "--archbench-against=HEAD and --archbench-batch-size=max contradict each other: the "
+            "largest batch is looked for, and the two sides could end up with different ones. "
+            "Give its size, as --archbench-batch-size=64",
+        ),
         (("against=model=timm/nosuch",), "timm/nosuch"),
         (("against=model=timm/resnet*",), "it names "),
         (("against=HEAD", "quick"), "--archbench-against=HEAD and --archbench-quick contradict"),
@@ -450,9 +611,9 @@ def test_a_dirty_work_tree_against_its_last_commit(revisions: pytest.Pytester) -
     result = revisions.runpytest_inprocess(*LOCAL, "--archbench-against", "--archbench-strict")
     assert verdicts(revisions) == {
         "same": ["unchanged"],
-        "slow": ["regressed", "changed"],
+        "slow": ["regressed", "changed", "changed"],
         "prints": ["unchanged"],
-        "shape": ["unchanged", "changed", "changed", "changed"],
+        "shape": ["unchanged", "changed", "changed", "changed", "changed"],
         "dies": ["crashed"],
         "breaks": ["crashed"],
         "fills": ["out-of-memory"],
@@ -465,6 +626,7 @@ def test_a_dirty_work_tree_against_its_last_commit(revisions: pytest.Pytester) -
             r"merge base with main",
             r"regressed: local/slow .*; at most 50 % is tolerated.*",
             r"changed: local/slow fp32-b1: MACs .*",
+            r"changed: local/slow fp32-b1: peak memory in bytes .*",
             r"  conv \(Conv2d\): .* of the growth",
             r"changed: local/shape fp32-b1: output shape 1x10 -> 1x9",
             r"The outputs have different shapes, and are not compared\.",
@@ -525,11 +687,75 @@ def test_batches_of_other_sizes_are_compared_per_image(revisions: pytest.Pyteste
     assert duet["series"][0]["images"] == [4, 1]
     assert duet["agreement"]["images"] == 1
     assert duet["agreement"]["relative"] < 1e-3
-    assert duet["different"] == [
-        "batch size 4 -> 1", "memory format nhwc -> nchw"
-    ]  # fmt: skip
+    assert duet["different"][:2] == ["batch size 4 -> 1", "memory format nhwc -> nchw"]
+    # Of four images there is more, which is no news.
+    (memory,) = duet["different"][2:]
+    assert memory.startswith("peak memory in bytes ")
     assert "changed" not in [verdict["status"] for verdict in cell["verdicts"]]
     assert result.ret in (0, 1)
+
+
+def test_another_precision_in_the_same_process(revisions: pytest.Pytester) -> None:
+    revisions.runpytest_inprocess(
+        "test_time.py", "--archbench-models=local/same", "--archbench-gpu=cpu",
+        "--archbench-results=results.json", "--archbench-against=dtype=bf16",
+    )  # fmt: skip
+    (cell,) = json.loads((revisions.path / "results.json").read_text("utf-8"))["cells"]
+    duet = cell["metrics"]["duet_ratio"]
+    assert duet["rounds"] >= 6
+    assert duet["different"][0] == "dtype bf16 -> fp32"
+    peaks = [duet["sides"][side]["counts"]["peak_memory"] for side in ("reference", "candidate")]
+    # Weights, images and activations have half the bytes, whatever scratch the kernels take.
+    floats = (16 * 27 + 16 + 160 + 10) + 3 * 64 * 64 + 2 * 16 * 64 * 64
+    assert peaks[1] >= 4 * floats
+    assert 2 * floats <= peaks[0] < peaks[1]
+    assert [verdict["metric"] for verdict in cell["verdicts"]] == ["latency"]
+    # Eight bits of a fraction instead of 24.
+    assert 1e-5 < duet["agreement"]["relative"] < 0.05
+    assert cell["target"]["dtype"] == "fp32"
+
+
+def test_against_the_compiled_network(suite: pytest.Pytester) -> None:
+    suite.makepyfile(test_time=TEST)
+    (suite.path / "archbench.toml").write_text(RULES, encoding="utf-8")
+    result = suite.runpytest_inprocess(
+        *ONE, "--archbench-results=results.json", "--archbench-against=runtime=compiled"
+    )
+    (cell,) = json.loads((suite.path / "results.json").read_text("utf-8"))["cells"]
+    duet = cell["metrics"]["duet_ratio"]
+    assert duet["rounds"] >= 6
+    assert duet["different"][0] == "runtime compiled -> eager"
+    assert duet["agreement"]["relative"] < 1e-4
+    compiled = duet["sides"]["reference"]["metrics"]
+    assert compiled["compile_time"]["value"] > 0
+    assert compiled["graph_breaks"]["value"] == 0
+    assert "compile_time" not in duet["sides"]["candidate"]["metrics"]
+    result.stdout.re_match_lines(
+        [
+            r"duet: work tree, against runtime=compiled",
+            r"  local/small fp32-b1: runtime=compiled was compiled in .* s with 0 graph breaks\.",
+        ]
+    )
+
+
+def test_cold_passes_of_both_sides(revisions: pytest.Pytester) -> None:
+    result = revisions.runpytest_inprocess(
+        "test_time.py", "--archbench-models=local/same", "--archbench-gpu=cpu",
+        "--archbench-results=results.json", "--archbench-against", "--archbench-cold-cache",
+    )  # fmt: skip
+    (cell,) = json.loads((revisions.path / "results.json").read_text("utf-8"))["cells"]
+    duet = cell["metrics"]["duet_ratio"]
+    assert [verdict["status"] for verdict in cell["verdicts"]] == ["unchanged"]
+    assert cell["target"]["cold_cache"] is True
+    bursts = [
+        Burst.from_dict(one[side])
+        for launch in duet["series"]
+        for one in launch["rounds"]
+        for side in ("reference", "candidate")
+    ]
+    # What empties the caches takes longer than the pass, and is none of its time.
+    assert all(burst.seconds > sum(burst.wall) for burst in bursts)
+    result.assert_outcomes(passed=1)
 
 
 def test_packages_laid_over_the_environment(
@@ -564,7 +790,7 @@ def test_packages_laid_over_the_environment(
         *LOCAL, "--archbench-against=pip:./somelib-1.5-py3-none-any.whl"
     )
     result.assert_outcomes(failed=1)
-    assert verdicts(pytester) == {"net": ["regressed", "changed"]}
+    assert verdicts(pytester) == {"net": ["regressed", "changed", "changed"]}
     result.stdout.fnmatch_lines(["duet: work tree, against the same project with somelib 1.5"])
 
 

@@ -44,14 +44,17 @@ class Burst:
     Attributes:
         wall: by the monotonic clock.
         cpu: processor time of the process.
-        device: by events on the accelerator; empty on a CPU.
+        device: by events on the accelerator, of passes of their own; empty on a CPU.
         waited: seconds that the process was ready to run and did not; None where unknown.
+        took: seconds from its beginning to its end, with what lies between two passes; None for
+            the passes alone.
     """
 
     wall: tuple[float, ...]
     cpu: tuple[float, ...]
     device: tuple[float, ...] = ()
     waited: float | None = None
+    took: float | None = None
 
     def score(self, clock: str) -> float:
         """Seconds of the fastest pass: whatever comes between can only add to one."""
@@ -61,15 +64,16 @@ class Burst:
     @property
     def seconds(self) -> float:
         """That it took."""
-        return math.fsum(self.wall)
+        return math.fsum(self.wall) if self.took is None else self.took
 
     @property
     def lost(self) -> float:
         """Seconds that others took of it. A pass that waits by itself, for a file or in a sleep,
-        loses nothing; where the kernel does not tell the two apart, all of it counts."""
+        loses nothing; where the kernel does not tell the two apart, all of it counts. A pass on an
+        accelerator waits for it."""
         if self.waited is not None:
             return self.waited
-        return max(self.seconds - math.fsum(self.cpu), 0.0)
+        return 0.0 if self.device else max(math.fsum(self.wall) - math.fsum(self.cpu), 0.0)
 
     def as_dict(self) -> dict[str, Any]:
         """Builtin types only."""
@@ -78,6 +82,7 @@ class Burst:
             "cpu": list(self.cpu),
             "device": list(self.device),
             "waited": self.waited,
+            "took": self.took,
         }
 
     @classmethod
@@ -85,17 +90,16 @@ class Burst:
         """The inverse of :meth:`as_dict`.
 
         Raises:
-            ValueError: there is no pass, or not as many by one clock as by another.
+            ValueError: there is no pass, or not as many by wall as by processor time.
         """
         burst = cls(
             tuple(map(float, data["wall"])),
             tuple(map(float, data["cpu"])),
             tuple(map(float, data.get("device", ()))),
             data.get("waited"),
+            data.get("took"),
         )
-        if not burst.wall or {len(burst.cpu), len(burst.device) or len(burst.cpu)} != {
-            len(burst.wall)
-        }:
+        if not burst.wall or len(burst.cpu) != len(burst.wall):
             raise ValueError(f"{len(burst.wall)} wall and {len(burst.cpu)} processor times")
         return burst
 

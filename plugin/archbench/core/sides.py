@@ -18,14 +18,21 @@ __all__ = [
     "Agreement",
     "agreement",
     "attribution",
+    "breaks_changed",
+    "compiling_text",
     "count_changes",
     "duet_verdict",
+    "run_alike",
     "versions_changed",
 ]
 
 COUNTS_OF_SIDES = ("params", "macs", "output_shape", "peak_memory")
-"""Exact figures that both sides are asked for. The framework's peak of allocated bytes repeats to
-the last bit; on a CPU nobody counts it."""
+"""Exact figures that both sides are asked for. A framework's peak of allocated bytes repeats to the
+last bit between processes, where both run the same network in the same way."""
+
+_RUN = ("dtype", "batch_size", "threads", "memory_format", "runtime")
+_FRAMEWORK = ("torch", "cuda", "cudnn")
+"""What peak memory depends on beside the network: fields of a target, and of an environment."""
 
 _CLOCK_NAMES = {
     "device": "device time",
@@ -90,6 +97,20 @@ def _top1(scores: Sequence[float]) -> int:
     return max(range(len(scores)), key=scores.__getitem__)
 
 
+def run_alike(reference: Mapping[str, Any], candidate: Mapping[str, Any]) -> bool:
+    """Whether both sides are run in the same way by the same framework, so that a difference in
+    peak memory is the network's.
+
+    Args:
+        reference, candidate: what each says of itself: ``target`` and ``environment``.
+    """
+    return all(
+        (reference.get(part) or {}).get(name) == (candidate.get(part) or {}).get(name)
+        for part, names in (("target", _RUN), ("environment", _FRAMEWORK))
+        for name in names
+    )
+
+
 def count_changes(reference: Mapping[str, Any], candidate: Mapping[str, Any]) -> list[Verdict]:
     """One verdict ``changed`` for each exact figure that differs.
 
@@ -100,7 +121,8 @@ def count_changes(reference: Mapping[str, Any], candidate: Mapping[str, Any]) ->
         then, now = reference.get(name), candidate.get(name)
         if then is None or now is None or then == now:
             continue
-        sentence = difference_text(name, then, now)
+        label = "peak_memory_in_bytes" if name == "peak_memory" else name
+        sentence = difference_text(label, then, now)
         changes.append(Verdict(name, "changed", "differs", sentence, then, now))
     return changes
 
@@ -114,6 +136,35 @@ def versions_changed(reference: Mapping[str, Any], candidate: Mapping[str, Any])
         for name, (then, now) in pairs.items()
         if then != now
     ]
+
+
+def compiling_text(metrics: Mapping[str, Mapping[str, Any]]) -> str | None:
+    """``compiled in 38.0 s with 1 graph break``; None for a side that is not compiled.
+
+    Args:
+        metrics: of a side, as :class:`archbench.measure.runtimes.Runner` has them.
+    """
+    if "compile_time" not in metrics:
+        return None
+    breaks = metrics["graph_breaks"]["value"]
+    return (
+        f"compiled in {metrics['compile_time']['value']:.1f} s with {breaks} graph "
+        f"break{'' if breaks == 1 else 's'}"
+    )
+
+
+def breaks_changed(
+    reference: Mapping[str, Mapping[str, Any]], candidate: Mapping[str, Mapping[str, Any]]
+) -> list[str]:
+    """``graph breaks 0 -> 1 (+1)`` where both sides are compiled, and not in as many pieces.
+
+    Args:
+        reference, candidate: metrics of each, see :func:`compiling_text`.
+    """
+    breaks = [side.get("graph_breaks", {}).get("value") for side in (reference, candidate)]
+    if None in breaks or breaks[0] == breaks[1]:
+        return []
+    return [difference_text("graph_breaks", *breaks)]
 
 
 def duet_verdict(

@@ -300,19 +300,25 @@ class Target:
         return self.device.partition(":")[0]
 
     @property
+    def wish(self) -> Wish:
+        """What asks for it."""
+        return Wish(
+            self.dtype,
+            None if self.largest_batch else self.batch_size,
+            self.threads,
+            self.memory_format,
+            self.runtime,
+            self.cold_cache,
+            self.asked,
+        )
+
+    @property
     def suffix(self) -> str:
         """The part of the key that a test's id shows: ``fp32-b1``, ``bf16-b8-t2``.
 
         The device is left out, so that a test keeps its name from machine to machine.
         """
-        return target_suffix(
-            self.dtype,
-            "max" if self.largest_batch else self.batch_size,
-            self.threads,
-            self.memory_format,
-            self.runtime,
-            self.cold_cache,
-        )
+        return self.wish.suffix
 
     @property
     def key(self) -> str:

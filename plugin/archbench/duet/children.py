@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from archbench.core.rounds import Burst
+from archbench.core.verdicts import POISONED
 from archbench.duet.protocol import (
     VERSION,
     Channel,
@@ -48,12 +49,14 @@ class Patience:
     Attributes:
         start: interpreter, torch and collection.
         ready: building, filling and warming up a model.
+        compiling: beside that, where torch's compiler takes a part.
         burst: beside the burst itself.
         end: of a process that was told to end.
     """
 
     start: float = 180.0
     ready: float = 300.0
+    compiling: float = 1800.0
     burst: float = 120.0
     end: float = 5.0
 
@@ -390,10 +393,15 @@ def _ended_early(answer: Mapping[str, Any], child: Child, side: str | None = Non
         child.broken = True
         child.kill()
         return Failure(where, "crashed", "protocol", f"its process answered {sorted(answer)}")
-    return Failure(
+    failure = Failure(
         str(ended.get("side") or where),
         str(ended.get("status", "crashed")),
         str(ended.get("reason", "test-failed")),
         str(ended.get("sentence", "its test ended without being timed")),
         str(ended.get("details", "")),
     )
+    if failure.reason == POISONED:
+        # It can use its device no more: the cells behind this one need a fresh pair.
+        child.broken = True
+        child.kill()
+    return failure

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from archbench.core.errors import UsageError
 from archbench.core.selectors import refuse_unknown
-from archbench.core.spec import DTYPES
+from archbench.core.spec import DTYPES, MEMORY_FORMATS, RUNTIMES
 
 __all__ = ["FLAGS", "MERGE_BASE", "Reference", "parse_reference"]
 
@@ -18,11 +19,11 @@ FLAGS: dict[str, tuple[str, ...]] = {
     "model": (),
     "dtype": DTYPES,
     "batch-size": (),
-    "runtime": ("eager", "compiled"),
-    "memory-format": ("nchw", "nhwc"),
+    "runtime": RUNTIMES,
+    "memory-format": MEMORY_FORMATS,
 }
-"""What may differ between two models in one process, with the values that each takes; a model and a
-batch size are checked elsewhere."""
+"""What may differ between two models of one environment, with the values that each takes; a model
+and a batch size are checked elsewhere."""
 
 _EXAMPLES = (
     "a git revision (--against=main), --against=python:/path/to/venv/bin/python, "
@@ -52,6 +53,18 @@ class Reference:
     def means_difference(self) -> bool:
         """Whether the two sides are other networks on purpose, so that other counts are no news."""
         return any(name == "model" for name, _ in self.flags)
+
+    def shares_process(self, runtimes: Collection[str]) -> bool:
+        """Whether one process can hold both sides.
+
+        Two flags of one environment can, unless both sides are compiled: torch's compiler has one
+        state for a process, and starting on the second network it forgets the first.
+
+        Args:
+            runtimes: of the candidate's targets.
+        """
+        runtime = dict(self.flags).get("runtime", "compiled")
+        return self.kind == "flags" and not ("compiled" in runtimes and runtime == "compiled")
 
 
 def parse_reference(text: str) -> Reference:

@@ -25,6 +25,7 @@ __all__ = [
     "BurstPlan",
     "DeviceClock",
     "DeviceSeries",
+    "PassQueue",
     "Stamp",
     "Telemetry",
     "TorchDeviceClock",
@@ -241,17 +242,15 @@ def sample_device_time(
     readings: list[Reading] = []
     discarded: list[tuple[str, ...]] = []
     bursts, next_check, stopped_by = 0, plan.enough_samples, "time-budget"
-    is_full = True
+    is_full: bool | None = None
     collecting = gc.isenabled()
     gc.disable()
     try:
         started = wall()
-        enqueue, duration = _rehearse(launch, clock, before, wall)
-        passes = max(1, min(plan.most_passes, round(plan.burst_seconds / max(duration, 1e-9))))
-        hold = min(plan.most_hold, 2 * enqueue * passes)
+        queue = PassQueue(launch, clock, plan, before, wall)
         while True:
             first = telemetry()
-            times, full = _burst(launch, clock, passes, hold, before)
+            times = queue.burst()
             last = telemetry()
             reasons = throttled_by(first, last)
             if reasons:
@@ -265,11 +264,8 @@ def sample_device_time(
                     )
                 pause(plan.pause * len(discarded))
                 continue
-            if clock.can_hold and not full and (passes > 1 or hold < plan.most_hold):
-                # The host was too slow: fewer passes, and more time for it to start them.
-                passes, hold = max(1, passes // 2), min(plan.most_hold, 2 * hold)
-                continue
-            is_full = is_full and full
+            if queue.is_full is not None:
+                is_full = queue.is_full and is_full is not False
             samples += times
             readings += [first, last]
             bursts += 1
@@ -289,48 +285,84 @@ def sample_device_time(
         bursts,
         tuple(discarded),
         tuple(readings),
-        is_full if clock.can_hold else None,
+        is_full,
         stopped_by,
     )
 
 
-def _rehearse(
-    launch: Callable[[], object],
-    clock: DeviceClock,
-    before: Callable[[], object] | None,
-    wall: Callable[[], float],
-) -> tuple[float, float]:
-    """Seconds that the host needs to start a pass, and that the pass takes to its end."""
-    clock.synchronize()
-    began = wall()
-    if before is not None:
-        before()
-    launch()
-    started = wall()
-    clock.synchronize()
-    return started - began, wall() - began
+class PassQueue:
+    """Bursts of passes that wait in a device's queue before the first of them begins.
 
+    Args:
+        launch: starts a pass and does not wait for it. It has run before.
+        clock: of the device.
+        plan: of the bursts: how long they are, and how long the device may be kept busy before.
+        before: starts, ahead of each pass, what is not to be timed.
+        wall: seconds of a monotonic clock of the host.
 
-def _burst(
-    launch: Callable[[], object],
-    clock: DeviceClock,
-    passes: int,
-    hold: float,
-    before: Callable[[], object] | None,
-) -> tuple[list[float], bool]:
-    """Times of the passes of a burst, and whether all of them were started before the first ran."""
-    clock.synchronize()
-    clock.hold(hold)
-    gate = clock.stamp()
-    stamps: list[tuple[Stamp, Stamp]] = []
-    # Where nothing holds the device back, the first pass finds an empty queue and is not counted.
-    for _ in range(passes if clock.can_hold else passes + 1):
-        if before is not None:
-            before()
-        start = clock.stamp()
-        launch()
-        stamps.append((start, clock.stamp()))
-    full = not gate.is_reached()
-    clock.synchronize()
-    counted = stamps if clock.can_hold else stamps[1:]
-    return [end.seconds_since(start) for start, end in counted], full
+    Attributes:
+        is_full: whether every pass of the last burst waited in the queue before it began; False
+            where the host is too slow for a single one, None before the first burst and where the
+            device cannot be held back.
+    """
+
+    def __init__(
+        self,
+        launch: Callable[[], object],
+        clock: DeviceClock,
+        plan: BurstPlan,
+        before: Callable[[], object] | None = None,
+        wall: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        self._launch, self._clock, self._before = launch, clock, before
+        self._most_hold = plan.most_hold
+        self.is_full: bool | None = None
+        enqueue, duration = self._rehearse(wall)
+        passes = round(plan.burst_seconds / max(duration, 1e-9))
+        self._passes = max(1, min(plan.most_passes, passes))
+        self._hold = min(plan.most_hold, 2 * enqueue * self._passes)
+
+    def _rehearse(self, wall: Callable[[], float]) -> tuple[float, float]:
+        """Seconds that the host needs to start a pass, and that the pass takes to its end."""
+        self._clock.synchronize()
+        began = wall()
+        self._start()
+        started = wall()
+        self._clock.synchronize()
+        return started - began, wall() - began
+
+    def _start(self) -> tuple[Stamp, Stamp]:
+        """Put a pass into the queue, and a stamp on either side of it."""
+        if self._before is not None:
+            self._before()
+        first = self._clock.stamp()
+        self._launch()
+        return first, self._clock.stamp()
+
+    def burst(self) -> list[float]:
+        """Seconds on the device of each pass of a burst.
+
+        A burst that the host was too slow for is repeated with fewer passes, and more time for it
+        to start them.
+        """
+        while True:
+            times, full = self._try()
+            self.is_full = full if self._clock.can_hold else None
+            if self.is_full is not False or (self._passes == 1 and self._hold >= self._most_hold):
+                return times
+            self._passes = max(1, self._passes // 2)
+            self._hold = min(self._most_hold, 2 * self._hold)
+
+    def _try(self) -> tuple[list[float], bool]:
+        """Times of the passes, and whether all of them were started before the first ran."""
+        clock = self._clock
+        clock.synchronize()
+        clock.hold(self._hold)
+        gate = clock.stamp()
+        # Where nothing holds the device back, the first pass finds an empty queue and is not
+        # counted.
+        stamps = [self._start() for _ in range(self._passes + (not clock.can_hold))]
+        full = not gate.is_reached()
+        clock.synchronize()
+        counted = stamps if clock.can_hold else stamps[1:]
+        return [end.seconds_since(start) for start, end in counted], full

@@ -29,6 +29,7 @@ __all__ = [
     "TorchAccelerators",
     "absence",
     "check_torchvision",
+    "check_wish",
     "foreign_processes",
     "list_devices",
     "make_target",
@@ -235,8 +236,7 @@ def make_target(
         )
     if device.kind != "cpu":
         _refuse_unusable(device)
-    _check_dtype(device, wish.dtype)
-    refuse_runtime(device, wish)
+    check_wish(device, wish)
     return Target(
         device=device.name,
         device_name=device.vendor_name,
@@ -251,6 +251,16 @@ def make_target(
         asked=wish.asked,
         uuid=device.uuid,
     )
+
+
+def check_wish(device: Device, wish: Wish) -> None:
+    """Refuse what a device cannot run, before anything is measured.
+
+    Raises:
+        UsageError: it lacks the precision or the runtime; has the reason.
+    """
+    _check_dtype(device, wish.dtype)
+    refuse_runtime(device, wish)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,19 +12,25 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from archbench.core.errors import ArchbenchError, ArchitectureError, NotMeasuredError
 from archbench.core.rounds import Burst
 from archbench.core.spec import Target
-from archbench.measure.cells import timed_counts
+from archbench.devices.choosing import Device
+from archbench.measure.cells import Instruments, timed_counts
 from archbench.measure.complexity import count_parameters
+from archbench.measure.device_time import BurstPlan, PassQueue
 from archbench.measure.environment import fingerprint
-from archbench.measure.hardware import synchronizer
+from archbench.measure.hardware import check_wish
+from archbench.measure.largest_batch import release
 from archbench.measure.latency import Clock
 from archbench.measure.loading import LoadedModel, class_scores
+from archbench.measure.memory import memory_metrics
 from archbench.measure.memory_guard import is_out_of_memory, memory_guard
 from archbench.measure.placement import relocate
+from archbench.measure.precision import numerics
+from archbench.measure.runtimes import Runner
 
 __all__ = ["Partner", "seed_of", "undisturbed", "varied"]
 
@@ -34,9 +40,21 @@ WARMUP_PASSES, WARMUP_SECONDS, MOST_WARMUP = 3, 0.2, 1.0
 MOST_SCORES = 65_536
 """Class scores that are handed over for comparison: whole images, of at most so many numbers."""
 
+DEVICE_SECONDS = 0.02
+"""Of a device's work in the part of a burst that is timed by its own clock, about."""
+
 
 def varied(target: Target, flags: Mapping[str, str]) -> Target:
-    """A target with some flags changed."""
+    """A target with some flags changed, on the same device.
+
+    Args:
+        target: as the candidate has it.
+        flags: of :data:`archbench.duet.references.FLAGS`, by name; what is not a target's is left
+            alone.
+
+    Raises:
+        UsageError: the device cannot run it like that; has the reason.
+    """
     changes: dict[str, Any] = {
         field: flags[name]
         for name, field in (
@@ -46,45 +64,55 @@ def varied(target: Target, flags: Mapping[str, str]) -> Target:
     }  # fmt: skip
     if "batch-size" in flags:
         changes["batch_size"] = int(flags["batch-size"])
-    return replace(target, **changes)
+    other = replace(target, **changes)
+    check_wish(Device(target.device, target.device_name, target.uuid), other.wish)
+    return other
 
 
 class Partner:
     """One side: its model, its images, and how it is timed.
 
+    It runs its passes as a measurement of its own does (:mod:`archbench.measure.cells`). Another
+    side of other precision may live in the same process: torch's switches are set for each burst,
+    and are left as they were.
+
     Args:
         loaded: the model.
         seed: of where it lies in memory.
         clock: of the process.
+        instruments: what measures beside it; the device's own by default.
 
     Raises:
         ArchitectureError, NotMeasuredError, MemoryError, RuntimeError: see
             :func:`archbench.measure.cells.latency_record`.
     """
 
-    def __init__(self, loaded: LoadedModel, seed: int, clock: Clock | None = None) -> None:
+    def __init__(
+        self,
+        loaded: LoadedModel,
+        seed: int,
+        clock: Clock | None = None,
+        instruments: Instruments | None = None,
+    ) -> None:
         self._loaded = loaded
         self._clock = clock or Clock()
+        self._chance = random.Random(seed)
         target = loaded.target
         torch.set_num_threads(target.threads)
         # An accelerator's runtime reserves address space far beyond what it uses.
-        guard = memory_guard() if target.kind == "cpu" else nullcontext()
-        with guard, self._named():
-            module, images = loaded.module, loaded.images()
-            self._chance = random.Random(seed)
+        with memory_guard() if target.kind == "cpu" else nullcontext():
             self._move()
-            if target.memory_format == "nhwc":
-                module = module.to(memory_format=torch.channels_last)
-                images = images.to(memory_format=torch.channels_last)
-            self._images = images
-            self._module: Callable[[Tensor], Any] = (
-                torch.compile(module) if target.runtime == "compiled" else module
-            )
-            self._synchronize = synchronizer(target)
-            if target.kind == "cuda":
-                torch.cuda.reset_peak_memory_stats(target.device)
-            self._output = self._warm_up()
-            self._scores = class_scores(loaded.spec, self._output, target.batch_size)
+            with self._running():
+                self._tools = instruments or Instruments.of(target)
+                self._forward = Runner(loaded, self._tools.synchronize)
+                self._warm_up()
+                self._queue = None
+                if self._tools.clock is not None:
+                    plan = BurstPlan(burst_seconds=DEVICE_SECONDS)
+                    launch, flush = self._forward.launch, self._tools.flush
+                    self._queue = PassQueue(launch, self._tools.clock, plan, flush)
+            output = self._forward.output
+            self._scores = class_scores(loaded.spec, output, target.batch_size)
         if not bool(torch.isfinite(self._scores).all()):
             raise NotMeasuredError(
                 "output-not-finite",
@@ -92,14 +120,17 @@ class Partner:
             )
 
     @contextmanager
-    def _named(self) -> Iterator[None]:
-        """Failures of the network as an architecture's own."""
+    def _running(self) -> Iterator[None]:
+        """As this side's target has it; failures of the network are an architecture's own."""
+        target = self._loaded.target
         try:
-            yield
+            with numerics(target.dtype, target.kind), torch.inference_mode():
+                yield
         except (KeyboardInterrupt, GeneratorExit, ArchbenchError):
             raise
         except BaseException as error:
             if is_out_of_memory(error):
+                release(error, target)
                 raise
             lines = str(error).strip().splitlines() or [type(error).__name__]
             raise ArchitectureError(
@@ -108,33 +139,36 @@ class Partner:
             ) from error
 
     def _move(self) -> None:
-        """To another place in memory, which is worth up to a tenth of a model's time."""
+        """To another place in memory, which is worth up to a tenth of a model's time.
+
+        Outside of inference mode: what is made there is another kind of tensor to torch's
+        compiler, which would compile again.
+        """
         if self._loaded.target.kind == "cpu":
             relocate(self._loaded.module, self._chance.randrange(2**31))
 
-    def _pass(self) -> Any:
-        output = self._module(self._images)
-        if self._synchronize is not None:
-            self._synchronize()
-        return output
-
-    def _warm_up(self) -> Any:
+    def _warm_up(self) -> None:
         start = self._clock.wall()
         passes = 0
-        with torch.inference_mode():
-            while True:
-                output = self._pass()
-                passes += 1
-                spent = (self._clock.wall() - start) / 1e9
-                enough = passes >= WARMUP_PASSES and spent >= WARMUP_SECONDS
-                if enough or spent >= MOST_WARMUP:
-                    return output
+        while True:
+            self._forward()
+            passes += 1
+            spent = (self._clock.wall() - start) / 1e9
+            enough = passes >= WARMUP_PASSES and spent >= WARMUP_SECONDS
+            if enough or spent >= MOST_WARMUP:
+                return
 
-    def facts(self, *, exact: bool) -> dict[str, Any]:
+    def facts(self, *, exact: bool, alone: bool = True) -> dict[str, Any]:
         """What the side says about its model, in builtin types.
 
         Args:
-            exact: whether counts and class scores are wanted, which take a moment.
+            exact: whether counts, class scores and what running it takes are wanted, which take a
+                moment.
+            alone: whether no other model is in this process. On an accelerator the peak of memory
+                is of all of them, and is left out.
+
+        Raises:
+            ArchitectureError, MemoryError, RuntimeError: the network fails.
         """
         spec, target = self._loaded.spec, self._loaded.target
         facts: dict[str, Any] = {
@@ -151,8 +185,16 @@ class Partner:
             **(timed_counts(spec) or {}),
             "output_shape": [1, *self._scores.shape[1:]],  # of one image, as counts are
         }
-        if target.kind == "cuda":
-            facts["counts"]["peak_memory"] = torch.cuda.max_memory_allocated(target.device)
+        facts["metrics"] = dict(self._forward.metrics)
+        if alone or target.kind == "cpu":
+            facts["metrics"].update(self._memory())
+            facts["counts"].update(
+                {
+                    name: metric["value"]
+                    for name, metric in facts["metrics"].items()
+                    if name == "peak_memory" and "value" in metric
+                }
+            )
         classes = max(self._scores.shape[1], 1)
         some = self._scores[: max(MOST_SCORES // classes, 1)]
         facts["scores"] = {
@@ -162,8 +204,23 @@ class Partner:
         facts["environment"] = fingerprint(target, spec.library)
         return facts
 
+    def _memory(self) -> dict[str, dict[str, Any]]:
+        """Peak memory, in a pass of its own."""
+        forward = self._forward
+        with self._running():
+            forward.output = None
+            metrics = memory_metrics(
+                self._loaded.target, self._loaded.module, forward.images, forward
+            )
+            # What the framework gave back it takes again, before anything is timed.
+            forward()
+        return metrics
+
     def burst(self, seconds: float, move: bool = False) -> Burst:
         """Passes until so much time has gone by, one at least.
+
+        On an accelerator passes on its own clock follow, see
+        :mod:`archbench.measure.device_time`.
 
         Args:
             seconds: of the burst.
@@ -174,41 +231,44 @@ class Partner:
         """
         if move:
             self._move()
-            with torch.inference_mode(), self._named():
-                self._pass()
-        wall, cpu = self._clock.wall, self._clock.cpu
-        walls: list[int] = []
-        cpus: list[int] = []
-        timer = _DeviceTimer(self._loaded.target) if self._loaded.target.kind == "cuda" else None
-        waited = _waited()
-        end = wall() + round(seconds * 1e9)
-        with torch.inference_mode(), self._named():
-            while True:
-                cpu_before = cpu()
-                before = wall()
-                if timer is not None:
-                    timer.start()
-                output = self._module(self._images)
-                if timer is not None:
-                    timer.stop()
-                if self._synchronize is not None:
-                    self._synchronize()
-                done = wall()
-                cpus.append(cpu() - cpu_before)
-                walls.append(done - before)
-                del output
-                if done >= end:
-                    break
-        now = _waited()
+            with self._running():
+                self._forward()
+        with self._running():
+            wall = self._clock.wall
+            began, waited = wall(), _waited()
+            walls, cpus = self._passes(began + round(seconds * 1e9))
+            device = self._queue.burst() if self._queue is not None else []
+            now, ended = _waited(), wall()
         return Burst(
             tuple(value / 1e9 for value in walls),
             tuple(value / 1e9 for value in cpus),
-            timer.seconds() if timer is not None else (),
+            tuple(device),
             now - waited if now is not None and waited is not None else None,
+            (ended - began) / 1e9,
         )
+
+    def _passes(self, end: int) -> tuple[list[int], list[int]]:
+        """Nanoseconds of wall and of processor time of each pass until a moment."""
+        wall, cpu = self._clock.wall, self._clock.cpu
+        forward, flush = self._forward, self._tools.flush_and_wait
+        walls: list[int] = []
+        cpus: list[int] = []
+        while True:
+            if flush is not None:
+                flush()
+            cpu_before = cpu()
+            before = wall()
+            forward()
+            done = wall()
+            cpus.append(cpu() - cpu_before)
+            walls.append(done - before)
+            if done >= end:
+                return walls, cpus
 
     def modules(self, passes: int) -> dict[str, dict[str, Any]]:
         """Seconds of each module's own code in one pass: what its children take is theirs.
+
+        Operator by operator, whatever the side's runtime: what is compiled has no modules.
 
         Args:
             passes: of which the fastest is taken, module by module.
@@ -216,42 +276,18 @@ class Partner:
         Returns:
             Module name to ``{"type", "seconds"}``; a module that did not run has none.
         """
-        root = self._loaded.module
+        root, synchronize = self._loaded.module, self._tools.synchronize
         # What a device does, the process sees as waiting.
-        is_behind = self._synchronize is not None
-        clock = self._clock.wall if is_behind else self._clock.cpu
-        with torch.inference_mode(), self._named():
+        clock = self._clock.cpu if synchronize is None else self._clock.wall
+        with self._running():
             best: dict[str, float] = {}
             for _ in range(passes):
-                with _Attribution(root, clock, self._synchronize) as attribution:
-                    root(self._images)
+                with _Attribution(root, clock, synchronize) as attribution:
+                    root(self._forward.images)
                 for name, spent in attribution.own.items():
                     best[name] = min(best.get(name, spent), spent)
         types = {name: type(module).__name__ for name, module in root.named_modules()}
         return {name: {"type": types[name], "seconds": spent / 1e9} for name, spent in best.items()}
-
-
-class _DeviceTimer:
-    """Device seconds of each pass, by events."""
-
-    def __init__(self, target: Target) -> None:
-        self._stream = torch.cuda.current_stream(target.device)
-        self._events: list[tuple[Any, Any]] = []
-
-    def start(self) -> None:
-        pair = tuple(_event() for _ in range(2))
-        self._events.append((pair[0], pair[1]))
-        pair[0].record(self._stream)
-
-    def stop(self) -> None:
-        self._events[-1][1].record(self._stream)
-
-    def seconds(self) -> tuple[float, ...]:
-        return tuple(begin.elapsed_time(end) / 1e3 for begin, end in self._events)
-
-
-def _event() -> Any:
-    return torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
 
 
 def _waited(path: Path = Path("/proc/self/schedstat")) -> float | None:

@@ -302,7 +302,10 @@ def _archbench_lease(
     target: Target, request: pytest.FixtureRequest, pytestconfig: pytest.Config
 ) -> Generator[None]:
     """The device for this test alone, where others could measure on it too."""
-    if target.kind == "cpu":
+    from archbench.pytest_plugin.dueting import dueting
+
+    # Both sides of a duet are on the device at once: their conductor holds it for them.
+    if target.kind == "cpu" or dueting(pytestconfig) is not None:
         yield
         return
     from archbench.devices.lease import lease

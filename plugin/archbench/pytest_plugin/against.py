@@ -8,8 +8,9 @@ import os
 import random
 import struct
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,11 @@ from archbench.core.sides import (
     Agreement,
     agreement,
     attribution,
+    breaks_changed,
+    compiling_text,
     count_changes,
     duet_verdict,
+    run_alike,
     versions_changed,
 )
 from archbench.core.verdicts import FAILING, Verdict
@@ -146,7 +150,8 @@ def play(
         labels = {side: one.label for side, one in sides.items()}
         say(f"duet: {labels[CANDIDATE]}, against {labels[REFERENCE]}")
         players = _Players(config, reference, sides, patience or Patience())
-        played = conduct(cells, players.start, players.rules_of, plan=plan, say=say)
+        with _devices(config, say):
+            played = conduct(cells, players.start, players.rules_of, plan=plan, say=say)
     except NoPairError as error:
         label = labels.get(error.side, error.side)
         message = (
@@ -169,6 +174,24 @@ def play(
         ),
         encoding="utf-8",
     )
+
+
+@contextmanager
+def _devices(config: pytest.Config, say: Callable[[str], None]) -> Iterator[None]:
+    """The accelerators of this run for both sides, and for nobody else."""
+    settings = settings_of(config)
+    if settings.gpu == "cpu":
+        yield
+        return
+    from archbench.devices.lease import lease
+    from archbench.measure.hardware import make_target
+
+    targets = [make_target(settings.gpu, wish=wish) for wish in settings.wishes]
+    held = {one.uuid or one.device_name for one in targets if one.kind != "cpu"}
+    with ExitStack() as stack:
+        for identity in sorted(held):
+            stack.enter_context(lease(identity, say))
+        yield
 
 
 # The sides.
@@ -215,22 +238,32 @@ def _sides(config: pytest.Config, reference: Reference) -> dict[str, Side]:
 
 
 def _labelled(side: Side, label: str, **changes: Any) -> Side:
-    from dataclasses import replace
-
     return replace(side, label=label, **changes)
 
 
 def _check_flags(config: pytest.Config, reference: Reference) -> None:
+    """Refuse flags that no side can be run with, before anything is measured.
+
+    Raises:
+        UsageError: there is no such model, or the device cannot run it like that.
+    """
     from archbench.pytest_plugin.selection import one_model
 
     flags = dict(reference.flags)
     if "model" in flags:
         one_model(config, flags["model"], "--against=model=")
-    if flags.get("dtype", "fp32") != "fp32":
-        from archbench.measure.hardware import make_target
+    from archbench.measure.hardware import make_target
+    from archbench.measure.partner import varied
 
-        settings = settings_of(config)
-        make_target(settings.gpu, flags["dtype"], settings.threads, 1)
+    settings = settings_of(config)
+    targets = [make_target(settings.gpu, wish=wish) for wish in settings.wishes]
+    try:
+        for target in targets:
+            varied(target, flags)
+    except UsageError as error:
+        # What is to be typed instead is typed here.
+        todo = error.todo.replace("--", "--against=")
+        raise UsageError(f"--against={reference.text}", error.found, todo) from None
 
 
 def _revision_side(
@@ -299,8 +332,11 @@ class _Players:
         patience: Patience,
     ) -> None:
         self._config = config
-        self._flags = dict(reference.flags)
+        self._reference = reference
         self._sides = sides
+        runtimes = (*settings_of(config).runtimes, dict(reference.flags).get("runtime"))
+        if "compiled" in runtimes:
+            patience = replace(patience, ready=patience.ready + patience.compiling)
         self._patience = patience
         self._number = 0
 
@@ -323,7 +359,8 @@ class _Players:
         cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
         is_alone = settings_of(self._config).threads == 1
         core = chance.choice(cores) if cores and is_alone else None
-        groups = [SIDES] if self._flags else [(REFERENCE,), (CANDIDATE,)]
+        shares = self._reference.shares_process(settings_of(self._config).runtimes)
+        groups = [SIDES] if shares else [(REFERENCE,), (CANDIDATE,)]
         self._number += 1
         children: list[Child] = []
         try:
@@ -347,7 +384,7 @@ class _Players:
             cells=tuple(cells),
             seed=chance.randrange(2**31),
             core=core,
-            flags=self._flags,
+            flags=dict(self._reference.flags) if REFERENCE in names else {},
             foreign=side.foreign,
             tree=side.tree,
         )
@@ -413,12 +450,18 @@ def _tell(
     facts = one.facts
     counts = {side: facts[side].get("counts", {}) for side in SIDES}
     changes = count_changes(counts[REFERENCE], counts[CANDIDATE])
-    meant = changes if reference.means_difference else []
+    alike = run_alike(facts[REFERENCE], facts[CANDIDATE])
+    meant = [
+        change
+        for change in changes
+        if reference.means_difference or (change.metric == "peak_memory" and not alike)
+    ]
     verdict = duet_verdict(one.judgement, one.launches, one.rules)
     verdicts = [verdict, *(change for change in changes if change not in meant)]
     agreed = _agreement(facts)
     different = [
         *versions_changed(_told_versions(one, REFERENCE), _told_versions(one, CANDIDATE)),
+        *breaks_changed(_metrics(one, REFERENCE), _metrics(one, CANDIDATE)),
         *(change.sentence for change in changes),
     ]
     growth, total = attribution(one.modules)
@@ -436,7 +479,12 @@ def _tell(
         "cell_seconds": one.seconds,
         "start_seconds": one.starts,
         "sides": {
-            side: {"label": labels[side], "counts": counts[side], "versions": _versions(one, side)}
+            side: {
+                "label": labels[side],
+                "counts": counts[side],
+                "metrics": _metrics(one, side),
+                "versions": _versions(one, side),
+            }
             for side in SIDES
         },
         "different": different,
@@ -454,6 +502,7 @@ def _tell(
     lines.append(f"Compared: {labels[CANDIDATE]}, against {labels[REFERENCE]}.")
     if different:
         lines.append(f"What differs: {', '.join(different)}.")
+    lines += [f"{labels[side]} was {text}." for side, text in _compiled(one)]
     if agreed is not None:
         lines.append(f"Of the same images the {agreed.text}.")
     elif any(change.metric == "output_shape" for change in changes):
@@ -508,7 +557,11 @@ def _record(one: Played, verdicts: Sequence[Verdict], name: str = "") -> Record:
                 "samples": [value for burst in bursts for value in burst.cpu],
                 "clock": "process",
             },
+            **_metrics(one, CANDIDATE),
         }
+        device = [value for burst in bursts for value in burst.device]
+        if device:
+            record.metrics["device_time"] = {**common, "samples": device, "clock": "device"}
         record.seconds = {"forward": sum(burst.seconds for burst in bursts)}
     return record
 
@@ -535,6 +588,17 @@ def _target_fields(target: Mapping[str, Any]) -> dict[str, Any]:
 
 def _versions(one: Played, side: str) -> dict[str, Any]:
     return dict(one.hellos.get(side, {}).get("versions", {}))
+
+
+def _metrics(one: Played, side: str) -> dict[str, Any]:
+    """What running it took, beside its time."""
+    return dict(one.facts[side].get("metrics", {}))
+
+
+def _compiled(one: Played) -> list[tuple[str, str]]:
+    """What to say of each side that is compiled."""
+    texts = [(side, compiling_text(_metrics(one, side))) for side in SIDES if side in one.facts]
+    return [(side, text) for side, text in texts if text is not None]
 
 
 def _agreement(facts: Mapping[str, Mapping[str, Any]]) -> Agreement | None:
@@ -573,4 +637,18 @@ def _lines(
         names = ", ".join(map(_name, gone[:3]))
         more = f" and {len(gone) - 3} more" if len(gone) > 3 else ""
         lines.append(f"  Only {labels[REFERENCE]} has {names}{more}: not-measured.")
-    return lines
+    compiled = [
+        f"  {_name(nodeid)}: {labels[side]} was {text}."
+        for nodeid, one in played.items()
+        for side, text in _compiled(one)
+    ]
+    return [*lines, *_shortened(compiled)]
+
+
+SHOWN = 8
+"""Cells that are named below the table for one thing, at most."""
+
+
+def _shortened(lines: Sequence[str]) -> list[str]:
+    more = [f"  and {len(lines) - SHOWN:,} more, in the journal and in --results"]
+    return [*lines[:SHOWN], *(more if len(lines) > SHOWN else [])]

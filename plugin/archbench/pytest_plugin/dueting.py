@@ -42,7 +42,8 @@ class DuetOrder:
         cells: ids of the tests that may be asked of it.
         seed: of what is random in it.
         core: of the CPU to stay on; None to stay free.
-        flags: in which the reference differs, where this process holds both sides.
+        flags: in which the reference differs, where this process holds it; empty where its code or
+            its environment does.
         foreign: directory whose code must not be imported, being the other side's; empty for none.
         tree: directory inside it that may be.
     """
@@ -227,7 +228,10 @@ def dance(duet: Dueting, loaded_model: LoadedModel) -> Record:
     walls: list[float] = []
     cpus: list[float] = []
     with undisturbed():
-        facts = {side: one.facts(exact=duet.exact) for side, one in partners.items()}
+        facts = {
+            side: duet.blaming(side, _facts, one, duet.exact, not order.flags)
+            for side, one in partners.items()
+        }
         leaked = _leaked(order)
         if leaked:
             from archbench.core.errors import NotMeasuredError
@@ -271,6 +275,10 @@ def dance(duet: Dueting, loaded_model: LoadedModel) -> Record:
     )
 
 
+def _facts(partner: Partner, exact: bool, alone: bool) -> dict[str, Any]:
+    return partner.facts(exact=exact, alone=alone)
+
+
 def _partners(duet: Dueting, loaded: LoadedModel) -> dict[str, Partner]:
     """The sides that this process holds."""
     from archbench.measure.cells import load_guarded
@@ -282,7 +290,7 @@ def _partners(duet: Dueting, loaded: LoadedModel) -> dict[str, Partner]:
     seed = seed_of(order.seed, loaded.spec.id)
 
     def partner(side: str) -> Partner:
-        if side == REFERENCE and len(order.sides) == 2:
+        if side == REFERENCE and flags:
             spec = loaded.spec
             if "model" in flags:
                 spec = one_model(duet.config, flags["model"], "--against=model=")

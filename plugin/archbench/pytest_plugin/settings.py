@@ -213,7 +213,11 @@ def _baseline_update(text: str | None) -> str | None:
 
 
 def _against(
-    text: str | None, update: str | None, quick: bool, launches: str | None
+    text: str | None,
+    update: str | None,
+    quick: bool,
+    launches: str | None,
+    batch_sizes: Sequence[int | None],
 ) -> Reference | None:
     """What times are compared with now, which leaves nothing to be said about stored ones."""
     if text is None:
@@ -229,6 +233,12 @@ def _against(
                 f"--against={text} and {option} contradict each other: {option} {why}. "
                 "Give one of them"
             )
+    if None in batch_sizes:
+        raise pytest.UsageError(
+            f"--against={text} and --batch-size=max contradict each other: the largest batch is "
+            "looked for, and the two sides could end up with different ones. Give its size, as "
+            "--batch-size=64"
+        )
     try:
         return parse_reference(text)
     except UsageError as error:
@@ -356,7 +366,8 @@ def _read(config: pytest.Config) -> Settings:
             f"--baseline-reason={reason}: there is nothing to give a reason for. "
             "Add --baseline-update, or leave it out"
         )
-    against = _against(single("against"), update, quick, launches=single("launches"))
+    batch_sizes = _batch_sizes(several("batch-size", "1"))
+    against = _against(single("against"), update, quick, single("launches"), batch_sizes)
     strict = flag("strict")
     if quick:
         for given, name in (
@@ -378,7 +389,7 @@ def _read(config: pytest.Config) -> Settings:
         models=tuple(values("models")),
         gpu=_devices(single("gpu") or "auto"),
         dtypes=_names("dtype", several("dtype", "fp32"), "precision", DTYPES),
-        batch_sizes=_batch_sizes(several("batch-size", "1")),
+        batch_sizes=batch_sizes,
         memory_formats=_names(
             "memory-format", several("memory-format", "nchw"), "memory format", MEMORY_FORMATS
         ),
