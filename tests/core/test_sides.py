@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from archbench.core.rounds import Burst, DuetLaunch, Round, default_rules, judge
 from archbench.core.sides import (
+    accept_changes,
     agreement,
     attribution,
     breaks_changed,
@@ -18,6 +20,7 @@ from archbench.core.sides import (
     run_alike,
     versions_changed,
 )
+from archbench.core.verdicts import Verdict
 
 RULES = default_rules("cpu", 1)
 
@@ -75,6 +78,38 @@ def test_counts_that_differ_are_changes() -> None:
     ]
     assert count_changes(reference, reference) == []
     assert count_changes({"params": 200}, candidate) == [changes[0]]
+
+
+COUNTS = {"params": 204, "macs": 1000, "output_shape": [1, 9], "peak_memory": 5000}
+MORE_PARAMS = Verdict("params", "changed", "differs", "", 200, 204)
+MORE_MEMORY = Verdict("peak_memory", "changed", "differs", "", 4000, 5000)
+
+
+@pytest.mark.parametrize(
+    ("changes", "accepted", "peak", "reasons"),
+    [
+        # The accepted counts are what the candidate has; its memory follows from its layers.
+        ([MORE_PARAMS], COUNTS, None, ["accepted"]),
+        ([MORE_PARAMS, MORE_MEMORY], COUNTS, None, ["accepted", "accepted"]),
+        # They are not, in the figure that changed or in another one.
+        ([MORE_PARAMS], {**COUNTS, "params": 200}, None, ["differs"]),
+        ([MORE_PARAMS], {**COUNTS, "macs": 999}, None, ["differs"]),
+        ([MORE_PARAMS, MORE_MEMORY], {**COUNTS, "params": 200}, None, ["differs", "differs"]),
+        ([MORE_PARAMS, MORE_MEMORY], None, None, ["differs", "differs"]),
+        # With the same layers memory is accepted by itself.
+        ([MORE_MEMORY], COUNTS, None, ["differs"]),
+        ([MORE_MEMORY], COUNTS, 4000, ["differs"]),
+        ([MORE_MEMORY], None, 5000, ["accepted"]),
+        ([MORE_PARAMS, MORE_MEMORY], None, 5000, ["differs", "accepted"]),
+        ([], COUNTS, 5000, []),
+    ],
+)
+def test_what_has_been_accepted_is_said_to_be(
+    changes: list[Verdict], accepted: dict[str, Any] | None, peak: float | None, reasons: list[str]
+) -> None:
+    found = accept_changes(changes, COUNTS, accepted, peak)
+    assert [change.reason for change in found] == reasons
+    assert [replace(change, reason="differs") for change in found] == changes
 
 
 def test_peak_memory_is_compared_to_the_byte() -> None:

@@ -17,12 +17,14 @@ from typing import Any, ClassVar
 import pytest
 
 from archbench import Target
+from archbench.core.launches import QUANTILES
 from archbench.core.rounds import Burst, DuetLaunch, Round, default_rules, judge
 from archbench.devices import lease as leases
 from archbench.duet.children import Failure, Patience
 from archbench.duet.conducting import Played
 from archbench.measure import hardware
 from archbench.pytest_plugin import against, dueting
+from archbench.store.baselines import update_baselines
 
 TEST = """
 def test_latency(bench, loaded_model):
@@ -247,6 +249,159 @@ def test_memory_of_another_precision_is_no_news(
     assert cell["metrics"]["duet_ratio"]["different"] == [
         "dtype bf16 -> fp32", "peak memory in bytes 80,000 -> 160,000 (+80,000, +100 %)"
     ]  # fmt: skip
+
+
+def accept(project: pytest.Pytester, **counts: Any) -> None:
+    """Put counts into the project's accepted ones."""
+    line = {
+        "id": "local/small", "input_shape": [1, 3, 224, 224], "output_shape": [1, 2],
+        "params": 162, "trainable_params": 162, "buffers": 0, "macs": 5_322_852,
+        "activations": 1, "max_channels": 4, "operator_calls": 4, "torch": "2.9",
+        "library": "local", "layers": [], **counts,
+    }  # fmt: skip
+    path = project.path / "baselines" / "complexity.jsonl"
+    lock = project.path / ".archbench" / "lock"
+    update_baselines(path, "complexity", {line["id"]: line}, lock, only_new=False)
+
+
+def test_counts_that_were_accepted_with_the_change_are_green(
+    project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    Conductor(monkeypatch, params=166, peak_memory=80_016)
+    accept(project, params=166)
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    result = project.runpytest_inprocess(
+        *ONE, "--archbench-against=HEAD", "--archbench-strict", "--archbench-results=results.json"
+    )
+    result.assert_outcomes(passed=1)
+    assert result.ret == 0
+    (cell,) = json.loads((project.path / "results.json").read_text("utf-8"))["cells"]
+    assert [(v["metric"], v["status"], v["reason"]) for v in cell["verdicts"]] == [
+        ("latency", "unchanged", "within-bounds"),
+        ("params", "changed", "accepted"),
+        ("peak_memory", "changed", "accepted"),
+    ]
+    result.stdout.re_match_lines(
+        [
+            r"  Accepted: local/small fp32-b1: params 162 -> 166 \(\+4, \+2\.47 %\)",
+            r"  Accepted: local/small fp32-b1: peak memory in bytes 80,000 -> 80,016 .*",
+            r"::notice .*title=local/small fp32-b1%3A peak memory changed%2C accepted::",
+        ]
+    )
+    result.stdout.no_fnmatch_line("::error*")
+
+
+def test_counts_that_were_accepted_before_the_change_are_red_and_told_how_to_accept(
+    project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Conductor(monkeypatch, params=166)
+    told = [
+        "If this is meant: run a test that calls bench.complexity with "
+        "--archbench-baseline-update in place of --archbench-against, and commit "
+        "baselines/complexity.jsonl, which has none of local/small.",
+        "Or let counts = 'tell' in [[][[]tool.archbench.duet]] tell of such changes: they fail "
+        "nothing.",
+    ]
+    result = project.runpytest_inprocess(*ONE, "--archbench-against=HEAD")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(told, consecutive=True)
+    accept(project)
+    result = project.runpytest_inprocess(*ONE, "--archbench-against=HEAD")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines([told[0].replace("none of local/small", "others in line 2")])
+
+
+def test_memory_alone_is_accepted_where_the_times_of_the_device_are(
+    project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Conductor(monkeypatch, peak_memory=80_016)
+    accept(project)
+    result = project.runpytest_inprocess(*ONE, "--archbench-against=HEAD")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(
+        [
+            "If this is meant: run the same on this device with --archbench-baseline-update in "
+            "place of --archbench-against, and commit baselines/cpu-some/fp32.jsonl, which holds "
+            "what was accepted there.",
+            "Or let counts = 'tell' *",
+        ]
+    )
+    seconds = [0.01] * len(QUANTILES)
+    launch = {
+        "wall": seconds, "cpu": seconds, "samples": 9, "lost": 0.0, "others": 0.0,
+        "yardstick": None,
+    }  # fmt: skip
+    line = {
+        "id": "local/small", "cell": "fp32-b1", "launches": [launch], "counts": None,
+        "amounts": {"peak_memory": 80_016}, "environment": {}, "when": "2026-11-20",
+        "commit": None, "reason": None,
+    }  # fmt: skip
+    path = project.path / "baselines" / "cpu-some" / "fp32.jsonl"
+    lock = project.path / ".archbench" / "lock"
+    update_baselines(path, "latency", {"local/small fp32-b1": line}, lock, only_new=False)
+    project.runpytest_inprocess(*ONE, "--archbench-against=HEAD").assert_outcomes(passed=1)
+
+
+def test_a_project_may_want_to_be_told_of_other_counts_alone(
+    project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Conductor(monkeypatch, params=166, peak_memory=80_016)
+    (project.path / "archbench.toml").write_text('[[duet]]\ncounts = "tell"\n', encoding="utf-8")
+    result = project.runpytest_inprocess(*ONE, "--archbench-against=HEAD")
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(
+        [
+            "  Told (counts = 'tell'): local/small fp32-b1: params 162 -> 166 *",
+            "  Told (counts = 'tell'): local/small fp32-b1: peak memory in bytes 80,000 -> *",
+        ]
+    )
+    # What is slower is no count.
+    Conductor(monkeypatch, 1.05, params=166)
+    result = project.runpytest_inprocess(*ONE, "--archbench-against=HEAD")
+    result.assert_outcomes(failed=1)
+    result.stdout.no_fnmatch_line("changed: *")
+
+
+def test_what_is_new_is_red_unless_a_project_wants_to_be_told_alone(
+    project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    new = Failure("reference", "not-measured", "only-on-one-side", "it has no such test")
+    conductor = Conductor(monkeypatch)
+    project.makepyfile(test_other=TEST)
+
+    def conduct(cells: Sequence[str], *given: Any, **more: Any) -> dict[str, Played]:
+        played = conductor(cells, *given, **more)
+        return {
+            cell: Played(failures=(new,)) if "test_other" in cell else one
+            for cell, one in played.items()
+        }
+
+    monkeypatch.setattr(against, "conduct", conduct)
+    given = ("test_time.py", "test_other.py", *ONE[1:], "--archbench-against=HEAD")
+    result = project.runpytest_inprocess(*given)
+    result.assert_outcomes(passed=1, failed=1)
+    result.stdout.fnmatch_lines(
+        [
+            "not-measured: local/small fp32-b1: revision * (HEAD): it has no such test",
+            "If it is new: let new = 'tell' in [[][[]tool.archbench.duet]] tell of it: it fails "
+            "nothing then.",
+        ]
+    )
+    rules = '[[duet]]\nnew = "tell"\ndevice = "{}"\n'
+    toml = project.path / "archbench.toml"
+    toml.write_text(rules.format("h200"), encoding="utf-8")
+    project.runpytest_inprocess(*given).assert_outcomes(passed=1, failed=1)
+    toml.write_text(rules.format("cpu*"), encoding="utf-8")
+    result = project.runpytest_inprocess(*given, "--archbench-strict", "-n", "1")
+    # It has no figures to go on with, so that it is left in the middle.
+    result.assert_outcomes(passed=1, skipped=1)
+    assert result.ret == 0
+    result.stdout.fnmatch_lines(
+        ["  New (new = 'tell'): local/small fp32-b1: revision * (HEAD): it has no such test"]
+    )
+    # What the candidate itself fails at is not new.
+    new = Failure("candidate", "not-measured", "only-on-one-side", "it has no such test")
+    project.runpytest_inprocess(*given).assert_outcomes(passed=1, failed=1)
 
 
 def test_of_another_model_other_counts_are_no_news(
@@ -643,6 +798,27 @@ def test_a_dirty_work_tree_against_its_last_commit(revisions: pytest.Pytester) -
     assert list((revisions.path / ".archbench" / "launches").iterdir()) == []
     (tree,) = (revisions.path / ".archbench" / "against" / "revisions").iterdir()
     assert (tree / "nets.py").read_text(encoding="utf-8").strip() == REFERENCE.strip()
+
+
+def test_a_change_that_brings_its_accepted_counts(revisions: pytest.Pytester) -> None:
+    revisions.makepyfile(
+        test_counts="def test_complexity(bench, model_spec): bench.complexity(model_spec)"
+    )
+    own = ("--archbench-models=local/shape", "--archbench-gpu=cpu")
+    revisions.runpytest_inprocess("test_counts.py", *own, "--archbench-baseline-update")
+    assert (revisions.path / "baselines" / "complexity.jsonl").exists()
+    result = revisions.runpytest_inprocess(
+        "test_time.py", *own, "--archbench-results=results.json", "--archbench-against"
+    )
+    (cell,) = json.loads((revisions.path / "results.json").read_text("utf-8"))["cells"]
+    assert [(v["metric"], v["reason"]) for v in cell["verdicts"]] == [
+        ("latency", "within-bounds"),
+        ("params", "accepted"),
+        ("macs", "accepted"),
+        ("output_shape", "accepted"),
+        ("peak_memory", "accepted"),
+    ]
+    result.assert_outcomes(passed=1)
 
 
 def test_code_that_is_not_the_revisions_is_not_timed(revisions: pytest.Pytester) -> None:

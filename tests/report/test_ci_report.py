@@ -126,6 +126,16 @@ def test_an_accepted_change_fails_nothing() -> None:
     assert "| changed, accepted | a/1 |" in text
 
 
+@pytest.mark.parametrize(
+    ("status", "reason"), [("changed", "told"), ("not-measured", "new"), ("changed", "accepted")]
+)
+def test_what_is_only_told_fails_nothing(status: str, reason: str) -> None:
+    told = cell("a/1", verdict("latency", status, reason))
+    assert f"**None of 1 cell fails**: 1 {status}, {reason}." in step_summary([told], "v100")
+    assert [line.partition(" ")[0] for line in annotation_lines([told])] == ["::notice"]
+    assert code_quality([told], at) == []
+
+
 def test_markdown_is_shown_and_not_obeyed() -> None:
     hostile = "a|b <img src=x> *c* `d` [e](f)\n| g | \udc80 \x1b[31m & _h_"
     text = step_summary([cell("a/1", verdict("latency", "crashed", sentence=hostile))], hostile)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from archbench import ModelSpec, Target
 from archbench.core.records import Record
 from archbench.core.verdicts import Verdict
-from archbench.report.table import catalogue_table, cell_line, doubts, run_table
+from archbench.report.table import catalogue_table, cell_line, doubts, is_bad, run_table
 
 TARGET = Target("cpu", "AMD EPYC", "cpu-amd-epyc", batch_size=2).as_dict()
 COUNTS = {
@@ -53,6 +53,16 @@ def test_a_failure_is_its_verdict() -> None:
     cell = Record("timm/a", TARGET, COUNTS, [verdict, verdict])
     assert row(run_table([cell], {}, with_target=True))[-1] == "crashed"
     assert cell_line(cell) == "crashed"
+
+
+def test_what_is_only_told_is_no_failure() -> None:
+    changed = Verdict("params", "changed", "told", "params 1 -> 2").as_dict()
+    cell = timed([0.01] * 8)
+    cell.verdicts.append(changed)
+    assert not is_bad(cell)
+    assert cell_line(cell) == "10 ms  200 images/s  ±0.0 %"
+    cell.verdicts.append({**changed, "reason": "differs"})
+    assert is_bad(cell)
 
 
 def test_line_of_a_cell() -> None:

@@ -82,6 +82,29 @@ def test_duets(tmp_path: Path) -> None:
     )
 
 
+def test_what_is_only_told_of_a_duet(tmp_path: Path) -> None:
+    write(
+        tmp_path,
+        """
+        [[duet]]
+        counts = "tell"
+        d0 = "0.5 %"
+
+        [[duet]]
+        architecture = "timm/*"
+        counts = "fail"
+        new = "tell"
+        """,
+        "archbench.toml",
+    )
+    rules = read_configuration(tmp_path).rules
+    timm, own = (("timm/vit_b", "cpu", "fp32"), ("local/net", "cpu", "fp32"))
+    assert [rules.tells("counts", *cell) for cell in (timm, own)] == [False, True]
+    assert [rules.tells("new", *cell) for cell in (timm, own)] == [True, False]
+    assert rules.duet_rules(*own, "cpu", 1)[0].rule.tolerated == 0.005
+    assert not read_configuration(tmp_path / "elsewhere").rules.tells("new", *own)
+
+
 def test_duets_that_do_not_fit_together(tmp_path: Path) -> None:
     write(tmp_path, "[[duet]]\nd0 = '5 %'\n", "archbench.toml")
     rules = read_configuration(tmp_path).rules
@@ -297,6 +320,26 @@ OWN += [
         "[[duet]]\nclock = 'cpu'\nd0 = '5 %'",
         ", duet 1: d0 = '5 %': that makes no rule: tolerated 0.05 must lie below excluded 0.035. "
         "Give the values that have to fit together",
+    ),
+    (
+        "[[duet]]\ncounts = 'ignore'",
+        ", duet 1: counts = 'ignore': an exact figure that both sides have and that differs fails "
+        "its test, or is told and fails nothing. Write counts = 'tell', or 'fail', which is what "
+        "holds without it",
+    ),
+    (
+        "[[duet]]\nnew = true",
+        ", duet 1: new = true: text is expected, found true or false. "
+        'Write for example new = "tell"',
+    ),
+    (
+        "[[duet]]\nclock = 'cpu'\nnew = 'tell'",
+        ", duet 1: new = 'tell': it is about no clock, and the entry is about 'cpu'. "
+        "Give it its own entry",
+    ),
+    (
+        "[[duet]]\nnew = 'tell'\n[[duet]]\nnew = 'fail'",
+        ", duet 2: duet 1 gives the same value for the same clock and cells. Delete one of them",
     ),
     (
         "[[duet]]\nalpha = 2",

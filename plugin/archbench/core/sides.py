@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from archbench.core.gate import difference_text
@@ -16,6 +16,7 @@ from archbench.core.verdicts import Verdict
 __all__ = [
     "COUNTS_OF_SIDES",
     "Agreement",
+    "accept_changes",
     "agreement",
     "attribution",
     "breaks_changed",
@@ -125,6 +126,37 @@ def count_changes(reference: Mapping[str, Any], candidate: Mapping[str, Any]) ->
         sentence = difference_text(label, then, now)
         changes.append(Verdict(name, "changed", "differs", sentence, then, now))
     return changes
+
+
+def accept_changes(
+    changes: Sequence[Verdict],
+    counts: Mapping[str, Any],
+    accepted: Mapping[str, Any] | None,
+    accepted_peak: float | None,
+) -> list[Verdict]:
+    """The same changes, with those that have been accepted said to be so.
+
+    A count is accepted where the project's accepted counts are what the candidate has. What memory
+    a network takes follows from its layers: it is accepted with a change of theirs, and by itself
+    where it is the accepted one.
+
+    Args:
+        changes: from :func:`count_changes`.
+        counts: of the candidate, by name.
+        accepted: counts of the architecture that the candidate's work tree holds as accepted; None
+            for none.
+        accepted_peak: peak memory of the cell that it holds as accepted, in bytes; None for none.
+    """
+    exact = [name for name in COUNTS_OF_SIDES if name != "peak_memory" and name in counts]
+    is_accepted = accepted is not None and all(counts[name] == accepted[name] for name in exact)
+    other_layers = any(change.metric != "peak_memory" for change in changes)
+
+    def holds(change: Verdict) -> bool:
+        if change.metric != "peak_memory":
+            return is_accepted
+        return (is_accepted and other_layers) or change.value == accepted_peak
+
+    return [replace(change, reason="accepted") if holds(change) else change for change in changes]
 
 
 def versions_changed(reference: Mapping[str, Any], candidate: Mapping[str, Any]) -> list[str]:

@@ -19,6 +19,7 @@ __all__ = [
     "ACCURACIES",
     "AMOUNTS",
     "DUET_KEYS",
+    "DUET_TELLS",
     "PRESETS",
     "TIMES",
     "DuetOverride",
@@ -137,6 +138,14 @@ DUET_KEYS = MappingProxyType(
 )
 """What a project may say about duets, with the field of the rule that it sets."""
 
+DUET_TELLS = MappingProxyType(
+    {
+        "counts": "an exact figure that both sides have and that differs",
+        "new": "a test that only the candidate has",
+    }
+)
+"""What a project may say fails or is only told, with what it is."""
+
 
 @dataclass(frozen=True, slots=True)
 class DuetOverride:
@@ -146,11 +155,18 @@ class DuetOverride:
         selector: the cells.
         clock: by which; None for the first of the device, which is the sharper one.
         values: field of :class:`archbench.core.duet.DuetRule` to value.
+        tells: key of :data:`DUET_TELLS` to whether it is only told.
     """
 
     selector: Selector = field(default_factory=Selector)
     clock: str | None = None
     values: tuple[tuple[str, float], ...] = ()
+    tells: tuple[tuple[str, bool], ...] = ()
+
+    @property
+    def given(self) -> tuple[str, ...]:
+        """Names of what it sets."""
+        return tuple(name for name, _ in (*self.values, *self.tells))
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,6 +252,19 @@ class Rules:
                 ) from None
         return rules
 
+    def tells(self, what: str, architecture: str, device: str, dtype: str) -> bool:
+        """Whether something about a cell of a duet is only told, and fails nothing.
+
+        Args:
+            what: of :data:`DUET_TELLS`.
+            architecture, device, dtype: see :meth:`tolerance`.
+        """
+        told = False
+        for override in self.duets:
+            if override.selector.matches(architecture, device, dtype):
+                told = dict(override.tells).get(what, told)
+        return told
+
 
 def _fields(override: DuetOverride) -> dict[str, Any]:
     return dict(override.values)
@@ -247,7 +276,8 @@ def parse_duet(selector: Selector, clock: str | None, given: Mapping[str, Any]) 
     Args:
         selector: the cells.
         clock: one of :data:`archbench.core.rounds.CLOCKS`, or None.
-        given: of :data:`DUET_KEYS`; ``d0`` and ``d1`` in percent.
+        given: of :data:`DUET_KEYS`; ``d0`` and ``d1`` in percent. Of :data:`DUET_TELLS`, ``tell``
+            or ``fail``.
 
     Raises:
         UsageError: a value that makes no sense, by itself or with the defaults, or none at all.
@@ -259,10 +289,16 @@ def parse_duet(selector: Selector, clock: str | None, given: Mapping[str, Any]) 
             "duet", "nothing is given", "Add for example d0 = '1 %' or most_launches = 12"
         )
     values: list[tuple[str, float]] = []
+    tells: list[tuple[str, bool]] = []
     for key, value in given.items():
+        if key in DUET_TELLS:
+            tells.append((key, _parse_tell(key, value, clock)))
+            continue
         share = _parse(key, value, "a share") if key in ("d0", "d1") else value
         values.append((DUET_KEYS[key], share))
-    override = DuetOverride(selector, clock, tuple(values))
+    override = DuetOverride(selector, clock, tuple(values), tuple(tells))
+    if not values:
+        return override
     # By itself it has to fit at least one device's default.
     errors = []
     for kind, threads in (("cpu", 1), ("cuda", 1)):
@@ -278,6 +314,24 @@ def parse_duet(selector: Selector, clock: str | None, given: Mapping[str, Any]) 
     raise UsageError(
         asked, f"that makes no rule: {errors[0]}", "Give the values that have to fit together"
     )
+
+
+def _parse_tell(key: str, value: str, clock: str | None) -> bool:
+    """Whether something is only told."""
+    asked = f"{key} = {value!r}"
+    if clock is not None:
+        raise UsageError(
+            asked,
+            f"it is about no clock, and the entry is about {clock!r}",
+            "Give it its own entry",
+        )
+    if value not in ("tell", "fail"):
+        raise UsageError(
+            asked,
+            f"{DUET_TELLS[key]} fails its test, or is told and fails nothing",
+            f"Write {key} = 'tell', or 'fail', which is what holds without it",
+        )
+    return value == "tell"
 
 
 def _check_metric(asked: str, metric: str) -> None:

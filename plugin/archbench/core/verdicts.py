@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-__all__ = ["FAILING", "NEWS", "POISONED", "STATUSES", "UNASKED", "Verdict"]
+__all__ = ["FAILING", "NEWS", "POISONED", "STATUSES", "TOLD", "UNASKED", "Verdict"]
 
 STATUSES = (
     "unchanged",
@@ -22,7 +22,11 @@ STATUSES = (
 """What a verdict can say."""
 
 FAILING = ("regressed", "changed", "not-measured", "out-of-memory", "crashed")
-"""Statuses of a test that fails; ``changed`` does not where the change is being accepted."""
+"""Statuses of a test that fails, unless the verdict's reason is one of :data:`TOLD`."""
+
+TOLD = ("accepted", "told", "new")
+"""Reasons of verdicts that are told and fail nothing, whatever their status: the change has been
+accepted or is being so; the project wants to be told of changes, or of what is new, and no more."""
 
 UNASKED = ("no-dataset", "no-fingerprint")
 """Reasons of verdicts about what nobody asked for; they hide no other one of a cell."""

@@ -17,10 +17,12 @@ from typing import Any
 import pytest
 
 from archbench.core.errors import ArchbenchError, UsageError
+from archbench.core.gate import COUNTS
 from archbench.core.records import Record
 from archbench.core.rounds import ClockRule
 from archbench.core.sides import (
     Agreement,
+    accept_changes,
     agreement,
     attribution,
     breaks_changed,
@@ -30,13 +32,25 @@ from archbench.core.sides import (
     run_alike,
     versions_changed,
 )
-from archbench.core.verdicts import FAILING, Verdict
-from archbench.duet.children import CANDIDATE, REFERENCE, SIDES, Child, NoPairError, Pair, Patience
+from archbench.core.spec import Wish
+from archbench.core.verdicts import FAILING, TOLD, Verdict
+from archbench.duet.children import (
+    CANDIDATE,
+    REFERENCE,
+    SIDES,
+    Child,
+    Failure,
+    NoPairError,
+    Pair,
+    Patience,
+)
 from archbench.duet.conducting import Plan, Played, conduct
 from archbench.duet.environments import harness, interpreter, overlay
 from archbench.duet.references import Reference
 from archbench.duet.revisions import check_out, describe_work_tree
+from archbench.pytest_plugin.budgets import configuration_of
 from archbench.pytest_plugin.dueting import DuetOrder
+from archbench.pytest_plugin.gate import accepted_counts, accepted_line, counts_path, times_path
 from archbench.pytest_plugin.launched import where_launched
 from archbench.pytest_plugin.launching import launch_environment, passed_on
 from archbench.pytest_plugin.manifest import cell_of
@@ -163,7 +177,7 @@ def play(
         raise pytest.UsageError(spelled(config, str(error))) from None
     for nodeid, one in played.items():
         duet.told[nodeid] = _tell(config, nodeid, one, reference, labels)
-    duet.lines = _lines(config, played, reference, labels, set(cells))
+    duet.lines = _lines(config, played, reference, labels, set(cells), duet.told)
     _path(config).parent.mkdir(parents=True, exist_ok=True)
     _path(config).write_text(
         json.dumps(
@@ -342,8 +356,6 @@ class _Players:
 
     def rules_of(self, facts: Mapping[str, Any]) -> tuple[ClockRule, ...]:
         """The rules of a cell, from what the candidate says about its model."""
-        from archbench.pytest_plugin.budgets import configuration_of
-
         target = facts["target"]
         return configuration_of(self._config).rules.duet_rules(
             facts["id"], target["slug"], target["dtype"], facts["kind"], target["threads"]
@@ -445,7 +457,7 @@ def _tell(
     """The record and the failure of one test."""
     name = _name(nodeid)
     if one.failures:
-        return _tell_failure(nodeid, one, labels)
+        return _tell_failure(config, nodeid, one, labels)
     assert one.judgement is not None
     facts = one.facts
     counts = {side: facts[side].get("counts", {}) for side in SIDES}
@@ -457,7 +469,8 @@ def _tell(
         if reference.means_difference or (change.metric == "peak_memory" and not alike)
     ]
     verdict = duet_verdict(one.judgement, one.launches, one.rules)
-    verdicts = [verdict, *(change for change in changes if change not in meant)]
+    judged = _accepted(config, one, [change for change in changes if change not in meant])
+    verdicts = [verdict, *judged]
     agreed = _agreement(facts)
     different = [
         *versions_changed(_told_versions(one, REFERENCE), _told_versions(one, CANDIDATE)),
@@ -495,7 +508,7 @@ def _tell(
     if decision.ratio is not None:
         record.metrics["duet_ratio"]["value"] = decision.ratio
     failing = [*FAILING, *(["inconclusive"] if settings_of(config).strict else [])]
-    bad = [item for item in verdicts if item.status in failing]
+    bad = [item for item in verdicts if item.status in failing and item.reason not in TOLD]
     if not bad:
         return Told(record)
     lines = [f"{item.status}: {name}: {item.sentence}" for item in bad]
@@ -510,7 +523,44 @@ def _tell(
     if growth:
         lines.append("Where the time went, by each module's own code:")
         lines += [f"  {item.text(total)}" for item in growth]
+    if any(item.status == "changed" for item in bad):
+        lines.append(_how_to_accept(config, facts[CANDIDATE], bad))
     return Told(record, spelled(config, "\n".join(lines)))
+
+
+def _accepted(config: pytest.Config, one: Played, changes: Sequence[Verdict]) -> list[Verdict]:
+    """The same changes, with those that are only told said to be so."""
+    facts = one.facts[CANDIDATE]
+    target = facts["target"]
+    if not changes:
+        return []
+    counts = accepted_counts(config).lines.get(facts["id"])
+    times, _ = accepted_line(config, Record(facts["id"], target))
+    peak = ((times or {}).get("amounts") or {}).get("peak_memory")
+    changes = accept_changes(changes, facts["counts"], counts, peak)
+    rules = configuration_of(config).rules
+    if not rules.tells("counts", facts["id"], target["slug"], target["dtype"]):
+        return changes
+    return [
+        change if change.reason in TOLD else replace(change, reason="told") for change in changes
+    ]
+
+
+def _how_to_accept(config: pytest.Config, facts: Mapping[str, Any], bad: Sequence[Verdict]) -> str:
+    """What to do where other counts are meant."""
+    instead = "with --baseline-update in place of --against"
+    if any(item.metric in COUNTS for item in bad):
+        path = counts_path(config)
+        number = accepted_counts(config).numbers.get(facts["id"])
+        what = f"run a test that calls bench.complexity {instead}"
+        has = f"has others in line {number}" if number else f"has none of {facts['id']}"
+    else:
+        path = times_path(config, facts["target"]["slug"], facts["target"]["dtype"])
+        what, has = f"run the same on this device {instead}", "holds what was accepted there"
+    return (
+        f"If this is meant: {what}, and commit {path.relative_to(config.rootpath)}, which {has}.\n"
+        "Or let counts = 'tell' in [[tool.archbench.duet]] tell of such changes: they fail nothing."
+    )
 
 
 def _name(nodeid: str) -> str:
@@ -518,7 +568,9 @@ def _name(nodeid: str) -> str:
     return nodeid if cell is None else f"{cell[0]} {cell[1]}".strip()
 
 
-def _tell_failure(nodeid: str, one: Played, labels: Mapping[str, str]) -> Told:
+def _tell_failure(
+    config: pytest.Config, nodeid: str, one: Played, labels: Mapping[str, str]
+) -> Told:
     """A cell that a side has no times for."""
     # What is wrong with the code at hand is said first.
     failures = sorted(one.failures, key=lambda failure: CANDIDATE not in failure.side)
@@ -528,10 +580,39 @@ def _tell_failure(nodeid: str, one: Played, labels: Mapping[str, str]) -> Told:
         f"{labels.get(failure.side, ' and '.join(labels.values()))}: {failure.sentence}"
         for failure in failures
     ]
-    verdict = Verdict("latency", first.status, first.reason, "; ".join(sentences))
+    is_new = all(_lacks(failure) for failure in failures)
+    told = is_new and _tells_of_new(config, nodeid)
+    reason = "new" if told else first.reason
+    verdict = Verdict("latency", first.status, reason, "; ".join(sentences))
     record = _record(one, [verdict], cell[0] if cell else nodeid)
+    if told:
+        return Told(record)
     details = "".join(f"\n\n{failure.details}" for failure in failures if failure.details)
-    return Told(record, f"{verdict.status}: {_name(nodeid)}: {verdict.sentence}{details}")
+    text = f"{verdict.status}: {_name(nodeid)}: {verdict.sentence}{details}"
+    if is_new:
+        text += (
+            "\nIf it is new: let new = 'tell' in [[tool.archbench.duet]] tell of it: it fails "
+            "nothing then."
+        )
+    return Told(record, text)
+
+
+def _lacks(failure: Failure) -> bool:
+    """Whether a side failed because the reference does not have the test or its architecture."""
+    return failure.side == REFERENCE and failure.reason == "only-on-one-side"
+
+
+def _tells_of_new(config: pytest.Config, nodeid: str) -> bool:
+    """Whether the project wants to be told of a new cell, and no more."""
+    rules = configuration_of(config).rules
+    cell = cell_of(nodeid)
+    if cell is None or not any("new" in duet.given for duet in rules.duets):
+        return False
+    from archbench.measure.hardware import make_target
+
+    # No side has said what it runs on.
+    target = make_target(settings_of(config).gpu, wish=Wish.parse(cell[1]))
+    return rules.tells("new", cell[0], target.slug, target.dtype)
 
 
 def _record(one: Played, verdicts: Sequence[Verdict], name: str = "") -> Record:
@@ -620,6 +701,7 @@ def _lines(
     reference: Reference,
     labels: Mapping[str, str],
     cells: set[str],
+    told: Mapping[str, Told],
 ) -> list[str]:
     """What is said about all cells together."""
     measured = sum(launch.seconds for one in played.values() for launch in one.launches)
@@ -642,7 +724,25 @@ def _lines(
         for nodeid, one in played.items()
         for side, text in _compiled(one)
     ]
-    return [*lines, *_shortened(compiled)]
+    return [*lines, *_shortened(compiled), *_shortened(_told_lines(told))]
+
+
+_TOLD_OF = {
+    "accepted": "Accepted",
+    "told": "Told (counts = 'tell')",
+    "new": "New (new = 'tell')",
+}
+"""What is said of a verdict that fails nothing, by its reason."""
+
+
+def _told_lines(told: Mapping[str, Told]) -> list[str]:
+    """What changed and fails nothing."""
+    return [
+        f"  {_TOLD_OF[verdict['reason']]}: {_name(nodeid)}: {verdict['sentence']}"
+        for nodeid, one in told.items()
+        for verdict in one.record.verdicts
+        if verdict["reason"] in TOLD
+    ]
 
 
 SHOWN = 8

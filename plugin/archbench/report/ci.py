@@ -13,7 +13,7 @@ from archbench.core.gate import COUNTS, METRIC
 from archbench.core.metrics import METRICS, format_significant
 from archbench.core.points import MANNER, manner_of
 from archbench.core.records import Record, derived, target_key
-from archbench.core.verdicts import FAILING, NEWS
+from archbench.core.verdicts import FAILING, NEWS, TOLD
 from archbench.report.table import ABSENT, NOISE, NOISY_MARK
 
 __all__ = [
@@ -114,7 +114,7 @@ def findings(cells: Iterable[Record], *, failing: Sequence[str] = FAILING) -> li
 
 def _level(verdict: dict[str, Any], failing: Sequence[str]) -> str | None:
     status = verdict["status"]
-    if verdict["reason"] == "accepted" or (status == "improved" and status not in failing):
+    if verdict["reason"] in TOLD or (status == "improved" and status not in failing):
         return "notice"
     if status in failing:
         return "error"
@@ -243,7 +243,7 @@ def _numbers(states: Counter[str]) -> str:
 
 
 def _status(finding: Finding) -> str:
-    return f"{finding.status}, accepted" if finding.reason == "accepted" else finding.status
+    return f"{finding.status}, {finding.reason}" if finding.reason in TOLD else finding.status
 
 
 def _finding_row(finding: Finding) -> str:

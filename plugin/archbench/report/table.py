@@ -8,7 +8,7 @@ from typing import Any
 from archbench.core.metrics import METRICS
 from archbench.core.records import Record, derived
 from archbench.core.spec import ModelSpec
-from archbench.core.verdicts import FAILING, NEWS
+from archbench.core.verdicts import FAILING, NEWS, TOLD
 
 __all__ = ["catalogue_table", "cell_line", "doubts", "is_bad", "run_table"]
 
@@ -120,7 +120,9 @@ def _accuracies(cell: Record) -> list[str]:
 
 def is_bad(cell: Record) -> bool:
     """Whether a verdict about the cell is one that fails a test."""
-    return any(verdict["status"] in FAILING for verdict in cell.verdicts)
+    return any(
+        verdict["status"] in FAILING and verdict["reason"] not in TOLD for verdict in cell.verdicts
+    )
 
 
 def cell_line(cell: Record) -> str:

@@ -13,6 +13,7 @@ from archbench.core.errors import UsageError
 from archbench.core.selectors import Selector, refuse_unknown
 from archbench.core.tolerances import (
     DUET_KEYS,
+    DUET_TELLS,
     DuetOverride,
     Override,
     Rules,
@@ -49,6 +50,7 @@ _TYPES: dict[str, dict[str, type]] = {
         "rounds": int,
         "launches": int,
         "most_launches": int,
+        **dict.fromkeys(DUET_TELLS, str),
     },
     "budget": {
         "limit": str,
@@ -88,6 +90,7 @@ _EXAMPLES = {
     "rounds": "6",
     "launches": "4",
     "most_launches": "8",
+    **dict.fromkeys(DUET_TELLS, '"tell"'),
 }
 
 
@@ -271,7 +274,7 @@ def _override(file: _File, place: str, entry: Mapping[str, Any]) -> Override:
 
 
 def _duet(file: _File, place: str, entry: Mapping[str, Any]) -> DuetOverride:
-    given = {key: entry[key] for key in DUET_KEYS if key in entry}
+    given = {key: entry[key] for key in (*DUET_KEYS, *DUET_TELLS) if key in entry}
     try:
         return parse_duet(_selector(entry), entry.get("clock"), given)
     except UsageError as error:
@@ -281,7 +284,7 @@ def _duet(file: _File, place: str, entry: Mapping[str, Any]) -> DuetOverride:
 def _refuse_repeated_duets(file: _File, duets: Iterable[DuetOverride]) -> None:
     seen: dict[tuple[Any, ...], int] = {}
     for number, duet in enumerate(duets, 1):
-        for name, _ in duet.values:
+        for name in duet.given:
             earlier = seen.setdefault((duet.selector, duet.clock, name), number)
             if earlier != number:
                 raise UsageError(
