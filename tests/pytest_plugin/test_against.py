@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import struct
 import subprocess
 import sysconfig
@@ -760,6 +761,26 @@ LOCAL = (
     "test_time.py", "--archbench-models=local/*", "--archbench-gpu=cpu",
     "--archbench-results=results.json",
 )  # fmt: skip
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="the system cannot say it")
+def test_sides_load_where_there_is_room_and_are_timed_on_one_core(
+    revisions: pytest.Pytester,
+) -> None:
+    told = revisions.path / "cores.txt"
+    nets = f"""
+def tells():
+    with open({str(told)!r}, "a") as file:
+        print(len(os.sched_getaffinity(0)), file=file)
+
+MODELS = {{"same": lambda: Net(act=tells)}}
+"""
+    revisions.makepyfile(nets=NETS + nets)
+    git(revisions.path, "commit", "-qam", "tells its cores")
+    revisions.runpytest_inprocess(*LOCAL, "--archbench-against").assert_outcomes(passed=1)
+    cores = told.read_text(encoding="utf-8").split()
+    assert cores[0] == str(len(os.sched_getaffinity(0)))
+    assert cores[-1] == "1"
 
 
 def test_a_dirty_work_tree_against_its_last_commit(revisions: pytest.Pytester) -> None:

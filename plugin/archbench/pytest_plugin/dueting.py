@@ -90,6 +90,7 @@ class Dueting:
         self.ended: dict[str, Any] = {}
         self.config = config
         self._only_here: list[str] = []
+        self._cores = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set()
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
@@ -115,9 +116,6 @@ class Dueting:
                 "versions": _versions(),
             }
         )
-        if self.order.core is not None and hasattr(os, "sched_setaffinity"):
-            # Now and not before: both sides import side by side, on cores of their own.
-            os.sched_setaffinity(0, {self.order.core})
         try:
             while True:
                 message = self.channel.receive()
@@ -128,6 +126,16 @@ class Dueting:
         except GoneError:
             # Nobody is left to measure for.
             return True
+
+    def settle(self) -> None:
+        """Go to the core of the pair, for what is timed."""
+        if self.order.core is not None and hasattr(os, "sched_setaffinity"):
+            os.sched_setaffinity(0, {self.order.core})
+
+    def _leave_core(self) -> None:
+        """Go wherever there is room: both sides import and load side by side, on their own."""
+        if self.order.core is not None and hasattr(os, "sched_setaffinity"):
+            os.sched_setaffinity(0, self._cores)
 
     def blaming(self, side: str, work: Callable[..., _Result], *given: Any) -> _Result:
         """Do something for a side; what fails is that side's."""
@@ -153,6 +161,7 @@ class Dueting:
                 "sentence": "it has no such test",
             }
         else:
+            self._leave_core()
             # Without a next one all fixtures are torn down: what the next cell has is its own.
             item.config.hook.pytest_runtest_protocol(item=item, nextitem=None)
         self.channel.send({"ended": self.ended})
@@ -242,6 +251,7 @@ def dance(duet: Dueting, loaded_model: LoadedModel) -> Record:
                 "would be timed is not the revision. Import it from the project's root or src/, "
                 "and not by a path of its own",
             )
+        duet.settle()
         duet.channel.send({"ready": facts})
         while True:
             message = duet.channel.receive()
