@@ -777,7 +777,7 @@ MODELS = {{"same": lambda: Net(act=tells)}}
 """
     revisions.makepyfile(nets=NETS + nets)
     git(revisions.path, "commit", "-qam", "tells its cores")
-    revisions.runpytest_inprocess(*LOCAL, "--archbench-against").assert_outcomes(passed=1)
+    revisions.runpytest_inprocess(*LOCAL, "--archbench-against=HEAD~1").assert_outcomes(passed=1)
     cores = told.read_text(encoding="utf-8").split()
     assert cores[0] == str(len(os.sched_getaffinity(0)))
     assert cores[-1] == "1"
