@@ -9,7 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from archbench.core.duet import BETS, Decision, DuetRule, decide, log_evidence, ratio_interval
+from archbench.core.duet import (
+    BETS,
+    Decision,
+    DuetRule,
+    decide,
+    is_sure,
+    log_evidence,
+    ratio_interval,
+)
 
 
 def launches(ratio: float, number: int, rounds: int = 10) -> list[list[float]]:
@@ -63,6 +71,24 @@ def test_four_launches_have_to_agree() -> None:
     rounds = [*launches(1.1, 3, 40), [0.0] * 3]
     assert decide(rounds).status is None
     assert decide([*rounds, [math.log(1.1)] * 3]).status == "regressed"
+
+
+def test_a_launch_that_differs_from_the_others_does_not_outvote_them() -> None:
+    # Seen with ten layers more in a hundred: the third reference was slow from start to end.
+    seen = [*launches(1.12, 1, 20), *launches(1.10, 1, 6), *launches(0.98, 1, 65)]
+    assert decide(seen).status is None
+    # With as many that differ it is no majority yet; with more, what they say is a change.
+    assert decide([*seen, *launches(1.0, 1, 20)]).status is None
+    assert decide([*seen, *launches(1.0, 2, 20)]).status == "unchanged"
+    assert decide([*seen[:2], *launches(0.98, 1, 13), *launches(1.10, 2, 20)]).status == "regressed"
+
+
+def test_when_a_launch_is_sure_by_itself() -> None:
+    # Thirteen rounds won at each bet: (1.2 ** 13 + ... + 1.95 ** 13) / 5 = 1702; twelve: 905.
+    for ratio in (1.05, 1 / 1.05, 1.0):
+        assert is_sure([math.log(ratio)] * 13, DuetRule())
+        assert not is_sure([math.log(ratio)] * 12, DuetRule())
+    assert not is_sure([math.log(1.0), math.log(1.08)] * 20, DuetRule())
 
 
 @given(

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-__all__ = ["BETS", "Decision", "DuetRule", "decide", "log_evidence", "ratio_interval"]
+__all__ = ["BETS", "Decision", "DuetRule", "decide", "is_sure", "log_evidence", "ratio_interval"]
 
 BETS = (0.2, 0.4, 0.6, 0.8, 0.95)
 """Shares of the capital that are staked on the sign of each round, see :func:`log_evidence`."""
@@ -128,14 +128,41 @@ def decide(launches: Sequence[Sequence[float]], rule: DuetRule | None = None) ->
                 and _agreeing(launches, sign, math.log1p(rule.tolerated)) >= rule.launches
             ):
                 return decision(status, reason)
-        # Not slower by as much as is excluded, and not faster.
-        needed = -math.log(rule.beta)
-        limit = -math.log1p(rule.excluded)
-        if all(_evidence(side, limit) >= needed for side in (rounds, mirrored)):
+        if _is_within(rounds, rule) and 2 * _apart(launches, rule) < number:
             return decision("unchanged", "within-bounds")
     if number >= rule.most_launches:
         return decision("inconclusive", "not-decided")
     return decision(None, "")
+
+
+def _is_within(differences: Sequence[float], rule: DuetRule) -> bool:
+    """Whether they rule out a change of as much as is excluded, slower and faster."""
+    needed = -math.log(rule.beta)
+    limit = -math.log1p(rule.excluded)
+    sides = (differences, [-difference for difference in differences])
+    return all(_evidence(side, limit) >= needed for side in sides)
+
+
+def is_sure(differences: Sequence[float], rule: DuetRule) -> bool:
+    """Whether the rounds of one launch alone tell, at ``beta``, on which side of a bound it lies.
+
+    They may be of a launch that is slow from its start to its end: then more of them tell no more,
+    and would outvote those of other launches.
+    """
+    if len(differences) < rule.rounds:
+        return False
+    tolerated = math.log1p(rule.tolerated)
+    sides = (differences, [-difference for difference in differences])
+    return _is_within(differences, rule) or any(
+        _evidence(side, tolerated) >= -math.log(rule.beta) for side in sides
+    )
+
+
+def _apart(launches: Sequence[Sequence[float]], rule: DuetRule) -> int:
+    """Launches of which more than half of the rounds lie beyond the excluded change, on one
+    side."""
+    bound = math.log1p(rule.excluded)
+    return _agreeing(launches, 1, bound) + _agreeing(launches, -1, bound)
 
 
 def _agreeing(launches: Sequence[Sequence[float]], sign: int, bound: float) -> int:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from archbench.core.duet import Decision, DuetRule, decide, log_evidence
+from archbench.core.duet import Decision, DuetRule, decide, is_sure, log_evidence
 
 __all__ = [
     "CLOCKS",
@@ -312,8 +312,15 @@ def has_told(launches: Sequence[DuetLaunch], rules: Sequence[ClockRule]) -> bool
     """Whether the last launch has said what it can, though a verdict needs another one.
 
     The evidence of a change is there, and what lacks is that more launches agree: this one does,
-    and a longer one would agree no better.
+    and a longer one would agree no better. Or it is sure by itself of what the launches together
+    have not decided: a process may be slow from its start to its end.
     """
+    good = [launch for launch in launches if launch.disturbance is None]
+    if good and good[-1] is launches[-1]:
+        first = rules[0]
+        series = [launch.differences(first.clock) for launch in good]
+        if decide(series, first.rule).status is None and is_sure(series[-1], first.rule):
+            return True
     for one in rules:
         rounds = [
             difference
