@@ -65,7 +65,7 @@ def test_rounds_lead_to_the_same_status_again() -> None:
     # The 13th round is evidence enough, see tests/duet/test_conducting.py.
     assert (status, [len(one.rounds) for one in used]) == ("unchanged", [13])
     status, used = rejudged(launches(1.1, [30, 30, 30, 30]), RULES)
-    assert (status, [len(one.rounds) for one in used]) == ("regressed", [20, 6, 6, 1])
+    assert (status, [len(one.rounds) for one in used]) == ("regressed", [13, 7, 6, 1])
     assert rejudged(launches(0.9, [30] * 4), RULES)[0] == "improved"
 
 
@@ -80,8 +80,8 @@ def test_a_replay_counts_alarms_and_what_is_found(
 ) -> None:
     path = tmp_path / "rounds.jsonl"
     stored = [line(1.0, [13], 0.0, "unchanged")] * 299
-    stored += [line(0.9, [20, 6, 6, 1], 0.0, "improved")]
-    stored += [line(1.05, [20, 6, 6, 1], 0.05, "regressed")] * 3
+    stored += [line(0.9, [13, 7, 6, 1], 0.0, "improved")]
+    stored += [line(1.05, [13, 7, 6, 1], 0.05, "regressed")] * 3
     stored += [line(1.0, [13], 0.05, "unchanged")]
     path.write_text("".join(json.dumps(one) + "\n" for one in stored), encoding="utf-8")
     assert cli.main(["selftest", "--duet", f"--replay={path}"]) == 0
