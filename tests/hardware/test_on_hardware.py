@@ -12,7 +12,7 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from archbench.devices.nvml import Reading
+from archbench.core.readings import Reading
 from archbench.measure.device_time import BurstPlan, TorchDeviceClock, sample_device_time
 from archbench.measure.hardware import list_devices
 
