@@ -7,6 +7,7 @@ import math
 import pytest
 
 from archbench.core.duet import DuetRule
+from archbench.core.readings import Reading
 from archbench.core.rounds import (
     Burst,
     ClockRule,
@@ -78,14 +79,15 @@ def test_a_pass_waits_for_its_accelerator() -> None:
 
 
 def test_launches_survive_being_stored() -> None:
-    on_device = Burst((0.01,), (0.01,), (0.008, 0.009), 0.0, 0.04)
-    one = DuetLaunch([Round(burst(0.01), on_device, True)], 0.01, 0.02, (1, 4))
+    readings = (Reading(1e9, 50.0, 200.0, ("power-cap",), 2e9), Reading())
+    timed = Burst((0.01,), (0.01,), (0.008, 0.009), 0.0, 0.04, readings, False)
+    one = DuetLaunch([Round(burst(0.01), timed, True)], 0.01, 0.02, (1, 4))
     assert DuetLaunch.from_dict(one.as_dict()) == one
 
 
 def test_bursts_that_were_stored_before_they_told_what_they_took() -> None:
     data = {"wall": [0.01], "cpu": [0.01], "device": [], "waited": 0.0}
-    assert Burst.from_dict(data) == Burst((0.01,), (0.01,), (), 0.0, None)
+    assert Burst.from_dict(data) == Burst((0.01,), (0.01,), (), 0.0, None, (), None)
 
 
 @pytest.mark.parametrize(
@@ -191,6 +193,117 @@ def test_a_launch_that_has_told_its_part_ends() -> None:
 def test_what_is_typical_is_the_middle_burst() -> None:
     rounds = [Round(burst(r), burst(c), False) for r, c in ((1.0, 4.0), (2.0, 8.0), (9.0, 5.0))]
     assert typical([DuetLaunch(rounds[:2]), DuetLaunch(rounds[2:])], "cpu") == (2.0, 5.0)
+
+
+# An accelerator
+
+
+DEVICE_RULES = default_rules("cuda", 1)
+
+
+def on_device(seconds: float, clock: float | None, wall: float | None = None) -> Burst:
+    """Passes on a device whose clock is read before and after: 1 % lower, and 1 % higher."""
+    readings = () if clock is None else (Reading(0.99 * clock), Reading(1.01 * clock))
+    wall = 2 * seconds if wall is None else wall
+    return Burst((wall,), (wall,), (seconds * 1.5, seconds), 0.0, readings=readings)
+
+
+def device_launch(
+    *candidates: tuple[float, float | None], rounds: int = 20, images: tuple[int, int] = (1, 1)
+) -> DuetLaunch:
+    """Rounds against 10 ms at 1 GHz, with these factors of time and of clock in turns."""
+    pairs = [
+        Round(
+            on_device(0.010, None if clock is None else 1e9),
+            on_device(0.010 * time, None if clock is None else 1e9 * clock),
+            False,
+        )
+        for time, clock in candidates
+    ]
+    return DuetLaunch(pairs * (rounds // len(pairs)), images=images)
+
+
+def test_cycles_are_time_multiplied_by_the_clock() -> None:
+    assert on_device(0.010, 1.5e9).cycles == pytest.approx(15e6)
+    assert on_device(0.010, None).cycles is None
+    assert burst(0.01).cycles is None
+    one = device_launch((1.2, 0.75), rounds=1).rounds[0]
+    assert one.cycles == pytest.approx(math.log(0.9))
+    # Twice the images in the same cycles are half for each.
+    assert device_launch((1.0, 1.0), rounds=1, images=(1, 2)).cycles() == [
+        pytest.approx(math.log(0.5))
+    ]
+    assert device_launch((1.0, None), rounds=2).cycles() == []
+
+
+@pytest.mark.parametrize(
+    ("time", "clock", "launches", "status", "reason"),
+    [
+        (1.05, 1.0, 3, "regressed", "slower"),
+        (1.05, 1.0, 2, None, ""),
+        # Slower, and all of it by a lower clock; wall time, by 5 % more as well, has no say, though
+        # in four launches it could.
+        (1.05, 1 / 1.05, 3, "inconclusive", "clock"),
+        (1.05, 1 / 1.05, 4, "inconclusive", "clock"),
+        # Slower by more than the clock is lower.
+        (1.10, 1 / 1.05, 3, "regressed", "slower"),
+        # Slower though the clock is higher.
+        (1.05, 1.05, 3, "regressed", "slower"),
+        # Nobody knows the clock.
+        (1.05, None, 3, "regressed", "slower"),
+        (0.95, 1.0, 3, "improved", "faster"),
+        (0.95, 1 / 0.95, 3, "inconclusive", "clock"),
+        (1.00, 1.0, 1, "unchanged", "within-bounds"),
+    ],
+)
+def test_a_change_of_device_time_has_to_be_one_of_cycles(
+    time: float, clock: float | None, launches: int, status: str | None, reason: str
+) -> None:
+    judgement = judge([device_launch((time, clock))] * launches, DEVICE_RULES)
+    assert (judgement.status, judgement.reason, judgement.clock) == (status, reason, "device")
+
+
+def test_where_cycles_cannot_tell_more_launches_may() -> None:
+    # Half of the rounds 10 % more cycles, half 3 % less: of both kinds there is too much.
+    unsure = device_launch((1.05, 1.1 / 1.05), (1.05, 0.97 / 1.05))
+    assert judge([unsure] * 3, DEVICE_RULES).status is None
+    assert judge([unsure] * 7, DEVICE_RULES).status is None
+    judgement = judge([unsure] * 8, DEVICE_RULES)
+    assert (judgement.status, judgement.reason) == ("inconclusive", "clock")
+
+
+def test_a_faster_clock_does_not_hide_a_slower_host() -> None:
+    slow_host = Round(on_device(0.010, 1e9), on_device(0.009, 1e9 / 0.9, wall=0.03), False)
+    judgement = judge([DuetLaunch([slow_host] * 20)] * 4, DEVICE_RULES)
+    assert (judgement.status, judgement.reason) == ("regressed", "slower-wall")
+
+
+def test_a_round_is_slowed_where_either_burst_is() -> None:
+    hot = Reading(1e9, throttle=("thermal-slowdown",))
+    idle = Reading(1e9, default_clock=2e9)
+    good, bad, worse = (
+        Burst((0.01,), (0.01,), (0.01,), 0.0, readings=readings)
+        for readings in ((Reading(1e9),) * 2, (idle, Reading(1e9)), (hot, idle))
+    )
+    assert Round(good, good, False).slowed == ()
+    assert Round(bad, good, False).slowed == ("low-clock",)
+    assert Round(bad, worse, False).slowed == ("low-clock", "thermal-slowdown")
+
+
+@pytest.mark.parametrize(
+    ("rounds", "discarded", "throttled"), [(0, 5, False), (0, 6, True), (6, 6, False), (6, 7, True)]
+)
+def test_a_launch_with_more_rounds_thrown_away_than_kept_is_given_up(
+    rounds: int, discarded: int, throttled: bool
+) -> None:
+    one = device_launch((1.0, 1.0), rounds=rounds)
+    one.discarded = [("thermal-slowdown",)] * discarded
+    assert one.is_throttled is throttled
+    # However good the launches before it were.
+    judgement = judge([device_launch((1.05, 1.0))] * 2 + [one], DEVICE_RULES)
+    found = (judgement.status, judgement.reason)
+    assert found == (("inconclusive", "throttled") if throttled else (None, ""))
+    assert DuetLaunch.from_dict(one.as_dict()) == one
 
 
 def test_own_rules_are_obeyed() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from archbench.core.readings import Reading
 from archbench.core.rounds import Burst, DuetLaunch, Round, default_rules, judge
 from archbench.core.sides import (
     accept_changes,
@@ -62,6 +63,38 @@ def test_without_a_launch_that_can_be_judged_the_reason_is_told() -> None:
     verdict = duet_verdict(judge(launches, RULES), launches, RULES)
     assert (verdict.status, verdict.reason) == ("inconclusive", "disturbed")
     assert verdict.sentence == "no launch can be judged: others took 81% of the time"
+
+
+def test_a_change_that_is_the_clocks_is_told_in_cycles() -> None:
+    def at(seconds: float, clock: float) -> Burst:
+        return Burst((0.02,), (0.02,), (seconds,), 0.0, readings=(Reading(clock), Reading(clock)))
+
+    rules = default_rules("cuda", 1)
+    one = Round(at(0.010, 1.5e9), at(0.0105, 1.4e9), False)
+    launches = [DuetLaunch([one] * 20)] * 3
+    verdict = duet_verdict(judge(launches, rules), launches, rules)
+    assert (verdict.status, verdict.reason) == ("inconclusive", "clock")
+    # 10.5 ms at 1.4 GHz are 14.7 million cycles, 10 ms at 1.5 GHz are 15 million.
+    assert verdict.sentence == (
+        "10 ms -> 10.5 ms of device time (+5.0 %, 95 % interval +5.0 % to +5.0 %) in 60 rounds of "
+        "3 launches, 2.4 s; multiplied by the device's clock, -2.0 % of cycles (95 % interval "
+        "-2.0 % to -2.0 %): it did not run at the same clock for both"
+    )
+
+
+@pytest.mark.parametrize("kept", [0, 2])
+def test_a_device_that_was_slowed_again_and_again(kept: int) -> None:
+    rules = default_rules("cuda", 1)
+    same = Burst((0.02,), (0.02,), (0.01,), 0.0)
+    both = ("low-clock", "thermal-slowdown")
+    hot: list[tuple[str, ...]] = [("thermal-slowdown",)] * 4 + [both] * 2
+    launches = [DuetLaunch([Round(same, same, False)] * kept, discarded=hot)]
+    verdict = duet_verdict(judge(launches, rules), launches, rules)
+    assert (verdict.status, verdict.reason) == ("inconclusive", "throttled")
+    assert verdict.sentence == (
+        f"the device was slowed in 6 rounds (thermal-slowdown, low-clock), and in {kept} it was "
+        "not. Let it cool down, give it more power, or see what keeps its clock low"
+    )
 
 
 def test_counts_that_differ_are_changes() -> None:

@@ -10,7 +10,8 @@ import psutil
 import pytest
 
 from archbench.core.errors import AbsentError
-from archbench.devices.nvml import Nvml, Process, Reading, own_family
+from archbench.core.readings import Reading
+from archbench.devices.nvml import Nvml, Process, own_family
 
 UUID = "8932f937-d72c-4106-c12f-20bd9faed9f6"
 
@@ -106,6 +107,25 @@ def test_a_reading_is_in_si() -> None:
     assert Nvml(Library()).read(UUID) == Reading(
         clock=1.59e9, temperature=61.0, power=68.5, throttle=("power-cap", "thermal-slowdown")
     )
+
+
+def test_the_clock_that_applications_get_by_default_else_the_highest() -> None:
+    def default(handle: str, kind: int) -> int:
+        assert kind == 0  # of graphics, which is that of the multiprocessors
+        return 585
+
+    def highest(handle: str, kind: int) -> int:
+        assert kind == 1
+        return 1590
+
+    both = Library(nvmlDeviceGetDefaultApplicationsClock=default, nvmlDeviceGetMaxClockInfo=highest)
+    assert Nvml(both).read(UUID).default_clock == 585e6
+    geforce = Library(
+        nvmlDeviceGetDefaultApplicationsClock=refuse(Library, "NVMLError_NotSupported"),
+        nvmlDeviceGetMaxClockInfo=highest,
+    )
+    assert Nvml(geforce).read(UUID).default_clock == 1590e6
+    assert Nvml(Library()).read(UUID).default_clock is None
 
 
 def test_what_a_device_does_not_tell_is_none() -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from archbench.core.duet import DuetRule
 from archbench.core.errors import UsageError
+from archbench.core.readings import Reading
 from archbench.core.rounds import Burst, ClockRule, default_rules
 from archbench.duet.children import CellFailedError, Failure
 from archbench.duet.conducting import Plan, Played, conduct
@@ -23,6 +24,7 @@ class Pairs:
         breaks: cells in which the reference's process dies at a burst.
         lacks: cells that the reference has no test for.
         seconds: of a pass.
+        states: of the device in one burst after another; nothing is known of it after the last.
     """
 
     def __init__(
@@ -31,8 +33,10 @@ class Pairs:
         breaks: Sequence[str] = (),
         lacks: Sequence[str] = (),
         seconds: float = 0.03,
+        states: Sequence[Reading] = (),
     ) -> None:
         self.ratios, self.breaks, self.lacks, self.seconds = ratios, breaks, lacks, seconds
+        self.states = list(states)
         self.started: list[list[str]] = []
         self.exact: list[tuple[str, bool]] = []
         self.moves: list[bool] = []
@@ -76,7 +80,8 @@ class FakePair:
             raise CellFailedError([Failure("reference", "crashed", "process-died", "it died")])
         ratio = self._pairs.ratios[self._cell] if side == "candidate" else 1.0
         spent = self._pairs.seconds * ratio
-        return Burst((spent,), (spent,), (), 0.0)
+        readings = (self._pairs.states.pop(0),) if self._pairs.states else ()
+        return Burst((spent,), (spent,), (spent,), 0.0, readings=readings)
 
     def modules(self, side: str, passes: int) -> dict[str, Any]:
         return {"": {"type": "Net", "seconds": 0.001}}
@@ -198,6 +203,51 @@ def test_the_limit_of_launches_ends_in_cannot_tell() -> None:
     played = conduct(["a"], pairs, lambda _: rules, plan=Plan(launch=2.0, rounds=3))
     assert statuses(played) == {"a": "inconclusive"}
     assert [len(launch.rounds) for launch in played["a"].launches] == [3] * 5
+
+
+GOOD = Reading(1.9e9, default_clock=2e9)
+HOT = Reading(1.9e9, throttle=("thermal-slowdown",), default_clock=2e9)
+IDLE = Reading(0.3e9, default_clock=2e9)
+
+
+def device_rules_of(facts: Mapping[str, Any]) -> tuple[ClockRule, ...]:
+    return default_rules("cuda", 1)
+
+
+def test_a_round_in_which_the_device_was_slowed_is_played_again() -> None:
+    # Both bursts of a round are played, whichever was slowed.
+    states = [HOT, GOOD, GOOD, HOT, IDLE, IDLE, GOOD, GOOD, IDLE, HOT]
+    pairs = Pairs({"a": 1.0}, states=states)
+    slept: list[float] = []
+    played = conduct(["a"], pairs, device_rules_of, sleep=slept.append)
+    (launch,) = played["a"].launches
+    assert launch.discarded == [
+        ("thermal-slowdown",), ("thermal-slowdown",), ("low-clock",),
+        ("thermal-slowdown", "low-clock"),
+    ]  # fmt: skip
+    # Longer with each try of a round; at work a device that was idle comes up by itself.
+    assert slept == [0.5, 1.0, 0.5]
+    assert len(launch.rounds) == 13
+    assert launch.rounds[0].reference.readings == (GOOD,)
+    assert statuses(played) == {"a": "unchanged"}
+
+
+def test_a_device_that_stays_slow_ends_its_cell() -> None:
+    pairs = Pairs({"a": 1.0, "b": 1.0}, states=[HOT] * 12)
+    slept: list[float] = []
+    played = conduct(
+        ["a", "b"], pairs, device_rules_of, sleep=slept.append, chance=random.Random(1)
+    )
+    # Six rounds are thrown away, and nothing waits for a seventh.
+    assert slept == [0.5, 1.0, 1.5, 2.0, 2.5]
+    ended = {one.judgement.reason for one in played.values() if one.judgement}
+    assert ended == {"throttled", "within-bounds"}
+    assert len(pairs.started) == 1
+    (given_up,) = (
+        one for one in played.values() if one.judgement and one.judgement.reason == "throttled"
+    )
+    assert given_up.is_decided
+    assert [len(launch.rounds) for launch in given_up.launches] == [0]
 
 
 def test_rules_that_make_none_end_the_run_and_its_processes() -> None:

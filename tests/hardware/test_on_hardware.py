@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from archbench.catalog.catalog import load_catalog
-from archbench.devices.nvml import Reading
+from archbench.core.readings import Reading
 from archbench.measure.cells import latency_record, memory_record
 from archbench.measure.device_time import BurstPlan, TorchDeviceClock, sample_device_time
 from archbench.measure.hardware import list_devices, make_target

@@ -5,18 +5,17 @@ from __future__ import annotations
 import pytest
 
 from archbench.core.errors import AbsentError, InconclusiveError
-from archbench.devices.nvml import Nvml, Reading
+from archbench.core.readings import Reading
+from archbench.devices.nvml import Nvml
 from archbench.measure.device_time import (
     BurstPlan,
     open_telemetry,
     sample_device_time,
-    throttled_by,
 )
 from tests.devices.test_nvml import UUID, Library
 
 COOL = Reading(clock=1.5e9, temperature=50.0, power=200.0)
 HOT = Reading(clock=1.1e9, temperature=90.0, power=200.0, throttle=("thermal-slowdown",))
-CAPPED = Reading(clock=1.4e9, temperature=70.0, power=300.0, throttle=("power-cap",))
 
 
 class Stamp:
@@ -157,11 +156,6 @@ def test_a_device_that_stays_hot_is_given_up_after_its_retries() -> None:
         "or give it more power"
     )
     assert machine.passes == 1 + 6 * 5
-
-
-def test_a_power_limit_is_how_a_device_works_under_load() -> None:
-    assert throttled_by(COOL, CAPPED) == ()
-    assert throttled_by(CAPPED, HOT, HOT) == ("thermal-slowdown",)
 
 
 def test_telemetry_that_is_not_to_be_had_says_why() -> None:

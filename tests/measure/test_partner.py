@@ -11,6 +11,7 @@ from torch import nn
 
 from archbench import ModelSpec, Target
 from archbench.core.errors import ArchitectureError, NotMeasuredError, UsageError
+from archbench.core.readings import Reading
 from archbench.measure import partner as module
 from archbench.measure.cells import Instruments, memory_record
 from archbench.measure.latency import Clock
@@ -80,6 +81,8 @@ def test_passes_go_by_until_the_time_is_over() -> None:
     assert burst.took == pytest.approx(0.07)
     assert burst.seconds == burst.took
     assert burst.device == ()
+    assert burst.readings == ()
+    assert burst.is_full is None
 
 
 def test_a_burst_has_one_pass_at_least() -> None:
@@ -236,12 +239,32 @@ def test_a_device_is_timed_by_its_own_clock() -> None:
             machine.launch()
             return super().forward(x)
 
-    partner = side(Instruments(machine.synchronize, machine), Launching)
+    states = [Reading(float(i)) for i in range(1, 3)]
+    passes: list[int] = []
+
+    def read() -> Reading:
+        passes.append(len(SEEN))
+        return states[len(passes) - 1]
+
+    partner = side(Instruments(machine.synchronize, machine, read), Launching)
+    SEEN.clear()
     burst = partner.burst(0.05)
+    # One pass wakes the device up, three are timed by the host's clock, the others by its own.
+    assert burst.readings == tuple(states)
+    assert passes[0] == 1
+    assert passes[1] == len(SEEN) >= 4 + len(burst.device)
+    assert burst.is_full is True
     # The host's clock is the test's, so that how many passes fill 20 ms is the host's own affair.
     assert len(burst.device) >= 1
     assert burst.device == pytest.approx([2e-3] * len(burst.device))
     assert burst.wall == pytest.approx([0.01] * 3)
+
+
+def test_a_side_says_why_nothing_reads_its_device() -> None:
+    machine = Machine(host=1e-4, device=2e-3)
+    tools = Instruments(machine.synchronize, machine, no_telemetry="NVML cannot be read")
+    assert side(tools).facts(exact=False)["no_telemetry"] == "NVML cannot be read"
+    assert "no_telemetry" not in side().facts(exact=False)
 
 
 # What a flag makes of a target

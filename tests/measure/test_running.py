@@ -12,9 +12,9 @@ from torch import nn
 
 from archbench import ModelSpec, Target
 from archbench.core.errors import InconclusiveError, NotMeasuredError, UsageError
+from archbench.core.readings import Reading
 from archbench.core.spec import Wish
 from archbench.devices.choosing import Device
-from archbench.devices.nvml import Reading
 from archbench.measure import quantizing
 from archbench.measure.cells import (
     Instruments,

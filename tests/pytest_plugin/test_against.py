@@ -19,6 +19,7 @@ import pytest
 
 from archbench import Target
 from archbench.core.launches import QUANTILES
+from archbench.core.readings import Reading
 from archbench.core.rounds import Burst, DuetLaunch, Round, default_rules, judge
 from archbench.devices import lease as leases
 from archbench.duet.children import Failure, Patience
@@ -458,6 +459,64 @@ def test_a_side_that_failed_is_named_with_its_traceback(
             r"small .* out-of-memory",
         ]
     )
+
+
+def test_a_device_that_stayed_slow_is_skipped_unless_strict(
+    project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    conductor = Conductor(monkeypatch)
+
+    def conduct(*given: Any, **more: Any) -> dict[str, Played]:
+        played = conductor(*given, **more)
+        for one in played.values():
+            one.launches = [DuetLaunch(discarded=[("thermal-slowdown",)] * 6)]
+            one.rules = default_rules("cuda", 1)
+            one.judgement = judge(one.launches, one.rules)
+        return played
+
+    monkeypatch.setattr(against, "conduct", conduct)
+    # With another cell, since a run without any figure is red.
+    project.makepyfile(test_counted="def test_it(bench, model_spec): bench.complexity(model_spec)")
+    given = ("test_time.py", "test_counted.py", *ONE[1:], "--archbench-against=HEAD")
+    result = project.runpytest_inprocess(*given, "-rs")
+    result.assert_outcomes(passed=1, skipped=1)
+    assert result.ret == 0
+    result.stdout.fnmatch_lines(
+        [
+            "  local/small *: the device was slowed in 6 rounds (thermal-slowdown), and in 0 it *",
+            "SKIPPED * inconclusive: the device was slowed in 6 rounds *",
+        ]
+    )
+    result = project.runpytest_inprocess(*given, "--archbench-strict")
+    result.assert_outcomes(passed=1, failed=1)
+    result.stdout.fnmatch_lines(["inconclusive: local/small fp32-b1: the device was slowed in *"])
+
+
+def test_what_a_device_was_like_is_in_the_results(
+    project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    conductor = Conductor(monkeypatch)
+    capped = Reading(1.4e9, 70.0, 300.0, ("power-cap",), 1.5e9)
+
+    def conduct(*given: Any, **more: Any) -> dict[str, Played]:
+        played = conductor(*given, **more)
+        timed = Burst((0.02,), (0.02,), (0.01, 0.011), 0.0, 0.05, (capped, capped), False)
+        for one in played.values():
+            one.launches = [DuetLaunch([Round(timed, timed, False)] * 20)]
+            one.rules = default_rules("cuda", 1)
+            one.judgement = judge(one.launches, one.rules)
+        return played
+
+    monkeypatch.setattr(against, "conduct", conduct)
+    project.runpytest_inprocess(
+        *ONE, "--archbench-against=HEAD", "--archbench-results=results.json"
+    ).assert_outcomes(passed=1)
+    (cell,) = json.loads((project.path / "results.json").read_text("utf-8"))["cells"]
+    assert cell["metrics"]["device_time"]["samples"] == [0.01, 0.011] * 20
+    assert cell["metrics"]["latency"]["samples"] == [0.02] * 20
+    assert [note["code"] for note in cell["notes"]] == ["queue-not-full", "power-capped"]
+    (launch,) = cell["metrics"]["duet_ratio"]["series"]
+    assert launch["rounds"][0]["candidate"]["readings"] == [capped.as_dict()] * 2
 
 
 def test_workers_are_told_what_the_duet_found(

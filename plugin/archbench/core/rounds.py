@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from archbench.core.duet import Decision, DuetRule, decide, is_sure, log_evidence
+from archbench.core.readings import Reading, mean_clock, slowed_by
 
 __all__ = [
     "CLOCKS",
@@ -17,6 +18,7 @@ __all__ = [
     "DuetLaunch",
     "Judgement",
     "Round",
+    "decide_in_cycles",
     "default_rules",
     "has_told",
     "judge",
@@ -36,6 +38,10 @@ LEAST_RUNNING = 0.50
 MOST_STOLEN = 0.10
 """Share of the core's time that other guests of the host may take in a launch that is judged."""
 
+MOST_DISCARDED = 5
+"""Rounds of a launch that may be thrown away because the device was slowed, though fewer were
+kept."""
+
 
 @dataclass(frozen=True, slots=True)
 class Burst:
@@ -48,6 +54,9 @@ class Burst:
         waited: seconds that the process was ready to run and did not; None where unknown.
         took: seconds from its beginning to its end, with what lies between two passes; None for
             the passes alone.
+        readings: the state of the accelerator before and after its passes; empty on a CPU.
+        is_full: whether the accelerator's queue was kept full, see
+            :class:`archbench.measure.device_time.PassQueue`; None where that is not known.
     """
 
     wall: tuple[float, ...]
@@ -55,6 +64,8 @@ class Burst:
     device: tuple[float, ...] = ()
     waited: float | None = None
     took: float | None = None
+    readings: tuple[Reading, ...] = ()
+    is_full: bool | None = None
 
     def score(self, clock: str) -> float:
         """Seconds of the fastest pass: whatever comes between can only add to one."""
@@ -75,6 +86,17 @@ class Burst:
             return self.waited
         return 0.0 if self.device else max(math.fsum(self.wall) - math.fsum(self.cpu), 0.0)
 
+    @property
+    def slowed(self) -> tuple[str, ...]:
+        """Why the accelerator was slower than it works, so that the burst says nothing."""
+        return slowed_by(*self.readings)
+
+    @property
+    def cycles(self) -> float | None:
+        """Of the fastest pass on the accelerator; None where its clock is not known."""
+        clock = mean_clock(self.readings)
+        return None if clock is None or not self.device else self.score("device") * clock
+
     def as_dict(self) -> dict[str, Any]:
         """Builtin types only."""
         return {
@@ -83,6 +105,8 @@ class Burst:
             "device": list(self.device),
             "waited": self.waited,
             "took": self.took,
+            "readings": [reading.as_dict() for reading in self.readings],
+            "is_full": self.is_full,
         }
 
     @classmethod
@@ -98,6 +122,8 @@ class Burst:
             tuple(map(float, data.get("device", ()))),
             data.get("waited"),
             data.get("took"),
+            tuple(map(Reading.from_dict, data.get("readings", ()))),
+            data.get("is_full"),
         )
         if not burst.wall or len(burst.cpu) != len(burst.wall):
             raise ValueError(f"{len(burst.wall)} wall and {len(burst.cpu)} processor times")
@@ -127,6 +153,19 @@ class Round:
             return 0.0
         return math.log(candidate / reference)
 
+    @property
+    def slowed(self) -> tuple[str, ...]:
+        """Why the accelerator was slower than it works in either burst: they say nothing of each
+        other then."""
+        return tuple(dict.fromkeys((*self.reference.slowed, *self.candidate.slowed)))
+
+    @property
+    def cycles(self) -> float | None:
+        """Logarithm of the candidate's cycles over the reference's; None where a clock is not
+        known."""
+        reference, candidate = self.reference.cycles, self.candidate.cycles
+        return math.log(candidate / reference) if reference and candidate else None
+
     def as_dict(self) -> dict[str, Any]:
         """Builtin types only."""
         return {
@@ -155,12 +194,20 @@ class DuetLaunch:
             unknown.
         others: share of the machine that other processes kept busy; None where it does not matter.
         images: in a batch of the reference and of the candidate: times are compared per image.
+        discarded: of each round that was thrown away why the accelerator was slowed.
     """
 
     rounds: list[Round] = field(default_factory=list)
     stolen: float | None = None
     others: float | None = None
     images: tuple[int, int] = (1, 1)
+    discarded: list[tuple[str, ...]] = field(default_factory=list)
+
+    @property
+    def is_throttled(self) -> bool:
+        """Whether so many rounds had to be thrown away that it is given up: more than there are
+        good ones, and than :data:`MOST_DISCARDED`."""
+        return len(self.discarded) > max(MOST_DISCARDED, len(self.rounds))
 
     @property
     def seconds(self) -> float:
@@ -184,8 +231,17 @@ class DuetLaunch:
 
     def differences(self, clock: str) -> list[float]:
         """Logarithm of the candidate's time for an image over the reference's, of each round."""
-        more = math.log(self.images[0] / self.images[1])
-        return [one.difference(clock) + more for one in self.rounds]
+        return [one.difference(clock) + self._more for one in self.rounds]
+
+    def cycles(self) -> list[float]:
+        """The same of the accelerator's cycles, of the rounds that know its clock."""
+        known = [one.cycles for one in self.rounds]
+        return [cycles + self._more for cycles in known if cycles is not None]
+
+    @property
+    def _more(self) -> float:
+        """What makes of a difference between batches one between images."""
+        return math.log(self.images[0] / self.images[1])
 
     def as_dict(self) -> dict[str, Any]:
         """Builtin types only."""
@@ -194,6 +250,7 @@ class DuetLaunch:
             "stolen": self.stolen,
             "others": self.others,
             "images": list(self.images),
+            "discarded": [list(reasons) for reasons in self.discarded],
         }
 
     @classmethod
@@ -204,6 +261,7 @@ class DuetLaunch:
             data.get("stolen"),
             data.get("others"),
             tuple(data.get("images", (1, 1))),
+            [tuple(map(str, reasons)) for reasons in data.get("discarded", ())],
         )
 
 
@@ -267,7 +325,9 @@ def judge(launches: Sequence[DuetLaunch], rules: Sequence[ClockRule]) -> Judgeme
     """What the rounds of all launches so far say about the candidate.
 
     Slower by any clock is slower. Faster, or unchanged, is what the first clock says, unless the
-    second can still object; a clock that others disturbed cannot.
+    second can still object; a clock that others disturbed cannot. A change of an accelerator's time
+    has to be one of its cycles too: where it is not, the accelerator ran at another clock, and wall
+    time has that in it as well. A launch in which it was slowed again and again ends the cell.
 
     Args:
         launches: of one cell, in their order; those that cannot be judged are left out.
@@ -289,6 +349,13 @@ def judge(launches: Sequence[DuetLaunch], rules: Sequence[ClockRule]) -> Judgeme
     def judgement(status: str | None, reason: str, clock: str = first) -> Judgement:
         return Judgement(status, reason, clock, decisions[clock], tuple(unjudged))
 
+    if launches and launches[-1].is_throttled:
+        return judgement("inconclusive", "throttled")
+    doubt = _not_in_cycles(decisions, good, rules)
+    if doubt is not None:
+        if doubt.status is None and not is_last:
+            return judgement(None, "")
+        return judgement("inconclusive", "clock", "device")
     for clock, decision in decisions.items():
         if decision.status == "regressed":
             return judgement("regressed", "slower" if clock == first else f"slower-{clock}", clock)
@@ -306,6 +373,35 @@ def judge(launches: Sequence[DuetLaunch], rules: Sequence[ClockRule]) -> Judgeme
         disturbed = first in unjudged or len(good) < len(launches)
         return judgement("inconclusive", "disturbed" if disturbed else "not-decided")
     return judgement(None, "")
+
+
+def _not_in_cycles(
+    decisions: Mapping[str, Decision], launches: Sequence[DuetLaunch], rules: Sequence[ClockRule]
+) -> Decision | None:
+    """What cycles say where they do not say the same as a change of an accelerator's time; None
+    where they do, or there is none."""
+    rule = next((one.rule for one in rules if one.clock == "device"), None)
+    if rule is None or decisions["device"].status not in ("regressed", "improved"):
+        return None
+    status = decisions["device"].status
+    if status == "improved" and any(one.status == "regressed" for one in decisions.values()):
+        return None  # the host is slower, whatever the device's clock did
+    in_cycles = decide_in_cycles(launches, rule)
+    return None if in_cycles is None or in_cycles.status == status else in_cycles
+
+
+def decide_in_cycles(launches: Sequence[DuetLaunch], rule: DuetRule) -> Decision | None:
+    """What an accelerator's cycles say: its time multiplied by its clock.
+
+    Args:
+        launches: of one cell; those that cannot be judged are left out.
+        rule: that its time is judged by.
+
+    Returns:
+        None where the clock is not known in any round: then time stands alone.
+    """
+    cycles = [launch.cycles() for launch in launches if launch.disturbance is None]
+    return decide(cycles, rule) if any(cycles) else None
 
 
 def has_told(launches: Sequence[DuetLaunch], rules: Sequence[ClockRule]) -> bool:

@@ -8,9 +8,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from archbench.core.duet import DuetRule
 from archbench.core.gate import difference_text
 from archbench.core.metrics import METRICS
-from archbench.core.rounds import ClockRule, DuetLaunch, Judgement, typical
+from archbench.core.rounds import ClockRule, DuetLaunch, Judgement, decide_in_cycles, typical
 from archbench.core.verdicts import Verdict
 
 __all__ = [
@@ -219,6 +220,17 @@ def duet_verdict(
         f"{decision.rounds} rounds of {number} launch{'' if number == 1 else 'es'}, "
         f"{measured:.1f} s"
     )
+    if judgement.reason == "throttled":
+        discarded = launches[-1].discarded
+        causes = dict.fromkeys(reason for one in discarded for reason in one)
+        return Verdict(
+            "latency",
+            judgement.status,
+            judgement.reason,
+            f"the device was slowed in {len(discarded)} rounds ({', '.join(causes)}), and in "
+            f"{len(launches[-1].rounds)} it was not. Let it cool down, give it more power, or see "
+            "what keeps its clock low",
+        )
     if decision.ratio is None:
         reasons = sorted({launch.disturbance for launch in launches} - {None}, key=str)
         return Verdict(
@@ -240,7 +252,10 @@ def duet_verdict(
         "unchanged": f"a change of {excluded} is ruled out",
         "inconclusive": f"a change of {tolerated} is not sure, and one of {excluded} not ruled out",
     }
-    sentence = f"{change} in {effort}; {bounds[judgement.status]}"
+    bound = bounds[judgement.status]
+    if judgement.reason == "clock":
+        bound = _clock_text(launches, rule)
+    sentence = f"{change} in {effort}; {bound}"
     if judgement.unjudged:
         names = ", ".join(_CLOCK_NAMES[name] for name in judgement.unjudged)
         sentence += f"; others took too much of the machine to judge {names}"
@@ -251,6 +266,17 @@ def duet_verdict(
         sentence,
         reference,
         candidate,
+    )
+
+
+def _clock_text(launches: Sequence[DuetLaunch], rule: DuetRule) -> str:
+    """What to say of a change of time that is none, or not surely one, of cycles."""
+    cycles = decide_in_cycles(launches, rule)
+    assert cycles is not None
+    assert cycles.ratio is not None
+    return (
+        f"multiplied by the device's clock, {_percent(cycles.ratio)} of cycles "
+        f"({interval_text(cycles.low, cycles.high)}): it did not run at the same clock for both"
     )
 
 

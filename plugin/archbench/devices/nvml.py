@@ -15,12 +15,9 @@ from typing import Any
 import psutil
 
 from archbench.core.errors import AbsentError
+from archbench.core.readings import CAPPED, Reading
 
-__all__ = ["CAPPED", "Nvml", "Process", "Reading", "own_family"]
-
-CAPPED = "power-cap"
-"""Throttle reason of a device at its power limit. A large network keeps it there for good: this is
-the state in which the device works, and no disturbance."""
+__all__ = ["Nvml", "Process", "own_family"]
 
 _REASONS = {
     0x04: CAPPED,
@@ -49,32 +46,6 @@ class Process:
     def __str__(self) -> str:
         held = "" if self.memory is None else f", {self.memory / 1e6:,.0f} MB"
         return f"process {self.pid}{held}"
-
-
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """The state of a device at one moment; what it does not tell is None.
-
-    Attributes:
-        clock: of its multiprocessors, in Hz.
-        temperature: in degrees Celsius.
-        power: in watts.
-        throttle: why the clock is lower than it could be; empty where it is not.
-    """
-
-    clock: float | None = None
-    temperature: float | None = None
-    power: float | None = None
-    throttle: tuple[str, ...] = ()
-
-    def as_dict(self) -> dict[str, Any]:
-        """Builtin types only."""
-        return {
-            "clock": self.clock,
-            "temperature": self.temperature,
-            "power": self.power,
-            "throttle": list(self.throttle),
-        }
 
 
 class Nvml:
@@ -187,13 +158,20 @@ class Nvml:
             except AbsentError:
                 return None
 
+        graphics = getattr(library, "NVML_CLOCK_GRAPHICS", 0)
         sm = getattr(library, "NVML_CLOCK_SM", 1)
         die = getattr(library, "NVML_TEMPERATURE_GPU", 0)
+        default = number(
+            "its default clock", 1e6, "nvmlDeviceGetDefaultApplicationsClock", graphics
+        )
+        if default is None:
+            default = number("its highest clock", 1e6, "nvmlDeviceGetMaxClockInfo", sm)
         return Reading(
             clock=number("its clock", 1e6, "nvmlDeviceGetClockInfo", sm),
             temperature=number("its temperature", 1.0, "nvmlDeviceGetTemperature", die),
             power=number("its power", 1e-3, "nvmlDeviceGetPowerUsage"),
             throttle=self._throttle(handle),
+            default_clock=default,
         )
 
     def _throttle(self, handle: Any) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from archbench.core.metrics import format_seconds
+from archbench.core.readings import LOW_CLOCK
 from archbench.core.rounds import (
     ClockRule,
     DuetLaunch,
@@ -35,6 +36,8 @@ class Plan:
             chance, and would be the same chance for all rounds of a launch.
         module_passes: of each side for attribution, at a time.
         module_turns: how often each side gets them.
+        pause: seconds to let an accelerator recover from one more round in which it was throttled,
+            for each one after another.
     """
 
     burst: float = 0.020
@@ -43,6 +46,7 @@ class Plan:
     rounds_in_place: int = 4
     module_passes: int = 3
     module_turns: int = 4
+    pause: float = 0.5
 
 
 @dataclass(slots=True)
@@ -125,6 +129,7 @@ def conduct(
     plan: Plan | None = None,
     say: Callable[[str], None] = lambda _: None,
     chance: random.Random | None = None,
+    sleep: Callable[[float], object] = time.sleep,
 ) -> dict[str, Played]:
     """Play every cell until it is decided, failed, or has had its launches.
 
@@ -138,6 +143,7 @@ def conduct(
         plan: see :class:`Plan`.
         say: tells the person how far it is.
         chance: what is random here; the system's by default.
+        sleep: waits so many seconds.
 
     Raises:
         NoPairError: a process does not come up at all.
@@ -150,7 +156,7 @@ def conduct(
         number += 1
         began = time.monotonic()
         chance.shuffle(undecided)
-        _launch(undecided, played, start, rules_of, plan, chance)
+        _launch(undecided, played, start, rules_of, plan, chance, sleep)
         decided = sum(played[cell].is_decided for cell in undecided)
         say(
             f"duet, launch {number}: {len(undecided)} cell{'' if len(undecided) == 1 else 's'}, "
@@ -166,6 +172,7 @@ def _launch(
     rules_of: Callable[[Mapping[str, Any]], tuple[ClockRule, ...]],
     plan: Plan,
     chance: random.Random,
+    sleep: Callable[[float], object],
 ) -> None:
     pair: Pair | None = None
     starting = 0.0
@@ -180,7 +187,7 @@ def _launch(
             one.hellos = pair.hellos
             one.starts.append(starting)
             try:
-                _play(pair, cell, one, rules_of, plan, chance)
+                _play(pair, cell, one, rules_of, plan, chance, sleep)
             except CellFailedError as error:
                 one.failures = error.failures
                 pair.leave()
@@ -200,6 +207,7 @@ def _play(
     rules_of: Callable[[Mapping[str, Any]], tuple[ClockRule, ...]],
     plan: Plan,
     chance: random.Random,
+    sleep: Callable[[float], object],
 ) -> None:
     """One cell in one launch.
 
@@ -216,6 +224,7 @@ def _play(
     one.launches.append(launch)
     watch = _Watch(pair.core)
     is_free = pair.core is None and facts[CANDIDATE]["kind"] == "cpu"
+    tries = 0
     while True:
         candidate_first = chance.random() < 0.5
         number = len(launch.rounds)
@@ -224,7 +233,18 @@ def _play(
             side: pair.burst(side, plan.burst, move=move)
             for side in ((CANDIDATE, REFERENCE) if candidate_first else SIDES)
         }
-        launch.rounds.append(Round(answers[REFERENCE], answers[CANDIDATE], candidate_first))
+        last = Round(answers[REFERENCE], answers[CANDIDATE], candidate_first)
+        if last.slowed:
+            launch.discarded.append(last.slowed)
+            if launch.is_throttled:
+                break
+            tries += 1
+            # A device that is hot recovers in a pause; one that was idle does so at work.
+            if last.slowed != (LOW_CLOCK,):
+                sleep(plan.pause * tries)
+            continue
+        tries = 0
+        launch.rounds.append(last)
         one.judgement = judge(one.launches, one.rules)
         if one.judgement.status not in (None, "inconclusive") or has_told(one.launches, one.rules):
             break

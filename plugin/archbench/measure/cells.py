@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -23,12 +23,12 @@ from archbench.core.errors import (
     NotMeasuredError,
 )
 from archbench.core.launches import COMPARED, Launch
+from archbench.core.readings import Reading, device_doubts, throttled_by
 from archbench.core.records import Record
 from archbench.core.spec import ModelSpec, Target
 from archbench.core.statistics import Summary, summarize
 from archbench.core.verdicts import POISONED, Verdict
 from archbench.devices.energy import EnergyCounter, open_counter
-from archbench.devices.nvml import CAPPED, Reading
 from archbench.measure.cold_cache import flusher
 from archbench.measure.complexity import count
 from archbench.measure.device_time import (
@@ -39,7 +39,6 @@ from archbench.measure.device_time import (
     TorchDeviceClock,
     open_telemetry,
     sample_device_time,
-    throttled_by,
 )
 from archbench.measure.energy import WindowPlan, absent_energy, energy_metrics, measure_energy
 from archbench.measure.environment import fingerprint, provenance
@@ -318,7 +317,7 @@ def latency_record(
         metrics["latency"]["telemetry"] = tools.no_telemetry or [
             reading.as_dict() for reading in readings
         ]
-        notes += _device_doubts(device, readings)
+        notes += device_doubts(readings, device.is_full)
     return Record(
         id=loaded.spec.id,
         target=target.as_dict(),
@@ -362,21 +361,6 @@ def _device_entry(device: DeviceSeries) -> dict[str, Any]:
         "queue_full": device.is_full,
         "stopped_by": device.stopped_by,
     }
-
-
-def _device_doubts(device: DeviceSeries, readings: Sequence[Reading]) -> list[dict[str, str]]:
-    notes = []
-    if device.is_full is False:
-        notes.append(
-            {
-                "code": "queue-not-full",
-                "text": "the host was slower than the device, so the device's time has gaps in it",
-            }
-        )
-    capped = sum(CAPPED in reading.throttle for reading in readings)
-    if 2 * capped > len(readings):
-        notes.append({"code": "power-capped", "text": "the device was at its power limit"})
-    return notes
 
 
 def largest_batch(

@@ -18,8 +18,9 @@ from typing import Any, Protocol
 import torch
 
 from archbench.core.errors import AbsentError, InconclusiveError
+from archbench.core.readings import Reading, throttled_by
 from archbench.core.statistics import median_precision, required_samples
-from archbench.devices.nvml import CAPPED, Nvml, Reading
+from archbench.devices.nvml import Nvml
 
 __all__ = [
     "BurstPlan",
@@ -31,7 +32,6 @@ __all__ = [
     "TorchDeviceClock",
     "open_telemetry",
     "sample_device_time",
-    "throttled_by",
 ]
 
 
@@ -172,18 +172,6 @@ class DeviceSeries:
     readings: tuple[Reading, ...]
     is_full: bool | None
     stopped_by: str
-
-
-def throttled_by(*readings: Reading) -> tuple[str, ...]:
-    """Reasons that make what was measured between readings worthless.
-
-    A device at its power limit is not among them: that is how it works under load.
-    """
-    return tuple(
-        dict.fromkeys(
-            reason for reading in readings for reason in reading.throttle if reason != CAPPED
-        )
-    )
 
 
 def open_telemetry(

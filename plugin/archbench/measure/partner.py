@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from archbench.core.errors import ArchbenchError, ArchitectureError, NotMeasuredError
+from archbench.core.readings import Reading
 from archbench.core.rounds import Burst
 from archbench.core.spec import Target
 from archbench.devices.choosing import Device
@@ -177,6 +178,8 @@ class Partner:
             "kind": target.kind,
             "batch_size": target.batch_size,
         }
+        if self._tools.clock is not None:
+            facts["no_telemetry"] = self._tools.no_telemetry
         if not exact:
             return facts
         params, _ = count_parameters(self._loaded.module)
@@ -220,7 +223,7 @@ class Partner:
         """Passes until so much time has gone by, one at least.
 
         On an accelerator passes on its own clock follow, see
-        :mod:`archbench.measure.device_time`.
+        :mod:`archbench.measure.device_time`, and its state is read before and after all of them.
 
         Args:
             seconds: of the burst.
@@ -234,17 +237,26 @@ class Partner:
             with self._running():
                 self._forward()
         with self._running():
+            readings: list[Reading] = []
+            if self._queue is not None:
+                # The other side may have kept the host busy and the device idle.
+                self._forward()
+                readings.append(self._tools.telemetry())
             wall = self._clock.wall
             began, waited = wall(), _waited()
             walls, cpus = self._passes(began + round(seconds * 1e9))
             device = self._queue.burst() if self._queue is not None else []
             now, ended = _waited(), wall()
+            if self._queue is not None:
+                readings.append(self._tools.telemetry())
         return Burst(
             tuple(value / 1e9 for value in walls),
             tuple(value / 1e9 for value in cpus),
             tuple(device),
             now - waited if now is not None and waited is not None else None,
             (ended - began) / 1e9,
+            tuple(readings),
+            self._queue.is_full if self._queue is not None else None,
         )
 
     def _passes(self, end: int) -> tuple[list[int], list[int]]:

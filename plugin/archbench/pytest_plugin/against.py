@@ -18,6 +18,7 @@ import pytest
 
 from archbench.core.errors import ArchbenchError, UsageError
 from archbench.core.gate import COUNTS
+from archbench.core.readings import device_doubts
 from archbench.core.records import Record
 from archbench.core.rounds import ClockRule
 from archbench.core.sides import (
@@ -497,6 +498,7 @@ def _tell(
                 "counts": counts[side],
                 "metrics": _metrics(one, side),
                 "versions": _versions(one, side),
+                "no_telemetry": facts[side].get("no_telemetry"),
             }
             for side in SIDES
         },
@@ -643,6 +645,10 @@ def _record(one: Played, verdicts: Sequence[Verdict], name: str = "") -> Record:
         device = [value for burst in bursts for value in burst.device]
         if device:
             record.metrics["device_time"] = {**common, "samples": device, "clock": "device"}
+        record.notes += device_doubts(
+            [reading for burst in bursts for reading in burst.readings],
+            False if any(burst.is_full is False for burst in bursts) else None,
+        )
         record.seconds = {"forward": sum(burst.seconds for burst in bursts)}
     return record
 

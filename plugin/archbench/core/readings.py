@@ -1,0 +1,118 @@
+"""The state of an accelerator around what is timed on it, and what makes such a time worthless."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+__all__ = [
+    "CAPPED",
+    "LOW_CLOCK",
+    "Reading",
+    "device_doubts",
+    "mean_clock",
+    "slowed_by",
+    "throttled_by",
+]
+
+CAPPED = "power-cap"
+"""Throttle reason of a device at its power limit. A large network keeps it there for good: this is
+the state in which the device works, and no disturbance."""
+
+LOW_CLOCK = "low-clock"
+"""Reason of a device that runs below :data:`LEAST_CLOCK` and does not say why: it was idle, or its
+clock has been set."""
+
+LEAST_CLOCK = 0.75
+"""Share of its default clock below which a device is not in the state in which it works, as in
+NVBench's throttle threshold."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """The state of a device at one moment; what it does not tell is None.
+
+    Attributes:
+        clock: of its multiprocessors, in Hz.
+        temperature: in degrees Celsius.
+        power: in watts.
+        throttle: why the clock is lower than it could be; empty where it is not.
+        default_clock: that its maker has it run applications at, in Hz; the highest it has where
+            there is none such.
+    """
+
+    clock: float | None = None
+    temperature: float | None = None
+    power: float | None = None
+    throttle: tuple[str, ...] = ()
+    default_clock: float | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Builtin types only."""
+        return {
+            "clock": self.clock,
+            "temperature": self.temperature,
+            "power": self.power,
+            "throttle": list(self.throttle),
+            "default_clock": self.default_clock,
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Reading:
+        """The inverse of :meth:`as_dict`."""
+        return cls(
+            data.get("clock"),
+            data.get("temperature"),
+            data.get("power"),
+            tuple(map(str, data.get("throttle", ()))),
+            data.get("default_clock"),
+        )
+
+    @property
+    def is_low(self) -> bool:
+        """Whether the clock is below :data:`LEAST_CLOCK`, and not by the power limit."""
+        if self.clock is None or self.default_clock is None or CAPPED in self.throttle:
+            return False
+        return self.clock < LEAST_CLOCK * self.default_clock
+
+
+def throttled_by(*readings: Reading) -> tuple[str, ...]:
+    """Reasons that make what was measured between readings worthless.
+
+    A device at its power limit is not among them: that is how it works under load.
+    """
+    return tuple(
+        dict.fromkeys(
+            reason for reading in readings for reason in reading.throttle if reason != CAPPED
+        )
+    )
+
+
+def slowed_by(*readings: Reading) -> tuple[str, ...]:
+    """The same, for readings between which the device was never idle: a low clock is one more."""
+    low = (LOW_CLOCK,) if any(reading.is_low for reading in readings) else ()
+    return (*throttled_by(*readings), *low)
+
+
+def mean_clock(readings: Sequence[Reading]) -> float | None:
+    """Of the multiprocessors, in Hz; None where a reading lacks it, or where there is none."""
+    clocks = [reading.clock for reading in readings if reading.clock]
+    return sum(clocks) / len(clocks) if clocks and len(clocks) == len(readings) else None
+
+
+def device_doubts(readings: Sequence[Reading], is_full: bool | None) -> list[dict[str, str]]:
+    """Notes on times of a device that were kept.
+
+    Args:
+        readings: around all of them.
+        is_full: whether its queue was kept full; None where it cannot be told.
+    """
+    notes = []
+    if is_full is False:
+        text = "the host was slower than the device, so the device's time has gaps in it"
+        notes.append({"code": "queue-not-full", "text": text})
+    capped = sum(CAPPED in reading.throttle for reading in readings)
+    if 2 * capped > len(readings):
+        notes.append({"code": "power-capped", "text": "the device was at its power limit"})
+    return notes
