@@ -132,8 +132,9 @@ def test_a_replay_is_of_duets(capsys: pytest.CaptureFixture[str]) -> None:
 def test_runs_are_counted_and_stored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[float] = []
 
-    def run(root: Path, extra: float) -> list[dict[str, Any]]:
+    def run(root: Path, extra: float, gpu: str) -> list[dict[str, Any]]:
         asked.append(extra)
+        assert gpu == "cuda:1"
         assert (root / ".git").is_dir()
         return [line(1.0, [13], extra, "unchanged")] * 2
 
@@ -141,7 +142,7 @@ def test_runs_are_counted_and_stored(tmp_path: Path, monkeypatch: pytest.MonkeyP
     store = tmp_path / "rounds.jsonl"
     outcomes = duet_selftest.duet_selftest(
         cells=2, rounds=2, injected_rounds=1, extras=(0.05,), say=lambda _: None, store=store,
-        directory=tmp_path / "project",
+        directory=tmp_path / "project", gpu="cuda:1",
     )  # fmt: skip
     assert asked == [0.0, 0.0, 0.05]
     assert [(one.extra, one.statuses.total(), one.alarms) for one in outcomes] == [
@@ -159,6 +160,14 @@ def test_a_run_that_fails_says_what_it_printed(
         duet_selftest.duet_selftest(
             cells=1, rounds=1, injected_rounds=0, extras=(), say=print, directory=tmp_path / "p"
         )
+
+
+def test_a_device_that_is_not_there_is_said(tmp_path: Path) -> None:
+    with pytest.raises(ArchbenchError, match=r"--archbench-gpu=cuda:9: no such device"):
+        duet_selftest.duet_selftest(
+            cells=1, rounds=1, injected_rounds=0, extras=(), say=print,
+            directory=tmp_path / "p", gpu="cuda:9",
+        )  # fmt: skip
 
 
 def test_an_improvement_is_a_false_alarm_and_finds_nothing() -> None:

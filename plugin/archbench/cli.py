@@ -167,7 +167,7 @@ def _add_selftest(commands: argparse._SubParsersAction[argparse.ArgumentParser])
         "selftest",
         help="find out how often the gate is wrong on this machine",
         description="Repeat runs with nothing changed, and with networks made slower by a known "
-        "amount, on this machine's CPU; print false alarms and what was found.",
+        "amount, on this machine; print false alarms and what was found.",
     )
     which = selftest.add_mutually_exclusive_group(required=True)
     which.add_argument("--stored", action="store_true", help="the gate of stored baselines")
@@ -191,6 +191,7 @@ def _add_selftest(commands: argparse._SubParsersAction[argparse.ArgumentParser])
     selftest.add_argument(
         "--store", metavar="FILE", help="of a duet: append all rounds to a file, as JSON lines"
     )
+    selftest.add_argument("--gpu", help="of a duet: the device to try it on (default: cpu)")
     selftest.add_argument(
         "--replay",
         metavar="FILE",
@@ -526,11 +527,18 @@ def _selftest(options: argparse.Namespace) -> int:
                 extras=(0.02, 0.05, 0.1),
                 say=say,
                 store=None if options.store is None else Path(options.store),
+                gpu=options.gpu or "cpu",
             )
         texts = [outcome.text() for outcome in danced]
     elif options.replay is not None or options.store is not None:
         raise UsageError(
             "archbench selftest --stored", "its runs have no rounds", "Add --duet instead"
+        )
+    elif options.gpu is not None:
+        raise UsageError(
+            f"archbench selftest --stored --gpu={options.gpu}",
+            "it tries the CPU",
+            "Add --duet instead, or leave --gpu out",
         )
     else:
         from archbench.selftest import stored_selftest

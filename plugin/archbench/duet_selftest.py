@@ -127,6 +127,7 @@ def duet_selftest(
     say: Callable[[str], None],
     store: Path | None = None,
     directory: Path | None = None,
+    gpu: str = "cpu",
 ) -> list[DuetOutcome]:
     """Try the duet on this machine.
 
@@ -138,6 +139,7 @@ def duet_selftest(
         say: tells the person how far it is.
         store: file that all rounds are appended to.
         directory: for the project; a temporary one by default.
+        gpu: the device, as ``--gpu`` names one.
 
     Raises:
         ArchbenchError: a run fails for another reason than its verdicts.
@@ -159,7 +161,7 @@ def duet_selftest(
             outcome = DuetOutcome(extra)
             for index in range(number):
                 before = outcome.alarms
-                for line in _run(root, extra):
+                for line in _run(root, extra, gpu):
                     outcome.add(line, line["status"])
                     if store is not None:
                         with store.open("a", encoding="utf-8") as stored:
@@ -187,7 +189,7 @@ def _commit(root: Path) -> None:
             raise ArchbenchError(f"git {command[0]} failed: {done.stderr.strip()}")
 
 
-def _run(root: Path, extra: float) -> Iterable[dict[str, Any]]:
+def _run(root: Path, extra: float, gpu: str) -> Iterable[dict[str, Any]]:
     """One run of the project against its commit: for each cell a line of what is stored."""
     text = _NETS.replace("EXTRA = 0", f"EXTRA = {round(LAYERS * extra)}")
     (root / "nets.py").write_text(text, encoding="utf-8")
@@ -199,7 +201,7 @@ def _run(root: Path, extra: float) -> Iterable[dict[str, Any]]:
     done = subprocess.run(
         [
             *(sys.executable, "-m", "pytest", "-q", "-p", "archbench.pytest_plugin"),
-            *("test_time.py", "--archbench-models=local/*", "--archbench-gpu=cpu"),
+            *("test_time.py", "--archbench-models=local/*", f"--archbench-gpu={gpu}"),
             *("--archbench-against=HEAD", f"--archbench-results={results}"),
         ],
         cwd=root,
@@ -233,17 +235,20 @@ def replay(path: Path, rules: Sequence[ClockRule] | None = None) -> list[DuetOut
 
     Args:
         path: that ``--store`` has written.
-        rules: of all cells; those of one thread of a CPU by default.
+        rules: of all cells; by default those of one thread of a CPU, or of an accelerator where the
+            rounds have its times.
 
     Raises:
         UsageError: there is no such file, or it is damaged or newer.
     """
-    rules = rules or default_rules("cpu", 1)
     outcomes: dict[float, DuetOutcome] = {}
     for line in _read(path):
         outcome = outcomes.setdefault(line["extra"], DuetOutcome(line["extra"]))
         launches = [DuetLaunch.from_dict(one) for one in line["launches"]]
-        status, used = rejudged(launches, rules)
+        has_device = any(one.candidate.device for launch in launches for one in launch.rounds)
+        status, used = rejudged(
+            launches, rules or default_rules("cuda" if has_device else "cpu", threads=1)
+        )
         seconds = sum(launch.seconds for launch in used)
         outcome.add({**line, "launches": used, "seconds": seconds}, status)
     if not outcomes:
