@@ -52,7 +52,7 @@ def test_the_cost_that_is_injected(
 
     monkeypatch.setattr(subprocess, "run", stop)
     with pytest.raises(KeyboardInterrupt):
-        list(duet_selftest._run(tmp_path, extra), "cpu")
+        list(duet_selftest._run(tmp_path, extra, "cpu"))
     names: dict[str, Any] = {}
     exec((tmp_path / "nets.py").read_text(encoding="utf-8"), names)
     stack = ModelSpec.of(lambda: names["stack"](16), name="stack", input_size=32)
