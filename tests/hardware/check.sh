@@ -37,18 +37,18 @@ if [ $# -eq 2 ]; then
   step baselines 560 "$PYTHON" "${BASE[@]}" "${LATENCY[@]}" "--dtype=$1" "--batch-size=$2" \
     --time-budget=0.9 --baseline-update --baseline-reason="first on this device"
 else
-  step checks 60 "$PYTHON" "${BASE[@]}" -s tests/hardware
-  step tests 80 "$PYTHON" "${BASE[@]}" tests/devices tests/measure/test_device_time.py \
+  step checks 50 "$PYTHON" "${BASE[@]}" -s tests/hardware
+  step tests 60 "$PYTHON" "${BASE[@]}" tests/devices tests/measure/test_device_time.py \
     tests/measure/test_running.py tests/measure/test_memory.py
   # 71 rows at batch 1 in fp16; the limit that they are to keep is 4 minutes.
   step seeds 240 "$PYTHON" "${BASE[@]}" "${LATENCY[@]}" --dtype=fp16 --time-budget=0.5 \
     --results="$OUT/seeds.json"
   # Ten launches of a few cells: enough to see that a baseline can be made, and to compare with it.
-  step baselines 80 "$PYTHON" "${BASE[@]}" "${LATENCY[@]}" --models=torchvision/resnet50 \
+  step baselines 60 "$PYTHON" "${BASE[@]}" "${LATENCY[@]}" --models=torchvision/resnet50 \
     --dtype=fp32,fp16 --time-budget=0.9 --baseline-update --baseline-reason="first on this device"
-  step compared 30 "$PYTHON" "${BASE[@]}" "${LATENCY[@]}" --models=torchvision/resnet50 \
+  step compared 25 "$PYTHON" "${BASE[@]}" "${LATENCY[@]}" --models=torchvision/resnet50 \
     --dtype=fp32,fp16 --time-budget=0.9 --energy
-  step duet 80 "$PYTHON" -m archbench selftest --duet "--gpu=$DEVICE" --cells=4 --rounds=1 \
+  step duet 110 "$PYTHON" -m archbench selftest --duet "--gpu=$DEVICE" --cells=4 --rounds=1 \
     --injected-rounds=1 --store="$OUT/rounds.jsonl"
   cat "$OUT/checks.log" "$OUT/duet.log" >>"$REPORT"
 fi
