@@ -221,9 +221,10 @@ def test_a_round_in_which_the_device_was_slowed_is_played_again() -> None:
     slept: list[float] = []
     played = conduct(["a"], pairs, device_rules_of, sleep=slept.append)
     (launch,) = played["a"].launches
-    assert launch.discarded == [
-        ("thermal-slowdown",), ("thermal-slowdown",), ("low-clock",),
-        ("thermal-slowdown", "low-clock"),
+    # Which side of the last of them was the idle one is chance.
+    assert [set(reasons) for reasons in launch.discarded] == [
+        {"thermal-slowdown"}, {"thermal-slowdown"}, {"low-clock"},
+        {"thermal-slowdown", "low-clock"},
     ]  # fmt: skip
     # Longer with each try of a round; at work a device that was idle comes up by itself.
     assert slept == [0.5, 1.0, 0.5]

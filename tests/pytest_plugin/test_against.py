@@ -18,7 +18,7 @@ from typing import Any, ClassVar
 import pytest
 
 from archbench import Target
-from archbench.core.launches import QUANTILES
+from archbench.core.launches import Launch
 from archbench.core.readings import Reading
 from archbench.core.rounds import Burst, DuetLaunch, Round, default_rules, judge
 from archbench.devices import lease as leases
@@ -328,11 +328,7 @@ def test_memory_alone_is_accepted_where_the_times_of_the_device_are(
             "Or let counts = 'tell' *",
         ]
     )
-    seconds = [0.01] * len(QUANTILES)
-    launch = {
-        "wall": seconds, "cpu": seconds, "samples": 9, "lost": 0.0, "others": 0.0,
-        "yardstick": None,
-    }  # fmt: skip
+    launch = Launch.of([0.01] * 9, [0.01] * 9).as_dict()
     line = {
         "id": "local/small", "cell": "fp32-b1", "launches": [launch], "counts": None,
         "amounts": {"peak_memory": 80_016}, "environment": {}, "when": "2026-11-20",
@@ -681,10 +677,6 @@ def test_a_test_outside_the_parametrization_is_said_not_to_be_compared(
             ("against=runtime=cudagraph",),
             "has no CUDA graphs. Use --archbench-against=runtime=eager or "
             "--archbench-against=runtime=compiled",
-        ),
-        (
-            ("against=runtime=compiled", "dtype=int8"),
-            "--archbench-against=runtime=compiled: torch's compiler does not take apart",
         ),
         (
             ("against=HEAD", "batch-size=4,max"),
