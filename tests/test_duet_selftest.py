@@ -112,6 +112,8 @@ def test_stored_rounds_of_this_machine_are_judged_as_they_were() -> None:
         ("", "it holds no rounds. Make it with --store=FILE"),
         ("{}\n", "line 1 is damaged ('schema'). Delete it"),
         ('{"schema": 1', "line 1 is damaged (Expecting"),
+        ('{"schema": 1, "launches": [{"rounds": 3}]}', "line 1 is damaged ("),
+        ('{"schema": 1, "launches": []}', "line 1 is damaged ('extra'). Delete it"),
         ('{"schema": 2}', "line 1 is of schema 2, this archbench reads 1. Use the archbench that"),
     ],
 )
@@ -122,6 +124,20 @@ def test_files_that_cannot_be_replayed(text: str | None, message: str, tmp_path:
     with pytest.raises(UsageError) as refused:
         replay(path)
     assert str(refused.value).startswith(f"--replay={path}: {message}")
+
+
+def test_bytes_that_are_no_text_are_damage(tmp_path: Path) -> None:
+    path = tmp_path / "rounds.jsonl"
+    path.write_bytes(b"\xff\xfe\x00\n")
+    with pytest.raises(UsageError, match=r"line 1 is damaged \("):
+        replay(path)
+
+
+def test_a_file_that_cannot_be_written_is_refused_before_measuring(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"--store=.*: it cannot be written \(No such file"):
+        duet_selftest.duet_selftest(
+            cells=1, rounds=1, injected_rounds=0, extras=(), say=print, store=tmp_path / "no" / "x"
+        )
 
 
 def test_a_replay_is_of_duets(capsys: pytest.CaptureFixture[str]) -> None:

@@ -143,7 +143,18 @@ def duet_selftest(
 
     Raises:
         ArchbenchError: a run fails for another reason than its verdicts.
+        UsageError: ``store`` cannot be written.
     """
+    if store is not None:
+        # Found out before anything is measured.
+        try:
+            store.open("a", encoding="utf-8").close()
+        except OSError as error:
+            raise UsageError(
+                f"--store={store}",
+                f"it cannot be written ({error.strerror})",
+                "Name a file in a directory that exists and is writable",
+            ) from None
     with tempfile.TemporaryDirectory() as name:
         root = directory or Path(name)
         root.mkdir(parents=True, exist_ok=True)
@@ -242,9 +253,8 @@ def replay(path: Path, rules: Sequence[ClockRule] | None = None) -> list[DuetOut
         UsageError: there is no such file, or it is damaged or newer.
     """
     outcomes: dict[float, DuetOutcome] = {}
-    for line in _read(path):
+    for line, launches in _read(path):
         outcome = outcomes.setdefault(line["extra"], DuetOutcome(line["extra"]))
-        launches = [DuetLaunch.from_dict(one) for one in line["launches"]]
         has_device = any(one.candidate.device for launch in launches for one in launch.rounds)
         status, used = rejudged(
             launches, rules or default_rules("cuda" if has_device else "cpu", threads=1)
@@ -278,9 +288,9 @@ def rejudged(
     return "inconclusive", used
 
 
-def _read(path: Path) -> Iterable[dict[str, Any]]:
+def _read(path: Path) -> Iterable[tuple[dict[str, Any], list[DuetLaunch]]]:
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_bytes().splitlines()
     except OSError as error:
         raise UsageError(
             f"--replay={path}", f"it cannot be read ({error.strerror})", "Make it with --store=FILE"
@@ -289,7 +299,9 @@ def _read(path: Path) -> Iterable[dict[str, Any]]:
         try:
             line = json.loads(text)
             known = line["schema"] == SCHEMA
-        except (ValueError, KeyError, TypeError) as error:
+            launches = [DuetLaunch.from_dict(one) for one in line["launches"]] if known else []
+            float(line["extra"] if known else 0)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise UsageError(
                 f"--replay={path}", f"line {number} is damaged ({error})", "Delete it"
             ) from None
@@ -299,4 +311,4 @@ def _read(path: Path) -> Iterable[dict[str, Any]]:
                 f"line {number} is of schema {line['schema']}, this archbench reads {SCHEMA}",
                 "Use the archbench that wrote it",
             )
-        yield line
+        yield line, launches

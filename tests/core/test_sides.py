@@ -65,6 +65,17 @@ def test_without_a_launch_that_can_be_judged_the_reason_is_told() -> None:
     assert verdict.sentence == "no launch can be judged: others took 81% of the time"
 
 
+def test_batches_of_other_sizes_are_told_by_the_image() -> None:
+    one = Round(Burst((0.02,), (0.020,), (), 0.0), Burst((0.012,), (0.012,), (), 0.0), False)
+    launches = [DuetLaunch([one] * 20, images=(2, 1))] * 4
+    verdict = duet_verdict(judge(launches, RULES), launches, RULES)
+    # 20 ms for two images are 10 ms for one; the other side takes 12.
+    assert verdict.sentence.startswith(
+        "10 ms -> 12 ms of processor time per image (+20.0 %, 95 % interval +20.0 % to +20.0 %)"
+    )
+    assert (verdict.baseline, verdict.value) == (0.020, 0.012)
+
+
 def test_a_change_that_is_the_clocks_is_told_in_cycles() -> None:
     def at(seconds: float, clock: float) -> Burst:
         return Burst((0.02,), (0.02,), (seconds,), 0.0, readings=(Reading(clock), Reading(clock)))

@@ -166,6 +166,7 @@ def test_unchanged_is_green_and_in_the_table(
             r"duet: work tree on \w{9}, against revision \w{9} \(HEAD\)",
             r"small +local .* 10 .* unchanged",
             r"Duet: work tree on \w{9}, against revision .*; 2 s of bursts in 4 launches\.",
+            r"  unchanged: local/small fp32-b1: 10 ms -> 10 ms of processor time \(\+0\.0 %, .*",
             r"Times: 1 unchanged\.",
         ]
     )
@@ -684,6 +685,8 @@ def test_a_test_outside_the_parametrization_is_said_not_to_be_compared(
             "largest batch is looked for, and the two sides could end up with different ones. "
             "Give its size, as --archbench-batch-size=64",
         ),
+        (("against=dtype=fp32",), "the candidate has these flags already"),
+        (("against=HEAD", "energy"), "--archbench-energy is measured of one version alone"),
         (("against=model=timm/nosuch",), "timm/nosuch"),
         (("against=model=timm/resnet*",), "it names "),
         (("against=HEAD", "quick"), "--archbench-against=HEAD and --archbench-quick contradict"),

@@ -193,3 +193,10 @@ def test_int8_on_a_network_that_cannot_be_quantised(suite: pytest.Pytester) -> N
     assert [(v["status"], v["reason"]) for v in cell["verdicts"]] == [
         ("not-measured", "not-quantisable")
     ]
+
+
+def test_a_device_that_is_named_twice_is_one(suite: pytest.Pytester) -> None:
+    result = suite.runpytest_inprocess(
+        "test_bench.py", *QUICK, "--archbench-gpu=cpu,CPU", "--collect-only", "-q"
+    )
+    result.stdout.fnmatch_lines(["test_bench.py::test_latency?local/small-fp32-b1?"])

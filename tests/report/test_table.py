@@ -32,6 +32,12 @@ def test_a_row() -> None:
     assert table.splitlines()[0].split("  ")[0] == "architecture"
 
 
+def test_what_was_published_is_not_of_quantised_weights() -> None:
+    record = timed([0.01] * 200)
+    record.target = {**TARGET, "dtype": "int8"}
+    assert row(run_table([record], {"torchvision/resnet18": 69.758}, with_target=False))[2] == "-"
+
+
 def test_what_is_absent_is_a_dash() -> None:
     table = run_table([Record("timm/a", None, COUNTS)], {}, with_target=True)
     assert row(table) == ["a", "timm", "-", "-", "11.69", "1.814", "-", "-"]

@@ -241,8 +241,13 @@ def duet_verdict(
         )
     reference, candidate = typical(launches, judgement.clock)
     text = METRICS["latency"].text
+    before, after = launches[-1].images
+    # The ratio is of images; so batches of different sizes are told by the image.
+    basis, then, now = "", reference, candidate
+    if before != after:
+        basis, then, now = " per image", reference / before, candidate / after
     change = (
-        f"{text(reference)} ms -> {text(candidate)} ms of {clock} "
+        f"{text(then)} ms -> {text(now)} ms of {clock}{basis} "
         f"({_percent(decision.ratio)}, {interval_text(decision.low, decision.high)})"
     )
     tolerated, excluded = (f"{share * 100:.3g} %" for share in (rule.tolerated, rule.excluded))

@@ -273,12 +273,17 @@ def _check_flags(config: pytest.Config, reference: Reference) -> None:
     settings = settings_of(config)
     targets = [make_target(settings.gpu, wish=wish) for wish in settings.wishes]
     try:
-        for target in targets:
-            varied(target, flags)
+        others = [varied(target, flags) for target in targets]
     except UsageError as error:
         # What is to be typed instead is typed here.
         todo = error.todo.replace("--", "--against=")
         raise UsageError(f"--against={reference.text}", error.found, todo) from None
+    if "model" not in flags and others == targets:
+        raise UsageError(
+            f"--against={reference.text}",
+            "the candidate has these flags already, so both sides would be the same",
+            "Name what differs",
+        )
 
 
 def _revision_side(
@@ -730,7 +735,24 @@ def _lines(
         for nodeid, one in played.items()
         for side, text in _compiled(one)
     ]
-    return [*lines, *_shortened(compiled), *_shortened(_told_lines(told))]
+    return [
+        *lines,
+        *_shortened(_passed(told)),
+        *_shortened(compiled),
+        *_shortened(_told_lines(told)),
+    ]
+
+
+def _passed(told: Mapping[str, Told]) -> list[str]:
+    """How the times of tests that pass compare, what improved first: a failure tells by itself."""
+    times = [
+        (verdict["status"], f"  {verdict['status']}: {_name(nodeid)}: {verdict['sentence']}")
+        for nodeid, one in told.items()
+        if one.failure is None
+        for verdict in one.record.verdicts
+        if verdict["metric"] == "latency" and verdict["reason"] not in TOLD
+    ]
+    return [line for _, line in sorted(times, key=lambda time: time[0] != "improved")]
 
 
 _TOLD_OF = {

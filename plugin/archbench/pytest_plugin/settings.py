@@ -197,10 +197,9 @@ def _names(option: str, text: str, what: str, known: tuple[str, ...]) -> tuple[s
 
 def _devices(text: str) -> str:
     try:
-        split_request(text)
+        return ",".join(split_request(text))
     except UsageError as error:
         raise pytest.UsageError(str(error)) from None
-    return text
 
 
 def _baseline_update(text: str | None) -> str | None:
@@ -218,6 +217,8 @@ def _against(
     quick: bool,
     launches: str | None,
     batch_sizes: Sequence[int | None],
+    *,
+    energy: bool,
 ) -> Reference | None:
     """What times are compared with now, which leaves nothing to be said about stored ones."""
     if text is None:
@@ -226,6 +227,7 @@ def _against(
         (update is not None, "--baseline-update", "accepts stored times, of which there are none"),
         (quick, "--quick", "is a glance that compares nothing"),
         (launches is not None, "--launches", "is about stored baselines: a duet ends by itself"),
+        (energy, "--energy", "is measured of one version alone"),
     )
     for given, option, why in contradictions:
         if given:
@@ -367,7 +369,9 @@ def _read(config: pytest.Config) -> Settings:
             "Add --baseline-update, or leave it out"
         )
     batch_sizes = _batch_sizes(several("batch-size", "1"))
-    against = _against(single("against"), update, quick, single("launches"), batch_sizes)
+    against = _against(
+        single("against"), update, quick, single("launches"), batch_sizes, energy=flag("energy")
+    )
     strict = flag("strict")
     if quick:
         for given, name in (

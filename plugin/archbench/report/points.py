@@ -26,7 +26,7 @@ def point_of(
     """A cell of a run.
 
     Of a series the median counts, with its 95 % interval. A published accuracy stands in only
-    where none was measured.
+    where none was measured, and not for quantised weights, which are others.
 
     Args:
         header: the first line of the run's journal.
@@ -70,7 +70,9 @@ def point_of(
         run=run,
         when=environment.get("time"),
         commit=git.get("commit") if isinstance(git, Mapping) else None,
-        figures=with_derived({**published, **figures}, batch_size),
+        figures=with_derived(
+            figures if target.get("dtype") == "int8" else {**published, **figures}, batch_size
+        ),
         status=next((status for status in NEWS if status in statuses), ""),
         **manner,
         largest_batch=bool(target.get("largest_batch")),
