@@ -20,8 +20,10 @@ MOST = 65_536
 """Images; a device that takes more is not found out by this search."""
 
 PATIENCE = 20.0
-"""Seconds of one pass after which no larger batch is tried: on a CPU time runs out before
-memory."""
+"""Seconds of one pass after which no larger batch is tried."""
+
+CPU_PATIENCE = 2.0
+"""The same on a CPU, where time runs out before memory, and a latency takes a dozen passes more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +75,6 @@ def search_largest(
 def with_largest_batch(
     loaded: LoadedModel,
     run: Callable[[LoadedModel], float],
-    search: Callable[[Callable[[int], float | None]], LargestBatch] = search_largest,
 ) -> tuple[LoadedModel, LargestBatch]:
     """The model with the largest batch that it can be run with.
 
@@ -82,7 +83,6 @@ def with_largest_batch(
     Args:
         loaded: the model; its own batch size does not count.
         run: runs a pass of it and returns its seconds.
-        search: looks for the size.
 
     Raises:
         NotMeasuredError: not even one image fits.
@@ -98,7 +98,8 @@ def with_largest_batch(
             release(error, loaded.target)
             return None
 
-    found = search(seconds_of)
+    is_cpu = loaded.target.kind == "cpu"
+    found = search_largest(seconds_of, patience=CPU_PATIENCE if is_cpu else PATIENCE)
     return with_batch(loaded, found.size), found
 
 
