@@ -16,6 +16,7 @@ from archbench.core.verdicts import Verdict
 
 __all__ = [
     "COUNTS_OF_SIDES",
+    "OF_FRAMEWORK",
     "Agreement",
     "accept_changes",
     "agreement",
@@ -28,9 +29,13 @@ __all__ = [
     "versions_changed",
 ]
 
-COUNTS_OF_SIDES = ("params", "macs", "output_shape", "peak_memory")
+COUNTS_OF_SIDES = ("params", "macs", "operator_calls", "output_shape", "peak_memory")
 """Exact figures that both sides are asked for. A framework's peak of allocated bytes repeats to the
-last bit between processes, where both run the same network in the same way."""
+last bit between processes, where both run the same network in the same way, and
+operators are called as often by the same framework."""
+
+OF_FRAMEWORK = ("operator_calls", "peak_memory")
+"""Those that another framework, or another way of running, changes by itself."""
 
 _RUN = ("dtype", "batch_size", "threads", "memory_format", "runtime")
 _FRAMEWORK = ("torch", "cuda", "cudnn")
@@ -101,7 +106,7 @@ def _top1(scores: Sequence[float]) -> int:
 
 def run_alike(reference: Mapping[str, Any], candidate: Mapping[str, Any]) -> bool:
     """Whether both sides are run in the same way by the same framework, so that a difference in
-    peak memory is the network's.
+    peak memory, or in operator calls, is the network's.
 
     Args:
         reference, candidate: what each says of itself: ``target`` and ``environment``.

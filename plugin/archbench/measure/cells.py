@@ -65,6 +65,7 @@ __all__ = [
     "latency_record",
     "load_guarded",
     "memory_record",
+    "side_counts",
     "timed_counts",
 ]
 
@@ -128,8 +129,8 @@ def complexity_record(spec: ModelSpec) -> tuple[Record, Complexity]:
     return record, complexity
 
 
-def timed_counts(spec: ModelSpec) -> dict[str, int] | None:
-    """Params and MACs of what is timed, so that a time is known to be of the same network.
+def side_counts(spec: ModelSpec) -> dict[str, int] | None:
+    """Params, MACs and operator calls of a network that is set beside another.
 
     None where it cannot be counted: that is the finding of another test.
     """
@@ -137,7 +138,20 @@ def timed_counts(spec: ModelSpec) -> dict[str, int] | None:
         complexity = count(spec, second_opinion=False)
     except ArchbenchError:
         return None
-    return {"params": complexity.params, "macs": complexity.macs}
+    return {
+        "params": complexity.params,
+        "macs": complexity.macs,
+        "operator_calls": complexity.operator_calls,
+    }
+
+
+def timed_counts(spec: ModelSpec) -> dict[str, int] | None:
+    """Params and MACs of what is timed, so that a time is known to be of the same network.
+
+    None where it cannot be counted.
+    """
+    counts = side_counts(spec)
+    return None if counts is None else {name: counts[name] for name in ("params", "macs")}
 
 
 @dataclass(frozen=True, slots=True)

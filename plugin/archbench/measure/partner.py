@@ -19,7 +19,7 @@ from archbench.core.readings import Reading
 from archbench.core.rounds import Burst
 from archbench.core.spec import Target
 from archbench.devices.choosing import Device
-from archbench.measure.cells import Instruments, timed_counts
+from archbench.measure.cells import Instruments, side_counts
 from archbench.measure.complexity import count_parameters
 from archbench.measure.device_time import BurstPlan, PassQueue
 from archbench.measure.environment import fingerprint
@@ -185,7 +185,7 @@ class Partner:
         params, _ = count_parameters(self._loaded.module)
         facts["counts"] = {
             "params": params,
-            **(timed_counts(spec) or {}),
+            **(side_counts(spec) or {}),
             "output_shape": [1, *self._scores.shape[1:]],  # of one image, as counts are
         }
         facts["metrics"] = dict(self._forward.metrics)

@@ -22,6 +22,7 @@ from archbench.core.readings import device_doubts
 from archbench.core.records import Record
 from archbench.core.rounds import ClockRule
 from archbench.core.sides import (
+    OF_FRAMEWORK,
     Agreement,
     accept_changes,
     agreement,
@@ -472,7 +473,7 @@ def _tell(
     meant = [
         change
         for change in changes
-        if reference.means_difference or (change.metric == "peak_memory" and not alike)
+        if reference.means_difference or (change.metric in OF_FRAMEWORK and not alike)
     ]
     verdict = duet_verdict(one.judgement, one.launches, one.rules)
     judged = _accepted(config, one, [change for change in changes if change not in meant])
