@@ -877,10 +877,10 @@ def test_a_dirty_work_tree_against_its_last_commit(revisions: pytest.Pytester) -
 
 def test_a_change_that_brings_its_accepted_counts(revisions: pytest.Pytester) -> None:
     revisions.makepyfile(
-        test_counts="def test_complexity(bench, model_spec): bench.complexity(model_spec)"
+        test_accepting="def test_complexity(bench, model_spec): bench.complexity(model_spec)"
     )
     own = ("--archbench-models=local/shape", "--archbench-gpu=cpu")
-    revisions.runpytest_inprocess("test_counts.py", *own, "--archbench-baseline-update")
+    revisions.runpytest_inprocess("test_accepting.py", *own, "--archbench-baseline-update")
     assert (revisions.path / "baselines" / "complexity.jsonl").exists()
     result = revisions.runpytest_inprocess(
         "test_time.py", *own, "--archbench-results=results.json", "--archbench-against"
