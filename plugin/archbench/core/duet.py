@@ -12,7 +12,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-__all__ = ["BETS", "Decision", "DuetRule", "decide", "is_sure", "log_evidence", "ratio_interval"]
+__all__ = [
+    "BETS",
+    "Decision",
+    "DuetRule",
+    "decide",
+    "evidence",
+    "is_sure",
+    "log_evidence",
+    "ratio_interval",
+]
 
 BETS = (0.2, 0.4, 0.6, 0.8, 0.95)
 """Shares of the capital that are staked on the sign of each round, see :func:`log_evidence`."""
@@ -88,10 +97,16 @@ def log_evidence(won: int, lost: int) -> float:
     return greatest + math.log(math.fsum(math.exp(term - greatest) for term in terms) / len(terms))
 
 
-def _evidence(differences: Sequence[float], bound: float) -> float:
-    """Evidence that the median of differences lies above a bound."""
-    won = sum(difference > bound for difference in differences)
-    lost = sum(difference < bound for difference in differences)
+def evidence(differences: Sequence[float], sign: int, bound: float) -> float:
+    """Logarithm of the evidence that the median of differences lies beyond a bound.
+
+    Args:
+        differences: of rounds.
+        sign: 1 for the side of a slower second version, -1 for its mirror image.
+        bound: from which on a round is won.
+    """
+    won = sum(sign * difference > bound for difference in differences)
+    lost = sum(sign * difference < bound for difference in differences)
     return log_evidence(won, lost)
 
 
@@ -118,14 +133,11 @@ def decide(launches: Sequence[Sequence[float]], rule: DuetRule | None = None) ->
         return Decision(status, reason, ratio, low, high, len(rounds), number)
 
     if len(rounds) >= rule.rounds:
-        mirrored = [-difference for difference in rounds]
-        for status, reason, sign, differences in (
-            ("regressed", "slower", 1, rounds),
-            ("improved", "faster", -1, mirrored),
-        ):
+        tolerated = math.log1p(rule.tolerated)
+        for status, reason, sign in (("regressed", "slower", 1), ("improved", "faster", -1)):
             if (
-                _evidence(differences, math.log1p(rule.tolerated)) >= -math.log(rule.alpha)
-                and _agreeing(launches, sign, math.log1p(rule.tolerated)) >= rule.launches
+                evidence(rounds, sign, tolerated) >= -math.log(rule.alpha)
+                and _agreeing(launches, sign, tolerated) >= rule.launches
             ):
                 return decision(status, reason)
         if _is_within(rounds, rule) and 2 * _apart(launches, rule) < number:
@@ -139,8 +151,7 @@ def _is_within(differences: Sequence[float], rule: DuetRule) -> bool:
     """Whether they rule out a change of as much as is excluded, slower and faster."""
     needed = -math.log(rule.beta)
     limit = -math.log1p(rule.excluded)
-    sides = (differences, [-difference for difference in differences])
-    return all(_evidence(side, limit) >= needed for side in sides)
+    return all(evidence(differences, sign, limit) >= needed for sign in (1, -1))
 
 
 def is_sure(differences: Sequence[float], rule: DuetRule) -> bool:
@@ -152,9 +163,8 @@ def is_sure(differences: Sequence[float], rule: DuetRule) -> bool:
     if len(differences) < rule.rounds:
         return False
     tolerated = math.log1p(rule.tolerated)
-    sides = (differences, [-difference for difference in differences])
     return _is_within(differences, rule) or any(
-        _evidence(side, tolerated) >= -math.log(rule.beta) for side in sides
+        evidence(differences, sign, tolerated) >= -math.log(rule.beta) for sign in (1, -1)
     )
 
 

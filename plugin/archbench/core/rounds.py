@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from archbench.core.duet import Decision, DuetRule, decide, is_sure, log_evidence
+from archbench.core.duet import Decision, DuetRule, decide, evidence, is_sure
 from archbench.core.readings import Reading, mean_clock, slowed_by
 
 __all__ = [
@@ -412,29 +412,25 @@ def has_told(launches: Sequence[DuetLaunch], rules: Sequence[ClockRule]) -> bool
     have not decided: a process may be slow from its start to its end.
     """
     good = [launch for launch in launches if launch.disturbance is None]
-    if good and good[-1] is launches[-1]:
-        first = rules[0]
-        series = [launch.differences(first.clock) for launch in good]
-        if decide(series, first.rule).status is None and is_sure(series[-1], first.rule):
-            return True
+    is_good = bool(good) and good[-1] is launches[-1]
     for one in rules:
-        rounds = [
-            difference
-            for launch in launches
-            if launch.disturbance is None
-            for difference in launch.differences(one.clock)
-        ]
+        series = [launch.differences(one.clock) for launch in good]
         last = launches[-1].differences(one.clock)
         if len(last) < one.rule.rounds:
             continue
+        if (
+            one is rules[0]
+            and is_good
+            and is_sure(last, one.rule)
+            and decide(series, one.rule).status is None
+        ):
+            return True
+        rounds = [difference for differences in series for difference in differences]
         bound = math.log1p(one.rule.tolerated)
         for sign in (1, -1):
-            beyond, agreeing = (
-                sum(sign * difference > bound for difference in series) for series in (rounds, last)
-            )
-            short = sum(sign * difference < bound for difference in rounds)
-            if log_evidence(beyond, short) >= -math.log(one.rule.alpha) and agreeing * 4 > 3 * len(
-                last
+            agreeing = sum(sign * difference > bound for difference in last)
+            if agreeing * 4 > 3 * len(last) and evidence(rounds, sign, bound) >= -math.log(
+                one.rule.alpha
             ):
                 return True
     return False
