@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import time
 import traceback
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -61,24 +61,57 @@ __all__ = [
     "complexity_record",
     "describe_failure",
     "energy_record",
+    "forward_passes",
     "largest_batch",
     "latency_record",
     "load_guarded",
     "memory_record",
     "side_counts",
     "timed_counts",
+    "within_memory",
 ]
 
 
 def load_guarded(holder: ModelHolder, spec: ModelSpec, target: Target) -> LoadedModel:
     """Load a model within the memory there is."""
-    with _within_memory(target):
+    with within_memory(target):
         return holder.get(spec, target)
 
 
-def _within_memory(target: Target) -> AbstractContextManager[None]:
+def within_memory(target: Target) -> AbstractContextManager[None]:
     """An accelerator's runtime reserves address space far beyond what it uses: no guard there."""
     return memory_guard() if target.kind == "cpu" else nullcontext()
+
+
+@contextmanager
+def forward_passes(loaded: LoadedModel) -> Iterator[None]:
+    """Whatever runs passes of a model inside does so in its target's precision.
+
+    What they hold is given back where memory runs out.
+
+    Raises:
+        ArchitectureError: a pass fails, by whatever its network's code raises: an assertion or an
+            exit in there is no assertion of the test.
+        MemoryError, RuntimeError: memory ran out.
+    """
+    target = loaded.target
+    try:
+        with numerics(target.dtype, target.kind), torch.inference_mode():
+            yield
+    except (KeyboardInterrupt, GeneratorExit, ArchbenchError):
+        raise
+    except BaseException as error:
+        if is_out_of_memory(error):
+            release(error, target)
+            raise
+        raise _forward_failure(loaded.spec, error) from error
+
+
+def _forward_failure(spec: ModelSpec, error: BaseException) -> ArchitectureError:
+    """What is said of a network whose forward pass raised an error."""
+    return ArchitectureError(
+        f"{spec.id} failed in its forward pass: {type(error).__name__}: {_first_line(error)}"
+    )
 
 
 def complexity_record(spec: ModelSpec) -> tuple[Record, Complexity]:
@@ -238,8 +271,8 @@ def latency_record(
     placed: list[tuple[LatencySeries, tuple[float, ...]]] = []
     device: DeviceSeries | None = None
     readings: list[Reading] = []
-    with _within_memory(target), numerics(target.dtype, target.kind), torch.inference_mode():
-        try:
+    with within_memory(target):
+        with forward_passes(loaded):
             tools = instruments or Instruments.of(target)
             share = placements if tools.clock is None else 2 * placements
             neighbours = Neighbours()
@@ -272,17 +305,6 @@ def latency_record(
                     tools.flush,
                 )
                 readings += device.readings
-        except (KeyboardInterrupt, GeneratorExit, NotMeasuredError, InconclusiveError):
-            raise
-        except BaseException as error:
-            # An assertion or an exit in a network's code is no assertion of the test.
-            if is_out_of_memory(error):
-                release(error, target)
-                raise
-            raise ArchitectureError(
-                f"{loaded.spec.id} failed in its forward pass: {type(error).__name__}: "
-                f"{_first_line(error)}"
-            ) from error
         scores = class_scores(loaded.spec, forward.output, target.batch_size)
         finite = bool(torch.isfinite(scores).all())
     if not finite:
@@ -390,7 +412,7 @@ def largest_batch(
 
     def run(tried: LoadedModel) -> float:
         target = tried.target
-        with _within_memory(target), numerics(target.dtype, target.kind), torch.inference_mode():
+        with within_memory(target), numerics(target.dtype, target.kind), torch.inference_mode():
             # Eager, also where it is to be compiled: that takes no more memory than this.
             eager = replace(target, runtime="eager")
             forward = Runner(replace(tried, target=eager), synchronize)
@@ -403,10 +425,7 @@ def largest_batch(
     except (NotMeasuredError, KeyboardInterrupt):
         raise
     except Exception as error:
-        raise ArchitectureError(
-            f"{loaded.spec.id} failed in its forward pass: {type(error).__name__}: "
-            f"{_first_line(error)}"
-        ) from error
+        raise _forward_failure(loaded.spec, error) from error
 
 
 def memory_record(loaded: LoadedModel, instruments: Instruments | None = None) -> Record:
@@ -418,7 +437,7 @@ def memory_record(loaded: LoadedModel, instruments: Instruments | None = None) -
     target = loaded.target
     torch.set_num_threads(target.threads)
     synchronize = (instruments.synchronize if instruments else None) or synchronizer(target)
-    with _within_memory(target), numerics(target.dtype, target.kind), torch.inference_mode():
+    with within_memory(target), numerics(target.dtype, target.kind), torch.inference_mode():
         try:
             forward = Runner(loaded, synchronize)
             forward()
@@ -446,7 +465,7 @@ def energy_record(
     """
     target = loaded.target
     torch.set_num_threads(target.threads)
-    with _within_memory(target), numerics(target.dtype, target.kind), torch.inference_mode():
+    with within_memory(target), numerics(target.dtype, target.kind), torch.inference_mode():
         try:
             counter = open_(target.kind, target.uuid)
             window = measure_energy(Runner(loaded, synchronizer(target)), counter, plan)

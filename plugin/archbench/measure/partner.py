@@ -6,7 +6,7 @@ import base64
 import gc
 import random
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,23 +14,20 @@ from typing import Any
 import torch
 from torch import nn
 
-from archbench.core.errors import ArchbenchError, ArchitectureError, NotMeasuredError
+from archbench.core.errors import NotMeasuredError
 from archbench.core.readings import Reading
 from archbench.core.rounds import Burst
 from archbench.core.spec import Target
 from archbench.devices.choosing import Device
-from archbench.measure.cells import Instruments, side_counts
+from archbench.measure.cells import Instruments, forward_passes, side_counts, within_memory
 from archbench.measure.complexity import count_parameters
 from archbench.measure.device_time import BurstPlan, PassQueue
 from archbench.measure.environment import fingerprint
 from archbench.measure.hardware import check_wish
-from archbench.measure.largest_batch import release
 from archbench.measure.latency import Clock
 from archbench.measure.loading import LoadedModel, class_scores
 from archbench.measure.memory import memory_metrics
-from archbench.measure.memory_guard import is_out_of_memory, memory_guard
 from archbench.measure.placement import relocate
-from archbench.measure.precision import numerics
 from archbench.measure.runtimes import Runner
 
 __all__ = ["Partner", "seed_of", "undisturbed", "varied"]
@@ -100,10 +97,9 @@ class Partner:
         self._chance = random.Random(seed)
         target = loaded.target
         torch.set_num_threads(target.threads)
-        # An accelerator's runtime reserves address space far beyond what it uses.
-        with memory_guard() if target.kind == "cpu" else nullcontext():
+        with within_memory(target):
             self._move()
-            with self._running():
+            with forward_passes(self._loaded):
                 self._tools = instruments or Instruments.of(target)
                 self._forward = Runner(loaded, self._tools.synchronize)
                 self._warm_up()
@@ -119,25 +115,6 @@ class Partner:
                 "output-not-finite",
                 f"{loaded.spec.id} returned scores that are not finite in {target.dtype}",
             )
-
-    @contextmanager
-    def _running(self) -> Iterator[None]:
-        """As this side's target has it; failures of the network are an architecture's own."""
-        target = self._loaded.target
-        try:
-            with numerics(target.dtype, target.kind), torch.inference_mode():
-                yield
-        except (KeyboardInterrupt, GeneratorExit, ArchbenchError):
-            raise
-        except BaseException as error:
-            if is_out_of_memory(error):
-                release(error, target)
-                raise
-            lines = str(error).strip().splitlines() or [type(error).__name__]
-            raise ArchitectureError(
-                f"{self._loaded.spec.id} failed in its forward pass: {type(error).__name__}: "
-                f"{lines[0]}"
-            ) from error
 
     def _move(self) -> None:
         """To another place in memory, which is worth up to a tenth of a model's time.
@@ -210,7 +187,7 @@ class Partner:
     def _memory(self) -> dict[str, dict[str, Any]]:
         """Peak memory, in a pass of its own."""
         forward = self._forward
-        with self._running():
+        with forward_passes(self._loaded):
             forward.output = None
             metrics = memory_metrics(
                 self._loaded.target, self._loaded.module, forward.images, forward
@@ -234,9 +211,9 @@ class Partner:
         """
         if move:
             self._move()
-            with self._running():
+            with forward_passes(self._loaded):
                 self._forward()
-        with self._running():
+        with forward_passes(self._loaded):
             readings: list[Reading] = []
             if self._queue is not None:
                 # The other side may have kept the host busy and the device idle.
@@ -291,7 +268,7 @@ class Partner:
         root, synchronize = self._loaded.module, self._tools.synchronize
         # What a device does, the process sees as waiting.
         clock = self._clock.cpu if synchronize is None else self._clock.wall
-        with self._running():
+        with forward_passes(self._loaded):
             best: dict[str, float] = {}
             for _ in range(passes):
                 with _Attribution(root, clock, synchronize) as attribution:
