@@ -34,8 +34,8 @@ from archbench.core.sides import (
     run_alike,
     versions_changed,
 )
-from archbench.core.spec import Wish
-from archbench.core.verdicts import FAILING, TOLD, Verdict
+from archbench.core.spec import Target, Wish
+from archbench.core.verdicts import TOLD, Verdict
 from archbench.duet.children import (
     CANDIDATE,
     REFERENCE,
@@ -52,12 +52,19 @@ from archbench.duet.references import Reference
 from archbench.duet.revisions import check_out, describe_work_tree
 from archbench.pytest_plugin.budgets import configuration_of
 from archbench.pytest_plugin.dueting import DuetOrder
-from archbench.pytest_plugin.gate import accepted_counts, accepted_line, counts_path, times_path
+from archbench.pytest_plugin.gate import (
+    accepted_counts,
+    accepted_line,
+    counts_path,
+    fails,
+    times_path,
+)
 from archbench.pytest_plugin.launched import where_launched
 from archbench.pytest_plugin.launching import launch_environment, passed_on
 from archbench.pytest_plugin.manifest import cell_of
 from archbench.pytest_plugin.options import is_worker, spelled
 from archbench.pytest_plugin.settings import settings_of
+from archbench.report.findings import shortened
 
 __all__ = ["Told", "against_lines", "not_compared", "play", "told"]
 
@@ -192,18 +199,23 @@ def play(
     )
 
 
+def _targets(config: pytest.Config) -> list[Target]:
+    """What this run asks for, looked up on this machine."""
+    from archbench.measure.hardware import make_target
+
+    settings = settings_of(config)
+    return [make_target(settings.gpu, wish=wish) for wish in settings.wishes]
+
+
 @contextmanager
 def _devices(config: pytest.Config, say: Callable[[str], None]) -> Iterator[None]:
     """The accelerators of this run for both sides, and for nobody else."""
-    settings = settings_of(config)
-    if settings.gpu == "cpu":
+    if settings_of(config).gpu == "cpu":
         yield
         return
     from archbench.devices.lease import lease
-    from archbench.measure.hardware import make_target
 
-    targets = [make_target(settings.gpu, wish=wish) for wish in settings.wishes]
-    held = {one.uuid or one.device_name for one in targets if one.kind != "cpu"}
+    held = {one.uuid or one.device_name for one in _targets(config) if one.kind != "cpu"}
     with ExitStack() as stack:
         for identity in sorted(held):
             stack.enter_context(lease(identity, say))
@@ -268,11 +280,9 @@ def _check_flags(config: pytest.Config, reference: Reference) -> None:
     flags = dict(reference.flags)
     if "model" in flags:
         one_model(config, flags["model"], "--against=model=")
-    from archbench.measure.hardware import make_target
     from archbench.measure.partner import varied
 
-    settings = settings_of(config)
-    targets = [make_target(settings.gpu, wish=wish) for wish in settings.wishes]
+    targets = _targets(config)
     try:
         others = [varied(target, flags) for target in targets]
     except UsageError as error:
@@ -515,8 +525,8 @@ def _tell(
     }
     if decision.ratio is not None:
         record.metrics["duet_ratio"]["value"] = decision.ratio
-    failing = [*FAILING, *(["inconclusive"] if settings_of(config).strict else [])]
-    bad = [item for item in verdicts if item.status in failing and item.reason not in TOLD]
+    settings = settings_of(config)
+    bad = [item for item in verdicts if item.reason not in TOLD and fails(settings, item)]
     if not bad:
         return Told(record)
     lines = [f"{item.status}: {name}: {item.sentence}" for item in bad]
@@ -738,9 +748,9 @@ def _lines(
     ]
     return [
         *lines,
-        *_shortened(_passed(told)),
-        *_shortened(compiled),
-        *_shortened(_told_lines(told)),
+        *shortened(_passed(told)),
+        *shortened(compiled),
+        *shortened(_told_lines(told)),
     ]
 
 
@@ -772,12 +782,3 @@ def _told_lines(told: Mapping[str, Told]) -> list[str]:
         for verdict in one.record.verdicts
         if verdict["reason"] in TOLD
     ]
-
-
-SHOWN = 8
-"""Cells that are named below the table for one thing, at most."""
-
-
-def _shortened(lines: Sequence[str]) -> list[str]:
-    more = [f"  and {len(lines) - SHOWN:,} more, in the journal and in --results"]
-    return [*lines[:SHOWN], *(more if len(lines) > SHOWN else [])]

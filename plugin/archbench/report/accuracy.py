@@ -9,6 +9,7 @@ from archbench.core.fingerprints import METRIC
 from archbench.core.metrics import METRICS
 from archbench.core.records import Record
 from archbench.core.verdicts import NEWS
+from archbench.report.findings import shortened, states_text
 
 __all__ = ["accuracy_findings"]
 
@@ -63,14 +64,9 @@ def accuracy_findings(cells: Sequence[Record], *, accepting: bool) -> list[str]:
         if verdict["metric"] == METRIC and verdict["status"] != "no-baseline"
     )
     if states:
-        told_states = ", ".join(f"{states[s]:,} {s}" for s in NEWS[::-1] if states[s])
-        lines.append(f"Fingerprints: {told_states}.")
+        lines.append(f"Fingerprints: {states_text(states)}.")
     lines += _untold(cells)
     return lines
-
-
-SHOWN = 8
-"""Sentences of what could not be compared, at most."""
 
 
 def _untold(cells: Sequence[Record]) -> list[str]:
@@ -83,8 +79,7 @@ def _untold(cells: Sequence[Record]) -> list[str]:
         and verdict["status"] in ("not-comparable", "inconclusive")
         and "published" not in verdict["reason"]
     ]
-    more = [f"  and {len(lines) - SHOWN:,} more, in the journal and in --results"]
-    return lines[:SHOWN] + (more if len(lines) > SHOWN else [])
+    return shortened(lines)
 
 
 def _measured_text(measured: Sequence[Record]) -> str:
@@ -92,7 +87,7 @@ def _measured_text(measured: Sequence[Record]) -> str:
     for cell in measured:
         statuses = {v["status"] for v in cell.verdicts if v["metric"] in ("top1", "top5")}
         states.update(sorted(statuses, key=NEWS.index)[:1])
-    told = ", ".join(f"{states[state]:,} {state}" for state in NEWS[::-1] if states[state])
+    told = states_text(states)
     first = measured[0].metrics["top1"]
     text = METRICS["top1"].text
     half = max(

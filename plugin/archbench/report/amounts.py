@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from archbench.core.budgets import REASONS as BUDGET_REASONS
 from archbench.core.records import Record
 from archbench.core.tolerances import AMOUNTS
-from archbench.core.verdicts import NEWS
+from archbench.report.findings import states_text
 
 __all__ = ["amount_findings"]
 
@@ -32,8 +32,7 @@ def amount_findings(cells: Sequence[Record], *, accepting: bool) -> list[str]:
         ]
         states = Counter(status for _, status in judged)
         if states:
-            told = ", ".join(f"{states[state]:,} {state}" for state in NEWS[::-1] if states[state])
-            lines.append(f"{_TITLES[name]}: {told}.")
+            lines.append(f"{_TITLES[name]}: {states_text(states)}.")
         if states["improved"] and not accepting:
             lines.append("  Accept what improved: the same command with --baseline-update")
         reasons = Counter(

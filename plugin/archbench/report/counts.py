@@ -10,6 +10,7 @@ from archbench.core.budgets import REASONS as BUDGET_REASONS
 from archbench.core.complexity import BIASES, Complexity, LayerCost
 from archbench.core.gate import COUNTS, METRIC, difference_text
 from archbench.core.records import Record
+from archbench.report.findings import shortened
 
 __all__ = [
     "changed_layers",
@@ -116,9 +117,7 @@ def count_findings(cells: Sequence[Record], *, accepting: bool) -> list[str]:
             f"Second opinion: {len(opinions):,} of {len(states):,} differ by more than 0.5 %"
             f"{why if by_biases else ''}."
         )
-        lines += [f"  {model}: {text}" for model, text in list(told.items())[:SHOWN]]
-        if len(told) > SHOWN:
-            lines.append(f"  and {len(told) - SHOWN:,} more, in the journal and in --results")
+        lines += shortened([f"  {model}: {text}" for model, text in told.items()], SHOWN)
     return lines
 
 

@@ -10,12 +10,9 @@ from archbench.core.budgets import REASONS as BUDGET_REASONS
 from archbench.core.gate import share_text, time_sentence
 from archbench.core.records import Record
 from archbench.core.tolerances import TIMES
-from archbench.core.verdicts import NEWS
+from archbench.report.findings import shortened, states_text
 
 __all__ = ["time_findings"]
-
-SHOWN = 8
-"""Sentences of cells that could not be judged, at most."""
 
 BARELY = 1.005
 """A threshold that exceeds the tolerance by less is no news."""
@@ -37,8 +34,7 @@ def time_findings(cells: Sequence[Record], *, accepting: bool) -> list[str]:
     if not judged:
         return []
     states = Counter(verdict["status"] for _, verdict in judged)
-    told = ", ".join(f"{states[state]:,} {state}" for state in NEWS[::-1] if states[state])
-    lines = [f"Times: {told}."]
+    lines = [f"Times: {states_text(states)}."]
     improved = [cell.id for cell, verdict in judged if verdict["status"] == "improved"]
     if improved and not accepting:
         lines.append(f"  Accept what improved: {_accepting(improved)}")
@@ -53,9 +49,7 @@ def time_findings(cells: Sequence[Record], *, accepting: bool) -> list[str]:
         for cell, verdict in judged
         if verdict["status"] in ("inconclusive", "not-comparable")
     ]
-    lines += unclear[:SHOWN]
-    if len(unclear) > SHOWN:
-        lines.append(f"  and {len(unclear) - SHOWN:,} more, in the journal and in --results")
+    lines += shortened(unclear)
     for metric in TIMES:  # each has a tolerance of its own
         of_metric = [(cell, verdict) for cell, verdict in judged if verdict["metric"] == metric]
         coarse = [(cell, verdict) for cell, verdict in of_metric if _is_coarse(verdict)]
