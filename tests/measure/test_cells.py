@@ -20,20 +20,10 @@ from archbench.measure.cells import (
 )
 from archbench.measure.latency import SamplingPlan
 from archbench.measure.loading import ModelHolder, class_scores
+from tests.measure.small import Small
 
 TARGET = Target("cpu", "AMD EPYC", "cpu-amd-epyc", batch_size=2)
 PLAN = SamplingPlan(time_budget=0.1)
-
-
-class Small(nn.Module):
-    def __init__(self, scale: float = 1.0) -> None:
-        super().__init__()
-        self.conv = nn.Conv2d(3, 4, 3)
-        self.fc = nn.Linear(4, 10)
-        self.scale = scale
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.fc(self.conv(x).mean((2, 3))) * self.scale
 
 
 def small(**kwargs: object) -> ModelSpec:

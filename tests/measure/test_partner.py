@@ -17,6 +17,7 @@ from archbench.measure.cells import Instruments, memory_record
 from archbench.measure.latency import Clock
 from archbench.measure.loading import load
 from archbench.measure.partner import Partner, varied
+from tests.measure.small import Small
 from tests.measure.test_device_time import Machine
 
 TARGET = Target("cpu", "AMD EPYC", "cpu-amd-epyc")
@@ -24,14 +25,8 @@ TARGET = Target("cpu", "AMD EPYC", "cpu-amd-epyc")
 SEEN: list[tuple[torch.dtype, str]] = []
 
 
-class Small(nn.Module):
+class Noting(Small):
     """Notes in what it is run: the precision of its convolution, and torch's of products."""
-
-    def __init__(self, scale: float = 1.0) -> None:
-        super().__init__()
-        self.conv = nn.Conv2d(3, 4, 3)
-        self.fc = nn.Linear(4, 10)
-        self.scale = scale
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         y = torch.relu(self.conv(x))
@@ -48,7 +43,7 @@ def weight(partner: Partner) -> torch.Tensor:
     return partner._loaded.module.get_parameter("conv.weight")
 
 
-def side(instruments: Any = None, constructor: Any = Small, **target: Any) -> Partner:
+def side(instruments: Any = None, constructor: Any = Noting, **target: Any) -> Partner:
     spec = ModelSpec.of(constructor, name="small", input_size=16)
     return Partner(load(spec, replace(TARGET, **target)), 1, Ticks().clock, instruments)
 
@@ -162,7 +157,7 @@ def test_scores_that_are_not_finite_are_not_measured() -> None:
 
 
 def test_a_failure_is_the_networks() -> None:
-    class Failing(Small):
+    class Failing(Noting):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             raise ValueError("the gears are stuck")
 
@@ -207,7 +202,7 @@ def test_weights_that_move_are_not_compiled_again() -> None:
 
 def test_peak_memory_is_that_of_a_plain_measurement_and_repeats() -> None:
     found = [side().facts(exact=True)["counts"]["peak_memory"] for _ in range(2)]
-    loaded = load(ModelSpec.of(Small, name="small", input_size=16), TARGET)
+    loaded = load(ModelSpec.of(Noting, name="small", input_size=16), TARGET)
     plain = memory_record(loaded).metrics["peak_memory"]["value"]
     # Weights, images, and the convolution's result beside its rectified copy, at least.
     assert found[0] >= 4 * ((112 + 50) + 3 * 16 * 16 + 2 * (4 * 14 * 14))
@@ -234,7 +229,7 @@ def test_on_an_accelerator_the_peak_of_a_process_is_of_all_its_models(
 def test_a_device_is_timed_by_its_own_clock() -> None:
     machine = Machine(host=1e-4, device=2e-3)
 
-    class Launching(Small):
+    class Launching(Noting):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             machine.launch()
             return super().forward(x)

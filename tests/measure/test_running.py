@@ -30,23 +30,13 @@ from archbench.measure.latency import SamplingPlan
 from archbench.measure.loading import ModelHolder
 from archbench.measure.precision import check_dtype, numerics
 from archbench.measure.runtimes import Runner, refuse_runtime
+from tests.measure.small import Small
 from tests.measure.test_device_time import HOT, Machine
 
 TARGET = Target("cpu", "AMD EPYC", "cpu-amd-epyc")
 CPU = Device("cpu", "AMD EPYC")
 GPU = Device("cuda:0", "Tesla V100", "uuid")
 PLAN = SamplingPlan(time_budget=0.1)
-
-
-class Small(nn.Module):
-    def __init__(self, scale: float = 1.0) -> None:
-        super().__init__()
-        self.conv = nn.Conv2d(3, 4, 3)
-        self.fc = nn.Linear(4, 10)
-        self.scale = scale
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.fc(torch.relu(self.conv(x)).mean((2, 3))) * self.scale
 
 
 class Branching(Small):

@@ -76,6 +76,11 @@ class Record:
         return f"{self.suffix}@{asked}" if asked else self.suffix
 
     @property
+    def is_quantised(self) -> bool:
+        """Whether its weights are others than were published."""
+        return self.target is not None and self.target["dtype"] == "int8"
+
+    @property
     def is_measured(self) -> bool:
         """Whether any figure was obtained."""
         return bool(self.metrics)

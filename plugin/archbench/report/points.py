@@ -71,7 +71,7 @@ def point_of(
         when=environment.get("time"),
         commit=git.get("commit") if isinstance(git, Mapping) else None,
         figures=with_derived(
-            figures if target.get("dtype") == "int8" else {**published, **figures}, batch_size
+            figures if cell.is_quantised else {**published, **figures}, batch_size
         ),
         status=next((status for status in NEWS if status in statuses), ""),
         **manner,

@@ -80,9 +80,7 @@ def run_table(
     for cell in cells:
         library, _, name = cell.id.partition("/")
         statistics = derived(cell)
-        # Of the weights as they are published: quantised ones are others.
-        is_quantised = (cell.target or {}).get("dtype") == "int8"
-        top1 = None if is_quantised else published_top1.get(cell.id)
+        top1 = None if cell.is_quantised else published_top1.get(cell.id)
         rows.append(
             [
                 name,
