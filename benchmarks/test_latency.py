@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from archbench.pytest_plugin.recording import Bench
 
 if TYPE_CHECKING:
-    from archbench.measure.loading import LoadedModel
+    from archbench.models.loading import LoadedModel
 
 
 def test_latency(bench: Bench, loaded_model: LoadedModel) -> None:

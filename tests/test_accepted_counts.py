@@ -10,7 +10,7 @@ from archbench.catalog import load_catalog
 from archbench.core.complexity import layer_census
 from archbench.core.spec import ModelSpec
 from archbench.measure.complexity import count
-from archbench.measure.libraries import library_version
+from archbench.models.libraries import library_version
 from archbench.store.baselines import read_baselines
 
 ACCEPTED = read_baselines(

@@ -19,8 +19,9 @@ ALLOWED = {
     "devices": {"core"},
     "store": {"core"},
     "report": {"core"},
-    "measure": {"core", "catalog", "devices", "store", "report", "zoo"},
-    "pytest_plugin": {"core", "catalog", "devices", "store", "report", "measure", "duet"},
+    "models": {"core", "catalog", "devices", "zoo"},
+    "measure": {"core", "catalog", "devices", "store", "report", "zoo", "models"},
+    "pytest_plugin": {"core", "catalog", "devices", "store", "report", "measure", "duet", "models"},
     "duet": {"core"},
     "selftest": {"core", "store"},
     "duet_selftest": {"core"},
@@ -33,12 +34,13 @@ ALLOWED = {
         "store",
         "report",
         "measure",
+        "models",
         "selftest",
         "duet_selftest",
     },
 }
 HEAVY = {"torch", "torchvision", "timm", "pytorchcv", "ptflops", "numpy", "scipy", "ruptures"}
-HOMES_OF_TORCH = {"measure", "zoo"}
+HOMES_OF_TORCH = {"measure", "models", "zoo"}
 # The library that finds change points takes arrays; it is imported by who asks for some.
 HOME_OF_RUPTURES = PACKAGE / "report" / "change_points.py"
 
@@ -79,7 +81,7 @@ def test_imports_point_down(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_torch_lives_in_measure_and_zoo(path: Path) -> None:
+def test_torch_lives_in_measure_models_and_zoo(path: Path) -> None:
     if part_of(path) in HOMES_OF_TORCH:
         return
     allowed = {"numpy", "ruptures"} if path == HOME_OF_RUPTURES else set()
@@ -106,4 +108,7 @@ def test_the_plugin_imports_nothing_heavy() -> None:
     new = done.stdout.split()
     assert "archbench.pytest_plugin" in new
     assert not {name.split(".")[0] for name in new} & (HEAVY | {"psutil", "tabulate", "filelock"})
-    assert not any(name.startswith(("archbench.measure", "archbench.catalog")) for name in new)
+    assert not any(
+        name.startswith(("archbench.measure", "archbench.models", "archbench.catalog"))
+        for name in new
+    )

@@ -153,7 +153,7 @@ def filling() -> None:
 
     from archbench import Target
     from archbench.catalog import load_catalog
-    from archbench.measure.loading import load
+    from archbench.models.loading import load
 
     torch.set_num_threads(1)
     target = Target("cpu", "any", "cpu")
@@ -443,9 +443,9 @@ def accuracy(number: int = 480, rounds: int = 5) -> None:
     from archbench import Target
     from archbench.catalog import load_catalog
     from archbench.measure.accuracy import Workers, evaluate, synthetic_picture
-    from archbench.measure.datasets import imagenet_synsets, open_images
-    from archbench.measure.preprocessing import normalized
-    from archbench.measure.weights import load_weighted
+    from archbench.models.datasets import imagenet_synsets, open_images
+    from archbench.models.preprocessing import normalized
+    from archbench.models.weights import load_weighted
 
     torch.set_num_threads(1)
     model = load_weighted(

@@ -237,7 +237,7 @@ def _list(options: argparse.Namespace) -> int:
 def _refresh(options: argparse.Namespace) -> int:
     from archbench.catalog.lists import LISTED_LIBRARIES
     from archbench.catalog.refresh import drift, write_list
-    from archbench.measure.libraries import discover, library_version, names
+    from archbench.models.libraries import discover, library_version, names
 
     libraries = options.libraries or list(LISTED_LIBRARIES)
     for library in libraries:
@@ -364,9 +364,10 @@ def _conventions(options: argparse.Namespace) -> int:
         return 0
     spec = _architecture("conventions", options.id)
 
-    from archbench.measure.complexity import build_on_meta, count
+    from archbench.measure.complexity import count
     from archbench.measure.elements import count_elements
     from archbench.measure.summary import ptflops_costs
+    from archbench.models.building import build_on_meta
 
     with contextlib.redirect_stdout(sys.stderr):
         model = build_on_meta(spec)

@@ -11,7 +11,7 @@ from archbench.catalog import load_catalog
 from archbench.catalog.lists import LISTED_LIBRARIES, read_list
 from archbench.catalog.refresh import drift
 from archbench.core.spec import Preprocessing
-from archbench.measure.libraries import library_version, names
+from archbench.models.libraries import library_version, names
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)

@@ -13,7 +13,7 @@ import archbench.catalog
 from archbench.catalog import load_catalog
 from archbench.catalog.seeds import PublishedRow, SeedRow, read_seeds
 from archbench.core.spec import ModelSpec
-from archbench.measure.complexity import build_on_meta
+from archbench.models.building import build_on_meta
 
 PUBLISHED = Path(archbench.catalog.__file__).parent / "data" / "published"
 SUITE_OF = {

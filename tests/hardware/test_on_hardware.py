@@ -19,7 +19,7 @@ from archbench.measure.cells import latency_record, memory_record
 from archbench.measure.device_time import BurstPlan, TorchDeviceClock, sample_device_time
 from archbench.measure.hardware import list_devices, make_target
 from archbench.measure.latency import SamplingPlan
-from archbench.measure.loading import ModelHolder
+from archbench.models.loading import ModelHolder
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 

@@ -21,8 +21,8 @@ from archbench.measure.accuracy import (
     evaluation_key,
     fingerprint_of,
 )
-from archbench.measure.datasets import open_images
-from archbench.measure.weights import WeightedModel, load_weighted
+from archbench.models.datasets import open_images
+from archbench.models.weights import WeightedModel, load_weighted
 
 HERE = Workers(loading=0, threads=1)
 

@@ -17,7 +17,7 @@ from torch.utils._pytree import tree_leaves
 
 from archbench import ModelSpec, Target
 from archbench.catalog import load_catalog
-from archbench.measure.loading import load
+from archbench.models.loading import load
 
 TARGET = Target("cpu", "any", "cpu")
 TINY = torch.finfo(torch.float32).tiny

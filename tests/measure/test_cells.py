@@ -19,7 +19,7 @@ from archbench.measure.cells import (
     load_guarded,
 )
 from archbench.measure.latency import SamplingPlan
-from archbench.measure.loading import ModelHolder, class_scores
+from archbench.models.loading import ModelHolder, class_scores
 from tests.measure.small import Small
 
 TARGET = Target("cpu", "AMD EPYC", "cpu-amd-epyc", batch_size=2)

@@ -14,8 +14,9 @@ from torch.nn import functional
 
 from archbench import ModelSpec
 from archbench.core.errors import ArchbenchError, NotMeasuredError
-from archbench.measure.complexity import build_on_meta, count, count_parameters
-from archbench.measure.shapes import RememberedShapes
+from archbench.measure.complexity import count, count_parameters
+from archbench.models.building import build_on_meta
+from archbench.models.shapes import RememberedShapes
 
 
 def spec_of(model: type[nn.Module] | nn.Module, pixels: int = 8) -> ModelSpec:

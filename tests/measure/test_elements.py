@@ -7,8 +7,9 @@ from torch import Tensor, nn
 
 from archbench import ModelSpec
 from archbench.core.conventions import CONVENTIONS
-from archbench.measure.complexity import build_on_meta, count
+from archbench.measure.complexity import count
 from archbench.measure.elements import count_elements
+from archbench.models.building import build_on_meta
 
 
 def elements(*layers: nn.Module) -> dict[str, int]:

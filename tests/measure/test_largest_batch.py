@@ -12,7 +12,7 @@ from archbench.measure.largest_batch import (
     search_largest,
     with_largest_batch,
 )
-from archbench.measure.loading import LoadedModel
+from archbench.models.loading import LoadedModel
 
 SPEC = ModelSpec.of(nn.Identity, name="net", input_size=8)
 TARGET = Target("cpu", "AMD EPYC", "cpu-amd-epyc", largest_batch=True)

@@ -15,8 +15,8 @@ from archbench.core.readings import Reading
 from archbench.measure import partner as module
 from archbench.measure.cells import Instruments, memory_record
 from archbench.measure.latency import Clock
-from archbench.measure.loading import load
 from archbench.measure.partner import Partner, varied
+from archbench.models.loading import load
 from tests.measure.small import Small
 from tests.measure.test_device_time import Machine
 

@@ -21,9 +21,9 @@ from archbench.catalog.lists import DATA
 from archbench.catalog.seeds import read_seeds
 from archbench.core.complexity import Complexity
 from archbench.core.conventions import CONVENTIONS
-from archbench.measure.complexity import build_on_meta, count
+from archbench.measure.complexity import count
 from archbench.measure.elements import count_elements
-from archbench.measure.libraries import build
+from archbench.models.building import build, build_on_meta
 
 Counts = tuple[Complexity, Mapping[str, int]]
 

@@ -15,7 +15,6 @@ from archbench.core.errors import InconclusiveError, NotMeasuredError, UsageErro
 from archbench.core.readings import Reading
 from archbench.core.spec import Wish
 from archbench.devices.choosing import Device
-from archbench.measure import quantizing
 from archbench.measure.cells import (
     Instruments,
     energy_record,
@@ -27,9 +26,10 @@ from archbench.measure.cells import (
 from archbench.measure.cold_cache import cache_bytes, flusher
 from archbench.measure.largest_batch import search_largest
 from archbench.measure.latency import SamplingPlan
-from archbench.measure.loading import ModelHolder
 from archbench.measure.precision import check_dtype, numerics
 from archbench.measure.runtimes import Runner, refuse_runtime
+from archbench.models import quantizing
+from archbench.models.loading import ModelHolder
 from tests.measure.small import Small
 from tests.measure.test_device_time import HOT, Machine
 

@@ -17,9 +17,9 @@ from archbench import ModelSpec
 from archbench.catalog import load_catalog
 from archbench.core.errors import ArchitectureError, NotMeasuredError
 from archbench.core.summary import LayerTable, ModuleNode, ModuleTree
-from archbench.measure.complexity import build_on_meta
-from archbench.measure.libraries import library_version
 from archbench.measure.summary import outline, ptflops_costs, summarize
+from archbench.models.building import build_on_meta
+from archbench.models.libraries import library_version
 from archbench.report.summary import FORMATS
 
 

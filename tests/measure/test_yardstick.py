@@ -58,7 +58,7 @@ def test_a_relocated_model_computes_the_same(seed: int) -> None:
     import torch
     from torch import nn
 
-    from archbench.measure.placement import relocate
+    from archbench.models.placement import relocate
 
     class Tied(nn.Module):
         def __init__(self) -> None:

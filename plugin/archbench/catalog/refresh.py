@@ -17,7 +17,7 @@ def render_list(discovered: Mapping[str, Any]) -> str:
     """The text of a stored list: one architecture per line, sorted by name.
 
     Args:
-        discovered: what ``archbench.measure.libraries.discover`` returned.
+        discovered: what ``archbench.models.libraries.discover`` returned.
 
     Raises:
         ValueError: a number that JSON cannot hold.
@@ -86,7 +86,7 @@ def drift(library: str, names: Collection[str], version_installed: str) -> Drift
 
     Args:
         library: ``timm``, ``torchvision`` or ``pytorchcv``.
-        names: from ``archbench.measure.libraries.names``, classifiers or not.
+        names: from ``archbench.models.libraries.names``, classifiers or not.
         version_installed: of the library that gave the names.
     """
     stored = read_list(library)

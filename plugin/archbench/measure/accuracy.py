@@ -20,12 +20,12 @@ from archbench.core.errors import ArchbenchError, ArchitectureError, NotMeasured
 from archbench.core.fingerprints import Fingerprint
 from archbench.core.images import Image, ImageSet, digest_of
 from archbench.core.spec import Target
-from archbench.measure.datasets import read_image_bytes
-from archbench.measure.labels import columns_for, in_columns
-from archbench.measure.loading import TORCH_DTYPES
-from archbench.measure.memory_guard import is_out_of_memory
-from archbench.measure.preprocessing import ImageTransform, decode, normalized
-from archbench.measure.weights import WeightedModel
+from archbench.models.datasets import read_image_bytes
+from archbench.models.labels import columns_for, in_columns
+from archbench.models.loading import TORCH_DTYPES
+from archbench.models.memory_guard import is_out_of_memory
+from archbench.models.preprocessing import ImageTransform, decode, normalized
+from archbench.models.weights import WeightedModel
 
 __all__ = ["Evaluation", "Progress", "Workers", "evaluate", "evaluation_key", "fingerprint_of"]
 

@@ -45,16 +45,16 @@ from archbench.measure.environment import fingerprint, provenance
 from archbench.measure.hardware import synchronizer
 from archbench.measure.largest_batch import LargestBatch, release, with_largest_batch
 from archbench.measure.latency import LatencySeries, SamplingPlan, sample_latency
-from archbench.measure.libraries import library_version
-from archbench.measure.loading import LoadedModel, ModelHolder, class_scores
 from archbench.measure.memory import memory_metrics
-from archbench.measure.memory_guard import is_out_of_memory, memory_guard
 from archbench.measure.neighbours import Neighbours
-from archbench.measure.placement import relocate
 from archbench.measure.poison import is_poisonous
 from archbench.measure.precision import numerics
 from archbench.measure.runtimes import Runner
 from archbench.measure.yardstick import Yardstick
+from archbench.models.libraries import library_version
+from archbench.models.loading import LoadedModel, ModelHolder, class_scores
+from archbench.models.memory_guard import is_out_of_memory, memory_guard
+from archbench.models.placement import relocate
 
 __all__ = [
     "Instruments",

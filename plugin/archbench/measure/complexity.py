@@ -25,42 +25,14 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from archbench.core.complexity import BIASES, KINDS, Complexity, LayerCost, SecondOpinion
-from archbench.core.errors import ArchbenchError, ArchitectureError, NotMeasuredError
+from archbench.core.errors import ArchbenchError, NotMeasuredError
 from archbench.core.spec import DTYPES, ModelSpec
-from archbench.measure.filling import parameters_on_meta
-from archbench.measure.libraries import build
-from archbench.measure.loading import TORCH_DTYPES, class_scores
 from archbench.measure.operators import formulas, has_no_products, is_free, name_of
-from archbench.measure.shapes import RememberedShapes
+from archbench.models.building import build_on_meta
+from archbench.models.loading import TORCH_DTYPES, class_scores
+from archbench.models.shapes import RememberedShapes
 
-__all__ = ["build_on_meta", "count", "count_parameters"]
-
-
-def build_on_meta(spec: ModelSpec) -> nn.Module:
-    """The model without memory for its weights, in evaluation mode.
-
-    Some constructors compute with real numbers and fail on meta (torchvision's RegNets); they are
-    built on the CPU with their parameters left out, and moved.
-    """
-    try:
-        with torch.device("meta"), RememberedShapes():
-            model = build(spec)
-    except (ArchitectureError, NotImplementedError, RuntimeError):
-        with parameters_on_meta():
-            model = build(spec)
-    _move_to_meta(model)
-    return model.eval()
-
-
-def _move_to_meta(model: nn.Module) -> None:
-    """Move what a constructor made elsewhere: by the legacy ``torch.Tensor(2, 3)``, which knows
-    of no default device, or as an attribute that is neither parameter nor buffer."""
-    if not all(tensor.is_meta for tensor in (*model.parameters(), *model.buffers())):
-        model.to("meta")
-    for module in model.modules():
-        for name, value in vars(module).items():
-            if isinstance(value, Tensor) and not value.is_meta:
-                setattr(module, name, value.to("meta"))
+__all__ = ["count", "count_parameters"]
 
 
 def count_parameters(model: nn.Module) -> tuple[int, int]:

@@ -13,7 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from archbench.core.conventions import ELEMENTS
 from archbench.core.spec import ModelSpec
 from archbench.measure.operators import name_of
-from archbench.measure.shapes import RememberedShapes
+from archbench.models.shapes import RememberedShapes
 
 __all__ = ["count_elements"]
 

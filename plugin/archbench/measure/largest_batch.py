@@ -11,8 +11,8 @@ import torch
 
 from archbench.core.errors import NotMeasuredError
 from archbench.core.spec import Target
-from archbench.measure.loading import LoadedModel, free_cached
-from archbench.measure.memory_guard import is_out_of_memory
+from archbench.models.loading import LoadedModel, free_cached
+from archbench.models.memory_guard import is_out_of_memory
 
 __all__ = ["LargestBatch", "search_largest", "with_largest_batch"]
 

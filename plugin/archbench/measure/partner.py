@@ -25,10 +25,10 @@ from archbench.measure.device_time import BurstPlan, PassQueue
 from archbench.measure.environment import fingerprint
 from archbench.measure.hardware import check_wish
 from archbench.measure.latency import Clock
-from archbench.measure.loading import LoadedModel, class_scores
 from archbench.measure.memory import memory_metrics
-from archbench.measure.placement import relocate
 from archbench.measure.runtimes import Runner
+from archbench.models.loading import LoadedModel, class_scores
+from archbench.models.placement import relocate
 
 __all__ = ["Partner", "seed_of", "undisturbed", "varied"]
 

@@ -11,7 +11,7 @@ from torch import nn
 
 from archbench.core.errors import UsageError
 from archbench.devices.choosing import Device
-from archbench.measure.loading import TORCH_DTYPES
+from archbench.models.loading import TORCH_DTYPES
 
 __all__ = ["AUTOCAST", "check_dtype", "numerics"]
 
@@ -71,7 +71,7 @@ def _refusal(device: Device, dtype: str) -> str | None:
     if dtype in ("bf16", "amp-bf16") and capability is not None and capability < _BF16_CAPABILITY:
         return "its hardware has no bf16, and torch would emulate it"
     if dtype == "int8":
-        from archbench.measure.quantizing import refusal
+        from archbench.models.quantizing import refusal
 
         return refusal(device)
     return None

@@ -15,8 +15,8 @@ import torch
 from archbench.core.errors import NotMeasuredError, UsageError
 from archbench.core.spec import Wish
 from archbench.devices.choosing import Device
-from archbench.measure.loading import Compiled, LoadedModel
-from archbench.measure.memory_guard import is_out_of_memory
+from archbench.models.loading import Compiled, LoadedModel
+from archbench.models.memory_guard import is_out_of_memory
 
 __all__ = ["Runner", "refuse_runtime"]
 

@@ -25,11 +25,12 @@ from archbench.core.summary import (
     prune,
     total_costs,
 )
-from archbench.measure.complexity import build_on_meta, count
-from archbench.measure.libraries import library_version
-from archbench.measure.loading import class_scores
-from archbench.measure.memory_guard import memory_guard
-from archbench.measure.shapes import RememberedShapes
+from archbench.measure.complexity import count
+from archbench.models.building import build_on_meta
+from archbench.models.libraries import library_version
+from archbench.models.loading import class_scores
+from archbench.models.memory_guard import memory_guard
+from archbench.models.shapes import RememberedShapes
 
 __all__ = ["layers", "module_tree", "outline", "ptflops_costs", "summarize"]
 

@@ -24,7 +24,7 @@ from archbench.pytest_plugin.options import (
 
 if TYPE_CHECKING:
     from archbench.core.spec import ModelSpec, Target, Wish
-    from archbench.measure.loading import LoadedModel, ModelHolder
+    from archbench.models.loading import LoadedModel, ModelHolder
     from archbench.pytest_plugin.recording import Bench
     from archbench.pytest_plugin.session import ArchbenchSession
 
@@ -274,7 +274,7 @@ def _make_target(pytestconfig: pytest.Config, wish: Wish) -> Target:
 
 @pytest.fixture(scope="session")
 def _archbench_holder() -> Generator[ModelHolder]:
-    from archbench.measure.loading import ModelHolder
+    from archbench.models.loading import ModelHolder
 
     holder = ModelHolder()
     yield holder

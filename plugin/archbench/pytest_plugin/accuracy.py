@@ -33,7 +33,7 @@ from archbench.store.outcomes import (
 if TYPE_CHECKING:
     from archbench.core.images import ImageSet
     from archbench.measure.accuracy import Evaluation
-    from archbench.measure.weights import WeightedModel
+    from archbench.models.weights import WeightedModel
 
 __all__ = [
     "ACCURACY_NOTE",
@@ -94,7 +94,7 @@ def images_of(config: pytest.Config) -> ImageSet | None:
         return None
     if _IMAGES not in config.stash:
         from archbench.core.images import sampled
-        from archbench.measure.datasets import open_images
+        from archbench.models.datasets import open_images
 
         images = open_images(settings.imagenet)
         if settings.accuracy_samples is not None:
@@ -155,7 +155,7 @@ def measured_accuracy(
 def _weighted(
     config: pytest.Config, spec: ModelSpec, target: Target, weights: str
 ) -> WeightedModel:
-    from archbench.measure.weights import load_weighted
+    from archbench.models.weights import load_weighted
 
     settings = settings_of(config)
     try:
@@ -467,7 +467,7 @@ def _changes(line: Mapping[str, Any], record: Record) -> list[str]:
 
 def _environment(record: Record) -> dict[str, Any]:
     from archbench.measure.environment import provenance
-    from archbench.measure.libraries import library_version
+    from archbench.models.libraries import library_version
 
     assert record.target is not None
     return {

@@ -22,8 +22,8 @@ from archbench.duet.protocol import VERSION, Channel, GoneError
 
 if TYPE_CHECKING:
     from archbench.core.records import Record
-    from archbench.measure.loading import LoadedModel
     from archbench.measure.partner import Partner
+    from archbench.models.loading import LoadedModel
 
 __all__ = ["DuetOrder", "Dueting", "dance", "dueting"]
 
@@ -208,7 +208,7 @@ def _lacking(model: str) -> str | None:
     library, _, name = model.partition("/")
     if library in ("local", "archbench"):
         return None
-    from archbench.measure.libraries import library_version, names
+    from archbench.models.libraries import library_version, names
 
     try:
         is_there = name.partition("@")[0] in names(library)
@@ -292,8 +292,8 @@ def _facts(partner: Partner, exact: bool, alone: bool) -> dict[str, Any]:
 def _partners(duet: Dueting, loaded: LoadedModel) -> dict[str, Partner]:
     """The sides that this process holds."""
     from archbench.measure.cells import load_guarded
-    from archbench.measure.loading import ModelHolder
     from archbench.measure.partner import Partner, seed_of, varied
+    from archbench.models.loading import ModelHolder
     from archbench.pytest_plugin.selection import one_model
 
     order, flags = duet.order, duet.order.flags

@@ -16,7 +16,7 @@ from archbench.pytest_plugin.options import spelled
 
 if TYPE_CHECKING:
     from archbench.core.errors import InconclusiveError
-    from archbench.measure.loading import LoadedModel
+    from archbench.models.loading import LoadedModel
     from archbench.pytest_plugin.settings import Settings
 
 __all__ = ["Bench", "attach_record", "known_of"]

@@ -22,11 +22,11 @@ from torch import Tensor, nn
 from archbench.core.errors import ArchitectureError, NotMeasuredError, UsageError
 from archbench.core.preprocessing import Transform
 from archbench.core.spec import ModelSpec, Target
-from archbench.measure.filling import parameters_on_meta
-from archbench.measure.libraries import build
-from archbench.measure.loading import IMAGENET_CLASSES, TORCH_DTYPES, load
-from archbench.measure.memory_guard import is_out_of_memory
-from archbench.measure.preprocessing import transform_of
+from archbench.models.building import build
+from archbench.models.filling import parameters_on_meta
+from archbench.models.loading import IMAGENET_CLASSES, TORCH_DTYPES, load
+from archbench.models.memory_guard import is_out_of_memory
+from archbench.models.preprocessing import transform_of
 
 __all__ = [
     "WeightedModel",
@@ -43,7 +43,7 @@ HUB_FILES = ("model.safetensors", "pytorch_model.bin")
 """Names of weights in a repository of the hub, the one that is preferred first."""
 
 HEADS = (1000, 1001, 11221, 11821, 21841, 21842, 21843)
-"""Numbers of classes of heads that are known, see :mod:`archbench.measure.labels`."""
+"""Numbers of classes of heads that are known, see :mod:`archbench.models.labels`."""
 
 _HUB_ID = re.compile(r"(?:hf[-_]hub:)?([\w.-]+/[\w.-]+)(?:@([\w.-]+))?")
 _MORE = 3
@@ -383,7 +383,7 @@ def load_weighted(
         spec: of the architecture.
         target: where it is to be.
         asked: see :func:`locate_weights`.
-        resize, crop: see :func:`archbench.measure.preprocessing.transform_of`.
+        resize, crop: see :func:`archbench.models.preprocessing.transform_of`.
 
     Raises:
         ArchitectureError: it cannot be built.

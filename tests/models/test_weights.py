@@ -16,8 +16,8 @@ from safetensors.torch import save_file
 from archbench.catalog import load_catalog
 from archbench.core.errors import NotMeasuredError, UsageError
 from archbench.core.spec import Target
-from archbench.measure.libraries import build
-from archbench.measure.weights import load_weighted, locate_weights, read_state_dict
+from archbench.models.building import build
+from archbench.models.weights import load_weighted, locate_weights, read_state_dict
 
 CPU = Target("cpu", "any", "cpu")
 

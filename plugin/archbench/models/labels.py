@@ -7,7 +7,7 @@ from torch import Tensor
 
 from archbench.core.errors import NotMeasuredError
 from archbench.core.images import ImageSet
-from archbench.measure.datasets import imagenet_synsets
+from archbench.models.datasets import imagenet_synsets
 
 __all__ = ["columns_for", "in_columns"]
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from archbench.measure.filling import fill_weights, parameters_on_meta
+from archbench.models.filling import fill_weights, parameters_on_meta
 
 CPU = torch.device("cpu")
 

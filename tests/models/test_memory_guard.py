@@ -8,7 +8,7 @@ import sys
 import pytest
 import torch
 
-from archbench.measure.memory_guard import is_out_of_memory, memory_guard
+from archbench.models.memory_guard import is_out_of_memory, memory_guard
 
 linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="RLIMIT_DATA is Linux's")
 

@@ -1,8 +1,4 @@
-"""The model libraries: what each one offers, and how it constructs an architecture.
-
-Each library is imported only when one of its architectures is wanted, and nothing is downloaded:
-all constructors are called without weights.
-"""
+"""The model libraries: what each one offers, found out by building all of it without weights."""
 
 from __future__ import annotations
 
@@ -22,93 +18,12 @@ from torch import nn
 from archbench.catalog.lists import SCHEMA
 from archbench.core.errors import ArchitectureError, UsageError
 from archbench.core.spec import ModelSpec
-from archbench.measure.memory_guard import is_out_of_memory
+from archbench.models.building import build, build_on_meta
 
-__all__ = ["build", "discover", "library_version", "names"]
+__all__ = ["discover", "library_version", "names"]
 
 CLASSES = 1000
 """Classes of ImageNet-1k; an architecture with another number of outputs is not listed."""
-
-
-def build(spec: ModelSpec) -> nn.Module:
-    """Construct an architecture without weights, as its library's own constructor does.
-
-    Raises:
-        ArchitectureError: the constructor failed; its exception is chained.
-        MemoryError, RuntimeError: the constructor ran out of memory, passed on as it is.
-    """
-    try:
-        module = _BUILDERS[spec.library](spec)
-    except (KeyboardInterrupt, GeneratorExit):
-        raise
-    except BaseException as error:
-        # A constructor that exits the interpreter has failed like any other.
-        if is_out_of_memory(error):
-            raise
-        cause = f"{type(error).__name__}: {error}".removesuffix(": ")
-        raise ArchitectureError(f"{spec.id} cannot be built: {cause}") from error
-    if not isinstance(module, nn.Module):
-        raise ArchitectureError(
-            f"{spec.id} cannot be built: its constructor returned {type(module).__name__}, "
-            "expected a torch.nn.Module"
-        )
-    return module
-
-
-def _build_timm(spec: ModelSpec) -> Any:
-    import timm
-    from timm.models import get_pretrained_cfg
-
-    kwargs = dict(spec.kwargs)
-    if not spec.native_input_size:
-        config = get_pretrained_cfg(spec.name)
-        # timm's own word for "the constructor takes img_size and the model is bound to it".
-        if config is not None and config.fixed_input_size:
-            kwargs["img_size"] = spec.input_size[1:]
-    return timm.create_model(spec.name, pretrained=False, **kwargs)
-
-
-def _build_torchvision(spec: ModelSpec) -> Any:
-    from torchvision import models
-
-    kwargs = dict(spec.kwargs)
-    if not spec.native_input_size:
-        # Only these two families are bound to a size; the others take images of any.
-        if spec.name.startswith("vit_"):
-            kwargs["image_size"] = spec.input_size[1]
-        elif spec.name.startswith("maxvit_"):
-            kwargs["input_size"] = spec.input_size[1:]
-    return models.get_model(spec.name, weights=None, **kwargs)
-
-
-def _build_pytorchcv(spec: ModelSpec) -> Any:
-    from pytorchcv.model_provider import get_model
-
-    kwargs = dict(spec.kwargs)
-    if not spec.native_input_size:
-        kwargs["in_size"] = spec.input_size[1:]
-    return get_model(spec.name, pretrained=False, **kwargs)
-
-
-def _build_archbench(spec: ModelSpec) -> Any:
-    from archbench.zoo import constructor
-
-    return constructor(spec.name)(**dict(spec.kwargs))
-
-
-def _build_local(spec: ModelSpec) -> Any:
-    if spec.constructor is None:
-        raise ValueError("it has no constructor; make the spec with ModelSpec.of(constructor)")
-    return spec.constructor(**dict(spec.kwargs))
-
-
-_BUILDERS: dict[str, Callable[[ModelSpec], Any]] = {
-    "timm": _build_timm,
-    "torchvision": _build_torchvision,
-    "pytorchcv": _build_pytorchcv,
-    "archbench": _build_archbench,
-    "local": _build_local,
-}
 
 
 def library_version(library: str) -> str:
@@ -194,8 +109,6 @@ def _timm_names() -> Iterable[str]:
 def _timm_entry(name: str) -> dict[str, Any]:
     from timm.models import get_pretrained_cfg
 
-    from archbench.measure.complexity import build_on_meta
-
     config = get_pretrained_cfg(name)
     # timm gives a model the head of its default weights, which for pretraining on other data is
     # none or another one; the architecture is then listed as the ImageNet-1k classifier that timm
@@ -234,8 +147,6 @@ _TORCHVISION_KWARGS: dict[str, dict[str, Any]] = {
 
 def _torchvision_entry(name: str) -> dict[str, Any]:
     from torchvision import models
-
-    from archbench.measure.complexity import build_on_meta
 
     weights = models.get_model_weights(name).DEFAULT
     transform = weights.transforms()
@@ -282,8 +193,6 @@ def _pytorchcv_tested() -> dict[str, dict[str, str]]:
 
 
 def _pytorchcv_entry(name: str) -> dict[str, Any]:
-    from archbench.measure.complexity import build_on_meta
-
     spec = _spec("pytorchcv", name, (3, 224, 224), {})
     model = build_on_meta(spec)
     classes = getattr(model, "num_classes", None)

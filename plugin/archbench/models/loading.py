@@ -16,8 +16,8 @@ from torch import Tensor, nn
 
 from archbench.core.errors import ArchitectureError
 from archbench.core.spec import ModelSpec, Target
-from archbench.measure.filling import fill_weights, parameters_on_meta
-from archbench.measure.libraries import build
+from archbench.models.building import build
+from archbench.models.filling import fill_weights, parameters_on_meta
 
 __all__ = [
     "TORCH_DTYPES",
@@ -153,7 +153,7 @@ def load(spec: ModelSpec, target: Target) -> LoadedModel:
     if target.memory_format == "nhwc":
         module.to(memory_format=torch.channels_last)
     if target.dtype == "int8":
-        from archbench.measure.quantizing import quantize
+        from archbench.models.quantizing import quantize
 
         module = quantize(spec, module, synthetic_images(spec, target))
     return LoadedModel(spec, target, module, time.perf_counter() - start)

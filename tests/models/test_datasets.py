@@ -13,7 +13,7 @@ import pytest
 
 from archbench.core.errors import UsageError
 from archbench.core.images import ImageSet
-from archbench.measure.datasets import imagenet_synsets, open_images, read_image_bytes
+from archbench.models.datasets import imagenet_synsets, open_images, read_image_bytes
 
 # The first, third and last of ImageNet-1k's synsets: tench, great white shark, toilet tissue.
 SYNSETS = {"n01440764": 0, "n01484850": 2, "n15075141": 999}
@@ -262,7 +262,7 @@ def test_larger_label_spaces_are_mapped(classes: int, lacking: int) -> None:
     import torch
     from timm.data.imagenet_info import ImageNetInfo
 
-    from archbench.measure.labels import SUBSETS, columns_for, in_columns
+    from archbench.models.labels import SUBSETS, columns_for, in_columns
 
     columns = columns_for(classes, images_of_imagenet(), "timm/a")
     assert columns is not None
@@ -277,7 +277,7 @@ def test_larger_label_spaces_are_mapped(classes: int, lacking: int) -> None:
 
 
 def test_the_background_comes_first() -> None:
-    from archbench.measure.labels import columns_for
+    from archbench.models.labels import columns_for
 
     columns = columns_for(1001, images_of_imagenet(), "timm/a")
     assert columns is not None
@@ -287,7 +287,7 @@ def test_the_background_comes_first() -> None:
 
 def test_unknown_label_spaces_are_refused() -> None:
     from archbench.core.errors import NotMeasuredError
-    from archbench.measure.labels import columns_for
+    from archbench.models.labels import columns_for
 
     with pytest.raises(NotMeasuredError, match="scores of 365 classes: no label space"):
         columns_for(365, images_of_imagenet(), "timm/a")

@@ -14,8 +14,9 @@ from torch import nn
 from archbench.catalog import load_catalog
 from archbench.core.errors import ArchitectureError, UsageError
 from archbench.core.spec import ModelSpec
-from archbench.measure import libraries
-from archbench.measure.libraries import build, discover, library_version, names
+from archbench.models import libraries
+from archbench.models.building import build
+from archbench.models.libraries import discover, library_version, names
 
 
 def params(id: str) -> int:
@@ -142,7 +143,7 @@ def test_ones_own_constructor_gets_its_arguments() -> None:
 def test_only_the_library_that_is_needed_is_imported() -> None:
     program = (
         "import sys; from archbench.core.spec import ModelSpec; "
-        "from archbench.measure.libraries import build; "
+        "from archbench.models.building import build; "
         "build(ModelSpec('archbench', 'bn_alexnet')); "
         "print(sorted({'timm', 'torchvision', 'pytorchcv'} & set(sys.modules)))"
     )
