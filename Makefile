@@ -3,6 +3,7 @@
 #   make bench   environment, then the seed suite on the best device, table, stored run, report/
 #   make test    environment, then the project's own tests
 #   make perf    the project's own figures of speed
+#   make sweep   every architecture built both ways and run once; docs/sweep.md
 #   make gallery the pictures and tables of docs/gallery.md
 #
 # PYTHON=python3.12 chooses the interpreter of the environment; BENCH="--quick --models=resnet18"
@@ -14,11 +15,12 @@ BIN := $(VENV)/bin
 BENCH ?=
 TEST ?=
 PERF ?=
+SWEEP ?=
 STAMP := $(VENV)/.installed
 TEST_STAMP := $(VENV)/.installed-test
 
 .DEFAULT_GOAL := help
-.PHONY: help bench test lint perf gallery clean
+.PHONY: help bench test lint perf sweep gallery clean
 
 help:
 	@sed -n 's/^#   \(make .*\)/  \1/p' Makefile
@@ -64,6 +66,9 @@ lint: $(TEST_STAMP)
 
 perf: $(TEST_STAMP)
 	$(BIN)/python tools/perf.py $(PERF)
+
+sweep: $(TEST_STAMP)
+	$(BIN)/python tools/sweep.py $(SWEEP)
 
 gallery: $(TEST_STAMP)
 	$(BIN)/python tools/gallery.py

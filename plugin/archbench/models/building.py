@@ -23,7 +23,7 @@ from archbench.models.shapes import RememberedShapes
 
 __all__ = ["BUILT_PLAINLY", "build", "build_on_meta", "build_unfilled"]
 
-BUILT_PLAINLY = ("timm/swinv2_*", "timm/vit_*_rope_mixed_*")
+BUILT_PLAINLY = ("timm/swinv2_[!c]*", "timm/vit_*_rope_mixed_*")
 """Architectures whose constructors compute with their parameters, which have to be there then."""
 
 

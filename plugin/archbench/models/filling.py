@@ -88,9 +88,24 @@ def materialize(model: nn.Module, device: torch.device, dtype: torch.dtype) -> N
             )
         return moved[tensor]
 
+    shared = _shared_parameters(model)
     # `_apply` is what `to`, `half` and `to_empty` are made of; only it reaches every tensor of
     # modules that keep further references to their parameters (recurrent layers).
     model._apply(place)  # type: ignore[no-untyped-call]
+    # It makes a parameter for each of its places, over the same memory.
+    for (first, name), *others in shared:
+        for module, other in others:
+            module._parameters[other] = first._parameters[name]
+
+
+def _shared_parameters(model: nn.Module) -> list[list[tuple[nn.Module, str]]]:
+    """Module and name of each parameter that has several places."""
+    places: dict[nn.Parameter, list[tuple[nn.Module, str]]] = {}
+    for module in model.modules():
+        for name, parameter in module._parameters.items():
+            if parameter is not None:
+                places.setdefault(parameter, []).append((module, name))
+    return [owners for owners in places.values() if len(owners) > 1]
 
 
 class TiledNoise:
