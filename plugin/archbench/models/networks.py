@@ -192,7 +192,7 @@ def construct(spec: ModelSpec) -> OwnNetwork:
     """
     source = spec.constructor
     modules = own_modules(source) if isinstance(source, OwnSource) and source.attribute else None
-    changes = Changes()
+    changes = Changes(spec.id)
     start = time.perf_counter()
     with contained(changes), modules.in_place() if modules else _nothing():
         torch.manual_seed(SEED)

@@ -36,6 +36,7 @@ __all__ = [
     "Changes",
     "ProcessState",
     "contained",
+    "left_behind",
     "read_fp32",
     "read_older_fp32",
     "write_fp32",
@@ -577,7 +578,10 @@ def _is_busy(started: frozenset[tuple[str, int]]) -> bool:
     for kind, number in started:
         if kind == "process":
             with contextlib.suppress(psutil.Error):
-                processes.append(psutil.Process(number))
+                process = psutil.Process(number)
+                # torch's compiler keeps processes of its own, which are no network's.
+                if not any("torch/_inductor" in word for word in process.cmdline()):
+                    processes.append(process)
 
     def spent() -> float:
         total = time.process_time()
@@ -597,10 +601,12 @@ class Changes:
     """What one network has changed in the process: settings that it runs with.
 
     Attributes:
+        owner: id of the network.
         settings: by what they are.
         left: what could not be put back after it.
     """
 
+    owner: str = ""
     settings: dict[str, Any] = field(default_factory=dict)
     left: list[str] = field(default_factory=list)
 
@@ -627,3 +633,14 @@ def contained(changes: Changes) -> Iterator[None]:
         now = clean.changed()
         changes.settings = {name: value for name, value in now.items() if _items()[name].is_setting}
         changes.left = clean.put_back()
+        if changes.left:
+            _LEFT[changes.owner] = list(changes.left)
+
+
+_LEFT: dict[str, list[str]] = {}
+
+
+def left_behind() -> dict[str, list[str]]:
+    """What could not be put back in this process, by the network that changed it: for any other
+    network the process is no use."""
+    return dict(_LEFT)
