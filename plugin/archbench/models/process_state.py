@@ -260,9 +260,10 @@ def _replaced(
     for place, space in enumerate(_torch_namespaces()):
         old, new = before[place], now[place]
         for name, value in old.items():
+            if new.get(name) is value:
+                continue
             # torch puts other functions of its own in the place of some when it needs them.
-            are_torchs = name in new and _is_torchs(value) and _is_torchs(new[name])
-            if new.get(name) is not value and not are_torchs:
+            if not (name in new and _is_torchs(value) and _is_torchs(new[name])):
                 yield space, name, value
         if isinstance(space, type):
             for name in new.keys() - old.keys():
@@ -270,10 +271,13 @@ def _replaced(
                     yield space, name, None
 
 
+_TORCH = f"{Path(torch.__file__).parent}{os.sep}"
+
+
 def _is_torchs(value: Any) -> bool:
     code = getattr(value, "__code__", None)
     if code is not None:
-        return str(code.co_filename).startswith(f"{Path(torch.__file__).parent}{os.sep}")
+        return str(code.co_filename).startswith(_TORCH)
     return str(getattr(value, "__module__", None) or "torch").startswith("torch")
 
 
@@ -468,9 +472,9 @@ class _AfterFirstImport(MetaPathFinder):
 
 def _note_pristine(package: str) -> None:
     for name in _KEPT_BY_LIBRARIES[package]:
-        found = _variables(name)
+        found = _variables(name) if name not in _PRISTINE else None
         if found is not None:
-            _PRISTINE.setdefault(name, found)
+            _PRISTINE[name] = found
 
 
 def _of_libraries() -> dict[str, _Item]:
