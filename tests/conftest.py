@@ -104,7 +104,7 @@ DIGITS_NET = """
             interpolation="bilinear", crop_mode="center", source="the tests",
         )
         return ModelSpec.of(
-            digits, input_size=32, kwargs={} if limit is None else {"limit": limit},
+            digits, name="digits", input_size=32, kwargs={} if limit is None else {"limit": limit},
             preprocessing=Preprocessing(**{**stated, **changes}),
         )
 """

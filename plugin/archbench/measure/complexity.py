@@ -29,7 +29,7 @@ from archbench.measure.operators import name_of
 from archbench.models.building import build_on_meta
 from archbench.models.inputs import synthetic_inputs
 from archbench.models.loading import TORCH_DTYPES
-from archbench.models.networks import OwnNetwork, construct
+from archbench.models.networks import OwnNetwork, construct, let_go
 from archbench.models.outputs import class_scores
 from archbench.models.passes import GRADIENTS, run_first, with_other_size
 from archbench.models.quantizing import packed_tensors
@@ -114,7 +114,8 @@ def count_own(network: OwnNetwork, *, second_opinion: bool = True) -> Complexity
         with network.in_place():
             counted = _counted(network, second_opinion)
     except ArchbenchError as error:
-        network.found.update(dict.fromkeys(("count with second opinion", "count"), error))
+        known = ("count with second opinion", "count")
+        network.found.update(dict.fromkeys(known, let_go(error)))
         raise
     network.found[keys[-1]] = counted
     return counted

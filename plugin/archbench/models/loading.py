@@ -21,7 +21,7 @@ from archbench.core.spec import ModelSpec, Target
 from archbench.models.building import build_unfilled
 from archbench.models.filling import fill_weights
 from archbench.models.inputs import synthetic_inputs
-from archbench.models.networks import OwnNetwork, construct
+from archbench.models.networks import OwnNetwork, construct, let_go
 from archbench.models.numerics import numerics
 from archbench.models.outputs import class_scores
 from archbench.models.passes import GRADIENTS
@@ -243,7 +243,7 @@ class ModelHolder:
         try:
             self._network = construct(spec)
         except (ArchitectureError, NotMeasuredError) as error:
-            self._failures.append((spec, error))
+            self._failures.append((spec, let_go(error)))
             raise
         return self._network
 

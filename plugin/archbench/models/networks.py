@@ -6,6 +6,7 @@ import contextlib
 import inspect
 import random
 import time
+import traceback
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import UninitializedParameter
 
-from archbench.core.errors import ArchitectureError, NotMeasuredError
+from archbench.core.errors import ArchitectureError, NotMeasuredError, chain_of
 from archbench.core.requests import arguments_text
 from archbench.core.spec import ModelSpec, OwnSource
 from archbench.models.importing import OwnModules, import_source, own_modules
@@ -26,7 +27,7 @@ from archbench.models.onnx_graph import graph_metrics
 from archbench.models.passes import run_first
 from archbench.models.process_state import Changes, contained
 
-__all__ = ["OwnNetwork", "construct", "construction_named"]
+__all__ = ["OwnNetwork", "construct", "construction_named", "let_go"]
 
 SEED = 0
 """Of the random numbers of torch, NumPy and Python while a network is built: it has the same values
@@ -181,6 +182,13 @@ def _nothing() -> Iterator[None]:
     yield
 
 
+def let_go(error: Exception) -> Exception:
+    """An error that is kept: its frames would keep what they were working on."""
+    for link in chain_of(error):
+        traceback.clear_frames(link.__traceback__)
+    return error
+
+
 def construct(spec: ModelSpec) -> OwnNetwork:
     """Import what defines a network of a person's own and build it, as plain Python would.
 
@@ -290,8 +298,8 @@ def _read(spec: ModelSpec, path: Path) -> nn.Module:
         raise NotMeasuredError(
             "no-engine",
             f"{spec.id} is an ONNX graph of {nodes:,} nodes and {params:,} parameters. An "
-            "inference engine runs it, and archbench has none yet; give the network that it was exported "
-            "from, as .pt2 or by its constructor",
+            "inference engine runs it, and archbench has none yet; give the network that it was "
+            "exported from, as .pt2 or by its constructor",
             metrics,
         )
     if kind == ".pt2":

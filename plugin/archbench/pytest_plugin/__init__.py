@@ -311,6 +311,12 @@ def holder_of(config: pytest.Config) -> ModelHolder:
     return config.stash[_HOLDER]
 
 
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Let go of the model that is loaded, in a run without the fixture that does."""
+    if _HOLDER in config.stash:
+        config.stash[_HOLDER].free()
+
+
 @pytest.fixture(scope="session")
 def _archbench_holder(pytestconfig: pytest.Config) -> Generator[ModelHolder]:
     holder = holder_of(pytestconfig)
