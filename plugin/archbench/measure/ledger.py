@@ -11,7 +11,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -40,6 +40,9 @@ from archbench.measure.operators import (
 __all__ = ["Ledger"]
 
 
+_NOTHING = nullcontext()
+
+
 class Ledger:
     """What one forward pass did, in all threads that it starts.
 
@@ -48,6 +51,7 @@ class Ledger:
         inputs: of the pass: images, and further inputs where it has some.
 
     Attributes:
+        is_real: whether the tensors have values, and are not on meta.
         calls: of operators that write a tensor, by name.
         macs_by_operator, macs_by_kind, macs_by_module: multiply-adds.
         biases: elements that biases were added to, by operator.
@@ -82,7 +86,7 @@ class Ledger:
         self._storages: dict[int, StorageWeakRef] = {}
         self._of_image: set[int] = set()
         self._unwritten: set[int] = set()
-        self._is_real = not any(tensor.is_meta for tensor in inputs)
+        self.is_real = not any(tensor.is_meta for tensor in inputs)
         for tensor in (*model.parameters(), *model.buffers()):
             self._know(tensor)
         for tensor in inputs:
@@ -160,18 +164,32 @@ class Ledger:
         """Take in that an operator ran."""
         read = [*_tensors(args), *_tensors(kwargs.values())]
         with self._lock:
-            if self._is_real:
-                self._follow(func, args, kwargs, read, output)
+            self._follow(func, args, kwargs, read, output)
             if any(map(self._is_of_image, read)):
-                for tensor in _tensors([output]):
-                    self._of_image.add(self._know(tensor))
-            if is_free(func) or getattr(self._here, "is_paused", False):
-                return
-            packet = func._overloadpacket
-            name = name_of(packet)
-            self.calls[name] += 1
-            if packet not in self._formulas and not has_no_products(func):
-                self.unknown.add(name)
+                self._mark(output)
+            if not is_free(func) and not getattr(self._here, "is_paused", False):
+                self._call(func)
+
+    def seen_on_meta(self, func: Any, args: Any, kwargs: Mapping[str, Any], output: Any) -> None:
+        """The same where there are no values and no threads, a million times a catalogue."""
+        of_image = self._of_image
+        for tensor in (*_tensors(args), *_tensors(kwargs.values())):
+            if tensor.untyped_storage()._cdata in of_image:
+                self._mark(output)
+                break
+        if not is_free(func):
+            self._call(func)
+
+    def _mark(self, output: Any) -> None:
+        for tensor in _tensors([output]):
+            self._of_image.add(self._know(tensor))
+
+    def _call(self, func: Any) -> None:
+        packet = func._overloadpacket
+        name = name_of(packet)
+        self.calls[name] += 1
+        if packet not in self._formulas and not has_no_products(func):
+            self.unknown.add(name)
 
     def _follow(
         self, func: Any, args: Any, kwargs: Mapping[str, Any], read: Sequence[Tensor], output: Any
@@ -212,7 +230,7 @@ class Ledger:
             self._here.is_paused = before
 
     def _record(self, packet: Any, *args: Any, out_val: Any, **kwargs: Any) -> int:
-        with self.paused():  # a formula may call operators
+        with self.paused() if self.is_real else _NOTHING:  # a formula may call operators
             flops = _flops(self._formulas[packet], args, kwargs, out_val)
         if not getattr(self._here, "is_paused", False):
             read = [*_tensors(args), *_tensors(kwargs.values())]
@@ -311,12 +329,12 @@ class _Noting(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def __init__(self, ledger: Ledger) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self._ledger = ledger
+        self._seen = ledger.seen if ledger.is_real else ledger.seen_on_meta
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         output = func(*args, **kwargs)
-        self._ledger.seen(func, args, kwargs, output)
+        self._seen(func, args, kwargs, output)
         return output
 
 

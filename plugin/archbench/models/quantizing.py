@@ -130,6 +130,8 @@ def quantized_layers(module: nn.Module) -> int:
 def packed_tensors(module: nn.Module) -> list[Tensor]:
     """Weights and biases of quantised layers, which are no parameters: they are found where a state
     dict has them in a packed form, or as quantised tensors."""
+    if not any(map(_may_pack, module.modules())):
+        return []
     return [
         tensor
         for name, value in module.state_dict().items()
@@ -137,6 +139,18 @@ def packed_tensors(module: nn.Module) -> list[Tensor]:
         for tensor in _within(value)
         if not isinstance(value, Tensor) or value.is_quantized
     ]
+
+
+def _may_pack(module: nn.Module) -> bool:
+    """Whether a module's own entry of a state dict can hold more than plain tensors. A state dict
+    of a whole network costs more than this question, which nearly every network denies."""
+    of_class = type(module)
+    return (
+        of_class._save_to_state_dict is not nn.Module._save_to_state_dict
+        or of_class.get_extra_state is not nn.Module.get_extra_state
+        or bool(module._state_dict_hooks)
+        or any(buffer is not None and buffer.is_quantized for buffer in module._buffers.values())
+    )
 
 
 def _within(value: object) -> list[Tensor]:
