@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 from collections.abc import Callable
 from typing import Any
@@ -11,6 +12,7 @@ import torch
 from ptflops import get_model_complexity_info
 from torch import Tensor, nn
 from torch.nn import functional
+from torchvision.models import AlexNet
 
 from archbench import ModelSpec
 from archbench.core.errors import ArchbenchError, ArchitectureError, NotMeasuredError
@@ -93,6 +95,16 @@ def test_resnet18_macs_by_hand() -> None:
         stages += size * size * width * (width // 2)
         stages += 3 * size * size * width * width * 9
     assert count(ModelSpec("torchvision", "resnet18")).macs == stem + stages + 512 * 1000
+
+
+def test_nothing_of_a_counted_network_stays() -> None:
+    gc.collect()
+    gc.disable()  # what only the collector can free would still be there
+    try:
+        count(ModelSpec("torchvision", "alexnet"))
+        assert not [one for one in gc.get_objects() if type(one) is AlexNet]
+    finally:
+        gc.enable()
 
 
 def test_regnets_that_compute_while_constructing_are_counted() -> None:

@@ -257,14 +257,15 @@ class _Sheet:
                 f"it runs {', '.join(sorted(self.ledger.unseen))}, which torch's dispatcher does "
                 "not show. Run all of it in the thread that calls, through torch's operators",
             )
-        packed = sum(tensor.numel() for tensor in packed_tensors(self.model))
-        if sum(layer.params for layer in self.layers) + packed != self.params:
+        missing = self.params - sum(layer.params for layer in self.layers)
+        if missing and missing != sum(t.numel() for t in packed_tensors(self.model)):
             raise self.refusal(
                 "not-counted",
                 "its forward pass makes or drops parameters. Make them all in the constructor",
             )
-        has_layers = any(isinstance(module, (_Conv, nn.Linear)) for module in self.model.modules())
-        if not self.macs and has_layers:
+        if not self.macs and any(
+            isinstance(module, (_Conv, nn.Linear)) for module in self.model.modules()
+        ):
             raise self.refusal(
                 "not-counted",
                 "it has layers that multiply and add, and none was seen to. What runs in another "

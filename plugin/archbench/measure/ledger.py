@@ -81,14 +81,14 @@ class Ledger:
         self._here = threading.local()
         counter = FlopCounterMode(display=False)
         self._formulas: dict[Any, Callable[..., int]] = {**counter.flop_registry, **formulas()}
-        self._recorders = {packet: partial(self._record, packet) for packet in self._formulas}
         # Storages are held weakly: their numbers are not used again while they are noted.
         self._storages: dict[int, StorageWeakRef] = {}
         self._of_image: set[int] = set()
         self._unwritten: set[int] = set()
         self.is_real = not any(tensor.is_meta for tensor in inputs)
-        for tensor in (*model.parameters(), *model.buffers()):
-            self._know(tensor)
+        if self.is_real:
+            for tensor in (*model.parameters(), *model.buffers()):
+                self._know(tensor)
         for tensor in inputs:
             self._of_image.add(self._know(tensor))
 
@@ -115,14 +115,18 @@ class Ledger:
             return
         self._here.modules = [self._model]
         counter = FlopCounterMode(display=False)
-        counter.flop_registry = self._recorders
+        # Made here and not kept: a ledger that holds on to itself keeps its network for the
+        # garbage collector.
+        counter.flop_registry = {one: partial(self._record, one) for one in self._formulas}
         # Its own attribution to modules is by name only, and half of its time.
         counter.mod_tracker = _NoModules()  # type: ignore[assignment]
         try:
             # The mode that is entered last sees an operator first: the counter takes composite
             # operators apart, the ledger sees the parts.
             with ExitStack() as stack:
-                stack.enter_context(_ComplexConvolutions(self))
+                if self.is_real:
+                    # No architecture of a catalogue has one, and this asks every function.
+                    stack.enter_context(_ComplexConvolutions(self))
                 stack.enter_context(_Noting(self))
                 stack.enter_context(counter)
                 yield
