@@ -106,11 +106,6 @@ def test_a_failure_without_a_message_is_named_by_its_kind() -> None:
     assert str(caught.value) == "local/mine cannot be built: AssertionError"
 
 
-def test_a_name_that_the_library_lacks_is_an_architecture_error() -> None:
-    with pytest.raises(ArchitectureError, match=r"^timm/resnet51 cannot be built: RuntimeError: "):
-        build(ModelSpec("timm", "resnet51"))
-
-
 @pytest.mark.parametrize(
     "error",
     [

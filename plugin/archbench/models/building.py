@@ -11,8 +11,10 @@ from torch import Tensor, nn
 from archbench.core.errors import ArchitectureError
 from archbench.core.spec import ModelSpec
 from archbench.models.filling import parameters_on_meta
+from archbench.models.installed import require
 from archbench.models.memory_guard import is_out_of_memory
 from archbench.models.shapes import RememberedShapes
+from archbench.models.timm_configs import is_bound_to_size
 
 __all__ = ["build", "build_on_meta"]
 
@@ -22,8 +24,10 @@ def build(spec: ModelSpec) -> nn.Module:
 
     Raises:
         ArchitectureError: the constructor failed; its exception is chained.
+        NotMeasuredError: its library is not here, or does not have it.
         MemoryError, RuntimeError: the constructor ran out of memory, passed on as it is.
     """
+    require(spec)
     try:
         module = _BUILDERS[spec.library](spec)
     except (KeyboardInterrupt, GeneratorExit):
@@ -71,14 +75,10 @@ def _move_to_meta(model: nn.Module) -> None:
 
 def _build_timm(spec: ModelSpec) -> Any:
     import timm
-    from timm.models import get_pretrained_cfg
 
     kwargs = dict(spec.kwargs)
-    if not spec.native_input_size:
-        config = get_pretrained_cfg(spec.name)
-        # timm's own word for "the constructor takes img_size and the model is bound to it".
-        if config is not None and config.fixed_input_size:
-            kwargs["img_size"] = spec.input_size[1:]
+    if not spec.native_input_size and is_bound_to_size(spec.name):
+        kwargs["img_size"] = spec.input_size[1:]
     return timm.create_model(spec.name, pretrained=False, **kwargs)
 
 

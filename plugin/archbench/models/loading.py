@@ -5,7 +5,6 @@ from __future__ import annotations
 import atexit
 import contextlib
 import gc
-import importlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from archbench.core.errors import ArchitectureError
 from archbench.core.spec import ModelSpec, Target
 from archbench.models.building import build
 from archbench.models.filling import fill_weights, parameters_on_meta
+from archbench.models.installed import require
 
 __all__ = [
     "TORCH_DTYPES",
@@ -44,12 +44,6 @@ TORCH_DTYPES = {
 loading."""
 
 IMAGENET_CLASSES = 1000
-
-_LIBRARY_MODULES = {
-    "timm": "timm",
-    "torchvision": "torchvision.models",
-    "pytorchcv": "pytorchcv.model_provider",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,9 +170,8 @@ class ModelHolder:
             return LoadedModel(spec, target, held.module, held.load_seconds)
         self.free()
         if spec.library not in self._libraries:
+            require(spec)
             self._libraries.add(spec.library)
-            if spec.library in _LIBRARY_MODULES:
-                importlib.import_module(_LIBRARY_MODULES[spec.library])
             # Hundreds of thousands of objects that will never be garbage: out of the collector's
             # way, since it runs before each series of samples.
             gc.collect()

@@ -13,6 +13,8 @@ from torch import Tensor
 from archbench.core.errors import NotMeasuredError
 from archbench.core.preprocessing import Transform
 from archbench.core.spec import ModelSpec, Preprocessing
+from archbench.models.installed import require
+from archbench.models.timm_configs import data_config, timm_config
 
 __all__ = ["ImageTransform", "decode", "normalized", "transform_of"]
 
@@ -51,15 +53,16 @@ def transform_of(
 
 
 def _of_timm(spec: ModelSpec, config: Mapping[str, Any] | None) -> Transform:
-    from timm.data import resolve_data_config
-    from timm.models import get_pretrained_cfg
-
+    require(spec)
     if config is None:
-        tagged = f"{spec.name}.{spec.weights}" if spec.weights else spec.name
-        config = get_pretrained_cfg(tagged).to_dict()
+        try:
+            config = timm_config(spec.name, spec.weights)
+        except NotMeasuredError:
+            # An older timm, and other weights than those it has no configuration of.
+            config = timm_config(spec.name)
     test_size = config.get("test_input_size")
     is_test_size = test_size is not None and tuple(test_size) == spec.input_size
-    data = resolve_data_config(pretrained_cfg=dict(config), use_test_size=is_test_size)
+    data = data_config(config, use_test_size=is_test_size)
     stated = Preprocessing(
         mean=tuple(data["mean"]),
         std=tuple(data["std"]),
@@ -72,9 +75,10 @@ def _of_timm(spec: ModelSpec, config: Mapping[str, Any] | None) -> Transform:
 
 
 def _of_torchvision(spec: ModelSpec, config: Mapping[str, Any] | None) -> Transform:
+    del config
+    require(spec)
     from torchvision import models
 
-    del config
     weights = models.get_model_weights(spec.name)
     transforms = (weights[spec.weights] if spec.weights else weights.DEFAULT).transforms()
     (crop,), (resized,) = transforms.crop_size, transforms.resize_size
