@@ -246,8 +246,8 @@ def test_other_label_spaces_need_a_timm_that_has_them(older: str) -> None:
     with pytest.raises(NotMeasuredError) as caught:
         imagenet_synsets("imagenet-12k")
     assert str(caught.value) == (
-        f"the label space imagenet-12k is in timm 0.9 and newer, and timm {older} is installed. "
-        "Install a newer one, or use weights of 1,000 classes"
+        f"the label space imagenet-12k is in newer versions of timm, and timm {older} is "
+        "installed. Install a newer one, or use weights of 1,000 classes"
     )
 
 

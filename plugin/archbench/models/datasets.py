@@ -45,13 +45,14 @@ def imagenet_synsets(subset: str = "imagenet-1k") -> tuple[str, ...]:
     if subset == "imagenet-1k":
         return tuple((DATA / "imagenet_1k_synsets.txt").read_text(encoding="ascii").split())
     timm = import_library("timm", f"the label space {subset}")
-    if not hasattr(timm.data, "ImageNetInfo"):
+    try:
+        return tuple(timm.data.ImageNetInfo(subset).label_names())
+    except (AttributeError, AssertionError):
         raise NotMeasuredError(
             "library-absent",
-            f"the label space {subset} is in timm 0.9 and newer, and {named_version('timm')} is "
-            "installed. Install a newer one, or use weights of 1,000 classes",
-        )
-    return tuple(timm.data.ImageNetInfo(subset).label_names())
+            f"the label space {subset} is in newer versions of timm, and {named_version('timm')} "
+            "is installed. Install a newer one, or use weights of 1,000 classes",
+        ) from None
 
 
 @dataclass(frozen=True, slots=True)
