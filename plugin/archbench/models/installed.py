@@ -71,7 +71,7 @@ def import_library(library: str, asked: str) -> ModuleType:
         raise NotMeasuredError(
             "library-absent",
             f"{asked} needs {missing}{through}, which is not installed here. Install it: "
-            f"python -m pip install {missing}, or pytest-archbench, which brings all libraries",
+            f"python -m pip install {missing}",
         ) from None
     except Exception as error:
         if is_out_of_memory(error):
