@@ -5,6 +5,7 @@
 #   make test-lowest  the tests with the oldest versions that pyproject.toml allows
 #   make test-latest  the tests with the newest ones
 #   make perf    the project's own figures of speed
+#   make sweep   every architecture built both ways and run once; docs/sweep.md
 #   make gallery the pictures and tables of docs/gallery.md
 #
 # PYTHON=python3.12 chooses the interpreter of the environment; BENCH="--quick --models=resnet18"
@@ -20,11 +21,12 @@ PERF ?=
 PYENV := $(HOME)/.pyenv/versions
 LOWEST_PYTHON ?= $(firstword $(wildcard $(PYENV)/3.10.*/bin/python) python3.10)
 LATEST_PYTHON ?= $(lastword python3 $(sort $(wildcard $(PYENV)/3.1[1-9].*/bin/python)))
+SWEEP ?=
 STAMP := $(VENV)/.installed
 TEST_STAMP := $(VENV)/.installed-test
 
 .DEFAULT_GOAL := help
-.PHONY: help bench test test-lowest test-latest lint perf gallery clean
+.PHONY: help bench test test-lowest test-latest lint perf sweep gallery clean
 
 help:
 	@sed -n 's/^#   \(make .*\)/  \1/p' Makefile
@@ -94,6 +96,9 @@ lint: $(TEST_STAMP)
 
 perf: $(TEST_STAMP)
 	$(BIN)/python tools/perf.py $(PERF)
+
+sweep: $(TEST_STAMP)
+	$(BIN)/python tools/sweep.py $(SWEEP)
 
 gallery: $(TEST_STAMP)
 	$(BIN)/python tools/gallery.py

@@ -486,7 +486,9 @@ def accuracy(number: int = 480, rounds: int = 5) -> None:
         )
 
         # A network that costs nothing: what is left is the loader.
-        model.module = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 1000))
+        model.loaded.module = nn.Sequential(
+            nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 1000)
+        )
         model.module.eval().requires_grad_(False)
         theirs = models.ResNet18_Weights.IMAGENET1K_V1.transforms()
         ours, plain = [], []

@@ -305,17 +305,16 @@ def _refuse_idle(options: argparse.Namespace, part: str | None) -> None:
 
 def _compare(options: argparse.Namespace) -> int:
     from archbench.catalog import load_catalog
-    from archbench.catalog.own_files import is_file_request
+    from archbench.catalog.own import is_own_request
+    from archbench.core.requests import parse_request
 
     asked = f"archbench compare-implementations {' '.join(options.names)}"
     (first, *others), pixels = options.names, options.input_size
-    name, at, size = first.partition("@")
-    if not others and not is_file_request(first):
-        if at and pixels is None and size.isdecimal() and int(size) > 0:
-            first, pixels = name, int(size)
-        specs = list(load_catalog().implementations(first))
-        if pixels is not None:
-            specs = [spec.with_input_size(pixels) for spec in specs]
+    request = parse_request(first, asked)
+    if not others and not is_own_request(first) and not request.arguments:
+        specs = list(load_catalog().implementations(request.name))
+        size = request.size or ((pixels,) if pixels is not None else ())
+        specs = [spec.with_input_size(size) for spec in specs] if size else specs
     else:
         specs = [_architecture("compare-implementations", name, pixels) for name in options.names]
     ids = [spec.id for spec in specs]
@@ -366,18 +365,10 @@ def _conventions(options: argparse.Namespace) -> int:
         return 0
     spec = _architecture("conventions", options.id)
 
-    from archbench.measure.complexity import count
-    from archbench.measure.elements import count_elements
-    from archbench.measure.summary import ptflops_costs
-    from archbench.models.building import build_on_meta
+    from archbench.measure.summary import counts_by_convention
 
     with contextlib.redirect_stdout(sys.stderr):
-        model = build_on_meta(spec)
-        complexity, elements = count(spec, model), count_elements(spec, model)
-        # ptflops counts parameters that require a gradient only, which counting takes away.
-        own = None
-        with contextlib.suppress(NotMeasuredError):
-            own = ptflops_costs(spec, model.requires_grad_(True))[:2]
+        complexity, elements, own = counts_by_convention(spec)
     if options.format == "json":
         print(json.dumps(conventions_dict(complexity, elements, ptflops=own), indent=1))
     else:
@@ -563,17 +554,19 @@ def _selftest(options: argparse.Namespace) -> int:
 def _architecture(command: str, request: str, pixels: int | None = None) -> ModelSpec:
     """The one architecture that a request is about, fed images of ``pixels`` if that is given."""
     from archbench.catalog import load_catalog
-    from archbench.catalog.own_files import constructor_from_file, is_file_request
+    from archbench.catalog.own import is_own_request, own_architectures
+    from archbench.core.requests import parse_request
 
     asked = f"archbench {command} {request}"
-    if pixels is not None and "@" in request.rpartition(":")[2]:
+    if pixels is not None and parse_request(request, asked).size:
         raise UsageError(
             f"{asked} --input-size={pixels}",
             "both the id and the option say how large the images are",
             "Give one of them",
         )
-    if is_file_request(request):
-        spec = constructor_from_file(request, Path.cwd(), f"archbench {command} ")
+    found: Sequence[ModelSpec]
+    if is_own_request(request):
+        found = own_architectures(request, Path.cwd(), f"archbench {command} ")
     elif request.startswith("local/"):
         raise UsageError(
             asked,
@@ -582,18 +575,17 @@ def _architecture(command: str, request: str, pixels: int | None = None) -> Mode
         )
     else:
         found = load_catalog().select((), request) if request.strip(" ,") else ()
-        if len(found) != 1:
-            ids = ", ".join(spec.id for spec in found[:5])
-            more = ", ..." if len(found) > 5 else ""
-            raise UsageError(
-                asked,
-                f"it names {len(found)} architectures: {ids}{more}"
-                if found
-                else "it names no architecture",
-                "Write one of them" if found else "Write an id such as timm/resnet50",
-            )
-        spec = found[0]
-    return spec if pixels is None else spec.with_input_size(pixels)
+    if len(found) != 1:
+        ids = ", ".join(spec.id for spec in found[:5])
+        more = ", ..." if len(found) > 5 else ""
+        raise UsageError(
+            asked,
+            f"it names {len(found)} architectures: {ids}{more}"
+            if found
+            else "it names no architecture",
+            "Write one of them" if found else "Write an id such as timm/resnet50",
+        )
+    return found[0] if pixels is None else found[0].with_input_size(pixels)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -107,7 +107,7 @@ def test_a_seed_row_is_the_architecture_of_the_library(
 
 
 def test_only_three_rows_are_at_a_size_of_their_own() -> None:
-    variants = [spec.id for spec in load_catalog().suite("seeds") if not spec.native_input_size]
+    variants = [spec.id for spec in load_catalog().suite("seeds") if not spec.is_native_size]
     assert variants == [f"timm/mobilenetv1_100@{pixels}" for pixels in (192, 160, 128)]
 
 

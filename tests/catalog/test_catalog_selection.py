@@ -196,8 +196,8 @@ def test_an_architecture_that_only_the_suite_lacks_is_not_called_unknown(small: 
 @pytest.mark.parametrize("size", ["", "0", "big", "-1", "1.5"])
 def test_a_size_that_is_none_is_refused(small: Catalog, size: str) -> None:
     message = (
-        f"architecture 'timm/resnet50@{size}': {size!r} is not an input size. "
-        "Write the side of the image in pixels: timm/resnet50@192"
+        f"architecture 'timm/resnet50@{size}': {size!r} is not a size in pixels. Write "
+        "@192 for square images, @64x128 for height and width, @1x28x28 with channels"
     )
     assert refusal(small, models=f"timm/resnet50@{size}") == message
     with pytest.raises(UsageError) as caught:

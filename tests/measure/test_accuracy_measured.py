@@ -28,7 +28,7 @@ HERE = Workers(loading=0, threads=1)
 
 
 def weighted(spec: Any, path: Path, dtype: str = "fp32", **sizes: int) -> WeightedModel:
-    return load_weighted(spec, Target("cpu", "any", "cpu", dtype), str(path), **sizes)
+    return load_weighted(spec, Target("cpu", "any", "cpu", dtype), str(path), None, **sizes)
 
 
 def evaluated(model: WeightedModel, images: Path, **how: Any) -> Evaluation:
@@ -79,7 +79,7 @@ def test_a_smaller_batch_where_memory_runs_out(digits: Any, digits_spec: Any) ->
                 raise MemoryError("no room")
             return inner(x)
 
-    model.module = Tight()
+    model.loaded.module = Tight()
     found = evaluated(model, digits.images, batch_size=64)
     assert found.batch_size == 16
     assert max(seen) == 64
@@ -98,7 +98,7 @@ def test_memory_for_not_even_one_image(digits: Any, digits_spec: Any) -> None:
                 raise MemoryError("no room")
             return torch.zeros(len(x), 10)
 
-    model.module = Full()
+    model.loaded.module = Full()
     with pytest.raises(MemoryError):
         evaluated(model, digits.images, batch_size=8)
 
@@ -130,7 +130,7 @@ def test_five_classes_have_no_top5(digits: Any, digits_spec: Any, tmp_path: Path
     for digit in range(5):
         shutil.copytree(digits.images / str(digit), tmp_path / str(digit))
     model = weighted(digits_spec(), digits.safetensors)
-    model.module = Five()
+    model.loaded.module = Five()
     found = evaluated(model, tmp_path)
     assert found.top5 is None
 
@@ -144,7 +144,7 @@ def test_other_classes_are_refused(digits: Any, digits_spec: Any, tmp_path: Path
 
 def test_scores_that_are_not_finite(digits: Any, digits_spec: Any) -> None:
     model = weighted(digits_spec(), digits.safetensors)
-    model.module[5].bias.fill_(torch.inf)  # type: ignore[index]
+    model.module[5].bias.data.fill_(torch.inf)  # type: ignore[index]
     with pytest.raises(NotMeasuredError, match="not finite in fp32"):
         evaluated(model, digits.images)
 
@@ -266,7 +266,7 @@ def test_another_layout_and_a_compiled_model_make_the_same(digits: Any, digits_s
 
     model = weighted(digits_spec(), digits.safetensors)
     accepted, _ = fingerprint_of(model)
-    model.module = model.module.to(memory_format=torch.channels_last)
+    model.loaded.module = model.module.to(memory_format=torch.channels_last)
     now, _ = fingerprint_of(model)
     assert fingerprint_verdict(accepted, now, "fp32").status == "unchanged"
 

@@ -14,12 +14,13 @@ from archbench.core.statistics import summarize
 from archbench.measure.cells import (
     _doubts,
     complexity_record,
-    describe_failure,
     latency_record,
     load_guarded,
 )
+from archbench.measure.failures import describe_failure
 from archbench.measure.latency import SamplingPlan
-from archbench.models.loading import ModelHolder, class_scores
+from archbench.models.loading import ModelHolder
+from archbench.models.outputs import class_scores
 from tests.measure.small import Small
 
 TARGET = Target("cpu", "AMD EPYC", "cpu-amd-epyc", batch_size=2)
@@ -63,19 +64,24 @@ def test_the_holder_keeps_one_model_and_shares_it_among_batch_sizes() -> None:
     again = holder.get(small(), Target("cpu", "AMD EPYC", "cpu-amd-epyc", batch_size=8))
     assert again.module is one.module
     assert again.images().shape == (8, 3, 16, 16)
+    built = [parameter.clone() for parameter in one.module.parameters()]
     half = holder.get(small(), Target("cpu", "AMD EPYC", "cpu-amd-epyc", dtype="bf16"))
-    assert half.module is not one.module
-    assert next(half.module.parameters()).dtype == torch.bfloat16
     assert half.images().dtype == torch.bfloat16
+    # One network, built once: it is in the precision of whichever runs.
+    for loaded, dtype in ((half, torch.bfloat16), (one, torch.float32), (half, torch.bfloat16)):
+        with loaded.running():
+            now = list(loaded.module.parameters())
+            assert {parameter.dtype for parameter in now} == {dtype}
+            assert all(a.to(dtype).equal(b) for a, b in zip(built, now, strict=True))
 
 
 def test_a_model_without_a_tensor_of_scores_is_refused() -> None:
     class Named(Small):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
-            return {"scores": super().forward(x)}  # type: ignore[return-value]
+            return {"scores": super().forward(x), "other": super().forward(x)}  # type: ignore[return-value]
 
     spec = ModelSpec.of(Named, name="named", input_size=16)
-    with pytest.raises(ArchitectureError, match="local/named returned dict, expected a tensor"):
+    with pytest.raises(ArchitectureError, match="scores, other could all be its class scores"):
         latency_record(load_guarded(ModelHolder(), spec, TARGET), PLAN)
 
 
@@ -129,7 +135,8 @@ def test_whatever_a_forward_pass_raises_is_its_own_failure(error: BaseException)
     record, text = describe_failure(caught.value, "latency", spec, TARGET)
     assert record.verdicts[0]["status"] == "crashed"
     assert text.startswith(
-        f"crashed: local/raising failed in its forward pass: {type(error).__name__}: {error}\n\n"
+        f"crashed: local/raising failed in its forward pass: {type(error).__name__}: {error} "
+        "(images of 3x16x16)\n\n"
     )
     assert "raise error" in text
     assert "sample_latency" not in text, "no frame of archbench"

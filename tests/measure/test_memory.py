@@ -34,7 +34,7 @@ class Doubling(nn.Module):
 def peak(module: nn.Module, images: Tensor) -> int:
     with torch.inference_mode():
         return int(
-            memory_metrics(CPU, module, images, lambda: module(images))["peak_memory"]["value"]
+            memory_metrics(CPU, module, [images], lambda: module(images))["peak_memory"]["value"]
         )
 
 
@@ -103,7 +103,7 @@ class Counters:
 
 def on_a_gpu(counters: Counters) -> dict[str, dict[str, Any]]:
     forward: Callable[[], object] = counters.forward
-    return memory_metrics(GPU, nn.Identity(), torch.zeros(1), forward, counters)
+    return memory_metrics(GPU, nn.Identity(), [torch.zeros(1)], forward, counters)
 
 
 def test_three_figures_of_an_accelerator() -> None:
@@ -123,7 +123,7 @@ def test_a_device_that_does_not_tell_its_use() -> None:
 
 def test_apples_devices_keep_no_peak() -> None:
     target = Target("mps:0", "Apple M2", "apple")
-    metrics = memory_metrics(target, nn.Identity(), torch.zeros(1), lambda: None)
+    metrics = memory_metrics(target, nn.Identity(), [torch.zeros(1)], lambda: None)
     assert metrics["peak_memory"]["absent"] == (
         "torch keeps no peak of the memory of mps devices"
     )  # fmt: skip

@@ -147,7 +147,7 @@ def test_int8_runs() -> None:
 
 
 def test_nhwc_reaches_the_images() -> None:
-    images = side(memory_format="nhwc")._forward.images
+    (images,) = side(memory_format="nhwc")._forward.inputs
     assert images.is_contiguous(memory_format=torch.channels_last)
 
 
@@ -218,6 +218,7 @@ def test_on_an_accelerator_the_peak_of_a_process_is_of_all_its_models(
     assert partner.facts(exact=True, alone=True)["counts"]["peak_memory"] == 7
     # As if it were one: nothing else about the side changes.
     partner._loaded.target = replace(TARGET, device="xpu:0")
+    partner._loaded.network = None
     assert partner.facts(exact=True, alone=True)["metrics"].keys() == memory.keys()
     facts = partner.facts(exact=True, alone=False)
     assert "peak_memory" not in {**facts["counts"], **facts["metrics"]}

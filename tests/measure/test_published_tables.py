@@ -24,6 +24,7 @@ from archbench.core.conventions import CONVENTIONS
 from archbench.measure.complexity import count
 from archbench.measure.elements import count_elements
 from archbench.models.building import build, build_on_meta
+from archbench.models.inputs import synthetic_inputs
 
 Counts = tuple[Complexity, Mapping[str, int]]
 
@@ -36,7 +37,7 @@ def counts(id: str, *, pooling_rounds_down: bool = False) -> Counts:
         for module in model.modules():
             if isinstance(module, nn.MaxPool2d):
                 module.ceil_mode = False
-    return count(spec, model), count_elements(spec, model)
+    return count(spec, model), count_elements(model, synthetic_inputs(spec, 1, device="meta"))
 
 
 def rows_of(document: str) -> dict[str, dict[str, str]]:
@@ -278,7 +279,7 @@ def test_timms_parameters_of_the_seed_architectures() -> None:
     }
     compared = 0
     for spec in load_catalog().suite("seeds"):
-        if spec.library == "timm" and spec.native_input_size:
+        if spec.library == "timm" and spec.is_native_size:
             complexity, _ = counts(spec.id)
             assert CONVENTIONS["timm"].printed_params(complexity) == printed[spec.name], spec.id
             compared += 1

@@ -27,10 +27,11 @@ from archbench.measure.cells import (
 from archbench.measure.cold_cache import cache_bytes, flusher
 from archbench.measure.largest_batch import search_largest
 from archbench.measure.latency import SamplingPlan
-from archbench.measure.precision import check_dtype, numerics
+from archbench.measure.precision import check_dtype
 from archbench.measure.runtimes import Runner, refuse_runtime
 from archbench.models import quantizing
 from archbench.models.loading import ModelHolder
+from archbench.models.numerics import numerics
 from tests.measure.small import Small
 from tests.measure.test_device_time import HOT, Machine
 
@@ -188,7 +189,15 @@ def test_the_holder_keeps_memory_formats_apart() -> None:
     holder = ModelHolder()
     usual = holder.get(spec(), TARGET)
     assert holder.get(spec(), replace(TARGET, runtime="compiled")).module is usual.module
-    assert holder.get(spec(), replace(TARGET, memory_format="nhwc")).module is not usual.module
+    convolution = usual.module.get_parameter("conv.weight")
+    assert convolution.is_contiguous()
+    other = holder.get(spec(), replace(TARGET, memory_format="nhwc"))
+    assert not convolution.is_contiguous()
+    # The first one is as it was again when it runs.
+    with usual.running():
+        assert convolution.is_contiguous()
+    with other.running():
+        assert convolution.is_contiguous(memory_format=torch.channels_last)
 
 
 # Runtime
@@ -211,7 +220,7 @@ def test_recompilations_are_counted() -> None:
     with torch.inference_mode():
         runner = Runner(loaded, None)
         assert runner.recompilations() == 0
-        runner.images = torch.zeros(1, 3, 24, 24)  # another size: another graph
+        runner.inputs = (torch.zeros(1, 3, 24, 24),)  # another size: another graph
         runner()
     assert runner.recompilations() == 1
 

@@ -17,6 +17,7 @@ from archbench.core.spec import ModelSpec
 from archbench.models import libraries
 from archbench.models.building import build, build_on_meta
 from archbench.models.libraries import discover, library_version, names
+from archbench.models.networks import construct
 
 
 def params(id: str) -> int:
@@ -95,14 +96,14 @@ def failing(error: Exception) -> Callable[[], nn.Module]:
 def test_a_constructors_failure_names_the_architecture_and_the_cause() -> None:
     cause = ValueError("width must be positive")
     with pytest.raises(ArchitectureError) as caught:
-        build(ModelSpec.of(failing(cause), name="mine"))
+        construct(ModelSpec.of(failing(cause), name="mine"))
     assert str(caught.value) == "local/mine cannot be built: ValueError: width must be positive"
     assert caught.value.__cause__ is cause
 
 
 def test_a_failure_without_a_message_is_named_by_its_kind() -> None:
     with pytest.raises(ArchitectureError) as caught:
-        build(ModelSpec.of(failing(AssertionError()), name="mine"))
+        construct(ModelSpec.of(failing(AssertionError()), name="mine"))
     assert str(caught.value) == "local/mine cannot be built: AssertionError"
 
 
@@ -116,13 +117,13 @@ def test_a_failure_without_a_message_is_named_by_its_kind() -> None:
 )
 def test_running_out_of_memory_is_not_the_architectures_fault(error: Exception) -> None:
     with pytest.raises(type(error)) as caught:
-        build(ModelSpec.of(failing(error), name="mine"))
+        construct(ModelSpec.of(failing(error), name="mine"))
     assert caught.value is error
 
 
 def test_a_constructor_that_returns_no_module_is_refused() -> None:
     with pytest.raises(ArchitectureError) as caught:
-        build(ModelSpec.of(lambda: 7, name="mine"))
+        construct(ModelSpec.of(lambda: 7, name="mine"))
     assert str(caught.value) == (
         "local/mine cannot be built: its constructor returned int, expected a torch.nn.Module"
     )
@@ -130,7 +131,7 @@ def test_a_constructor_that_returns_no_module_is_refused() -> None:
 
 def test_ones_own_constructor_gets_its_arguments() -> None:
     spec = ModelSpec.of(nn.Linear, kwargs={"in_features": 3, "out_features": 2})
-    model = build(spec)
+    model = construct(spec).module
     assert isinstance(model, nn.Linear)
     assert model.weight.shape == (2, 3)
 

@@ -60,7 +60,7 @@ def accuracies_in_documents(spec: ModelSpec) -> tuple[DocumentAccuracy, ...]:
 
 
 def _pixels(spec: ModelSpec) -> int | None:
-    return None if spec.native_input_size else spec.input_size[-1]
+    return None if spec.is_native_size else spec.input_size[-1]
 
 
 @cache

@@ -11,6 +11,8 @@ from archbench.catalog import refusals
 from archbench.catalog.lists import LISTED_LIBRARIES, read_list
 from archbench.catalog.seeds import read_seeds
 from archbench.catalog.suites import DEFAULT_SUITE, suite_ids
+from archbench.core.errors import UsageError
+from archbench.core.requests import Request, parse_request, split_requests
 from archbench.core.spec import ModelSpec
 
 __all__ = ["Catalog", "load_catalog"]
@@ -46,16 +48,19 @@ class Catalog:
         """
         if id in self._specs:
             return self._specs[id]
-        name, at, size = id.partition("@")
-        if not at or name not in self._specs:
+        request = _parsed(id)
+        if request.is_plain or request.name not in self._specs:
             raise refusals.unknown_architecture(id, self._specs)
-        return self._at(self._specs[name], _pixels(id, size))
+        return self._as_asked(self._specs[request.name], request)
 
     def has(self, id: str) -> bool:
         """Whether :meth:`get` finds an architecture of that id."""
-        name, at, size = id.partition("@")
-        sized = bool(at) and size.isdecimal() and int(size) > 0
-        return id in self._specs or (sized and name in self._specs)
+        if id in self._specs:
+            return True
+        try:
+            return _parsed(id).name in self._specs
+        except UsageError:
+            return False
 
     def implementations(self, architecture: str) -> tuple[ModelSpec, ...]:
         """Every implementation of an architecture, at its library's own size.
@@ -71,7 +76,7 @@ class Catalog:
         Raises:
             UsageError: there is none of that name, or only one.
         """
-        specs = [spec for spec in self._specs.values() if spec.native_input_size]
+        specs = [spec for spec in self._specs.values() if spec.is_native_size]
         named = [s for s in specs if architecture in (s.architecture, s.name, s.id)]
         if not named:
             raise refusals.unknown_architecture(architecture, self._specs)
@@ -91,7 +96,8 @@ class Catalog:
             suite: names of suites, several in a sequence or separated by commas. Without any, the
                 whole catalogue if ``models`` are given, else the seed suite.
             models: ids or globs over ids (``timm/resnet*``), in the same way; one without a slash
-                is about the name in any library; ``@192`` at the end asks for another input size.
+                is about the name in any library; ``(num_classes=10)`` asks for other arguments and
+                ``@192`` at the end for another input size.
 
         Returns:
             With a suite in the suite's order; else in the order of ``models``, and of the ids for
@@ -117,37 +123,48 @@ class Catalog:
                 )
             found.update((spec.id, spec) for spec in matching)
         if suites:
-            return tuple(spec for id, spec in chosen.items() if id in found)
+            rank = {id: place for place, id in enumerate(chosen)}
+            return tuple(sorted(found.values(), key=lambda spec: rank.get(spec.id, len(rank))))
         return tuple(found.values())
 
     def _matching(self, pattern: str, pool: Mapping[str, ModelSpec]) -> list[ModelSpec]:
-        name, at, size = pattern.partition("@")
-        if not at or set(size) & set("*?["):
+        if pattern in pool:
+            return [pool[pattern]]
+        request = _parsed(pattern)
+        if request.is_plain:
             return [spec for spec in pool.values() if _matches(spec, pattern)]
-        pixels = _pixels(pattern, size)
-        native = (spec for spec in self._specs.values() if spec.native_input_size)
-        sized = (self._at(spec, pixels) for spec in native if _matches(spec, name))
-        return [spec for spec in sized if pool is self._specs or spec.id in pool]
+        native = (spec for spec in self._specs.values() if spec.is_native_size)
+        found = [
+            (spec, self._as_asked(spec, request)) for spec in native if _matches(spec, request.name)
+        ]
+        if pool is self._specs:
+            return [asked for _, asked in found]
+        # Other arguments make another network of an architecture that the suite has.
+        return [
+            asked
+            for spec, asked in found
+            if asked.id in pool or (request.arguments and spec.id in pool)
+        ]
 
-    def _at(self, spec: ModelSpec, pixels: int) -> ModelSpec:
-        sized = spec.with_input_size(pixels)
+    def _as_asked(self, spec: ModelSpec, request: Request) -> ModelSpec:
+        asked = spec.with_arguments(request.arguments)
+        if request.size:
+            asked = asked.with_input_size(request.size)
         # A label belongs to the size that its document printed.
-        return self._specs.get(sized.id) or replace(sized, label=None)
+        return self._specs.get(asked.id) or replace(asked, label=None)
 
 
 def _matches(spec: ModelSpec, pattern: str) -> bool:
     return fnmatchcase(spec.id if "/" in pattern else spec.short_name, pattern)
 
 
-def _pixels(request: str, size: str) -> int:
-    if not (size.isdecimal() and int(size) > 0):
-        raise refusals.bad_size(request, size)
-    return int(size)
+def _parsed(request: str) -> Request:
+    return parse_request(request, f"architecture {request!r}")
 
 
 def _split(values: str | Sequence[str]) -> list[str]:
     listed = [values] if isinstance(values, str) else values
-    return [part for value in listed for part in map(str.strip, value.split(",")) if part]
+    return [part for value in listed for part in split_requests(value)]
 
 
 @cache

@@ -56,6 +56,8 @@ def published_accuracies(spec: ModelSpec) -> dict[str, Figure]:
 
 
 def _published(spec: ModelSpec, metric: str) -> PublishedFigure | None:
+    if spec.arguments or len(set(spec.input_size[1:])) > 1:
+        return None
     row = _named_by_seed().get(spec.id)
     if row is not None:
         return _DOCUMENTS[row.document](row.row, metric)
@@ -101,7 +103,7 @@ def _timm_rows() -> dict[tuple[str, str], dict[str, str]]:
 def _torchvision(spec: ModelSpec, metric: str) -> PublishedFigure | None:
     stored = read_list("torchvision")
     accuracy = next((model[metric] for model in stored.models if model["name"] == spec.name), None)
-    if accuracy is None or not spec.native_input_size:
+    if accuracy is None or not spec.is_native_size:
         return None
     weights = spec.weights
     return PublishedFigure(
@@ -111,7 +113,7 @@ def _torchvision(spec: ModelSpec, metric: str) -> PublishedFigure | None:
 
 def _pytorchcv(spec: ModelSpec, metric: str) -> PublishedFigure | None:
     row = _pytorchcv_rows().get(spec.name)
-    if row is None or not spec.native_input_size:
+    if row is None or not spec.is_native_size:
         return None
     accuracy = str(100 - Decimal(row[f"{metric}_err"]))
     return _figure(accuracy, row["source"], row["model"], spec.weights)

@@ -8,7 +8,7 @@ from difflib import get_close_matches
 from archbench.core.errors import UsageError
 from archbench.core.spec import ModelSpec
 
-__all__ = ["bad_size", "no_match", "only_implementation", "unknown_architecture", "unknown_suite"]
+__all__ = ["no_match", "only_implementation", "unknown_architecture", "unknown_suite"]
 
 
 def unknown_suite(name: str, suites: Iterable[str]) -> UsageError:
@@ -23,20 +23,10 @@ def unknown_suite(name: str, suites: Iterable[str]) -> UsageError:
     )
 
 
-def bad_size(request: str, size: str) -> UsageError:
-    """What follows the ``@`` is not a size."""
-    name = request.partition("@")[0]
-    return UsageError(
-        f"architecture {request!r}",
-        f"{size!r} is not an input size",
-        f"Write the side of the image in pixels: {name}@192",
-    )
-
-
 def unknown_architecture(request: str, catalogued: Mapping[str, ModelSpec]) -> UsageError:
     """No architecture of the catalogue has the id or the name."""
     asked = f"architecture {request!r}"
-    base, dot, tag = request.partition("@")[0].partition(".")
+    base, dot, tag = request.partition("@")[0].partition("(")[0].partition(".")
     tagged = [spec for spec in catalogued.values() if base in (spec.id, spec.name)]
     # timm is the library that writes a tag after a dot.
     tagged = [spec for spec in tagged if spec.library == "timm"] or tagged
@@ -44,9 +34,9 @@ def unknown_architecture(request: str, catalogued: Mapping[str, ModelSpec]) -> U
         return UsageError(
             asked,
             f"{tag!r} is a tag of pretrained weights, and an architecture is named without one",
-            f"Write {' or '.join(spec.id for spec in tagged if spec.native_input_size)}",
+            f"Write {' or '.join(spec.id for spec in tagged if spec.is_native_size)}",
         )
-    nearest = _nearest(request.partition("@")[0], catalogued)
+    nearest = _nearest(request.partition("@")[0].partition("(")[0], catalogued)
     return UsageError(
         asked,
         f"none of the {len(catalogued):,} architectures of the catalogue has that name",
@@ -107,7 +97,7 @@ def _nearest(request: str, catalogued: Mapping[str, ModelSpec], count: int = 5) 
     library, _, name = request.rpartition("/")
     by_name: dict[str, list[str]] = {}
     for spec in catalogued.values():
-        if spec.native_input_size:
+        if spec.is_native_size:
             by_name.setdefault(spec.name, []).append(spec.id)
     close = get_close_matches(name, by_name, n=count)
     ids = [

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from typing import Any
+
 __all__ = [
     "AbsentError",
     "ArchbenchError",
@@ -9,7 +12,19 @@ __all__ = [
     "InconclusiveError",
     "NotMeasuredError",
     "UsageError",
+    "chain_of",
 ]
+
+
+def chain_of(error: BaseException) -> Iterator[BaseException]:
+    """An exception and what it was raised from, each once: a network may raise one object again and
+    again, so that it was raised from itself."""
+    seen: set[int] = set()
+    link: BaseException | None = error
+    while link is not None and id(link) not in seen:
+        seen.add(id(link))
+        yield link
+        link = link.__cause__ or link.__context__
 
 
 class ArchbenchError(Exception):
@@ -42,11 +57,15 @@ class NotMeasuredError(ArchbenchError):
     Args:
         reason: a code for programs: ``output-not-finite``.
         sentence: the same for people, with what to do.
+        metrics: figures that could be had all the same, in the form of a record's.
     """
 
-    def __init__(self, reason: str, sentence: str) -> None:
+    def __init__(
+        self, reason: str, sentence: str, metrics: Mapping[str, dict[str, Any]] | None = None
+    ) -> None:
         super().__init__(sentence)
         self.reason = reason
+        self.metrics = dict(metrics or {})
 
 
 class InconclusiveError(ArchbenchError):

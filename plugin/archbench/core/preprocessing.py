@@ -50,7 +50,7 @@ class Transform:
     @classmethod
     def of(
         cls,
-        input_size: tuple[int, int, int],
+        input_size: tuple[int, ...],
         stated: Preprocessing | None,
         *,
         round_up: bool = False,

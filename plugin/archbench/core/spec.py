@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+from archbench.core.constructors import bound_arguments, is_same_constructor, own_name_of
 from archbench.core.errors import UsageError
+from archbench.core.requests import arguments_text, size_text
 
 __all__ = [
+    "CHANNEL_ARGUMENTS",
     "DTYPES",
     "LIBRARIES",
     "MEMORY_FORMATS",
     "RUNTIMES",
     "SUFFIX",
     "ModelSpec",
+    "OwnSource",
     "Preprocessing",
     "Target",
     "Wish",
@@ -44,6 +48,10 @@ SUFFIX = (
 )
 """What :func:`target_suffix` makes, as a regular expression."""
 
+CHANNEL_ARGUMENTS = {"timm": "in_chans", "pytorchcv": "in_channels"}
+"""Argument of a library's constructors that says how many channels an image has; the others take
+RGB images only, or are a person's own."""
+
 _NAME = re.compile(r"\w([\w.+-]*\w)?")
 
 
@@ -65,80 +73,132 @@ class Preprocessing:
 
 
 @dataclass(frozen=True, slots=True)
+class OwnSource:
+    """Where an architecture of a person's own is defined, when it is named on a command line.
+
+    Nothing of it has been imported yet.
+
+    Attributes:
+        place: absolute path of a file, or the dotted name of a module.
+        attribute: name of the function, class or network in it, possibly dotted; empty where the
+            file is the network (``net.pt2``).
+        root: directory of the project, from which its packages are imported.
+    """
+
+    place: str
+    attribute: str
+    root: str
+
+    @property
+    def is_file(self) -> bool:
+        """Whether it is named by a file, not by a module."""
+        return "/" in self.place or "\\" in self.place
+
+    def __str__(self) -> str:
+        return f"{self.place}:{self.attribute}" if self.attribute else self.place
+
+
+Sizes = tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class ModelSpec:
     """One architecture, as its own library constructs it.
 
     Attributes:
         library: one of :data:`LIBRARIES`.
         name: the library's own constructor name.
-        kwargs: the constructor's arguments as ``(name, value)`` pairs, JSON values only.
-        input_size: channels, height, width of one image.
+        input_size: channels and sides of one image: ``(3, 224, 224)``.
+        kwargs: the constructor's arguments as ``(name, value)`` pairs.
+        arguments: those of them that a person chose, which are part of the id.
         architecture: a name that the same architecture shares across libraries.
         label: the name printed in the documents that a seed row comes from, else None.
         weights: the tag of the library's default pretrained weights, None where it has none.
             It says which published figures belong to the model; nothing is downloaded.
         preprocessing: None where the library states none.
-        native_input_size: False where ``input_size`` differs from the library's own default, so
-            that the size becomes part of the id.
-        constructor: a callable that builds the model, for ``local`` architectures only.
+        native_size: the architecture's own size where ``input_size`` is another, which is
+            then part of the id; None where it is the same.
+        constructor: what builds the model, for ``local`` architectures only: a callable, a network
+            that is built already, or where one of these is defined.
+        scores: which part of what the network returns are its class scores, see
+            :func:`archbench.models.outputs.class_scores`; None for the rule.
+        inputs: shapes of all inputs of one item where there are several, the image first; or a
+            callable that makes them for a batch size.
     """
 
     library: str
     name: str
-    input_size: tuple[int, int, int] = (3, 224, 224)
+    input_size: Sizes = (3, 224, 224)
     kwargs: tuple[tuple[str, Any], ...] = ()
     architecture: str = ""
     label: str | None = None
     weights: str | None = None
     preprocessing: Preprocessing | None = None
-    native_input_size: bool = True
-    constructor: Callable[..., Any] | None = field(default=None, compare=False, repr=False)
+    native_size: Sizes | None = None
+    arguments: tuple[tuple[str, Any], ...] = ()
+    constructor: Any = field(default=None, repr=False)
+    scores: str | int | None = None
+    inputs: tuple[Sizes, ...] | Callable[[int], Any] | None = None
 
     @property
     def id(self) -> str:
-        """``timm/resnet50``; with the input size where it is not the library's own:
-        ``timm/mobilenetv1_100@192``."""
+        """``timm/resnet50``; with arguments and input size where they are not the library's own:
+        ``timm/resnet50(num_classes=10)@192``."""
         return f"{self.library}/{self.short_name}"
 
     @property
     def short_name(self) -> str:
         """The id without the library."""
-        return self.name if self.native_input_size else f"{self.name}@{self.input_size[-1]}"
+        name = f"{self.name}{arguments_text(self.arguments)}"
+        if self.native_size is None:
+            return name
+        return f"{name}@{size_text(self.input_size, self.native_size[0])}"
+
+    @property
+    def is_native_size(self) -> bool:
+        """Whether images have the size that the architecture's library gives it."""
+        return self.native_size is None
+
+    @property
+    def is_own(self) -> bool:
+        """Whether it is a person's own, and not of a library."""
+        return self.library == "local"
 
     @classmethod
     def of(
         cls,
-        constructor: Callable[..., Any],
+        constructor: Callable[..., Any] | OwnSource,
         *,
         name: str | None = None,
-        input_size: int | tuple[int, int, int] = 224,
+        input_size: int | tuple[int, ...] = 224,
         kwargs: Mapping[str, Any] | None = None,
         preprocessing: Preprocessing | None = None,
+        scores: str | int | None = None,
+        inputs: Sequence[tuple[int, ...]] | Callable[[int], Any] | None = None,
     ) -> ModelSpec:
         """The spec of a person's own architecture: ``ModelSpec.of(my_net, input_size=160)``.
 
         Args:
-            constructor: called with ``kwargs`` and returns the ``torch.nn.Module``.
-            name: what to call it; the constructor's own name by default. The id is ``local/NAME``.
-            input_size: pixels of a square RGB image, or channels, height, width.
+            constructor: called with ``kwargs`` and returns the ``torch.nn.Module``; or a module.
+            name: what to call it; by default the constructor's own name and the arguments. The id
+                is ``local/NAME``.
+            input_size: pixels of a square RGB image, or channels and sides: ``(1, 28, 28)``.
             kwargs: the constructor's arguments.
             preprocessing: how images become its input, for accuracies; ImageNet's habits if None.
+            scores: the key, attribute or index of the class scores in what it returns, or
+                ``every`` for all exits of a network that has several.
+            inputs: shapes of the inputs of one item, without the batch, where there are several:
+                ``[(3, 224, 224), (10,)]``; or a callable that gets a batch size and returns the
+                tensors.
 
         Raises:
             UsageError: a name that cannot stand in a test's id, a size that is none.
         """
-        size = (3, input_size, input_size) if type(input_size) is int else input_size
-        if not (
-            isinstance(size, (tuple, list))
-            and len(size) == 3
-            and all(type(side) is int and side > 0 for side in size)
-        ):
-            raise UsageError(
-                f"ModelSpec.of(input_size={input_size!r})",
-                "an input size is a number of pixels above 0, or channels, height and width",
-                "Write input_size=160 or input_size=(1, 28, 28)",
-            )
-        if not callable(constructor):
+        if inputs is not None and not callable(inputs):
+            inputs = tuple(_own_size(f"ModelSpec.of(inputs={inputs!r})", one) for one in inputs)
+            input_size = inputs[0] if inputs else 0
+        size = _own_size(f"ModelSpec.of(input_size={input_size!r})", input_size)
+        if not callable(constructor) and not isinstance(constructor, OwnSource):
             raise UsageError(
                 f"ModelSpec.of({constructor!r})", "it cannot be called", "Give the constructor"
             )
@@ -148,8 +208,8 @@ class ModelSpec:
                 "the constructor's arguments go by name",
                 "Write kwargs={'width': 2}",
             )
-        default_name = str(getattr(constructor, "__name__", type(constructor).__name__))
-        own_name = default_name.strip("<>") if name is None else name
+        bound, given = bound_arguments(constructor), dict(kwargs or {})
+        own_name = own_name_of(constructor) if name is None else name
         if not _NAME.fullmatch(own_name):
             raise UsageError(
                 f"ModelSpec.of(name={own_name!r})",
@@ -159,18 +219,81 @@ class ModelSpec:
         return cls(
             library="local",
             name=own_name,
-            input_size=(size[0], size[1], size[2]),
-            kwargs=tuple(sorted((kwargs or {}).items())),
+            input_size=size,
+            kwargs=tuple(sorted(given.items())),
             architecture=own_name,
             preprocessing=preprocessing,
+            arguments=() if name is not None else tuple(sorted({**bound, **given}.items())),
             constructor=constructor,
+            scores=scores,
+            inputs=inputs,
         )
 
-    def with_input_size(self, pixels: int) -> ModelSpec:
-        """The same architecture fed square images of another size (``pixels`` on a side)."""
-        size = (self.input_size[0], pixels, pixels)
-        native = self.native_input_size and size == self.input_size
-        return replace(self, input_size=size, native_input_size=native)
+    def with_input_size(self, size: int | Sizes) -> ModelSpec:
+        """The same architecture fed images of another size.
+
+        Args:
+            size: pixels on a side of a square image, or ``(height, width)``, or channels and sides.
+        """
+        sides = (size,) if isinstance(size, int) else size
+        channels = self.input_size[0]
+        if len(sides) == 1:
+            sides = (channels, sides[0], sides[0])
+        elif len(sides) == 2:
+            sides = (channels, *sides)
+        native = self.native_size or self.input_size
+        kwargs = dict(self.kwargs)
+        channel_argument = CHANNEL_ARGUMENTS.get(self.library)
+        if channel_argument and sides[0] != native[0]:
+            kwargs.setdefault(channel_argument, sides[0])
+        return replace(
+            self,
+            input_size=sides,
+            native_size=None if sides == native else native,
+            kwargs=tuple(sorted(kwargs.items())),
+            weights=self.weights if sides[0] == native[0] else None,
+        )
+
+    def with_arguments(self, arguments: Iterable[tuple[str, Any]]) -> ModelSpec:
+        """The same constructor called with further arguments, which are then part of the id.
+
+        What was published of the architecture is not of this network.
+        """
+        given = dict(arguments)
+        if not given:
+            return self
+        changed = replace(
+            self,
+            kwargs=tuple(sorted({**dict(self.kwargs), **given}.items())),
+            arguments=tuple(sorted({**dict(self.arguments), **given}.items())),
+            label=None,
+            weights=None,
+        )
+        channels = given.get(CHANNEL_ARGUMENTS.get(self.library, ""))
+        if isinstance(channels, int) and channels > 0:
+            changed = replace(changed, input_size=(channels, *changed.input_size[1:]))
+        return changed
+
+    def is_same_network(self, other: ModelSpec) -> bool:
+        """Whether both build the same network, and not merely networks of one name."""
+        return replace(self, constructor=None) == replace(other, constructor=None) and (
+            is_same_constructor(self.constructor, other.constructor)
+        )
+
+
+def _own_size(asked: str, size: Any) -> Sizes:
+    sides = (3, size, size) if type(size) is int else size
+    if not (
+        isinstance(sides, (tuple, list))
+        and sides
+        and all(type(side) is int and side > 0 for side in sides)
+    ):
+        raise UsageError(
+            asked,
+            "an input size is a number of pixels above 0, or channels and sides",
+            "Write input_size=160 or input_size=(1, 28, 28)",
+        )
+    return tuple(sides)
 
 
 def target_suffix(

@@ -269,7 +269,7 @@ class Summary:
     """
 
     id: str
-    input_size: tuple[int, int, int]
+    input_size: tuple[int, ...]
     layers: LayerTable | None
     tree: ModuleTree | None
 

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import time
-import traceback
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import torch
 
-import archbench
 from archbench.core.complexity import Complexity, disagreement, layer_census
 from archbench.core.errors import (
     AbsentError,
     ArchbenchError,
-    ArchitectureError,
     InconclusiveError,
     NotMeasuredError,
 )
@@ -27,7 +22,6 @@ from archbench.core.readings import Reading, device_doubts, throttled_by
 from archbench.core.records import Record
 from archbench.core.spec import ModelSpec, Target
 from archbench.core.statistics import Summary, summarize
-from archbench.core.verdicts import POISONED, Verdict
 from archbench.devices.energy import EnergyCounter, open_counter
 from archbench.measure.cold_cache import flusher
 from archbench.measure.complexity import count
@@ -47,19 +41,18 @@ from archbench.measure.largest_batch import LargestBatch, release, with_largest_
 from archbench.measure.latency import LatencySeries, SamplingPlan, sample_latency
 from archbench.measure.memory import memory_metrics
 from archbench.measure.neighbours import Neighbours
-from archbench.measure.poison import is_poisonous
-from archbench.measure.precision import numerics
 from archbench.measure.runtimes import Runner
 from archbench.measure.yardstick import Yardstick
 from archbench.models.libraries import library_version
-from archbench.models.loading import LoadedModel, ModelHolder, class_scores
+from archbench.models.loading import LoadedModel, ModelHolder
 from archbench.models.memory_guard import is_out_of_memory, memory_guard
+from archbench.models.outputs import every_exit
+from archbench.models.passes import failed_forward
 from archbench.models.placement import relocate
 
 __all__ = [
     "Instruments",
     "complexity_record",
-    "describe_failure",
     "energy_record",
     "forward_passes",
     "largest_batch",
@@ -91,38 +84,38 @@ def forward_passes(loaded: LoadedModel) -> Iterator[None]:
 
     Raises:
         ArchitectureError: a pass fails, by whatever its network's code raises: an assertion or an
-            exit in there is no assertion of the test.
+            exit in there is no assertion of the test. A time-out of the test or Ctrl-C is none of
+            the network's errors, and is passed on.
         MemoryError, RuntimeError: memory ran out.
     """
-    target = loaded.target
     try:
-        with numerics(target.dtype, target.kind), torch.inference_mode():
+        with loaded.running():
             yield
-    except (KeyboardInterrupt, GeneratorExit, ArchbenchError):
+    except ArchbenchError:
         raise
-    except BaseException as error:
+    except (Exception, SystemExit) as error:
         if is_out_of_memory(error):
-            release(error, target)
+            release(error, loaded.target)
             raise
-        raise _forward_failure(loaded.spec, error) from error
+        raise failed_forward(loaded.spec, error) from error
 
 
-def _forward_failure(spec: ModelSpec, error: BaseException) -> ArchitectureError:
-    """What is said of a network whose forward pass raised an error."""
-    return ArchitectureError(
-        f"{spec.id} failed in its forward pass: {type(error).__name__}: {_first_line(error)}"
-    )
-
-
-def complexity_record(spec: ModelSpec) -> tuple[Record, Complexity]:
+def complexity_record(
+    spec: ModelSpec, holder: ModelHolder | None = None
+) -> tuple[Record, Complexity]:
     """Everything that is counted about an architecture, and the counts themselves.
+
+    Args:
+        spec: the architecture.
+        holder: keeps a network of a person's own, which is built once for all its cells.
 
     Raises:
         ArchitectureError: it cannot be built, or returns no class scores.
         NotMeasuredError: it cannot be counted.
     """
     start = time.perf_counter()
-    complexity = count(spec)
+    network = holder.network(spec) if holder is not None and spec.is_own else None
+    complexity = count(spec, network)
     seconds = time.perf_counter() - start
     counted = {"source": "counted"}
     number = {"unit": "1", **counted}
@@ -162,13 +155,13 @@ def complexity_record(spec: ModelSpec) -> tuple[Record, Complexity]:
     return record, complexity
 
 
-def side_counts(spec: ModelSpec) -> dict[str, int] | None:
+def side_counts(loaded: LoadedModel) -> dict[str, int] | None:
     """Params, MACs and operator calls of a network that is set beside another.
 
     None where it cannot be counted: that is the finding of another test.
     """
     try:
-        complexity = count(spec, second_opinion=False)
+        complexity = count(loaded.spec, loaded.network, second_opinion=False)
     except ArchbenchError:
         return None
     return {
@@ -178,12 +171,12 @@ def side_counts(spec: ModelSpec) -> dict[str, int] | None:
     }
 
 
-def timed_counts(spec: ModelSpec) -> dict[str, int] | None:
+def timed_counts(loaded: LoadedModel) -> dict[str, int] | None:
     """Params and MACs of what is timed, so that a time is known to be of the same network.
 
     None where it cannot be counted.
     """
-    counts = side_counts(spec)
+    counts = side_counts(loaded)
     return None if counts is None else {name: counts[name] for name in ("params", "macs")}
 
 
@@ -263,7 +256,6 @@ def latency_record(
         MemoryError, RuntimeError: memory ran out.
     """
     target = loaded.target
-    torch.set_num_threads(target.threads)
     environment = fingerprint(target, loaded.spec.library)
     is_launch = placements > 1
     if not is_launch:
@@ -305,8 +297,8 @@ def latency_record(
                     tools.flush,
                 )
                 readings += device.readings
-        scores = class_scores(loaded.spec, forward.output, target.batch_size)
-        finite = bool(torch.isfinite(scores).all())
+        exits = every_exit(loaded.spec, forward.output, target.batch_size)
+        finite = all(bool(torch.isfinite(scores).all()) for scores in exits)
     if not finite:
         remedy = (
             "Look for a division by zero or an overflow in the model"
@@ -347,7 +339,7 @@ def latency_record(
     recompilations = forward.recompilations()
     if recompilations is not None:
         metrics["recompilations"] = {"value": recompilations, "unit": "1", "source": "measured"}
-    notes = _doubts(summary, wall, cpu, target)
+    notes = [*loaded.notes, *_doubts(summary, wall, cpu, target)]
     if device is not None:
         metrics["device_time"] = {**common, **_device_entry(device)}
         metrics["latency"]["telemetry"] = tools.no_telemetry or [
@@ -411,10 +403,9 @@ def largest_batch(
     synchronize = (instruments.synchronize if instruments else None) or synchronizer(loaded.target)
 
     def run(tried: LoadedModel) -> float:
-        target = tried.target
-        with within_memory(target), numerics(target.dtype, target.kind), torch.inference_mode():
+        with within_memory(tried.target), tried.running():
             # Eager, also where it is to be compiled: that takes no more memory than this.
-            eager = replace(target, runtime="eager")
+            eager = replace(tried.target, runtime="eager")
             forward = Runner(replace(tried, target=eager), synchronize)
             start = time.perf_counter()
             forward()
@@ -422,10 +413,10 @@ def largest_batch(
 
     try:
         return with_largest_batch(loaded, run)
-    except (NotMeasuredError, KeyboardInterrupt):
+    except NotMeasuredError:
         raise
-    except Exception as error:
-        raise _forward_failure(loaded.spec, error) from error
+    except (Exception, SystemExit) as error:
+        raise failed_forward(loaded.spec, error) from error
 
 
 def memory_record(loaded: LoadedModel, instruments: Instruments | None = None) -> Record:
@@ -435,18 +426,12 @@ def memory_record(loaded: LoadedModel, instruments: Instruments | None = None) -
         MemoryError, RuntimeError: memory ran out.
     """
     target = loaded.target
-    torch.set_num_threads(target.threads)
     synchronize = (instruments.synchronize if instruments else None) or synchronizer(target)
-    with within_memory(target), numerics(target.dtype, target.kind), torch.inference_mode():
-        try:
-            forward = Runner(loaded, synchronize)
-            forward()
-            forward.output = None
-            metrics = memory_metrics(target, loaded.module, forward.images, forward)
-        except BaseException as error:
-            if is_out_of_memory(error):
-                release(error, target)
-            raise
+    with within_memory(target), forward_passes(loaded):
+        forward = Runner(loaded, synchronize)
+        forward()
+        forward.output = None
+        metrics = memory_metrics(target, loaded.module, forward.inputs, forward)
     return Record(id=loaded.spec.id, target=target.as_dict(), metrics=metrics)
 
 
@@ -464,8 +449,7 @@ def energy_record(
         plan: of the window.
     """
     target = loaded.target
-    torch.set_num_threads(target.threads)
-    with within_memory(target), numerics(target.dtype, target.kind), torch.inference_mode():
+    with within_memory(target), forward_passes(loaded):
         try:
             counter = open_(target.kind, target.uuid)
             window = measure_energy(Runner(loaded, synchronizer(target)), counter, plan)
@@ -502,63 +486,3 @@ def _doubts(
             {"code": "disturbed", "text": f"the process did not run for {lost:.0%} of the time"}
         )
     return notes
-
-
-def describe_failure(
-    error: BaseException, metric: str, spec: ModelSpec, target: Target | None
-) -> tuple[Record, str]:
-    """What a failed measurement leaves: a record with its verdict, and the text for people.
-
-    The text is free of archbench's own frames: the message, and for a constructor or a forward
-    pass that failed the traceback of what they raised.
-    """
-    details = ""
-    if is_out_of_memory(error):
-        status, reason = "out-of-memory", "out-of-memory"
-        where = f" at batch size {target.batch_size} in {target.dtype}" if target else ""
-        sentence = (
-            f"{spec.id} does not fit into memory{where}: {_first_line(error)}. "
-            "Use a smaller --batch-size or leave the architecture out"
-        )
-    elif isinstance(error, InconclusiveError):
-        status, reason, sentence = "inconclusive", error.reason, str(error)
-    elif isinstance(error, NotMeasuredError):
-        status, reason, sentence = "not-measured", error.reason, str(error)
-        details = _own_traceback(error.__cause__)
-    else:
-        status = "crashed"
-        reason = POISONED if is_poisonous(error) else type(error).__name__
-        is_ours = isinstance(error, ArchbenchError)
-        cause = error.__cause__ if is_ours else error
-        sentence = (
-            str(error)
-            if is_ours
-            else f"{spec.id} failed: {type(error).__name__}: {_first_line(error)}"
-        )
-        details = _own_traceback(cause)
-    verdict = Verdict(metric, status, reason, sentence)
-    record = Record(
-        id=spec.id,
-        target=target.as_dict() if target else None,
-        verdicts=[verdict.as_dict()],
-    )
-    return record, f"{status}: {sentence}{details}"
-
-
-_NOT_THEIRS = tuple(f"{Path(str(module.__file__)).parent}{os.sep}" for module in (archbench, torch))
-
-
-def _own_traceback(cause: BaseException | None) -> str:
-    """Where the model's code failed, without the frames of archbench and torch around it."""
-    if cause is None:
-        return ""
-    frames = traceback.extract_tb(cause.__traceback__)
-    theirs = [frame for frame in frames if not frame.filename.startswith(_NOT_THEIRS)]
-    lines = traceback.format_list(theirs or frames)
-    lines += traceback.format_exception_only(type(cause), cause)
-    return "\n\n" + "".join(lines)
-
-
-def _first_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from math import prod
 from typing import Any
 
@@ -11,7 +12,6 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from archbench.core.conventions import ELEMENTS
-from archbench.core.spec import ModelSpec
 from archbench.measure.operators import name_of
 from archbench.models.shapes import RememberedShapes
 
@@ -30,15 +30,15 @@ _ACTIVATIONS = {
 }
 
 
-def count_elements(spec: ModelSpec, model: nn.Module) -> dict[str, int]:
+def count_elements(model: nn.Module, inputs: Sequence[torch.Tensor]) -> dict[str, int]:
     """Numbers of :data:`archbench.core.conventions.ELEMENTS` for one image.
 
     An operator does not tell which layer called it: a mean over places counts as adaptive pooling,
     which it is in most networks.
 
     Args:
-        spec: what it is.
-        model: as :func:`archbench.measure.complexity.build_on_meta` returned it.
+        model: the network.
+        inputs: one image, and further inputs where it takes some.
     """
     counter = _ElementCounter()
     seen = counter.elements
@@ -51,7 +51,7 @@ def count_elements(spec: ModelSpec, model: nn.Module) -> dict[str, int]:
     hooks = [m.register_forward_hook(linear) for m in model.modules() if isinstance(m, nn.Linear)]
     try:
         with RememberedShapes(), counter:
-            model(torch.empty((1, *spec.input_size), device="meta"))
+            model(*inputs)
     finally:
         for hook in hooks:
             hook.remove()

@@ -5,11 +5,11 @@ from __future__ import annotations
 import gc
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 
-from archbench.core.errors import NotMeasuredError
+from archbench.core.errors import NotMeasuredError, chain_of
 from archbench.core.spec import Target
 from archbench.models.loading import LoadedModel, free_cached
 from archbench.models.memory_guard import is_out_of_memory
@@ -89,7 +89,7 @@ def with_largest_batch(
     """
 
     def seconds_of(size: int) -> float | None:
-        tried = with_batch(loaded, size)
+        tried = loaded.fed(size)
         try:
             return run(tried)
         except Exception as error:
@@ -100,21 +100,13 @@ def with_largest_batch(
 
     is_cpu = loaded.target.kind == "cpu"
     found = search_largest(seconds_of, patience=CPU_PATIENCE if is_cpu else PATIENCE)
-    return with_batch(loaded, found.size), found
-
-
-def with_batch(loaded: LoadedModel, size: int) -> LoadedModel:
-    """The same model, fed batches of another size."""
-    target = replace(loaded.target, batch_size=size)
-    return LoadedModel(loaded.spec, target, loaded.module, loaded.load_seconds)
+    return loaded.fed(found.size), found
 
 
 def release(error: BaseException, target: Target) -> None:
     """Give back what a failed pass holds: its frames keep tensors alive as long as the error is."""
-    seen: BaseException | None = error
-    while seen is not None:
+    for seen in chain_of(error):
         traceback.clear_frames(seen.__traceback__)
-        seen = seen.__cause__ or seen.__context__
     gc.collect()
     free_cached(target.kind)
     if target.runtime == "compiled":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
 import torch
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from archbench.core.errors import AbsentError
 from archbench.core.spec import Target
 from archbench.devices.nvml import Nvml
+from archbench.models.quantizing import packed_tensors
 
 __all__ = [
     "MemoryCounters",
@@ -93,7 +94,7 @@ class TorchMemoryCounters:
 def memory_metrics(
     target: Target,
     module: nn.Module,
-    images: Tensor,
+    inputs: Sequence[Tensor],
     forward: Callable[[], object],
     counters: MemoryCounters | None = None,
 ) -> dict[str, dict[str, Any]]:
@@ -107,7 +108,7 @@ def memory_metrics(
     Args:
         target: of the pass.
         module: the model.
-        images: its input.
+        inputs: images, and further inputs where it has some.
         forward: runs a pass until its result is there. It has run before.
         counters: of an accelerator; torch's own by default.
 
@@ -117,7 +118,7 @@ def memory_metrics(
     """
     measured = {"unit": "B", "source": "measured"}
     if target.kind == "cpu":
-        value = stored_bytes(module, [images]) + _peak_of_pass(forward)
+        value = stored_bytes(module, inputs) + _peak_of_pass(forward)
         return {"peak_memory": {"value": value, "counter": "allocator", **measured}}
     if counters is None:
         try:
@@ -164,24 +165,10 @@ def peak_of_events(changes: Iterable[int]) -> int:
 def stored_bytes(module: nn.Module, others: Iterable[Tensor] = ()) -> int:
     """Bytes of the memory behind a model's parameters and buffers and other tensors, each once.
 
-    Weights of quantised layers are not parameters; they are found where a state dict has them.
+    Weights of quantised layers are not parameters, and are among them.
     """
     tensors = [*module.parameters(), *module.buffers(), *others]
     storages = {tensor.untyped_storage().data_ptr(): tensor for tensor in tensors}
     total = sum(tensor.untyped_storage().nbytes() for tensor in storages.values())
-    for name, value in module.state_dict().items():
-        is_packed = name.rpartition(".")[2].startswith(("weight", "bias", "_packed"))
-        for tensor in _tensors(value) if is_packed else ():
-            if tensor.untyped_storage().data_ptr() not in storages:
-                total += tensor.numel() * tensor.element_size()
+    total += sum(tensor.numel() * tensor.element_size() for tensor in packed_tensors(module))
     return total
-
-
-def _tensors(value: object) -> list[Tensor]:
-    """The tensors in an entry of a state dict, packed ones unpacked."""
-    if isinstance(value, Tensor):
-        return [value]
-    if isinstance(value, (tuple, list)):
-        return [tensor for item in value for tensor in _tensors(item)]
-    unpack = getattr(value, "unpack", None)
-    return _tensors(unpack()) if callable(unpack) else []

@@ -12,9 +12,18 @@ from math import prod
 from typing import Any
 
 import torch
+from torch import Tensor
 from torch.utils.flop_counter import shape_wrapper
 
-__all__ = ["formulas", "has_no_products", "is_free", "name_of"]
+__all__ = [
+    "COMPLEX_CONVOLUTIONS",
+    "complex_convolution_flops",
+    "formulas",
+    "has_no_products",
+    "is_free",
+    "makes_bare_memory",
+    "name_of",
+]
 
 aten = torch.ops.aten
 
@@ -35,8 +44,17 @@ def formulas() -> dict[Any, Callable[..., int]]:
         aten.vdot: lambda a, b, **_: 2 * prod(a),
         aten.mv: lambda matrix, vector, **_: 2 * prod(matrix),
         aten.addmv: lambda bias, matrix, vector, **_: 2 * prod(matrix),
+        aten.addmv_: lambda bias, matrix, vector, **_: 2 * prod(matrix),
+        aten.addmm_: lambda bias, a, b, **_: 2 * prod(a) * b[-1],
         aten.addbmm: lambda bias, a, b, **_: 2 * prod(a) * b[-1],
+        aten.addbmm_: lambda bias, a, b, **_: 2 * prod(a) * b[-1],
+        aten.baddbmm_: lambda bias, a, b, **_: 2 * prod(a) * b[-1],
         aten._int_mm: lambda a, b, **_: 2 * prod(a) * b[-1],
+        aten._scaled_dot_product_flash_attention_for_cpu: lambda q, k, v, *_, **__: (
+            2 * prod(q[:-1]) * k[-2] * (q[-1] + v[-1])
+        ),
+        aten._trilinear: _trilinear,
+        aten.mkldnn_rnn_layer: lambda x, w0, w1, *_, **__: 2 * prod(x[:-1]) * (prod(w0) + prod(w1)),
     }
     if hasattr(torch.ops.torchvision, "deform_conv2d"):
         # As a convolution: sampling between pixels is interpolation, which is not counted.
@@ -44,7 +62,63 @@ def formulas() -> dict[Any, Callable[..., int]]:
             2 * prod(out_shape) * prod(weight[1:])
         )
     by_shapes: Callable[..., Callable[..., int]] = shape_wrapper
-    return {operator: by_shapes(formula) for operator, formula in table.items()}
+    shaped = {operator: by_shapes(formula) for operator, formula in table.items()}
+    return {**shaped, **_of_quantised()}
+
+
+def _trilinear(
+    a: Any, b: Any, c: Any, expand_a: Any, expand_b: Any, expand_c: Any, *_: Any, **__: Any
+) -> int:
+    """Of ``torch._trilinear``: one multiply-add for each place of the three tensors together, which
+    of ``nn.Bilinear`` is ``N * out * in1 * in2``."""
+    sides = []
+    for shape, expanded in ((a, expand_a), (b, expand_b), (c, expand_c)):
+        whole = list(shape)
+        for place in sorted(expanded):
+            whole.insert(place, 1)
+        sides.append(whole)
+    places: list[int] = [max(together) for together in zip(*sides, strict=True)]
+    return 2 * prod(places)
+
+
+def _of_quantised() -> dict[Any, Callable[..., int]]:
+    """Of the int8 operators of torch.ao, which hold their weights in a packed form."""
+
+    def product(_: Any, packed: Any, *__: Any, out_val: Any, **___: Any) -> int:
+        kernel: list[int] = list(packed.unpack()[0].shape[1:])
+        return 2 * int(out_val.numel()) * prod(kernel)
+
+    names = ("linear", "conv1d", "conv2d", "conv3d")
+    forms = ("", "_relu", "_dynamic", "_relu_dynamic")
+    quantized = torch.ops.quantized
+    return {
+        getattr(quantized, name + form): product
+        for name in names
+        for form in forms
+        if hasattr(quantized, name + form)
+    }
+
+
+COMPLEX_CONVOLUTIONS = frozenset(
+    {
+        *(torch.conv1d, torch.conv2d, torch.conv3d),
+        *(torch.conv_transpose1d, torch.conv_transpose2d, torch.conv_transpose3d),
+    }
+)
+"""Functions that torch takes apart into real convolutions where they get complex numbers."""
+
+
+def complex_convolution_flops(func: Any, image: Tensor, weight: Tensor, output: Tensor) -> int:
+    """FLOPs of a convolution of complex numbers, 2 for a multiply-add of these.
+
+    Args:
+        func: one of :data:`COMPLEX_CONVOLUTIONS`.
+        image, weight: its first arguments.
+        output: what it returned.
+    """
+    is_transposed = "transpose" in func.__name__
+    # A transposed one multiplies each element that it reads.
+    return 2 * (image if is_transposed else output).numel() * prod(weight.shape[1:])
 
 
 # None of these multiplies and adds in the sense of a MAC. Some tools count some of them all the
@@ -68,7 +142,12 @@ _WITHOUT_PRODUCTS = frozenset(
         "hardsigmoid hardsigmoid_ _prelu_kernel prelu rrelu rrelu_with_noise glu leaky_relu "
         "leaky_relu_ elu elu_ silu silu_ mish mish_ gelu gelu_ relu relu_ sigmoid sigmoid_ tanh "
         "tanh_ threshold threshold_ celu celu_ log_sigmoid_forward softplus softshrink hardshrink "
-        "native_dropout bernoulli bernoulli_",
+        "native_dropout bernoulli bernoulli_ quantize_per_tensor dequantize quantize_per_channel "
+        "quantized.add quantized.add_relu quantized.mul quantized.cat quantized.batch_norm2d "
+        "quantized.hardswish quantized.leaky_relu quantized.prelu quantized.layer_norm "
+        "quantize_per_tensor_dynamic _choose_qparams_per_tensor int_repr q_scale q_zero_point "
+        "fake_quantize_per_tensor_affine_cachemask fake_quantize_per_channel_affine_cachemask "
+        "_fake_quantize_per_tensor_affine_cachemask_tensor_qparams",
         # interpolation and sampling
         "upsample_nearest1d upsample_nearest2d upsample_nearest3d _upsample_nearest_exact1d "
         "_upsample_nearest_exact2d upsample_linear1d upsample_bilinear2d upsample_bicubic2d "
@@ -81,6 +160,8 @@ _WITHOUT_PRODUCTS = frozenset(
         "replication_pad2d replication_pad3d im2col col2im index index_select _unsafe_index "
         "_unsafe_masked_index index_put index_put_ _index_put_impl_ index_add index_add_ "
         "index_copy index_fill gather scatter scatter_ scatter_add scatter_add_ scatter_reduce "
+        "scatter_reduce_ index_copy_ index_fill_ index_reduce index_reduce_ put_ equal "
+        "unique_consecutive histc bincount split_with_sizes_copy "
         "slice_scatter select_scatter masked_select masked_scatter take nonzero sort topk kthvalue "
         "unique_dim _unique2 searchsorted bucketize one_hot embedding unsafe_split "
         "unsafe_split_with_sizes unsafe_chunk tril triu diag_embed block_diag masked_fill "
@@ -89,7 +170,8 @@ _WITHOUT_PRODUCTS = frozenset(
         # tensors made from nothing
         "zeros zeros_like new_zeros ones ones_like new_ones full full_like new_full fill fill_ "
         "zero_ scalar_tensor arange linspace logspace eye rand rand_like randn randn_like randint "
-        "randperm normal normal_ uniform_ tril_indices triu_indices _local_scalar_dense",
+        "randperm normal normal_ exponential_ geometric_ cauchy_ log_normal_ random_ multinomial "
+        "poisson uniform_ tril_indices triu_indices _local_scalar_dense",
     )
     for name in group.split()
 )
@@ -99,15 +181,26 @@ _FREE = frozenset(
         *("empty", "empty_like", "empty_strided", "new_empty", "new_empty_strided", "resize_"),
         *("_unsafe_view", "_reshape_alias", "set_", "as_strided_", "detach_", "lift_fresh"),
         *("squeeze_", "unsqueeze_", "transpose_", "t_"),
+        # Marks for profilers.
+        *("profiler._record_function_enter", "profiler._record_function_enter_new"),
+        *("profiler._record_function_exit",),
     }
 )
-"""They write no element: views that their declaration does not call so, and bare memory."""
+"""They write no element: views that their declaration does not call so, bare memory, marks."""
+
+_BARE = frozenset({"empty", "empty_like", "empty_strided", "new_empty", "new_empty_strided"})
 
 
 @cache
 def is_free(operator: Any) -> bool:
     """Whether an operator writes no element of a tensor."""
     return bool(operator.is_view) or name_of(operator._overloadpacket) in _FREE
+
+
+@cache
+def makes_bare_memory(operator: Any) -> bool:
+    """Whether an operator returns memory that nothing has been written to."""
+    return name_of(operator._overloadpacket) in _BARE
 
 
 @cache

@@ -27,7 +27,8 @@ from archbench.measure.hardware import check_wish
 from archbench.measure.latency import Clock
 from archbench.measure.memory import memory_metrics
 from archbench.measure.runtimes import Runner
-from archbench.models.loading import LoadedModel, class_scores
+from archbench.models.loading import LoadedModel
+from archbench.models.outputs import class_scores
 from archbench.models.placement import relocate
 
 __all__ = ["Partner", "seed_of", "undisturbed", "varied"]
@@ -162,7 +163,7 @@ class Partner:
         params, _ = count_parameters(self._loaded.module)
         facts["counts"] = {
             "params": params,
-            **(side_counts(spec) or {}),
+            **(side_counts(self._loaded) or {}),
             "output_shape": [1, *self._scores.shape[1:]],  # of one image, as counts are
         }
         facts["metrics"] = dict(self._forward.metrics)
@@ -190,7 +191,7 @@ class Partner:
         with forward_passes(self._loaded):
             forward.output = None
             metrics = memory_metrics(
-                self._loaded.target, self._loaded.module, forward.images, forward
+                self._loaded.target, self._loaded.module, forward.inputs, forward
             )
             # What the framework gave back it takes again, before anything is timed.
             forward()
@@ -272,7 +273,7 @@ class Partner:
             best: dict[str, float] = {}
             for _ in range(passes):
                 with _Attribution(root, clock, synchronize) as attribution:
-                    root(self._forward.images)
+                    root(*self._forward.inputs)
                 for name, spent in attribution.own.items():
                     best[name] = min(best.get(name, spent), spent)
         types = {name: type(module).__name__ for name, module in root.named_modules()}

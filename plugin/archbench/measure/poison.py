@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from archbench.core.errors import chain_of
+
 __all__ = ["is_poisonous"]
 
 _STICKY = (
@@ -33,10 +35,8 @@ _SPEAKERS = ("cuda error", "cudaerror", "hip error", "hiperror", "cublas_status"
 
 def is_poisonous(error: BaseException) -> bool:
     """Whether an exception, or what it was raised from, says that the device's context is gone."""
-    seen: BaseException | None = error
-    while seen is not None:
+    for seen in chain_of(error):
         text = str(seen).lower()
         if any(speaker in text for speaker in _SPEAKERS) and any(kind in text for kind in _STICKY):
             return True
-        seen = seen.__cause__ or seen.__context__
     return False

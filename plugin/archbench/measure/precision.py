@@ -1,10 +1,6 @@
-"""Precisions: what a device can run, and the switches of torch that decide what is computed."""
+"""Precisions: what a device can run."""
 
 from __future__ import annotations
-
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import torch
 from torch import nn
@@ -12,48 +8,13 @@ from torch import nn
 from archbench.core.errors import UsageError
 from archbench.devices.choosing import Device
 from archbench.models.loading import TORCH_DTYPES
+from archbench.models.numerics import numerics
 
-__all__ = ["AUTOCAST", "check_dtype", "numerics"]
-
-AUTOCAST = {"amp-fp16": torch.float16, "amp-bf16": torch.bfloat16}
-"""What autocast is asked for, by precision."""
+__all__ = ["check_dtype"]
 
 _TF32_CAPABILITY = (8, 0)
 _BF16_CAPABILITY = (8, 0)
 """Ampere: first with TF32 and with bf16 in hardware. Older devices emulate bf16, slowly."""
-
-
-@contextmanager
-def numerics(dtype: str, kind: str) -> Iterator[None]:
-    """Make torch compute in a precision, and nothing else, inside.
-
-    ``tf32`` lets matrix products and convolutions use TF32; every other precision turns it off in
-    both, where torch's own default leaves it on in convolutions. These are torch's older switches
-    on purpose: since 2.9 there are others, and its compiler refuses a mix of the two.
-
-    Args:
-        dtype: one of :data:`archbench.core.spec.DTYPES`.
-        kind: of the device.
-    """
-    wanted = dtype == "tf32"
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that there are newer switches
-        products = torch.get_float32_matmul_precision()
-        convolutions = torch.backends.cudnn.allow_tf32
-        torch.set_float32_matmul_precision("high" if wanted else "highest")
-        torch.backends.cudnn.allow_tf32 = wanted
-    try:
-        if dtype in AUTOCAST:
-            # Without its cache: a graph that is captured must not hold on to copies of weights.
-            with torch.autocast(kind, dtype=AUTOCAST[dtype], cache_enabled=False):
-                yield
-        else:
-            yield
-    finally:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            torch.set_float32_matmul_precision(products)
-            torch.backends.cudnn.allow_tf32 = convolutions
 
 
 def _capability(device: Device) -> tuple[int, int] | None:

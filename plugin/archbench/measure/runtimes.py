@@ -96,7 +96,7 @@ class Runner:
         NotMeasuredError: the model cannot be compiled or captured.
 
     Attributes:
-        images: the batch.
+        inputs: the batch: images, and further inputs where the network has some.
         output: of the last pass.
         metrics: what running it this way cost: ``compile_time``, ``graph_breaks``.
     """
@@ -109,9 +109,9 @@ class Runner:
     ) -> None:
         self._spec, self._target = loaded.spec, loaded.target
         self._loaded = loaded
-        self.images = loaded.images()
+        self.inputs = loaded.inputs()
         self._synchronize = synchronize
-        self._module: Callable[[Any], object] = loaded.module
+        self._module: Callable[..., object] = loaded.module
         self._replay: Callable[[], object] | None = None
         self._graphs = 0
         self.output: object = None
@@ -126,7 +126,7 @@ class Runner:
         if self._replay is not None:
             self._replay()
         else:
-            self.output = self._module(self.images)
+            self.output = self._module(*self.inputs)
 
     def __call__(self) -> None:
         """Run a pass until its result is there."""
@@ -187,11 +187,11 @@ class Runner:
             stream.wait_stream(torch.cuda.current_stream(device))
             with torch.cuda.stream(stream):
                 for _ in range(_CAPTURE_WARMUP):
-                    self._module(self.images)
+                    self._module(*self.inputs)
             torch.cuda.current_stream(device).wait_stream(stream)
             torch.cuda.synchronize(device)
             with torch.cuda.graph(graph):
-                self.output = self._module(self.images)
+                self.output = self._module(*self.inputs)
         except RuntimeError as error:
             if is_out_of_memory(error):
                 raise

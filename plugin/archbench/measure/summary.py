@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from archbench.core.complexity import Complexity
 from archbench.core.errors import ArchbenchError, NotMeasuredError
 from archbench.core.spec import ModelSpec
 from archbench.core.summary import (
@@ -26,13 +27,17 @@ from archbench.core.summary import (
     total_costs,
 )
 from archbench.measure.complexity import count
+from archbench.measure.elements import count_elements
 from archbench.models.building import build_on_meta
+from archbench.models.inputs import synthetic_inputs
 from archbench.models.libraries import library_version
-from archbench.models.loading import class_scores
-from archbench.models.memory_guard import memory_guard
+from archbench.models.memory_guard import is_out_of_memory, memory_guard
+from archbench.models.networks import OwnNetwork, construct
+from archbench.models.outputs import class_scores
+from archbench.models.passes import GRADIENTS, run_first
 from archbench.models.shapes import RememberedShapes
 
-__all__ = ["layers", "module_tree", "outline", "ptflops_costs", "summarize"]
+__all__ = ["counts_by_convention", "layers", "module_tree", "outline", "ptflops_costs", "summarize"]
 
 
 def summarize(
@@ -57,10 +62,9 @@ def summarize(
         NotMeasuredError: its forward pass fails on the meta device, or it is too large even there,
             or ptflops fails on it.
     """
-    with memory_guard(), _failures_named(spec):
-        model = build_on_meta(spec)
-        table = layers(spec, model, depth, batch_size) if "layers" in parts else None
-        tree = module_tree(spec, model, convention, depth) if "tree" in parts else None
+    with memory_guard(), _failures_named(spec), _opened(spec) as built:
+        table = layers(spec, built, depth, batch_size) if "layers" in parts else None
+        tree = module_tree(spec, built, convention, depth) if "tree" in parts else None
     return Summary(spec.id, spec.input_size, table, tree)
 
 
@@ -68,41 +72,92 @@ def summarize(
 def _failures_named(spec: ModelSpec) -> Iterator[None]:
     try:
         yield
-    except (KeyboardInterrupt, GeneratorExit, ArchbenchError):
+    except ArchbenchError:
         raise
-    except BaseException as error:
+    except (Exception, SystemExit) as error:
+        if is_out_of_memory(error):
+            raise NotMeasuredError(
+                "out-of-memory", f"{spec.id} does not fit into memory: {str(error).splitlines()[0]}"
+            ) from error
         # Whatever a network's own code raises on this size or on meta; AssertionError is common.
         size = "x".join(map(str, spec.input_size))
         raise NotMeasuredError(
             "not-summarised",
             f"{spec.id} cannot be summarised with images of {size}: {type(error).__name__}: "
-            f"{error}. Try the input size that it is made for. A network of your own runs here on "
-            "torch's meta device: create tensors with device=x.device and do not read values in "
-            "the forward pass",
+            f"{error}. Try the input size that it is made for",
         ) from error
 
 
+Built = nn.Module | OwnNetwork
+"""A network on the meta device, or a person's own as it was built, while it is in place."""
+
+
+@contextlib.contextmanager
+def _opened(spec: ModelSpec) -> Iterator[Built]:
+    if not spec.is_own:
+        yield build_on_meta(spec)
+        return
+    network = construct(spec)
+    with network.in_place():
+        yield network
+
+
+def counts_by_convention(
+    spec: ModelSpec,
+) -> tuple[Complexity, dict[str, int], tuple[int, int] | None]:
+    """An architecture's counts, the elements that conventions count besides, and ptflops' params
+    and MACs with functional counting off, None where it fails.
+
+    Raises:
+        ArchitectureError, NotMeasuredError: see :func:`archbench.measure.complexity.count`.
+    """
+    with _opened(spec) as built:
+        complexity = count(spec, built)
+        elements = count_elements(_model(built), _inputs(spec, built))
+        ptflops = None
+        with contextlib.suppress(NotMeasuredError):
+            # It counts parameters that require a gradient only, which counting takes away.
+            _model(built).requires_grad_(True)
+            ptflops = ptflops_costs(spec, built)[:2]
+    return complexity, elements, ptflops
+
+
+def _inputs(spec: ModelSpec, built: Built, batch_size: int = 1) -> tuple[Tensor, ...]:
+    if isinstance(built, OwnNetwork):
+        return built.inputs(batch_size)
+    return synthetic_inputs(spec, batch_size, device="meta")
+
+
+def _model(built: Built) -> nn.Module:
+    return built.module if isinstance(built, OwnNetwork) else built
+
+
 def layers(
-    spec: ModelSpec, model: nn.Module, depth: int | None = None, batch_size: int | None = None
+    spec: ModelSpec, built: Built, depth: int | None = None, batch_size: int | None = None
 ) -> LayerTable:
     """The layer table of one forward pass.
 
     Args:
         spec: the architecture.
-        model: as :func:`archbench.measure.complexity.build_on_meta` returned it.
+        built: see :data:`Built`.
         depth: the deepest level of modules that have rows.
         batch_size: images of the batch, by default one.
     """
-    images = torch.empty((batch_size or 1, *spec.input_size), device="meta")
+    model, inputs = _model(built), _inputs(spec, built, batch_size or 1)
     calls: list[ModuleCall] = []
-    with _calls_noted(model, calls), torch.no_grad(), RememberedShapes():
-        output = model(images)
-    class_scores(spec, output, images.shape[0])
+    if isinstance(built, OwnNetwork):
+        _, gradients, _ = run_first(spec, lambda: model(*inputs))
+        quietly: Any = GRADIENTS[gradients]
+    else:
+        quietly = torch.no_grad
+    with _calls_noted(model, calls), quietly(), RememberedShapes():
+        output = model(*inputs)
+    class_scores(spec, output, inputs[0].shape[0])
     trainable = sum(p.numel() for p in model.parameters() if p.requires_grad)
     return layer_table(
         _parameters(model),
         calls,
-        input_shape=tuple(images.shape),
+        input_shape=tuple(inputs[0].shape),
         trainable_params=trainable,
         batch_size=batch_size,
         depth=depth,
@@ -186,7 +241,7 @@ def outline(model: nn.Module) -> ModuleOutline:
 
 
 def module_tree(
-    spec: ModelSpec, model: nn.Module, convention: str = "macs", depth: int | None = None
+    spec: ModelSpec, built: Built, convention: str = "macs", depth: int | None = None
 ) -> ModuleTree:
     """The modules with their params and MACs.
 
@@ -196,15 +251,16 @@ def module_tree(
         convention: one of :data:`archbench.core.summary.TREE_CONVENTIONS`.
         depth: the deepest level of modules to list.
     """
+    model = _model(built)
     modules = outline(model)
     trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    exact = count(spec, model)
+    exact = count(spec, built)
     for parameter in trainable:
         # Counting takes it away, and ptflops counts those that have it.
         parameter.requires_grad_(True)
     if convention == "ptflops":
         counter = f"ptflops {library_version('ptflops')}"
-        total_params, total_macs, costs = ptflops_costs(spec, model)
+        total_params, total_macs, costs = ptflops_costs(spec, built)
     else:
         counter = "archbench"
         total_params, total_macs = exact.params, exact.macs
@@ -220,7 +276,7 @@ def module_tree(
     )
 
 
-def ptflops_costs(spec: ModelSpec, model: nn.Module) -> tuple[int, int, dict[str, tuple[int, int]]]:
+def ptflops_costs(spec: ModelSpec, built: Built) -> tuple[int, int, dict[str, tuple[int, int]]]:
     """What ptflops' ``pytorch`` backend counts with functional counting off.
 
     It puts a hook on each module of a type that it knows, with a formula over the shapes of what
@@ -228,7 +284,7 @@ def ptflops_costs(spec: ModelSpec, model: nn.Module) -> tuple[int, int, dict[str
 
     Args:
         spec: the architecture.
-        model: on the meta device; it is left as it was.
+        built: see :data:`Built`; it is left as it was.
 
     Returns:
         Params, those that require a gradient only; MACs of one image; both by place.
@@ -238,7 +294,7 @@ def ptflops_costs(spec: ModelSpec, model: nn.Module) -> tuple[int, int, dict[str
     """
     from ptflops import pytorch_engine as engine
 
-    images = torch.empty((1, *spec.input_size), device="meta")
+    model, inputs = _model(built), _inputs(spec, built)
     attributes = {module: set(vars(module)) for module in model.modules()}
     # Its remarks go to standard output, which belongs to the summary.
     with contextlib.redirect_stdout(io.StringIO()):
@@ -246,7 +302,7 @@ def ptflops_costs(spec: ModelSpec, model: nn.Module) -> tuple[int, int, dict[str
         try:
             counting.start_flops_count(ost=io.StringIO(), verbose=False, ignore_list=[])
             with torch.no_grad(), RememberedShapes():
-                model(images)
+                model(*inputs)
             costs = {
                 name: _ptflops_total(module, engine.is_supported_instance)
                 for name, module in model.named_modules(remove_duplicate=False)

@@ -1,8 +1,14 @@
-"""Building an architecture as its constructor does, with or without memory for weights."""
+"""Building the catalogue's architectures, with their constructors' values or without any.
+
+Nothing is downloaded: all constructors are called without weights.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import replace
+from fnmatch import fnmatchcase
 from typing import Any
 
 import torch
@@ -13,14 +19,18 @@ from archbench.core.spec import ModelSpec
 from archbench.models.filling import parameters_on_meta
 from archbench.models.installed import require
 from archbench.models.memory_guard import is_out_of_memory
+from archbench.models.networks import construction_named
 from archbench.models.shapes import RememberedShapes
 from archbench.models.timm_configs import is_bound_to_size
 
-__all__ = ["build", "build_on_meta"]
+__all__ = ["BUILT_PLAINLY", "build", "build_on_meta", "build_unfilled"]
+
+BUILT_PLAINLY = ("timm/swinv2_[!c]*", "timm/vit_*_rope_mixed_*")
+"""Architectures whose constructors compute with their parameters, which have to be there then."""
 
 
 def build(spec: ModelSpec) -> nn.Module:
-    """Construct an architecture without weights, as its library's own constructor does.
+    """Construct an architecture of a library without weights, as its own constructor does.
 
     Raises:
         ArchitectureError: the constructor failed; its exception is chained.
@@ -28,36 +38,59 @@ def build(spec: ModelSpec) -> nn.Module:
         MemoryError, RuntimeError: the constructor ran out of memory, passed on as it is.
     """
     require(spec)
-    try:
-        module = _BUILDERS[spec.library](spec)
-    except (KeyboardInterrupt, GeneratorExit):
-        raise
-    except BaseException as error:
-        # A constructor that exits the interpreter has failed like any other.
-        if is_out_of_memory(error):
-            raise
-        cause = f"{type(error).__name__}: {error}".removesuffix(": ")
-        raise ArchitectureError(f"{spec.id} cannot be built: {cause}") from error
-    if not isinstance(module, nn.Module):
-        raise ArchitectureError(
-            f"{spec.id} cannot be built: its constructor returned {type(module).__name__}, "
-            "expected a torch.nn.Module"
-        )
+    with construction_named(spec):
+        module = _BUILDERS[spec.library](_without_weights(spec))
+        if not isinstance(module, nn.Module):
+            raise ArchitectureError(
+                f"{spec.id} cannot be built: its constructor returned {type(module).__name__}, "
+                "expected a torch.nn.Module"
+            )
     return module
 
 
+def _without_weights(spec: ModelSpec) -> ModelSpec:
+    """The same without arguments that ask for no weights, which is what the builders do."""
+    kwargs = dict(spec.kwargs)
+    for name in ("pretrained", "weights"):
+        if kwargs.pop(name, None):
+            raise ArchitectureError(
+                f"{spec.id} asks for pretrained weights, and nothing is downloaded for counts and "
+                f"times. Leave {name} out; accuracies take --weights=pretrained"
+            )
+    return replace(spec, kwargs=tuple(kwargs.items()))
+
+
+def build_unfilled(spec: ModelSpec) -> nn.Module:
+    """Construct an architecture of a library, its large parameters on the meta device.
+
+    That is the fast path: the library's own initialisation costs nothing. It is held against
+    :func:`build` for every architecture of the catalogue by ``tools/sweep.py``; those that it does
+    not serve are built plainly.
+
+    Raises:
+        ArchitectureError, MemoryError, RuntimeError: see :func:`build`.
+    """
+    plainly = any(fnmatchcase(spec.id, glob) for glob in BUILT_PLAINLY)
+    with nullcontext() if plainly else parameters_on_meta():
+        return build(spec)
+
+
 def build_on_meta(spec: ModelSpec) -> nn.Module:
-    """The model without memory for its weights, in evaluation mode.
+    """An architecture of a library without memory for its weights, in evaluation mode.
 
     Some constructors compute with real numbers and fail on meta (torchvision's RegNets); they are
     built on the CPU with their parameters left out, and moved.
+
+    Raises:
+        ArchitectureError: the constructor failed; its exception is chained.
     """
     try:
         with torch.device("meta"), RememberedShapes():
             model = build(spec)
-    except (ArchitectureError, NotImplementedError, RuntimeError):
-        with parameters_on_meta():
-            model = build(spec)
+    except (ArchitectureError, NotImplementedError, RuntimeError) as error:
+        if is_out_of_memory(error):
+            raise
+        model = build_unfilled(spec)
     _move_to_meta(model)
     return model.eval()
 
@@ -77,8 +110,8 @@ def _build_timm(spec: ModelSpec) -> Any:
     import timm
 
     kwargs = dict(spec.kwargs)
-    if not spec.native_input_size and is_bound_to_size(spec.name):
-        kwargs["img_size"] = spec.input_size[1:]
+    if not spec.is_native_size and is_bound_to_size(spec.name):
+        kwargs.setdefault("img_size", spec.input_size[1:])
     return timm.create_model(spec.name, pretrained=False, **kwargs)
 
 
@@ -86,12 +119,12 @@ def _build_torchvision(spec: ModelSpec) -> Any:
     from torchvision import models
 
     kwargs = dict(spec.kwargs)
-    if not spec.native_input_size:
+    if not spec.is_native_size:
         # Only these two families are bound to a size; the others take images of any.
         if spec.name.startswith("vit_"):
-            kwargs["image_size"] = spec.input_size[1]
+            kwargs.setdefault("image_size", spec.input_size[1])
         elif spec.name.startswith("maxvit_"):
-            kwargs["input_size"] = spec.input_size[1:]
+            kwargs.setdefault("input_size", spec.input_size[1:])
     return models.get_model(spec.name, weights=None, **kwargs)
 
 
@@ -99,8 +132,8 @@ def _build_pytorchcv(spec: ModelSpec) -> Any:
     from pytorchcv.model_provider import get_model
 
     kwargs = dict(spec.kwargs)
-    if not spec.native_input_size:
-        kwargs["in_size"] = spec.input_size[1:]
+    if not spec.is_native_size:
+        kwargs.setdefault("in_size", spec.input_size[1:])
     return get_model(spec.name, pretrained=False, **kwargs)
 
 
@@ -110,16 +143,9 @@ def _build_archbench(spec: ModelSpec) -> Any:
     return constructor(spec.name)(**dict(spec.kwargs))
 
 
-def _build_local(spec: ModelSpec) -> Any:
-    if spec.constructor is None:
-        raise ValueError("it has no constructor; make the spec with ModelSpec.of(constructor)")
-    return spec.constructor(**dict(spec.kwargs))
-
-
 _BUILDERS: dict[str, Callable[[ModelSpec], Any]] = {
     "timm": _build_timm,
     "torchvision": _build_torchvision,
     "pytorchcv": _build_pytorchcv,
     "archbench": _build_archbench,
-    "local": _build_local,
 }

@@ -22,11 +22,12 @@ import os
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
-__all__ = ["fill_weights", "materialize", "parameters_on_meta"]
+__all__ = ["Noise", "fill_parameter", "fill_weights", "materialize", "parameters_on_meta"]
 
 _BLOCK = 1_048_573
 """Numbers in the block of noise that is tiled over the weights: a prime, so that the rows of a
@@ -87,12 +88,27 @@ def materialize(model: nn.Module, device: torch.device, dtype: torch.dtype) -> N
             )
         return moved[tensor]
 
+    shared = _shared_parameters(model)
     # `_apply` is what `to`, `half` and `to_empty` are made of; only it reaches every tensor of
     # modules that keep further references to their parameters (recurrent layers).
     model._apply(place)  # type: ignore[no-untyped-call]
+    # It makes a parameter for each of its places, over the same memory.
+    for (first, name), *others in shared:
+        for module, other in others:
+            module._parameters[other] = first._parameters[name]
 
 
-class _Noise:
+def _shared_parameters(model: nn.Module) -> list[list[tuple[nn.Module, str]]]:
+    """Module and name of each parameter that has several places."""
+    places: dict[nn.Parameter, list[tuple[nn.Module, str]]] = {}
+    for module in model.modules():
+        for name, parameter in module._parameters.items():
+            if parameter is not None:
+                places.setdefault(parameter, []).append((module, name))
+    return [owners for owners in places.values() if len(owners) > 1]
+
+
+class TiledNoise:
     """An endless, repeatable stream of standard normal numbers, generated once and tiled.
 
     Large tensors are filled by several Python threads: the time goes into fresh memory pages, and
@@ -109,7 +125,7 @@ class _Noise:
         self._pool = ThreadPoolExecutor(os.cpu_count()) if device.type == "cpu" else None
         self._pending: list[Future[Tensor]] = []
 
-    def __enter__(self) -> _Noise:
+    def __enter__(self) -> TiledNoise:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -174,9 +190,35 @@ def _is_negligible(tensor: Tensor) -> bool:
     return bool((tensor.abs() < 1e-2).all()) or not bool(torch.isfinite(tensor).all())
 
 
-def _fill_parameter(
-    noise: _Noise, module: nn.Module, name: str, tensor: Tensor, constructed: bool
+class Noise(Protocol):
+    """Normal numbers to fill tensors with."""
+
+    def normal_(self, tensor: Tensor, std: float) -> None:
+        """Fill with ``std`` times normal numbers."""
+
+    def around_(self, tensor: Tensor, value: float) -> None:
+        """Fill with positive numbers around ``value``, at most half as much away from it."""
+
+
+def fill_parameter(
+    noise: Noise, module: nn.Module, name: str, tensor: Tensor, constructed: bool
 ) -> None:
+    """Fill a parameter or running statistic by its role.
+
+    Args:
+        noise: to fill it with.
+        module: that owns it.
+        name: within the module.
+        tensor: its values.
+        constructed: whether they are its constructor's, so that those of a small vector with a
+            role of its own stay.
+    """
+    if name == "running_mean":
+        noise.normal_(tensor, std=_BIAS_STD)
+        return
+    if name == "running_var":
+        noise.around_(tensor, 1.0)
+        return
     is_bias = "bias" in name or name == "beta"
     if _is_normalization(module) and tensor.dim() <= 1:
         stored = _uses_stored_statistics(module)
@@ -191,13 +233,6 @@ def _fill_parameter(
     elif not constructed or _is_negligible(tensor):
         noise.around_(tensor, _LAYER_SCALE)
     # else: a small vector with a role of its own, as its constructor made it.
-
-
-def _fill_buffer(noise: _Noise, name: str, tensor: Tensor) -> None:
-    if name == "running_mean":
-        noise.normal_(tensor, std=_BIAS_STD)
-    elif name == "running_var":
-        noise.around_(tensor, 1.0)
 
 
 @torch.no_grad()
@@ -222,11 +257,12 @@ def fill_weights(
         if param.is_meta
     }
     materialize(model, device, dtype)
-    with _Noise(device, dtype, seed) as noise:
+    with TiledNoise(device, dtype, seed) as noise:
         for module_name, module in model.named_modules():
             for name, param in module.named_parameters(recurse=False):
                 constructed = (module_name, name) not in unconstructed
-                _fill_parameter(noise, module, name, param.data, constructed)
+                fill_parameter(noise, module, name, param.data, constructed)
             for name, buffer in module.named_buffers(recurse=False):
-                _fill_buffer(noise, name, buffer)
+                if name in ("running_mean", "running_var"):
+                    fill_parameter(noise, module, name, buffer, constructed=False)
     return model

@@ -6,28 +6,35 @@ import atexit
 import contextlib
 import gc
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from copy import deepcopy
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from archbench.core.errors import ArchitectureError
+from archbench.core.errors import ArchitectureError, NotMeasuredError
 from archbench.core.spec import ModelSpec, Target
-from archbench.models.building import build
-from archbench.models.filling import fill_weights, parameters_on_meta
+from archbench.models.building import build_unfilled
+from archbench.models.filling import fill_weights
+from archbench.models.inputs import synthetic_inputs
 from archbench.models.installed import require
+from archbench.models.networks import OwnNetwork, construct
+from archbench.models.numerics import numerics
+from archbench.models.outputs import class_scores
+from archbench.models.passes import GRADIENTS
+from archbench.models.quantizing import quantize
+from archbench.models.trying import try_out
 
 __all__ = [
     "TORCH_DTYPES",
     "Compiled",
     "LoadedModel",
     "ModelHolder",
-    "class_scores",
     "free_cached",
     "load",
-    "synthetic_images",
     "torch_memory_format",
 ]
 
@@ -43,8 +50,6 @@ TORCH_DTYPES = {
 """In what weights are loaded and images are given, by precision. Quantisation comes after
 loading."""
 
-IMAGENET_CLASSES = 1000
-
 
 @dataclass(frozen=True, slots=True)
 class Compiled:
@@ -56,7 +61,7 @@ class Compiled:
         metrics: of the compilation, as a record has them.
     """
 
-    module: Callable[[Any], object]
+    module: Callable[..., object]
     graphs: int
     metrics: dict[str, dict[str, Any]]
 
@@ -70,6 +75,11 @@ class LoadedModel:
         target: where it is and how it is fed.
         module: the model.
         load_seconds: building and filling.
+        network: as it was built, where it is a person's own.
+        gradients: how its passes are run: ``inference`` (in inference mode), ``none`` (under
+            ``no_grad``) or ``enabled``, where its forward pass needs more.
+        notes: what has to be said of its figures: code and text.
+        state: values of a person's own network, where they are not its constructor's.
         compiled: the model as a compiler has made it, and what that cost, once it has.
     """
 
@@ -77,53 +87,66 @@ class LoadedModel:
     target: Target
     module: nn.Module
     load_seconds: float
+    network: OwnNetwork | None = None
+    gradients: str = "inference"
+    notes: list[dict[str, str]] = field(default_factory=list)
+    state: Mapping[str, Tensor] | None = field(default=None, repr=False)
     compiled: Compiled | None = None
+
+    def inputs(self) -> tuple[Tensor, ...]:
+        """A batch of synthetic inputs, as the target wants them: the images first."""
+        return synthetic_inputs(
+            self.spec,
+            self.target.batch_size,
+            device=self.target.device,
+            dtype=TORCH_DTYPES[self.target.dtype],
+            memory_format=torch_memory_format(self.target),
+        )
 
     def images(self) -> Tensor:
         """A batch of synthetic images, as the target wants them."""
-        return synthetic_images(self.spec, self.target)
+        return self.inputs()[0]
 
-    def __call__(self, images: Tensor) -> Tensor:
+    def __call__(self, *inputs: Tensor) -> Tensor:
         """Class scores ``(N, classes)`` of images ``(N, C, H, W)``."""
-        return class_scores(self.spec, self.module(images), images.shape[0])
+        with self.in_place():
+            output = self.module(*inputs)
+        return class_scores(self.spec, output, inputs[0].shape[0])
 
+    @contextmanager
+    def in_place(self) -> Iterator[None]:
+        """With what a person's own network imports and has set, see
+        :meth:`archbench.models.networks.OwnNetwork.in_place`."""
+        if self.network is None:
+            yield
+            return
+        with self.network.in_place():
+            self.place()
+            yield
 
-def class_scores(spec: ModelSpec, output: object, images: int) -> Tensor:
-    """The class scores ``(images, classes)`` in what a model returned.
+    def place(self) -> None:
+        """Bring a person's own network to the target, unless it is there already: it is one network
+        for all its targets."""
+        assert self.network is not None
+        dtype = TORCH_DTYPES[self.target.dtype]
+        device, memory_format = torch.device(self.target.device), torch_memory_format(self.target)
+        self.network.place(device, dtype, memory_format, self.state)
 
-    Raises:
-        ArchitectureError: there is no tensor in it, or not one row of scores for each image. Some
-            architectures answer to a size that is not their own with a score for each place in
-            the image, silently.
-    """
-    if isinstance(output, (tuple, list)) and output:
-        output = output[0]
-    if not isinstance(output, Tensor):
-        raise ArchitectureError(
-            f"{spec.id} returned {type(output).__name__}, expected a tensor of class "
-            "scores; return the scores alone in evaluation mode"
-        )
-    shape = tuple(output.shape)
-    is_local = spec.library == "local"
-    if len(shape) != 2 or shape[0] != images or not (is_local or shape[1] == IMAGENET_CLASSES):
-        remedy = (
-            "Return one row of scores for each image"
-            if is_local
-            else "Use the input size that the architecture is made for"
-        )
-        raise ArchitectureError(
-            f"{spec.id} returned scores of shape {shape} for {images} images of {spec.input_size}, "
-            f"expected ({images}, {'classes' if is_local else IMAGENET_CLASSES}). {remedy}"
-        )
-    return output
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Whatever runs passes of the model inside does so as its target says: in its precision,
+        with its threads, and without the gradients that it does not need."""
+        with (
+            self.in_place(),
+            numerics(self.target.dtype, self.target.kind),
+            GRADIENTS[self.gradients](),
+        ):
+            torch.set_num_threads(self.target.threads)
+            yield
 
-
-def synthetic_images(spec: ModelSpec, target: Target, seed: int = 0) -> Tensor:
-    """Normalised noise ``(batch, C, H, W)``: what an image looks like after mean and std."""
-    generator = torch.Generator().manual_seed(seed)
-    images = torch.randn((target.batch_size, *spec.input_size), generator=generator)
-    placed = images.to(device=target.device, dtype=TORCH_DTYPES[target.dtype])
-    return placed.to(memory_format=torch_memory_format(target))
+    def fed(self, batch_size: int) -> LoadedModel:
+        """The same model, fed batches of another size."""
+        return replace(self, target=replace(self.target, batch_size=batch_size), compiled=None)
 
 
 def torch_memory_format(target: Target) -> torch.memory_format:
@@ -131,64 +154,133 @@ def torch_memory_format(target: Target) -> torch.memory_format:
     return torch.channels_last if target.memory_format == "nhwc" else torch.contiguous_format
 
 
-def load(spec: ModelSpec, target: Target) -> LoadedModel:
-    """Build an architecture, fill its weights, move it to the target's device and precision.
+def load(
+    spec: ModelSpec,
+    target: Target,
+    network: OwnNetwork | None = None,
+    state: Mapping[str, Tensor] | None = None,
+) -> LoadedModel:
+    """Bring an architecture to the target's device and precision.
+
+    One of a library is built without its initialisation and filled. One of a person's own is what
+    its constructor built; it is filled only where its values would make times lie.
+
+    Args:
+        spec: the architecture.
+        target: where it is to be.
+        network: as it was built, where it is a person's own and that has been done.
+        state: other values for a person's own network than its constructor's, by name.
 
     Raises:
-        ArchitectureError: the constructor failed or did not return a module.
+        ArchitectureError: the constructor failed or did not return a module; or the forward pass of
+            a person's own fails.
         NotMeasuredError: it cannot be quantised.
         MemoryError, RuntimeError: the model does not fit into the device's memory.
     """
     start = time.perf_counter()
-    with parameters_on_meta():
-        module = build(spec)
+    if spec.is_own:
+        return _load_own(network or construct(spec), target, start, state)
+    module = build_unfilled(spec)
     fill_weights(module, torch.device(target.device), TORCH_DTYPES[target.dtype])
     module.eval().requires_grad_(False)
     if target.memory_format == "nhwc":
         module.to(memory_format=torch.channels_last)
+    loaded = LoadedModel(spec, target, module, 0.0)
     if target.dtype == "int8":
-        from archbench.models.quantizing import quantize
+        loaded.module = quantize(spec, module, loaded.images())
+    loaded.load_seconds = time.perf_counter() - start
+    return loaded
 
-        module = quantize(spec, module, synthetic_images(spec, target))
-    return LoadedModel(spec, target, module, time.perf_counter() - start)
+
+def _load_own(
+    network: OwnNetwork, target: Target, start: float, state: Mapping[str, Tensor] | None
+) -> LoadedModel:
+    loaded = LoadedModel(network.spec, target, network.module, 0.0, network, state=state)
+    with loaded.in_place(), numerics(target.dtype, target.kind):
+        torch.set_num_threads(target.threads)
+        try_out(loaded)
+    if target.dtype == "int8":
+        with loaded.in_place():
+            loaded.module = quantize(network.spec, deepcopy(network.module), loaded.images())
+    loaded.load_seconds = network.seconds + time.perf_counter() - start
+    return loaded
 
 
 class ModelHolder:
     """Keeps the one model that is loaded, and frees it before the next.
 
-    Cells that differ only in batch size share the model.
+    Cells that differ only in batch size share the model. A network of a person's own is built once
+    for all its cells, its count included; what failed to build is not tried again.
     """
 
     def __init__(self) -> None:
         self._loaded: LoadedModel | None = None
+        self._network: OwnNetwork | None = None
+        self._failures: list[tuple[ModelSpec, Exception]] = []
         self._libraries: set[str] = set()
+
+    def network(self, spec: ModelSpec) -> OwnNetwork:
+        """A person's own network, built unless it is the one that is held.
+
+        Raises:
+            ArchitectureError, NotMeasuredError: see
+                :func:`archbench.models.networks.construct`; the same again for a network that
+                failed before.
+        """
+        held = self._network
+        if held is not None and held.spec.is_same_network(spec):
+            return held
+        for failed, error in self._failures:
+            if failed.is_same_network(spec):
+                raise error
+        self.free()
+        try:
+            self._network = construct(spec)
+        except (ArchitectureError, NotMeasuredError) as error:
+            self._failures.append((spec, error))
+            raise
+        return self._network
 
     def get(self, spec: ModelSpec, target: Target) -> LoadedModel:
         """The model, loaded unless it is the one that is held."""
         held = self._loaded
-        if held is not None and held.spec == spec and _same_model(held.target, target):
-            return LoadedModel(spec, target, held.module, held.load_seconds)
-        self.free()
-        if spec.library not in self._libraries:
-            require(spec)
-            self._libraries.add(spec.library)
-            # Hundreds of thousands of objects that will never be garbage: out of the collector's
-            # way, since it runs before each series of samples.
-            gc.collect()
-            gc.freeze()
-            # Frozen objects would survive the interpreter's own clean-up, and be called leaks.
-            atexit.register(gc.unfreeze)
-        self._loaded = load(spec, target)
+        if (
+            held is not None
+            and held.spec.is_same_network(spec)
+            and _same_model(held.target, target)
+        ):
+            return replace(held, target=target, compiled=None)
+        network = self.network(spec) if spec.is_own else None
+        self._let_go(keeping=network)
+        self._import(spec)
+        self._loaded = load(spec, target, network)
         return self._loaded
+
+    def _import(self, spec: ModelSpec) -> None:
+        if spec.library in self._libraries:
+            return
+        require(spec)
+        self._libraries.add(spec.library)
+        # Hundreds of thousands of objects that will never be garbage: out of the collector's way,
+        # since it runs before each series of samples.
+        gc.collect()
+        gc.freeze()
+        # Frozen objects would survive the interpreter's own clean-up, and be called leaks.
+        atexit.register(gc.unfreeze)
 
     def free(self) -> None:
         """Let the model go, with the device memory that it holds."""
-        if self._loaded is None:
-            return
-        kind = self._loaded.target.kind
+        self._let_go(keeping=None)
+
+    def _let_go(self, keeping: OwnNetwork | None) -> None:
+        kind = self._loaded.target.kind if self._loaded is not None else None
         self._loaded = None
-        gc.collect()
-        free_cached(kind)
+        if self._network is not keeping:
+            self._network = None
+            kind = kind or "cpu"
+        if kind is not None:
+            gc.collect()
+            free_cached(kind)
 
 
 def free_cached(kind: str) -> None:

@@ -8,29 +8,35 @@ from contextlib import contextmanager
 
 import psutil
 
+from archbench.core.errors import chain_of
+
 __all__ = ["is_out_of_memory", "memory_guard"]
 
 _RESERVE = 256 * 2**20
 """Bytes left for the rest of the machine."""
 
 
+_RAN_OUT = (
+    "can't allocate memory",
+    "not enough memory",
+    "storage size calculation overflowed",
+    "out of memory",
+    "std::bad_alloc",
+    "could not create a memory object",
+)
+"""Of the messages of torch, its libraries and the drivers."""
+
+
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an exception, or what it was raised from, says that memory ran out."""
-    seen: BaseException | None = error
-    while seen is not None:
+    for seen in chain_of(error):
         text = str(seen).lower()
         if (
             isinstance(seen, MemoryError)
             or type(seen).__name__ in ("OutOfMemoryError", "AcceleratorOutOfMemoryError")
-            or "can't allocate memory" in text
-            or "not enough memory" in text
-            or "storage size calculation overflowed" in text
-            or "out of memory" in text
-            or "std::bad_alloc" in text
-            or "could not create a memory object" in text
+            or any(words in text for words in _RAN_OUT)
         ):
             return True
-        seen = seen.__cause__ or seen.__context__
     return False
 
 

@@ -15,7 +15,7 @@ from archbench.core.errors import NotMeasuredError
 from archbench.core.spec import ModelSpec
 from archbench.devices.choosing import Device
 
-__all__ = ["quantize", "quantized_layers", "refusal"]
+__all__ = ["packed_tensors", "quantize", "quantized_layers", "refusal"]
 
 ENGINES = ("x86", "fbgemm", "onednn", "qnnpack")
 """torch's engines of quantised operators, the preferred first; all of them run on CPUs."""
@@ -125,6 +125,27 @@ def quantized_layers(module: nn.Module) -> int:
         type(layer).__module__.startswith("torch.ao.nn.") and hasattr(layer, "weight")
         for layer in module.modules()
     )
+
+
+def packed_tensors(module: nn.Module) -> list[Tensor]:
+    """Weights and biases of quantised layers, which are no parameters: they are found where a state
+    dict has them in a packed form, or as quantised tensors."""
+    return [
+        tensor
+        for name, value in module.state_dict().items()
+        if name.rpartition(".")[2].startswith(("weight", "bias", "_packed"))
+        for tensor in _within(value)
+        if not isinstance(value, Tensor) or value.is_quantized
+    ]
+
+
+def _within(value: object) -> list[Tensor]:
+    if isinstance(value, Tensor):
+        return [value]
+    if isinstance(value, (tuple, list)):
+        return [tensor for item in value for tensor in _within(item)]
+    unpack = getattr(value, "unpack", None)
+    return _within(unpack()) if callable(unpack) else []
 
 
 def _first_line(error: BaseException) -> str:

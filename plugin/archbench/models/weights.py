@@ -20,14 +20,15 @@ import torch
 from torch import Tensor, nn
 
 from archbench.catalog.lists import LISTED_LIBRARIES
-from archbench.core.errors import ArchitectureError, NotMeasuredError, UsageError
+from archbench.core.errors import NotMeasuredError, UsageError
 from archbench.core.preprocessing import Transform
 from archbench.core.spec import ModelSpec, Target
-from archbench.models.building import build
-from archbench.models.filling import parameters_on_meta
+from archbench.models.building import build_unfilled
 from archbench.models.installed import named_version, pytorchcv_store, require
-from archbench.models.loading import IMAGENET_CLASSES, TORCH_DTYPES, load
+from archbench.models.loading import TORCH_DTYPES, LoadedModel, load
 from archbench.models.memory_guard import is_out_of_memory
+from archbench.models.networks import OwnNetwork, construct
+from archbench.models.outputs import IMAGENET_CLASSES, class_scores
 from archbench.models.preprocessing import transform_of
 from archbench.models.timm_configs import is_bound_to_size, tags_weights, timm_config
 
@@ -88,20 +89,29 @@ class WeightedModel:
     """A model with real weights, in evaluation mode on its device.
 
     Attributes:
-        spec: what it is.
-        target: where it is; its batch size is not used.
-        module: the model.
+        loaded: the model; the batch size of its target is not used.
         transform: what the weights expect of an image.
-        weights: their file; None where they were filled.
-        load_seconds: building and reading.
+        weights: their file; None where it has the values that are timed.
     """
 
-    spec: ModelSpec
-    target: Target
-    module: nn.Module
+    loaded: LoadedModel
     transform: Transform
     weights: WeightsFile | None
-    load_seconds: float
+
+    @property
+    def spec(self) -> ModelSpec:
+        """What it is."""
+        return self.loaded.spec
+
+    @property
+    def target(self) -> Target:
+        """Where it is."""
+        return self.loaded.target
+
+    @property
+    def module(self) -> nn.Module:
+        """The model itself."""
+        return self.loaded.module
 
     @property
     def weights_name(self) -> str:
@@ -111,19 +121,12 @@ class WeightedModel:
     def scores(self, images: Tensor) -> Tensor:
         """Class scores ``(N, classes)`` of normalised images ``(N, C, H, W)``.
 
+        To be called while the model is :meth:`~archbench.models.loading.LoadedModel.running`.
+
         Raises:
             ArchitectureError: it does not return a row of scores for each image.
         """
-        output = self.module(images)
-        if isinstance(output, (tuple, list)) and output:
-            output = output[0]
-        if not isinstance(output, Tensor) or output.ndim != 2 or len(output) != len(images):
-            shape = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
-            raise ArchitectureError(
-                f"{self.spec.id} returned {shape} for {len(images)} images, expected one row of "
-                "scores for each"
-            )
-        return output
+        return class_scores(self.spec, self.module(images), len(images), any_classes=True)
 
 
 def locate_weights(spec: ModelSpec, asked: str) -> WeightsFile | None:
@@ -380,6 +383,7 @@ def load_weighted(
     spec: ModelSpec,
     target: Target,
     asked: str,
+    network: OwnNetwork | None = None,
     *,
     resize: int | None = None,
     crop: int | None = None,
@@ -390,6 +394,7 @@ def load_weighted(
         spec: of the architecture.
         target: where it is to be.
         asked: see :func:`locate_weights`.
+        network: as it was built, where it is a person's own and that has been done.
         resize, crop: see :func:`archbench.models.preprocessing.transform_of`.
 
     Raises:
@@ -405,14 +410,20 @@ def load_weighted(
         spec, resize=resize, crop=crop, config=None if file is None else file.config
     )
     if file is None:
-        module = load(spec, target).module
+        return WeightedModel(load(spec, target, network), transform, None)
+    state = read_state_dict(file.path)
+    if spec.is_own:
+        network = network or construct(spec)
+        state = _fitting(spec, file, network.module, state)
+        loaded = load(spec, target, network, state)
     else:
-        state = read_state_dict(file.path)
         fill = _with_timm if spec.library == "timm" and tags_weights() else _with_state
         module = fill(spec, file, state)
         module.to(torch.device(target.device), TORCH_DTYPES[target.dtype])
         module.eval().requires_grad_(False)
-    return WeightedModel(spec, target, module, transform, file, time.perf_counter() - start)
+        loaded = LoadedModel(spec, target, module, 0.0)
+    loaded.load_seconds = time.perf_counter() - start
+    return WeightedModel(loaded, transform, file)
 
 
 def _with_timm(spec: ModelSpec, file: WeightsFile, state: dict[str, Tensor]) -> nn.Module:
@@ -430,7 +441,7 @@ def _with_timm(spec: ModelSpec, file: WeightsFile, state: dict[str, Tensor]) -> 
     if classes not in HEADS:
         classes = IMAGENET_CLASSES
     kwargs = {**dict(spec.kwargs), "num_classes": classes}
-    if not spec.native_input_size and is_bound_to_size(spec.name):
+    if not spec.is_native_size and is_bound_to_size(spec.name):
         kwargs["img_size"] = spec.input_size[1:]
     overlay: dict[str, Any] = {"state_dict": state, "num_classes": classes, "custom_load": False}
     if not file.is_published:
@@ -456,12 +467,26 @@ def _with_state(spec: ModelSpec, file: WeightsFile, state: dict[str, Tensor]) ->
         # What torchvision's constructors do with published weights of the two networks that were
         # trained on images normalised otherwise.
         kwargs["transform_input"] = True
-    with parameters_on_meta():
-        module = build(replace(spec, kwargs=tuple(kwargs.items())))
+    module = build_unfilled(replace(spec, kwargs=tuple(kwargs.items())))
     head = _other_head(module.state_dict(), state)
     if head is not None and spec.library in LISTED_LIBRARIES:
-        with parameters_on_meta():
-            module = build(replace(spec, kwargs=(*kwargs.items(), ("num_classes", head))))
+        module = build_unfilled(replace(spec, kwargs=(*kwargs.items(), ("num_classes", head))))
+    fitting = _fitting(spec, file, module, state)
+    module.load_state_dict(fitting, strict=False, assign=True)
+    left = [name for name, value in module.named_parameters() if value.is_meta]
+    if left:
+        raise _do_not_fit(spec, file, f"it lacks {', '.join(left[:_MORE])}{_and_more(left)}")
+    return module
+
+
+def _fitting(
+    spec: ModelSpec, file: WeightsFile, module: nn.Module, state: Mapping[str, Tensor]
+) -> dict[str, Tensor]:
+    """What a file has of a module's own names.
+
+    Raises:
+        NotMeasuredError: it lacks one, or has others, or of other shapes.
+    """
     own = module.state_dict()
     missing = [name for name in own if name not in state and not _is_counter(name)]
     extra = [name for name in state if name not in own and not _is_counter(name)]
@@ -481,13 +506,7 @@ def _with_state(spec: ModelSpec, file: WeightsFile, state: dict[str, Tensor]) ->
     ]
     if problems:
         raise _do_not_fit(spec, file, "; ".join(problems))
-    module.load_state_dict(
-        {name: value for name, value in state.items() if name in own}, strict=False, assign=True
-    )
-    left = [name for name, value in module.named_parameters() if value.is_meta]
-    if left:
-        raise _do_not_fit(spec, file, f"it lacks {', '.join(left[:_MORE])}{_and_more(left)}")
-    return module
+    return {name: value for name, value in state.items() if name in own}
 
 
 def _other_head(own: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> int | None:

@@ -33,6 +33,7 @@ __all__ = ["accuracy_target", "bench", "loaded_model", "model_spec", "target"]
 _MODELS: pytest.StashKey[tuple[ModelSpec, ...]] = pytest.StashKey()
 _SESSION: pytest.StashKey[ArchbenchSession] = pytest.StashKey()
 _ONLY: pytest.StashKey[bool] = pytest.StashKey()
+_HOLDER: pytest.StashKey[ModelHolder] = pytest.StashKey()
 
 MODEL_ARGUMENT = "_archbench_model"
 TARGET_ARGUMENT = "_archbench_target"
@@ -273,11 +274,18 @@ def _make_target(pytestconfig: pytest.Config, wish: Wish) -> Target:
         pytest.exit(message, returncode=pytest.ExitCode.USAGE_ERROR)
 
 
-@pytest.fixture(scope="session")
-def _archbench_holder() -> Generator[ModelHolder]:
-    from archbench.models.loading import ModelHolder
+def holder_of(config: pytest.Config) -> ModelHolder:
+    """What keeps the model of this process that is loaded."""
+    if _HOLDER not in config.stash:
+        from archbench.models.loading import ModelHolder
 
-    holder = ModelHolder()
+        config.stash[_HOLDER] = ModelHolder()
+    return config.stash[_HOLDER]
+
+
+@pytest.fixture(scope="session")
+def _archbench_holder(pytestconfig: pytest.Config) -> Generator[ModelHolder]:
+    holder = holder_of(pytestconfig)
     yield holder
     holder.free()
 

@@ -18,6 +18,7 @@ from archbench.core.metrics import format_seconds
 from archbench.core.records import Record
 from archbench.core.spec import ModelSpec, Target
 from archbench.core.verdicts import FAILING, Verdict
+from archbench.pytest_plugin import holder_of
 from archbench.pytest_plugin.options import is_worker, spelled
 from archbench.pytest_plugin.settings import Settings, settings_of
 from archbench.store.baselines import Baselines, Updated, read_baselines, update_baselines
@@ -159,7 +160,10 @@ def _weighted(
 
     settings = settings_of(config)
     try:
-        return load_weighted(spec, target, weights, resize=settings.resize, crop=settings.crop)
+        network = holder_of(config).network(spec) if spec.is_own else None
+        return load_weighted(
+            spec, target, weights, network, resize=settings.resize, crop=settings.crop
+        )
     except UsageError as error:
         # The same request for every architecture: one message instead of one for each.
         pytest.exit(spelled(config, f"archbench: {error}"), returncode=pytest.ExitCode.USAGE_ERROR)
@@ -251,7 +255,7 @@ def _record(model: WeightedModel, images: ImageSet, found: Evaluation, key: str)
         _target_dict(model.target),
         {"top1": top1, **({"top5": metric(found.top5)} if found.top5 is not None else {})},
         notes=notes,
-        seconds={"load_weights": model.load_seconds, "evaluate": found.seconds},
+        seconds={"load_weights": model.loaded.load_seconds, "evaluate": found.seconds},
     )
 
 
@@ -513,7 +517,7 @@ def fingerprint_record(
     asked = asked or ("none" if settings.imagenet is None else "pretrained")
     model = _weighted(config, spec, target, asked)
     now, _ = fingerprint_of(model)
-    record.seconds["load_weights"] = model.load_seconds
+    record.seconds["load_weights"] = model.loaded.load_seconds
     record.metrics[METRIC] = {
         **now.as_dict(),
         "unit": "1",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -21,7 +21,7 @@ from archbench.core.gate import (
 )
 from archbench.core.launches import LOST, Launch
 from archbench.core.records import Record
-from archbench.core.spec import ModelSpec, Target, Wish
+from archbench.core.spec import Target, Wish
 from archbench.core.verdicts import FAILING, Verdict
 from archbench.pytest_plugin.manifest import cell_of
 from archbench.pytest_plugin.options import spelled
@@ -33,6 +33,9 @@ from archbench.store.baselines import (
     read_baselines,
     update_baselines,
 )
+
+if TYPE_CHECKING:
+    from archbench.models.loading import LoadedModel
 
 __all__ = [
     "accepted_counts",
@@ -185,7 +188,7 @@ def accepted_line(config: pytest.Config, record: Record) -> tuple[dict[str, Any]
 
 
 def judge_time(
-    node: pytest.Item, record: Record, confirmations: Sequence[Launch], spec: ModelSpec
+    node: pytest.Item, record: Record, confirmations: Sequence[Launch], loaded: LoadedModel
 ) -> str | None:
     """Compare launches with the accepted ones, and note the verdicts in the cell's record.
 
@@ -196,7 +199,7 @@ def judge_time(
         node: the test.
         record: what was measured.
         confirmations: launches after a suspicion.
-        spec: of the architecture.
+        loaded: the network.
 
     Returns:
         The text of the failure where the test is to fail.
@@ -231,7 +234,7 @@ def judge_time(
     lines = [f"{one.status}: {cell}: {time_sentence(one.metric, one.sentence)}" for one in bad]
     if line is not None:
         lines.append(f"Baseline: {where}, {_accepted(line)}.")
-        changed = [*_counts_changed(line["counts"], spec), *_environment_changed(then, now)]
+        changed = [*_counts_changed(line["counts"], loaded), *_environment_changed(then, now)]
         if changed:
             lines.append(f"Since then: {', '.join(changed)}.")
     if all(verdict.status == "inconclusive" for verdict in bad):
@@ -242,11 +245,11 @@ def judge_time(
     return spelled(config, "\n".join(lines))
 
 
-def _counts_changed(then: Mapping[str, int] | None, spec: ModelSpec) -> list[str]:
+def _counts_changed(then: Mapping[str, int] | None, loaded: LoadedModel) -> list[str]:
     """A slower network may have more to do: that is not for the machine to answer."""
     from archbench.measure.cells import timed_counts
 
-    now = timed_counts(spec) if then is not None else None
+    now = timed_counts(loaded) if then is not None else None
     if then is None or now is None:
         return []
     return [difference_text(name, then[name], now[name]) for name in now if then[name] != now[name]]

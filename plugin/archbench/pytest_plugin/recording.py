@@ -10,7 +10,7 @@ import pytest
 from archbench.core.errors import ArchitectureError, NotMeasuredError
 from archbench.core.records import Record, derived, merge_records
 from archbench.core.spec import ModelSpec, Target
-from archbench.pytest_plugin import MODEL_ARGUMENT
+from archbench.pytest_plugin import MODEL_ARGUMENT, holder_of
 from archbench.pytest_plugin.launching import measures_only
 from archbench.pytest_plugin.options import spelled
 
@@ -57,7 +57,7 @@ class Bench:
         from archbench.measure.cells import complexity_record
         from archbench.pytest_plugin.gate import judge_counts
 
-        record, complexity = complexity_record(model_spec)
+        record, complexity = complexity_record(model_spec, holder_of(self._node.config))
         failures = (
             []
             if measures_only(self._node.config)
@@ -131,11 +131,11 @@ class Bench:
         if self._settings.baseline_update is not None:
             from archbench.measure.cells import timed_counts
 
-            record.metrics["latency"]["counts"] = timed_counts(loaded_model.spec)
+            record.metrics["latency"]["counts"] = timed_counts(loaded_model)
         # The batch size of a launch, where it is the largest that fits.
         self._add_amounts(record, loaded_model)
         failures = [
-            judge_time(self._node, record, confirmations, loaded_model.spec),
+            judge_time(self._node, record, confirmations, loaded_model),
             judge_amounts(self._node, record),
             self._over_budget(record),
         ]
@@ -254,7 +254,7 @@ class Bench:
         """
         if self._settings.strict:
             raise error
-        from archbench.measure.cells import describe_failure
+        from archbench.measure.failures import describe_failure
 
         record, text = describe_failure(error, "latency", loaded_model.spec, loaded_model.target)
         self._record(record)
@@ -343,7 +343,7 @@ def attach_record(
     spec, target = known_of(item)
     if spec is None or isinstance(error, AssertionError):
         return
-    from archbench.measure.cells import describe_failure
+    from archbench.measure.failures import describe_failure
 
     names = getattr(item, "fixturenames", ())
     metric = "latency" if "loaded_model" in names else "complexity"

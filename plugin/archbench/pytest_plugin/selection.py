@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from fnmatch import fnmatchcase
 
 import pytest
 
+from archbench.catalog.own import is_own_request, own_architectures, requests_in
+from archbench.core.constructors import place_of
 from archbench.core.errors import UsageError
-from archbench.core.spec import ModelSpec
+from archbench.core.requests import parse_request
+from archbench.core.spec import ModelSpec, OwnSource
 from archbench.pytest_plugin.manifest import cell_of
 from archbench.pytest_plugin.settings import Settings
 
-__all__ = ["known_architecture", "one_model", "select_models"]
+__all__ = ["each_once", "known_architecture", "one_model", "select_models", "two_of_one_name"]
 
 
 def _of_node_ids(config: pytest.Config) -> list[str]:
@@ -22,12 +26,23 @@ def _of_node_ids(config: pytest.Config) -> list[str]:
 
 
 def _matching(pattern: str, own: Iterable[ModelSpec]) -> list[ModelSpec]:
-    """One's own architectures that an id or glob names, at the size that follows its ``@``."""
-    name, at, size = pattern.partition("@")
-    found = [m for m in own if fnmatchcase(m.id, pattern) or fnmatchcase(m.short_name, pattern)]
-    if found or not at or not size.isdecimal() or int(size) < 1:
+    """One's own architectures that an id or glob names, with the arguments and the size that
+    follow it."""
+    models = list(own)
+    exact = [m for m in models if pattern in (m.id, m.short_name)]
+    found = exact or [
+        m for m in models if fnmatchcase(m.id, pattern) or fnmatchcase(m.short_name, pattern)
+    ]
+    if found:
         return found
-    return [model.with_input_size(int(size)) for model in _matching(name, own)]
+    try:
+        request = parse_request(pattern, pattern)
+    except UsageError:
+        return []  # the catalogue says what is wrong with it
+    if request.is_plain:
+        return []
+    asked = (m.with_arguments(request.arguments) for m in _matching(request.name, models))
+    return [m.with_input_size(request.size) if request.size else m for m in asked]
 
 
 def _hook_models(config: pytest.Config) -> list[ModelSpec]:
@@ -50,17 +65,36 @@ def _hook_models(config: pytest.Config) -> list[ModelSpec]:
     return models
 
 
-def _each_once(models: Iterable[ModelSpec]) -> tuple[ModelSpec, ...]:
+def each_once(models: Iterable[ModelSpec]) -> tuple[ModelSpec, ...]:
+    """The same architectures, those that are named twice once.
+
+    Raises:
+        UsageError: two different networks have one name.
+    """
     chosen: dict[str, ModelSpec] = {}
     for model in models:
         before = chosen.setdefault(model.id, model)
-        if before != model or before.constructor != model.constructor:
-            raise UsageError(
-                f"two architectures named {model.id}",
-                "a cell is named after its architecture",
-                "Rename one constructor, or give it a name: ModelSpec.of(constructor, name='...')",
-            )
+        if not before.is_same_network(model):
+            raise two_of_one_name(before, model)
     return tuple(chosen.values())
+
+
+def two_of_one_name(one: ModelSpec, other: ModelSpec) -> UsageError:
+    """Two different networks have one name, so that a figure could be either's."""
+    places = [
+        str(model.constructor)
+        if isinstance(model.constructor, OwnSource)
+        else place_of(model.constructor)
+        for model in (one, other)
+    ]
+    both = f"one from {places[0]}" + (
+        f", the other from {places[1]}" if places[0] != places[1] else " twice, with other values"
+    )
+    return UsageError(
+        f"two architectures named {one.id}",
+        f"{both}; a cell is named after its architecture",
+        "Rename one constructor, or give it a name: ModelSpec.of(constructor, name='...')",
+    )
 
 
 def select_models(
@@ -83,17 +117,16 @@ def select_models(
     from archbench.catalog import load_catalog
 
     own = _hook_models(config)
-    requests = [
-        part for value in settings.models for part in map(str.strip, value.split(",")) if part
-    ]
+    here = config.invocation_params.dir
+    requests = [part for value in settings.models for part in requests_in(value, here)]
     if not requests and settings.suite is None:
         requests = _of_node_ids(config)
     if not requests:
-        return _each_once([*own, *load_catalog().select(settings.suite or ())])
+        return each_once([*own, *load_catalog().select(settings.suite or ())])
     chosen: list[ModelSpec] = []
     for request in requests:
         chosen += _requested(config, settings, request, own, lenient=lenient)
-    return _each_once(chosen)
+    return each_once(chosen)
 
 
 def _requested(
@@ -117,10 +150,9 @@ def _named(
     config: pytest.Config, settings: Settings, request: str, own: Sequence[ModelSpec]
 ) -> list[ModelSpec]:
     from archbench.catalog import load_catalog
-    from archbench.catalog.own_files import constructor_from_file, is_file_request
 
-    if is_file_request(request):
-        return [constructor_from_file(request, config.invocation_params.dir, "--models=")]
+    if is_own_request(request):
+        return _own(config, request, "--models=")
     mine = _matching(request, own)
     if request.startswith("local/") and not mine:
         raise UsageError(
@@ -138,6 +170,10 @@ def _named(
     return [*mine, *found]
 
 
+def _own(config: pytest.Config, request: str, asking: str) -> list[ModelSpec]:
+    return own_architectures(request, config.invocation_params.dir, asking, config.rootpath)
+
+
 def one_model(config: pytest.Config, request: str, asking: str) -> ModelSpec:
     """The one architecture that a request is about.
 
@@ -150,11 +186,12 @@ def one_model(config: pytest.Config, request: str, asking: str) -> ModelSpec:
         UsageError: it names none, or several.
     """
     from archbench.catalog import load_catalog
-    from archbench.catalog.own_files import constructor_from_file, is_file_request
 
-    if is_file_request(request):
-        return constructor_from_file(request, config.invocation_params.dir, asking)
-    found = _matching(request, _hook_models(config))
+    found = (
+        _own(config, request, asking)
+        if is_own_request(request)
+        else _matching(request, _hook_models(config))
+    )
     if not found and not request.startswith("local/"):
         found = list(load_catalog().select((), request))
     if len(found) != 1:
@@ -179,7 +216,7 @@ def known_architecture(config: pytest.Config) -> Callable[[str], bool]:
     asks_for_all = all(model.id in selected for model in own)
 
     def is_known(model: str) -> bool:
-        name = model.rpartition("@")[0] or model
+        name = re.sub(r"(\(.*\))?(@[^@/()]*)?$", "", model)
         if model in ids or name in ids:
             return True
         if model.startswith("local/"):

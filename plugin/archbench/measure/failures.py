@@ -1,0 +1,84 @@
+"""What a failed measurement leaves. Needs no torch, which may be what failed."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import traceback
+from pathlib import Path
+
+import archbench
+from archbench.core.errors import ArchbenchError, InconclusiveError, NotMeasuredError
+from archbench.core.records import Record
+from archbench.core.spec import ModelSpec, Target
+from archbench.core.verdicts import POISONED, Verdict
+from archbench.measure.poison import is_poisonous
+from archbench.models.memory_guard import is_out_of_memory
+
+__all__ = ["describe_failure"]
+
+
+def describe_failure(
+    error: BaseException, metric: str, spec: ModelSpec, target: Target | None
+) -> tuple[Record, str]:
+    """What a failed measurement leaves: a record with its verdict, and the text for people.
+
+    The text is free of archbench's own frames: the message, and for a constructor or a forward
+    pass that failed the traceback of what they raised.
+    """
+    details = ""
+    if is_out_of_memory(error):
+        status, reason = "out-of-memory", "out-of-memory"
+        where = f" at batch size {target.batch_size} in {target.dtype}" if target else ""
+        sentence = (
+            f"{spec.id} does not fit into memory{where}: {_first_line(error)}. "
+            "Use a smaller --batch-size or leave the architecture out"
+        )
+    elif isinstance(error, InconclusiveError):
+        status, reason, sentence = "inconclusive", error.reason, str(error)
+    elif isinstance(error, NotMeasuredError):
+        status, reason, sentence = "not-measured", error.reason, str(error)
+        details = _own_traceback(error.__cause__)
+    else:
+        status = "crashed"
+        reason = POISONED if is_poisonous(error) else type(error).__name__
+        is_ours = isinstance(error, ArchbenchError)
+        cause = error.__cause__ if is_ours else error
+        sentence = (
+            str(error)
+            if is_ours
+            else f"{spec.id} failed: {type(error).__name__}: {_first_line(error)}"
+        )
+        details = _own_traceback(cause)
+    verdict = Verdict(metric, status, reason, sentence)
+    record = Record(
+        id=spec.id,
+        target=target.as_dict() if target else None,
+        metrics=error.metrics if isinstance(error, NotMeasuredError) else {},
+        verdicts=[verdict.as_dict()],
+    )
+    return record, f"{status}: {sentence}{details}"
+
+
+def _not_theirs() -> tuple[str, ...]:
+    """Directories of code that is no network's."""
+    torch = importlib.util.find_spec("torch")
+    files = [archbench.__file__, torch.origin if torch is not None else None]
+    return tuple(f"{Path(file).parent}{os.sep}" for file in files if file is not None)
+
+
+def _own_traceback(cause: BaseException | None) -> str:
+    """Where the model's code failed, without the frames of archbench and torch around it."""
+    if cause is None:
+        return ""
+    frames = traceback.extract_tb(cause.__traceback__)
+    ours = _not_theirs()
+    theirs = [frame for frame in frames if not frame.filename.startswith(ours)]
+    lines = traceback.format_list(theirs or frames)
+    lines += traceback.format_exception_only(type(cause), cause)
+    return "\n\n" + "".join(lines)
+
+
+def _first_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__

@@ -1,0 +1,430 @@
+"""Noting every operator of a forward pass: its multiply-adds, in which module, and what it writes.
+
+torch's own counter (``torch.utils.flop_counter``) is the engine: it takes composite operators apart
+and has a formula for each operator that multiplies and adds. It reports 2 FLOPs for a multiply-add;
+what is noted here is half of that.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.multiprocessing.reductions import StorageWeakRef
+from torch.nn.modules.module import (
+    register_module_forward_hook,
+    register_module_forward_pre_hook,
+)
+from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import FlopCounterMode
+
+from archbench.core.errors import ArchbenchError
+from archbench.measure.operators import (
+    COMPLEX_CONVOLUTIONS,
+    complex_convolution_flops,
+    formulas,
+    has_no_products,
+    is_free,
+    makes_bare_memory,
+    name_of,
+)
+
+__all__ = ["Ledger"]
+
+
+class Ledger:
+    """What one forward pass did, in all threads that it starts.
+
+    Args:
+        model: that is run.
+        inputs: of the pass: images, and further inputs where it has some.
+
+    Attributes:
+        calls: of operators that write a tensor, by name.
+        macs_by_operator, macs_by_kind, macs_by_module: multiply-adds.
+        biases: elements that biases were added to, by operator.
+        activations: elements that operators with parameters wrote.
+        unknown: operators that may multiply and add, and for which there is no formula.
+        uses_threads: whether any of it ran in another thread.
+        unseen: what ran where it could not be watched.
+        strangers: of the tensors that were read and that no operator seen here has made, those that
+            are no weights: a digest of each in their order. What depends on the image among them
+            was made out of sight.
+    """
+
+    def __init__(self, model: nn.Module, inputs: Sequence[Tensor]) -> None:
+        self.calls: Counter[str] = Counter()
+        self.macs_by_operator: Counter[str] = Counter()
+        self.macs_by_kind: Counter[str] = Counter()
+        self.macs_by_module: Counter[nn.Module] = Counter()
+        self.biases: Counter[str] = Counter()
+        self.activations = 0
+        self.unknown: set[str] = set()
+        self.unseen: set[str] = set()
+        self.uses_threads = False
+        self.strangers: list[tuple[tuple[int, ...], float]] = []
+        self._model = model
+        self._written: list[_Written] = []
+        self._lock = threading.RLock()
+        self._here = threading.local()
+        counter = FlopCounterMode(display=False)
+        self._formulas: dict[Any, Callable[..., int]] = {**counter.flop_registry, **formulas()}
+        self._recorders = {packet: partial(self._record, packet) for packet in self._formulas}
+        # Storages are held weakly: their numbers are not used again while they are noted.
+        self._storages: dict[int, StorageWeakRef] = {}
+        self._of_image: set[int] = set()
+        self._unwritten: set[int] = set()
+        self._is_real = not any(tensor.is_meta for tensor in inputs)
+        for tensor in (*model.parameters(), *model.buffers()):
+            self._know(tensor)
+        for tensor in inputs:
+            self._of_image.add(self._know(tensor))
+
+    # Watching.
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """Note what runs inside, in this thread and in those that are started meanwhile."""
+        hooks = [
+            register_module_forward_pre_hook(self._enter_module),
+            register_module_forward_hook(self._leave_module, always_call=True),
+        ]
+        try:
+            with _threads_inside(self._in_other_thread), self._in_this_thread():
+                yield
+        finally:
+            for hook in hooks:
+                hook.remove()
+
+    @contextmanager
+    def _in_this_thread(self) -> Iterator[None]:
+        if getattr(self._here, "modules", None) is not None:
+            yield
+            return
+        self._here.modules = [self._model]
+        counter = FlopCounterMode(display=False)
+        counter.flop_registry = self._recorders
+        # Its own attribution to modules is by name only, and half of its time.
+        counter.mod_tracker = _NoModules()  # type: ignore[assignment]
+        try:
+            # The mode that is entered last sees an operator first: the counter takes composite
+            # operators apart, the ledger sees the parts.
+            with ExitStack() as stack:
+                stack.enter_context(_ComplexConvolutions(self))
+                stack.enter_context(_Noting(self))
+                stack.enter_context(counter)
+                yield
+        finally:
+            self._here.modules = None
+
+    @contextmanager
+    def _in_other_thread(self) -> Iterator[None]:
+        self.uses_threads = True
+        with self._in_this_thread():
+            yield
+
+    def _enter_module(self, module: nn.Module, _: Any) -> None:
+        modules = getattr(self._here, "modules", None)
+        if modules is None:
+            with self._lock:
+                self.unseen.add(f"{type(module).__name__} in a thread that ran already")
+        else:
+            modules.append(module)
+
+    def _leave_module(self, *_: object) -> None:
+        modules = getattr(self._here, "modules", None)
+        if modules is not None and len(modules) > 1:
+            modules.pop()
+
+    # Where tensors come from.
+
+    def _know(self, tensor: Tensor) -> int:
+        storage = tensor.untyped_storage()
+        number = int(storage._cdata)
+        if number not in self._storages:
+            self._storages[number] = StorageWeakRef(storage)  # type: ignore[no-untyped-call]
+        return number
+
+    def _is_of_image(self, tensor: Tensor) -> bool:
+        return _number(tensor) in self._of_image
+
+    def seen(self, func: Any, args: Any, kwargs: Mapping[str, Any], output: Any) -> None:
+        """Take in that an operator ran."""
+        read = [*_tensors(args), *_tensors(kwargs.values())]
+        with self._lock:
+            if self._is_real:
+                self._follow(func, args, kwargs, read, output)
+            if any(map(self._is_of_image, read)):
+                for tensor in _tensors([output]):
+                    self._of_image.add(self._know(tensor))
+            if is_free(func) or getattr(self._here, "is_paused", False):
+                return
+            packet = func._overloadpacket
+            name = name_of(packet)
+            self.calls[name] += 1
+            if packet not in self._formulas and not has_no_products(func):
+                self.unknown.add(name)
+
+    def _follow(
+        self, func: Any, args: Any, kwargs: Mapping[str, Any], read: Sequence[Tensor], output: Any
+    ) -> None:
+        """Find tensors that were made or written to out of sight."""
+        for tensor in filter(_has_storage, read):
+            if _number(tensor) not in self._storages:
+                self._know(tensor)
+                self._meet(tensor)
+        made = {self._know(tensor) for tensor in _tensors([output]) if _has_storage(tensor)}
+        if is_free(func):
+            if makes_bare_memory(func):
+                self._unwritten |= made
+            return
+        if self._unwritten:
+            bare = {_number(tensor) for tensor in read if tensor.numel()} & self._unwritten
+            bare -= _written_by(func, args, kwargs)
+            if bare:
+                self.unseen.add("a kernel that writes into a tensor without torch's knowing")
+            self._unwritten -= bare | made
+
+    def _meet(self, tensor: Tensor) -> None:
+        """Take in a tensor that nothing seen here has made: a constant, if it does not change."""
+        if tensor.numel() > 1:
+            digest = float(torch.nan_to_num(_plain(tensor)).double().abs().sum())
+            self.strangers.append((tuple(tensor.shape), digest))
+
+    # Counting.
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Without noting operators that stand for one that is noted by itself."""
+        before = getattr(self._here, "is_paused", False)
+        self._here.is_paused = True
+        try:
+            yield
+        finally:
+            self._here.is_paused = before
+
+    def _record(self, packet: Any, *args: Any, out_val: Any, **kwargs: Any) -> int:
+        with self.paused():  # a formula may call operators
+            flops = _flops(self._formulas[packet], args, kwargs, out_val)
+        if not getattr(self._here, "is_paused", False):
+            read = [*_tensors(args), *_tensors(kwargs.values())]
+            self.note(name_of(packet), flops, read, out_val)
+        return flops
+
+    def note(self, name: str, flops: int, read: Sequence[Tensor], output: Any) -> None:
+        """Note an operator that multiplies and adds.
+
+        Raises:
+            ArchbenchError: its formula gives an odd number, which is not twice a number of
+                multiply-adds.
+        """
+        if flops % 2:
+            raise ArchbenchError(
+                f"the formula of {name} says {flops} FLOPs, which are not twice a number of "
+                "multiply-adds. Let it return 2 for each"
+            )
+        if not flops:
+            return
+        with self._lock:
+            self._note(name, flops // 2, read, next(_tensors([output])))
+
+    def _note(self, name: str, macs: int, read: Sequence[Tensor], written: Tensor) -> None:
+        kind = self._kind(name, read)
+        self.macs_by_operator[name] += macs
+        self.macs_by_kind[kind] += macs
+        self.macs_by_module[self._here.modules[-1]] += macs
+        if len(read) == 3 and "attention" not in name and name != "_trilinear":
+            self.biases[name] += written.numel()
+        if kind == "product":
+            return
+        self.activations += written.numel()
+        if kind == "convolution":
+            # A weight that the network computes from the image is no activation of channels.
+            self._written = [one for one in self._written if one.place != _number(read[1])]
+            image, channels = read[0], written.shape[1]
+        else:
+            left, right = read[-2:] if len(read) > 1 else (read[0], read[0])
+            # The columns, or with the parameters on the left the rows.
+            rows = self._is_of_image(right) and written.dim() > 1
+            image = right if rows else left
+            channels = written.shape[-2 if rows else -1] if written.dim() else 1
+        self._written.append(
+            _Written(_stripped(written.shape), _stripped(image.shape), channels, _number(written))
+        )
+
+    def _kind(self, name: str, read: Sequence[Tensor]) -> str:
+        if "conv" in name:
+            return "convolution"
+        if name.startswith("quantized."):
+            return "linear"
+        if len(read) < 2 or "attention" in name or all(map(self._is_of_image, read[-2:])):
+            return "product"
+        return "linear"
+
+    def max_channels(self, scores: tuple[int, ...]) -> int:
+        """The most channels written, where the class scores themselves do not count.
+
+        The last layers that write as many are classifiers, of which there may be several side by
+        side; one that reads as many is fed by a layer that is none.
+
+        Args:
+            scores: shape of the class scores.
+        """
+        last = len(self._written)
+        while last and self._written[last - 1].shape == scores:
+            last -= 1
+            if self._written[last].read == scores:
+                break
+        return max((one.channels for one in self._written[:last]), default=0)
+
+
+class _Written(NamedTuple):
+    """What an operator with parameters wrote: its shape, that of what it read of the image,
+    channels, and where."""
+
+    shape: tuple[int, ...]
+    read: tuple[int, ...]
+    channels: int
+    place: int
+
+
+class _NoModules:
+    """Stands where the counter keeps track of modules, and knows the whole only."""
+
+    parents = ("Global",)
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, *error: object) -> None: ...
+
+
+class _Noting(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Shows a ledger every operator that runs in one thread."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._ledger = ledger
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        output = func(*args, **kwargs)
+        self._ledger.seen(func, args, kwargs, output)
+        return output
+
+
+class _ComplexConvolutions(TorchFunctionMode):
+    """Notes a convolution of complex numbers as one, before torch makes three real ones of it."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        super().__init__()
+        self._ledger = ledger
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        read = [*_tensors(args[:2]), *_tensors((kwargs.get("input"), kwargs.get("weight")))]
+        if func not in COMPLEX_CONVOLUTIONS or not any(map(torch.is_complex, read)):
+            return func(*args, **kwargs)
+        with self._ledger.paused():
+            output = func(*args, **kwargs)
+        flops = complex_convolution_flops(func, read[0], read[1], output)
+        self._ledger.calls["convolution"] += 1
+        self._ledger.note("convolution", flops, read, output)
+        return output
+
+
+@contextmanager
+def _threads_inside(watching: Callable[[], Any]) -> Iterator[None]:
+    """Whatever threads are given to do meanwhile is done inside of a context.
+
+    torch's modes hold for the thread that enters them.
+    """
+    start, submit = threading.Thread.start, ThreadPoolExecutor.submit
+
+    def inside(work: Callable[..., Any]) -> Callable[..., Any]:
+        def watched(*args: Any, **kwargs: Any) -> Any:
+            with watching():
+                return work(*args, **kwargs)
+
+        return watched
+
+    def start_inside(thread: threading.Thread) -> None:
+        thread.run = inside(thread.run)  # type: ignore[method-assign]
+        start(thread)
+
+    def submit_inside(pool: Any, work: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+        return submit(pool, inside(work), *args, **kwargs)
+
+    threading.Thread.start = start_inside  # type: ignore[method-assign, assignment]
+    ThreadPoolExecutor.submit = submit_inside  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        threading.Thread.start = start  # type: ignore[method-assign]
+        ThreadPoolExecutor.submit = submit  # type: ignore[method-assign]
+
+
+def _written_by(func: Any, args: Any, kwargs: Mapping[str, Any]) -> set[int]:
+    """The memory that an operator writes to and need not have read."""
+    given = zip(func._schema.arguments, args, strict=False)
+    named = ((one, kwargs[one.name]) for one in func._schema.arguments if one.name in kwargs)
+    return {
+        _number(tensor)
+        for argument, value in (*given, *named)
+        if argument.alias_info is not None and argument.alias_info.is_write
+        for tensor in _tensors([value])
+    }
+
+
+def _has_storage(tensor: Tensor) -> bool:
+    return tensor.layout is torch.strided
+
+
+def _number(tensor: Tensor) -> int:
+    return int(tensor.untyped_storage()._cdata) if _has_storage(tensor) else -1
+
+
+def _plain(tensor: Tensor) -> Tensor:
+    """A tensor's numbers, as ones that can be added."""
+    if tensor.is_quantized:
+        return tensor.int_repr()
+    return torch.view_as_real(tensor.resolve_conj()) if tensor.is_complex() else tensor
+
+
+def _stripped(shape: Sequence[int]) -> tuple[int, ...]:
+    """Without places of size 1 at the end: a classifier may be a convolution of one pixel."""
+    sizes = tuple(shape)
+    while len(sizes) > 2 and sizes[-1] == 1:
+        sizes = sizes[:-1]
+    return sizes
+
+
+def _flops(formula: Callable[..., int], args: Any, kwargs: Mapping[str, Any], output: Any) -> int:
+    """What a formula says. torch's wrapper finds the tensors among nested arguments, which takes a
+    hundred times longer than the formula; most operators have none nested."""
+    by_shapes = getattr(formula, "__wrapped__", None)
+    nested = (item for arg in args if isinstance(arg, (list, tuple)) for item in arg)
+    if (
+        by_shapes is not None
+        and not kwargs
+        and isinstance(output, Tensor)
+        and not any(isinstance(item, Tensor) for item in nested)
+    ):
+        shapes = [arg.shape if isinstance(arg, Tensor) else arg for arg in args]
+        return int(by_shapes(*shapes, out_shape=output.shape))
+    return formula(*args, **kwargs, out_val=output)
+
+
+def _tensors(values: Any) -> Iterator[Tensor]:
+    for value in values:
+        if isinstance(value, Tensor):
+            yield value
+        elif isinstance(value, (list, tuple)):
+            yield from _tensors(value)

@@ -1,0 +1,71 @@
+"""Synthetic inputs: normalised noise, which is what images look like after mean and std."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from archbench.core.errors import ArchitectureError
+from archbench.core.spec import ModelSpec
+
+__all__ = ["synthetic_inputs"]
+
+
+def synthetic_inputs(
+    spec: ModelSpec,
+    batch_size: int,
+    *,
+    device: str | torch.device = "cpu",
+    dtype: torch.dtype = torch.float32,
+    memory_format: torch.memory_format = torch.contiguous_format,
+    seed: int = 0,
+) -> tuple[Tensor, ...]:
+    """What a network gets: images ``(batch_size, C, H, W)``, and further inputs where it has some.
+
+    The same seed gives the same numbers on every device.
+
+    Args:
+        spec: the architecture.
+        batch_size: images.
+        device: where they are; on meta they have no numbers.
+        dtype: of those that are floating-point numbers.
+        memory_format: of those that have four dimensions.
+        seed: of the numbers.
+
+    Raises:
+        ArchitectureError: the spec's own ``inputs`` gave something else than tensors.
+    """
+    if torch.device(device).type == "meta" and not callable(spec.inputs):
+        shapes = spec.inputs or (spec.input_size,)
+        return tuple(
+            torch.empty((batch_size, *shape), device="meta", dtype=dtype) for shape in shapes
+        )
+    made = _made(spec, batch_size, seed)
+
+    def place(tensor: Tensor) -> Tensor:
+        kind = dtype if tensor.is_floating_point() else tensor.dtype
+        placed = tensor.to(device=device, dtype=kind)
+        is_image = placed.dim() == 4 or memory_format is torch.contiguous_format
+        return placed.to(memory_format=memory_format) if is_image else placed
+
+    return tuple(map(place, made))
+
+
+def _made(spec: ModelSpec, batch_size: int, seed: int) -> tuple[Tensor, ...]:
+    if not callable(spec.inputs):
+        generator = torch.Generator(device="cpu").manual_seed(seed)
+        kind: dict[str, Any] = {"generator": generator, "dtype": torch.float32, "device": "cpu"}
+        shapes = spec.inputs or (spec.input_size,)
+        return tuple(torch.randn((batch_size, *shape), **kind) for shape in shapes)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        made = spec.inputs(batch_size)
+    made = (made,) if isinstance(made, Tensor) else made
+    if not isinstance(made, (tuple, list)) or not all(isinstance(one, Tensor) for one in made):
+        raise ArchitectureError(
+            f"{spec.id}: its inputs({batch_size}) returned {type(made).__name__}, expected the "
+            "images, or a tensor for each input"
+        )
+    return tuple(made)

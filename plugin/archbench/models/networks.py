@@ -1,0 +1,303 @@
+"""Networks of a person's own, built as their constructors build them, once, and kept like that."""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import random
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.parameter import UninitializedParameter
+
+from archbench.core.errors import ArchitectureError, NotMeasuredError
+from archbench.core.requests import arguments_text
+from archbench.core.spec import ModelSpec, OwnSource
+from archbench.models.importing import OwnModules, import_source, own_modules
+from archbench.models.inputs import synthetic_inputs
+from archbench.models.memory_guard import is_out_of_memory
+from archbench.models.passes import run_first
+from archbench.models.process_state import Changes, contained
+
+__all__ = ["OwnNetwork", "construct", "construction_named"]
+
+SEED = 0
+"""Of the random numbers of torch, NumPy and Python while a network is built: it has the same values
+in every process, so that outputs can be compared."""
+
+
+@contextlib.contextmanager
+def construction_named(spec: ModelSpec) -> Iterator[None]:
+    """What a constructor raises becomes an error of its architecture.
+
+    An exit of the interpreter is a failure of the network like any other. What is no error of the
+    network's, such as a test's time-out or Ctrl-C, is passed on.
+
+    Raises:
+        ArchitectureError: the constructor failed; its exception is chained.
+        MemoryError, RuntimeError: it ran out of memory.
+    """
+    try:
+        yield
+    except (ArchitectureError, NotMeasuredError):
+        raise
+    except (Exception, SystemExit) as error:
+        if is_out_of_memory(error):
+            raise
+        cause = f"{type(error).__name__}: {error}".removesuffix(": ")
+        raise ArchitectureError(f"{spec.id} cannot be built: {cause}") from error
+
+
+@dataclass(slots=True, eq=False)
+class OwnNetwork:
+    """One network as its constructor has built it, in evaluation mode.
+
+    Attributes:
+        spec: what it is.
+        module: the network; on the device and in the precisions that it was built in, unless
+            :meth:`place` has moved it.
+        seconds: importing and building.
+        changes: what its code has changed in the process, see
+            :mod:`archbench.models.process_state`.
+        found: what was found out about it and need not be found out again, by name.
+    """
+
+    spec: ModelSpec
+    module: nn.Module
+    seconds: float
+    changes: Changes
+    found: dict[str, Any] = field(default_factory=dict)
+    _modules: OwnModules | None = None
+    _placed: tuple[Any, ...] | None = None
+    _kept: list[Callable[[], None]] = field(default_factory=list)
+
+    @contextlib.contextmanager
+    def in_place(self) -> Iterator[None]:
+        """With what its code imports and has set; the process is put back afterwards."""
+        with contained(self.changes), self._modules.in_place() if self._modules else _nothing():
+            yield
+
+    @property
+    def own_dtype(self) -> torch.dtype:
+        """The precision of most of its numbers; fp32 where it has none."""
+        elements: dict[torch.dtype, int] = {}
+        for tensor in (*self.module.parameters(), *self.module.buffers()):
+            if tensor.is_floating_point():
+                elements[tensor.dtype] = elements.get(tensor.dtype, 0) + tensor.numel()
+        return max(elements, key=lambda dtype: elements[dtype]) if elements else torch.float32
+
+    def inputs(self, batch_size: int = 1, seed: int = 0) -> tuple[Tensor, ...]:
+        """Synthetic inputs where the network is, in the precision that it is in."""
+        first = next(iter(self.module.parameters()), None)
+        device = torch.device("cpu") if first is None else first.device
+        dtype = self.own_dtype
+        return synthetic_inputs(self.spec, batch_size, device=device, dtype=dtype, seed=seed)
+
+    def place(
+        self,
+        device: torch.device,
+        dtype: torch.dtype | None,
+        memory_format: torch.memory_format,
+        state: Mapping[str, Tensor] | None = None,
+    ) -> None:
+        """Move the network, as far as it is not there already.
+
+        Args:
+            device: to which.
+            dtype: of its floating-point tensors; None to leave them as they are.
+            memory_format: of its tensors of four dimensions.
+            state: other values for its tensors, by name; those that it was built with if None.
+        """
+        wanted = (device, dtype, memory_format, id(state))
+        if self._placed == wanted:
+            return
+        self.put_back()
+        if dtype == self.own_dtype:
+            dtype = None  # one of another precision among them is meant
+        tensors = [*self.module.parameters(), *self.module.buffers()]
+        is_there = all(tensor.device == device for tensor in tensors)
+        moves = not is_there or dtype is not None or memory_format is not torch.contiguous_format
+        if moves or state is not None:
+            self._keep(values=state is not None)
+        if state is not None:
+            self.module.load_state_dict(state, strict=False)
+        if moves:
+            # Not `to`, which takes the imaginary part away from complex numbers.
+            self.module._apply(lambda tensor: _placed(tensor, device, dtype, memory_format))  # type: ignore[no-untyped-call]
+        self._placed = wanted
+
+    def put_back(self) -> None:
+        """Undo :meth:`place`: every tensor is the one that was built."""
+        for restore in self._kept:
+            restore()
+        self._kept.clear()
+        self._placed = None
+
+    def _keep(self, *, values: bool) -> None:
+        def parameter(held: Tensor, data: Tensor) -> Callable[[], None]:
+            return lambda: setattr(held, "data", data)
+
+        def entry(owner: Any, name: str, value: Tensor) -> Callable[[], None]:
+            return lambda: owner.__setitem__(name, value)
+
+        for module in self.module.modules():
+            for name, held in module.named_parameters(recurse=False, remove_duplicate=False):
+                self._kept.append(entry(module._parameters, name, held))
+                self._kept.append(parameter(held, held.data))
+            for name, buffer in module.named_buffers(recurse=False, remove_duplicate=False):
+                self._kept.append(entry(module._buffers, name, buffer))
+        for tensor in (*self.module.parameters(), *self.module.buffers()) if values else ():
+            self._kept.append(_restoring(tensor.data, tensor.detach().clone()))
+
+
+def _restoring(data: Tensor, values: Tensor) -> Callable[[], None]:
+    def restore() -> None:
+        data.copy_(values)
+
+    return restore
+
+
+def _placed(
+    tensor: Tensor,
+    device: torch.device,
+    dtype: torch.dtype | None,
+    memory_format: torch.memory_format,
+) -> Tensor:
+    kind = dtype if dtype is not None and tensor.is_floating_point() else tensor.dtype
+    placed = tensor.to(device=device, dtype=kind)
+    is_image = tensor.dim() == 4 and memory_format is not torch.contiguous_format
+    return placed.to(memory_format=memory_format) if is_image else placed
+
+
+@contextlib.contextmanager
+def _nothing() -> Iterator[None]:
+    yield
+
+
+def construct(spec: ModelSpec) -> OwnNetwork:
+    """Import what defines a network of a person's own and build it, as plain Python would.
+
+    Under no device and no mode of ours; on the CPU or wherever its constructor puts it.
+
+    Raises:
+        ArchitectureError: it cannot be imported or built, or what was built is no network.
+        NotMeasuredError: it is kept in a form that nothing here runs.
+        MemoryError, RuntimeError: memory ran out.
+    """
+    source = spec.constructor
+    modules = own_modules(source) if isinstance(source, OwnSource) and source.attribute else None
+    changes = Changes()
+    start = time.perf_counter()
+    with contained(changes), modules.in_place() if modules else _nothing():
+        torch.manual_seed(SEED)
+        random.seed(SEED)
+        np.random.seed(SEED)
+        with construction_named(spec):
+            module = _built(spec)
+            if not isinstance(module, nn.Module):
+                raise ArchitectureError(
+                    f"{spec.id} cannot be built: its constructor returned "
+                    f"{type(module).__name__}, expected a torch.nn.Module"
+                )
+            with contextlib.suppress(NotImplementedError):
+                module.eval()  # an exported program has no modes
+        if any(isinstance(one, UninitializedParameter) for one in module.parameters()):
+            run_first(spec, lambda: module(*synthetic_inputs(spec, 1)))  # it learns its sizes
+    return OwnNetwork(spec, module, time.perf_counter() - start, changes, _modules=modules)
+
+
+def _built(spec: ModelSpec) -> Any:
+    source = spec.constructor
+    if source is None:
+        raise ValueError("it has no constructor; make the spec with ModelSpec.of(constructor)")
+    if isinstance(source, OwnSource):
+        if not source.attribute:
+            return _read(spec, Path(source.place))
+        source = _defined(spec, source)
+    kwargs = dict(spec.kwargs)
+    if isinstance(source, nn.Module):
+        if kwargs:
+            raise ArchitectureError(
+                f"{spec.id} is a network that is built already, and takes no arguments"
+            )
+        return source
+    if not callable(source):
+        raise ArchitectureError(
+            f"{spec.id} cannot be built: it is of type {type(source).__name__}, expected a "
+            "function, a class or a torch.nn.Module"
+        )
+    _check_arguments(spec, source, kwargs)
+    return source(**kwargs)
+
+
+def _defined(spec: ModelSpec, source: OwnSource) -> Any:
+    """The function, class or network that a source names."""
+    found: Any = import_source(source)
+    for name in source.attribute.split("."):
+        if not hasattr(found, name):
+            names = [
+                key
+                for key, value in vars(found).items()
+                if callable(value) and not key.startswith("_")
+            ]
+            raise ArchitectureError(
+                f"{spec.id} cannot be built: {source.place} has no {name!r}; it has "
+                f"{', '.join(names[:12]) or 'nothing that could be called'}"
+            )
+        found = getattr(found, name)
+    return found
+
+
+def _check_arguments(spec: ModelSpec, constructor: Any, kwargs: dict[str, Any]) -> None:
+    """Say what is wrong with the arguments before the constructor is called with them."""
+    try:
+        signature = inspect.signature(constructor)
+    except (TypeError, ValueError):
+        return
+    try:
+        signature.bind(**kwargs)
+    except TypeError as error:
+        needed = [
+            name
+            for name, value in signature.parameters.items()
+            if value.default is value.empty
+            and value.kind in (value.POSITIONAL_OR_KEYWORD, value.KEYWORD_ONLY)
+            and name not in kwargs
+        ]
+        shown = arguments_text({**kwargs, **dict.fromkeys(needed, "...")}).replace('"', "")
+        name = getattr(constructor, "__name__", spec.name)
+        text = str(signature)
+        text = text if len(text) <= 200 else f"{text[:200]} ..."
+        remedy = f"Give what it needs: {name}{shown}" if needed else "Name arguments that it has"
+        raise ArchitectureError(
+            f"{spec.id} cannot be built: {error} of {name}{text}. {remedy}"
+        ) from None
+
+
+def _read(spec: ModelSpec, path: Path) -> nn.Module:
+    """A network that a file holds by itself."""
+    kind = path.suffix.lower()
+    if kind == ".onnx":
+        raise NotMeasuredError(
+            "no-engine",
+            f"{spec.id} is an ONNX graph, which an inference engine runs, and none is asked for",
+        )
+    if kind == ".pt2":
+        program: nn.Module = torch.export.load(path).module()
+        return program
+    try:
+        scripted: nn.Module = torch.jit.load(str(path), map_location="cpu")  # type: ignore[no-untyped-call]
+    except RuntimeError as error:
+        raise ArchitectureError(
+            f"{spec.id} cannot be built: {path.name} holds no scripted or traced network "
+            f"({str(error).strip().splitlines()[0]}). Weights alone are no network: name its "
+            "constructor, and give them with --weights. A network that torch.save has pickled is "
+            "code, and is not read: save it with torch.jit.save or torch.export.save"
+        ) from error
+    return scripted

@@ -1,0 +1,150 @@
+"""Running a forward pass of a person's own network in the mode that it can run in."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from typing import Any
+
+import torch
+from torch import nn
+
+from archbench.core.errors import ArchitectureError
+from archbench.core.requests import size_text
+from archbench.core.spec import ModelSpec
+from archbench.models.inputs import synthetic_inputs
+from archbench.models.memory_guard import is_out_of_memory
+from archbench.models.outputs import class_scores
+
+__all__ = ["GRADIENTS", "failed_forward", "refusal_of_inference", "run_first", "with_other_size"]
+
+GRADIENTS: dict[str, Callable[[], AbstractContextManager[Any]]] = {
+    "inference": torch.inference_mode,
+    "none": torch.no_grad,
+    "enabled": torch.enable_grad,
+}
+"""How a pass may be run, the fastest first."""
+
+_NEEDS_MORE = ("inference tensor", "inference mode", "require grad", "requires grad", "grad_fn")
+"""Of the messages by which torch says that a pass needs what its mode leaves out."""
+
+
+OTHER_SIZES = (
+    *((3, side, side) for side in (32, 28, 64, 96, 128, 256, 299, 384, 512)),
+    *((1, side, side) for side in (28, 32, 224)),
+)
+"""What is tried of a network that fails at the size that nobody asked for."""
+
+PATIENCE = 5.0
+"""Seconds for all of these."""
+
+
+def failed_forward(spec: ModelSpec, error: BaseException) -> ArchitectureError:
+    """What is said of a network whose forward pass raised an error."""
+    lines = str(error).strip().splitlines()
+    text = lines[0] if lines else type(error).__name__
+    return ArchitectureError(
+        f"{spec.id} failed in its forward pass: {type(error).__name__}: {text}"
+    )
+
+
+def run_first(
+    spec: ModelSpec, forward: Callable[[], Any]
+) -> tuple[Any, str, Exception | SystemExit | None]:
+    """Run the first pass of a person's own network, under ``no_grad`` where that serves it.
+
+    Not in inference mode: what a network makes in its first pass and keeps, such as lazy weights
+    and caches, could not be changed outside of that mode afterwards.
+
+    Args:
+        spec: what it is.
+        forward: runs a pass.
+
+    Returns:
+        What ``forward`` returned; ``none`` or ``enabled`` of :data:`GRADIENTS`; what was raised
+        without gradients where they are needed.
+
+    Raises:
+        ArchitectureError: the pass fails.
+        MemoryError, RuntimeError: memory ran out.
+    """
+    cause: Exception | SystemExit | None = None
+    for gradients in ("none", "enabled"):
+        try:
+            with GRADIENTS[gradients]():
+                return forward(), gradients, cause
+        except (Exception, SystemExit) as error:  # noqa: PERF203
+            if is_out_of_memory(error):
+                raise
+            cause = cause or error
+            if not _needs_more(error):
+                break
+    assert cause is not None
+    raise failed_forward(spec, cause) from cause
+
+
+def refusal_of_inference(
+    spec: ModelSpec, forward: Callable[[], Any]
+) -> Exception | SystemExit | None:
+    """Why a network that runs under ``no_grad`` does not run in inference mode; None where it does.
+
+    Raises:
+        ArchitectureError: a second pass fails for another reason.
+        MemoryError, RuntimeError: memory ran out.
+    """
+    try:
+        with torch.inference_mode():
+            forward()
+    except (Exception, SystemExit) as error:
+        if is_out_of_memory(error):
+            raise
+        if not _needs_more(error):
+            raise failed_forward(spec, error) from error
+        return error
+    return None
+
+
+def _needs_more(error: BaseException) -> bool:
+    return any(words in str(error).lower() for words in _NEEDS_MORE)
+
+
+def with_other_size(
+    spec: ModelSpec, module: nn.Module, error: ArchitectureError
+) -> ArchitectureError:
+    """The same error, with a size that works where nobody asked for the size that does not.
+
+    Args:
+        spec: of the network.
+        module: the network.
+        error: that its first pass has raised.
+    """
+    size = "x".join(map(str, spec.input_size))
+    working = None
+    if spec.is_native_size and spec.inputs is None and spec.is_own:
+        working = next(_working_sizes(spec, module), None)
+    if working is None:
+        return ArchitectureError(f"{error} (images of {size})")
+    sides, asked = "x".join(map(str, working)), size_text(working, spec.input_size[0])
+    return ArchitectureError(
+        f"{error}. That was with images of {size}; it runs with {sides}: add @{asked}, or "
+        "input_size= to its ModelSpec"
+    )
+
+
+def _working_sizes(spec: ModelSpec, module: nn.Module) -> Iterator[tuple[int, ...]]:
+    end = time.monotonic() + PATIENCE
+    first = next(module.parameters(), None)
+    device = torch.device("cpu") if first is None else first.device
+    dtype = torch.float32 if first is None or not first.is_floating_point() else first.dtype
+    for size in OTHER_SIZES:
+        if size == spec.input_size or time.monotonic() > end:
+            continue
+        other = spec.with_input_size(size)
+        images = synthetic_inputs(other, 1, device=device, dtype=dtype)
+        try:
+            with torch.no_grad():
+                class_scores(other, module(*images), 1)
+        except (Exception, SystemExit):
+            continue  # that it does not run with this size either is no news
+        yield size

@@ -1,0 +1,100 @@
+"""The first forward pass of a person's own network: what it needs, and what its values are like."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from torch import Tensor, nn
+
+from archbench.core.errors import ArchitectureError
+from archbench.models.outputs import class_scores, doubt_about
+from archbench.models.passes import (
+    GRADIENTS,
+    refusal_of_inference,
+    run_first,
+    with_other_size,
+)
+from archbench.models.values import Trouble, fill_in_place, watch_pass
+
+if TYPE_CHECKING:
+    from archbench.models.loading import LoadedModel
+
+__all__ = ["try_out"]
+
+MOST_TRIED = 4
+"""Images of the pass."""
+
+
+def try_out(loaded: LoadedModel) -> None:
+    """Run a pass in the way that it is measured, and note what has to be said of it.
+
+    The least that its code needs is found: inference mode, ``no_grad``, or gradients. Where the
+    values that its constructor gave it would make times lie, whole tensors of it are filled, the
+    bad ones first.
+
+    Args:
+        loaded: the model, in place and in its precision; how it is run and what is noted is set.
+
+    Raises:
+        ArchitectureError: the pass fails, or returns no class scores.
+        MemoryError, RuntimeError: memory ran out.
+    """
+    batch = min(loaded.target.batch_size, MOST_TRIED)
+    inputs = loaded.fed(batch).inputs()
+    try:
+        (output, trouble), loaded.gradients, cause = run_first(
+            loaded.spec, lambda: watch_pass(loaded.module, lambda: loaded.module(*inputs))
+        )
+        class_scores(loaded.spec, output, batch)
+        if loaded.gradients == "none":
+            cause = refusal_of_inference(loaded.spec, lambda: loaded.module(*inputs))
+            loaded.gradients = "inference" if cause is None else "none"
+    except ArchitectureError as error:
+        raise with_other_size(loaded.spec, loaded.module, error) from error.__cause__
+    if cause is not None:
+        how = "under no_grad" if loaded.gradients == "none" else "with gradients"
+        text = f"its passes run {how}, since otherwise: {_first_sentence(cause)}"
+        loaded.notes.append({"code": "gradients", "text": text})
+    doubt = doubt_about(loaded.spec, output, batch)
+    if doubt is not None:
+        loaded.notes.append({"code": "which-scores", "text": doubt})
+    if trouble is not None and loaded.state is None:
+        _fill(loaded, inputs, trouble)
+    network = loaded.network
+    if network is not None and loaded.state is None and "filled" in network.found:
+        loaded.notes.append({"code": "filled", "text": network.found["filled"]})
+
+
+def _fill(loaded: LoadedModel, inputs: tuple[Tensor, ...], found: Trouble) -> None:
+    """Fill what has to be of the network as it was built, and note what was."""
+    network, trouble = loaded.network, found
+    assert network is not None
+    for everything in (False, True):
+        network.put_back()
+        filled = fill_in_place(network.module, everything=everything)
+        loaded.place()
+        if filled:
+            network.found["filled"] = _filled_text(network.module, found, filled)
+        with GRADIENTS[loaded.gradients]():
+            _, left = watch_pass(loaded.module, lambda: loaded.module(*inputs))
+        if left is None:
+            return
+        trouble = left
+    text = f"its values are {trouble}, which moves times, and filling it did not help"
+    loaded.notes.append({"code": "doubtful-values", "text": text})
+
+
+def _filled_text(module: nn.Module, found: Trouble, filled: Sequence[str]) -> str:
+    total = sum(1 for _ in module.parameters())
+    which = filled[0] if len(filled) == 1 else f"{len(filled)} tensors, {filled[0]} first,"
+    were = "was" if len(filled) == 1 else "were"
+    return (
+        f"its values were {found}, which moves times: {which} {were} filled with random numbers; "
+        f"it has {total} parameters"
+    )
+
+
+def _first_sentence(error: BaseException) -> str:
+    sentence = str(error).strip().partition("\n")[0].partition(". ")[0]
+    return sentence or type(error).__name__
