@@ -7,12 +7,13 @@ import contextlib
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from archbench import __version__
 from archbench.core.errors import ArchbenchError, ArchitectureError, NotMeasuredError, UsageError
+from archbench.models.requiring import require_torch
 
 if TYPE_CHECKING:
     from archbench.core.spec import ModelSpec
@@ -200,6 +201,31 @@ def _add_selftest(commands: argparse._SubParsersAction[argparse.ArgumentParser])
     selftest.set_defaults(run=_selftest)
 
 
+@contextlib.contextmanager
+def _apart() -> Iterator[None]:
+    """What a network's own code prints goes to standard error, by whichever way it prints: standard
+    output is the document's."""
+    _FOREIGN.append(True)
+    sys.stdout.flush()
+    try:
+        kept = os.dup(sys.stdout.fileno())
+    except (OSError, ValueError):  # it is no file of the system's
+        with contextlib.redirect_stdout(sys.stderr):
+            yield
+        return
+    try:
+        os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+        with contextlib.redirect_stdout(sys.stderr):
+            yield
+    finally:
+        os.dup2(kept, sys.stdout.fileno())
+        os.close(kept)
+
+
+_FOREIGN: list[bool] = []
+"""Whether a network's own code has run, which may print as late as when the interpreter ends."""
+
+
 def _number_of_runs(text: str) -> int:
     return 0 if text == "0" else _whole_number(text)
 
@@ -271,10 +297,11 @@ def _summary(options: argparse.Namespace) -> int:
     _refuse_idle(options, part)
     spec = _architecture("summary", options.id, options.input_size)
 
+    require_torch()
     from archbench.measure.summary import summarize
 
     # What a network's own code prints would end up in the document.
-    with contextlib.redirect_stdout(sys.stderr):
+    with _apart():
         summary = summarize(
             spec,
             parts=PARTS if part is None else (part,),
@@ -327,11 +354,12 @@ def _compare(options: argparse.Namespace) -> int:
             "Name two or more that differ; give a constructor another name",
         )
 
+    require_torch()
     from archbench.measure.complexity import count
     from archbench.report.counts import comparison_dict, comparison_text
 
     # What a network's own code prints would end up in the document.
-    with contextlib.redirect_stdout(sys.stderr):
+    with _apart():
         counted = []
         for spec in specs:
             try:
@@ -365,9 +393,10 @@ def _conventions(options: argparse.Namespace) -> int:
         return 0
     spec = _architecture("conventions", options.id)
 
+    require_torch()
     from archbench.measure.summary import counts_by_convention
 
-    with contextlib.redirect_stdout(sys.stderr):
+    with _apart():
         complexity, elements, own = counts_by_convention(spec)
     if options.format == "json":
         print(json.dumps(conventions_dict(complexity, elements, ptflops=own), indent=1))
@@ -595,6 +624,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         status: int = options.run(options)
         # Here and not when the interpreter ends, where a closed pipe could no longer be handled.
         print(end="", flush=True)
+        if _FOREIGN and arguments is None:
+            os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     except ArchbenchError as error:
         print(f"archbench: {error}", file=sys.stderr)
         return 2

@@ -566,10 +566,33 @@ def test_images_of_one_channel_and_three_dimensions() -> None:
     assert load(spec, TARGET).images().shape == (1, 1, 8, 10, 12)
 
 
-def test_onnx_waits_for_an_engine(tmp_path: Path) -> None:
+def test_an_onnx_graph_says_what_it_has_and_waits_for_an_engine(tmp_path: Path) -> None:
+    onnx = pytest.importorskip("onnx")
     from archbench.catalog.own import own_architectures
 
-    (tmp_path / "net.onnx").write_bytes(b"")
+    make, kind = onnx.helper, onnx.TensorProto.FLOAT
+    weights = [
+        make.make_tensor("w", kind, [4, 3, 3, 3], [0.0] * 108),
+        make.make_tensor("b", kind, [4], [0.0] * 4),
+    ]
+    graph = make.make_graph(
+        [make.make_node("Conv", ["x", "w", "b"], ["y"]), make.make_node("Relu", ["y"], ["z"])],
+        "net",
+        [make.make_tensor_value_info("x", kind, [1, 3, 8, 8])],
+        [make.make_tensor_value_info("z", kind, [1, 4, 6, 6])],
+        weights,
+    )
+    onnx.save(make.make_model(graph), tmp_path / "net.onnx")
     (spec,) = own_architectures("net.onnx", tmp_path, "")
-    with pytest.raises(NotMeasuredError, match="which an inference engine runs"):
+    with pytest.raises(NotMeasuredError) as caught:
         construct(spec)
+    assert str(caught.value).startswith(
+        "local/net is an ONNX graph of 2 nodes and 112 parameters. An inference engine runs it"
+    )
+    metrics = caught.value.metrics
+    assert metrics["params"]["value"] == 112
+    assert metrics["nodes"]["by_operator"] == {"Conv": 1, "Relu": 1}
+    (tmp_path / "bad.onnx").write_bytes(b"no graph")
+    (bad,) = own_architectures("bad.onnx", tmp_path, "")
+    with pytest.raises(NotMeasuredError, match=r"bad\.onnx is no ONNX graph: "):
+        construct(bad)

@@ -204,13 +204,13 @@ def _selected(asked: str, series: Sequence[Series], options: argparse.Namespace)
 
 def _is_meant(id: str, request: str) -> bool:
     """An id, or a glob over ids; without a slash over the names behind it."""
-    name = id if "/" in request else id.rpartition("/")[2]
+    name = id if "/" in request else id.partition("/")[2]
     return id == request or fnmatchcase(name, request)
 
 
 def _near(request: str, series: Sequence[Series]) -> str:
     ids = sorted({one.cell.id for one in series})
-    names = {id if "/" in request else id.rpartition("/")[2]: id for id in ids}
+    names = {id if "/" in request else id.partition("/")[2]: id for id in ids}
     near = get_close_matches(request, names, n=3, cutoff=0.5)
     if near:
         return f"Near it are {', '.join(names[name] for name in near)}"

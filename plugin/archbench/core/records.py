@@ -10,7 +10,11 @@ from archbench.core.spec import target_suffix
 from archbench.core.statistics import Absent, summarize
 from archbench.core.verdicts import UNASKED
 
-__all__ = ["Record", "derived", "merge_records", "target_key", "to_builtin"]
+__all__ = ["ABOUT_NETWORKS", "Record", "derived", "merge_records", "target_key", "to_builtin"]
+
+
+ABOUT_NETWORKS = ("filled", "doubtful-values", "gradients", "which-scores")
+"""Codes of notes that say how a person's own network was run, beside its figures."""
 
 
 @dataclass(slots=True)
@@ -173,7 +177,13 @@ def _precision(target: dict[str, Any] | None) -> str:
 
 def _join(into: Record, record: Record) -> None:
     into.metrics.update(record.metrics)
-    into.verdicts.extend(record.verdicts)
+    # A test that ran several times says the same several times.
+    said = [(one["metric"], one["status"], one.get("reason")) for one in record.verdicts]
+    into.verdicts = [
+        one
+        for one in into.verdicts
+        if (one["metric"], one["status"], one.get("reason")) not in said
+    ] + record.verdicts
     into.notes.extend(record.notes)
     into.seconds.update(record.seconds)
 

@@ -15,7 +15,8 @@ __all__ = ["Selector", "refuse_unknown"]
 
 _SPECIAL = frozenset("*?[")
 _DEVICE = re.compile(r"[a-z0-9.*?\[\]!-]+")
-_ARCHITECTURE = re.compile(r"[\w.+@/*?\[\]!-]+")
+_ARCHITECTURE = re.compile(r"[\w.+@/*?\[\]!-]+(\(.*\)(@[\w*?]+)?)?")
+"""An id or a glob over ids, with arguments behind it or without."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +51,10 @@ class Selector:
 
     def _check_architecture(self) -> None:
         asked = f"architecture = {self.architecture!r}"
-        if not _ARCHITECTURE.fullmatch(self.architecture) or self.architecture.count("/") > 1:
+        if (
+            not _ARCHITECTURE.fullmatch(self.architecture)
+            or self.architecture.partition("(")[0].count("/") > 1
+        ):
             raise UsageError(
                 asked,
                 "no id looks like that",
@@ -93,9 +97,10 @@ class Selector:
             device: its device's short name; None for what does not depend on one.
             dtype: its precision; None likewise.
         """
-        name = architecture if "/" in self.architecture else architecture.rpartition("/")[2]
+        name = architecture if "/" in self.architecture else architecture.partition("/")[2]
         return (
-            fnmatchcase(name, self.architecture)
+            # Brackets of arguments are no glob's.
+            (name == self.architecture or fnmatchcase(name, self.architecture))
             and (device is None or fnmatchcase(device, self.device))
             and (dtype is None or fnmatchcase(dtype, self.dtype))
         )

@@ -377,12 +377,21 @@ class Pair:
         for child in waiting:
             if not child.broken:
                 with contextlib.suppress(CellFailedError):
-                    child.ask({"do": "next"}, self._patience.burst)
+                    answer = child.ask({"do": "next"}, self._patience.burst)
+                    _end_where_it_leaves(answer, child)
 
     def close(self) -> None:
         """End both processes."""
         for child in self._children:
             child.end()
+
+
+def _end_where_it_leaves(answer: Mapping[str, Any], child: Child) -> None:
+    """End a process that its last network has changed for good: the next needs a fresh pair."""
+    ended = answer.get("ended")
+    if isinstance(ended, dict) and ended.get("leaves"):
+        child.broken = True
+        child.kill()
 
 
 def _ended_early(answer: Mapping[str, Any], child: Child, side: str | None = None) -> Failure:
@@ -393,6 +402,7 @@ def _ended_early(answer: Mapping[str, Any], child: Child, side: str | None = Non
         child.broken = True
         child.kill()
         return Failure(where, "crashed", "protocol", f"its process answered {sorted(answer)}")
+    _end_where_it_leaves(answer, child)
     failure = Failure(
         str(ended.get("side") or where),
         str(ended.get("status", "crashed")),

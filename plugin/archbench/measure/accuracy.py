@@ -92,6 +92,7 @@ class Evaluation:
         batch_size: images of a batch.
         workers: see :class:`Workers`.
         lacking: classes of the images that the network cannot say.
+        exits: top-1 outcomes of the exits before the last, where all of them were asked for.
     """
 
     top1: Outcomes
@@ -103,6 +104,7 @@ class Evaluation:
     batch_size: int
     workers: Workers
     lacking: int = 0
+    exits: tuple[Outcomes, ...] = ()
 
     @property
     def images_per_second(self) -> float:
@@ -194,26 +196,28 @@ class _Evaluating:
         self._progress = progress
         self._device = torch.device(model.target.device)
         self._dtype = TORCH_DTYPES[model.target.dtype]
-        channels, _, _ = model.spec.input_size
-        if channels != 3:
+        size = model.spec.input_size
+        if len(size) != 3 or size[0] != 3 or model.spec.inputs is not None:
+            takes = "several inputs" if model.spec.inputs else f"inputs of {size}"
             raise NotMeasuredError(
-                "other-input-size",
-                f"{model.spec.id} takes images of {channels} channels, and images on disk are RGB",
+                "other-input-size", f"{model.spec.id} takes {takes}, and images on disk are RGB"
             )
         self._empty = torch.zeros((3, *model.transform.crop), dtype=torch.uint8)
         probe = self._forward(self._empty[None].to(self._device))
-        self._classes = probe.shape[1]
+        self._exits, _, self._classes = probe.shape
         self._columns = columns_for(self._classes, images, model.spec.id)
         self._has_top5 = len(images.classes) > TOP
 
     def _forward(self, pixels: Tensor) -> Tensor:
-        return self._model.scores(normalized(pixels, self._model.transform, self._dtype))
+        """Class scores of each exit: ``(exits, N, classes)``."""
+        inputs = normalized(pixels, self._model.transform, self._dtype)
+        return torch.stack(self._model.exits(inputs))
 
     def run(self, batch_size: int | None) -> Evaluation:
         size = batch_size or _batch_size(self._model, self._empty)
         total = len(self._images.images)
         labels = torch.tensor([image.label for image in self._images.images])
-        right = torch.zeros((2, total), dtype=torch.bool)
+        right = torch.zeros((self._exits, 2, total), dtype=torch.bool)
         unread: dict[int, str] = {}
         dataset = _Pixels(self._images, ImageTransform(self._model.transform), self._empty)
         start = time.perf_counter()
@@ -232,7 +236,8 @@ class _Evaluating:
                     {int(i): cause for i, cause in zip(indices, causes, strict=True) if cause}
                 )
                 scores, size = self._scored(pixels, size)
-                right[:, indices] = self._judge(scores, labels[indices])
+                for place, one in enumerate(scores):
+                    right[place, :, indices] = self._judge(one, labels[indices])
                 done += len(indices)
                 if self._progress is not None:
                     self._progress(done, total, time.perf_counter() - start)
@@ -244,7 +249,7 @@ class _Evaluating:
         while True:
             try:
                 parts = [self._forward(part) for part in torch.split(pixels, max(size, 1))]
-                return torch.cat(parts), size
+                return torch.cat(parts, dim=1), size
             except Exception as error:
                 if not is_out_of_memory(error) or size <= 1:
                     raise
@@ -278,7 +283,7 @@ class _Evaluating:
                 f"{images[index].name} among them: {cause}",
             )
         digest = digest_of(images[index] for index in readable)
-        kept = right[:, readable]
+        *exits, kept = right[:, :, readable]
         return Evaluation(
             top1=Outcomes.of(kept[0].tolist(), digest),
             top5=Outcomes.of(kept[1].tolist(), digest) if self._has_top5 else None,
@@ -291,6 +296,7 @@ class _Evaluating:
             batch_size=size,
             workers=self._workers,
             lacking=0 if self._columns is None else int((self._columns < 0).sum()),
+            exits=tuple(Outcomes.of(one[0].tolist(), digest) for one in exits),
         )
 
 

@@ -22,6 +22,7 @@ from archbench.core.spec import ModelSpec, OwnSource
 from archbench.models.importing import OwnModules, import_source, own_modules
 from archbench.models.inputs import synthetic_inputs
 from archbench.models.memory_guard import is_out_of_memory
+from archbench.models.onnx_graph import graph_metrics
 from archbench.models.passes import run_first
 from archbench.models.process_state import Changes, contained
 
@@ -192,7 +193,7 @@ def construct(spec: ModelSpec) -> OwnNetwork:
     """
     source = spec.constructor
     modules = own_modules(source) if isinstance(source, OwnSource) and source.attribute else None
-    changes = Changes()
+    changes = Changes(spec.id)
     start = time.perf_counter()
     with contained(changes), modules.in_place() if modules else _nothing():
         torch.manual_seed(SEED)
@@ -284,9 +285,14 @@ def _read(spec: ModelSpec, path: Path) -> nn.Module:
     """A network that a file holds by itself."""
     kind = path.suffix.lower()
     if kind == ".onnx":
+        metrics = graph_metrics(path)
+        params, nodes = metrics["params"]["value"], metrics["nodes"]["value"]
         raise NotMeasuredError(
             "no-engine",
-            f"{spec.id} is an ONNX graph, which an inference engine runs, and none is asked for",
+            f"{spec.id} is an ONNX graph of {nodes:,} nodes and {params:,} parameters. An "
+            "inference engine runs it, and archbench has none yet; give the network that it was exported "
+            "from, as .pt2 or by its constructor",
+            metrics,
         )
     if kind == ".pt2":
         program: nn.Module = torch.export.load(path).module()

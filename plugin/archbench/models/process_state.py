@@ -37,6 +37,7 @@ __all__ = [
     "Changes",
     "ProcessState",
     "contained",
+    "left_behind",
     "read_fp32",
     "read_older_fp32",
     "write_fp32",
@@ -260,9 +261,10 @@ def _replaced(
     for place, space in enumerate(_torch_namespaces()):
         old, new = before[place], now[place]
         for name, value in old.items():
+            if new.get(name) is value:
+                continue
             # torch puts other functions of its own in the place of some when it needs them.
-            are_torchs = name in new and _is_torchs(value) and _is_torchs(new[name])
-            if new.get(name) is not value and not are_torchs:
+            if not (name in new and _is_torchs(value) and _is_torchs(new[name])):
                 yield space, name, value
         if isinstance(space, type):
             for name in new.keys() - old.keys():
@@ -270,10 +272,13 @@ def _replaced(
                     yield space, name, None
 
 
+_TORCH = f"{Path(torch.__file__).parent}{os.sep}"
+
+
 def _is_torchs(value: Any) -> bool:
     code = getattr(value, "__code__", None)
     if code is not None:
-        return str(code.co_filename).startswith(f"{Path(torch.__file__).parent}{os.sep}")
+        return str(code.co_filename).startswith(_TORCH)
     return str(getattr(value, "__module__", None) or "torch").startswith("torch")
 
 
@@ -472,9 +477,9 @@ class _AfterFirstImport(MetaPathFinder):
 
 def _note_pristine(package: str) -> None:
     for name in _KEPT_BY_LIBRARIES[package]:
-        found = _variables(name)
+        found = _variables(name) if name not in _PRISTINE else None
         if found is not None:
-            _PRISTINE.setdefault(name, found)
+            _PRISTINE[name] = found
 
 
 def _of_libraries() -> dict[str, _Item]:
@@ -582,7 +587,10 @@ def _is_busy(started: frozenset[tuple[str, int]]) -> bool:
     for kind, number in started:
         if kind == "process":
             with contextlib.suppress(psutil.Error):
-                processes.append(psutil.Process(number))
+                process = psutil.Process(number)
+                # torch's compiler keeps processes of its own, which are no network's.
+                if not any("torch/_inductor" in word for word in process.cmdline()):
+                    processes.append(process)
 
     def spent() -> float:
         total = time.process_time()
@@ -602,10 +610,12 @@ class Changes:
     """What one network has changed in the process: settings that it runs with.
 
     Attributes:
+        owner: id of the network.
         settings: by what they are.
         left: what could not be put back after it.
     """
 
+    owner: str = ""
     settings: dict[str, Any] = field(default_factory=dict)
     left: list[str] = field(default_factory=list)
 
@@ -632,3 +642,14 @@ def contained(changes: Changes) -> Iterator[None]:
         now = clean.changed()
         changes.settings = {name: value for name, value in now.items() if _items()[name].is_setting}
         changes.left = clean.put_back()
+        if changes.left:
+            _LEFT[changes.owner] = list(changes.left)
+
+
+_LEFT: dict[str, list[str]] = {}
+
+
+def left_behind() -> dict[str, list[str]]:
+    """What could not be put back in this process, by the network that changed it: for any other
+    network the process is no use."""
+    return dict(_LEFT)

@@ -48,7 +48,9 @@ def try_out(loaded: LoadedModel) -> None:
         )
         class_scores(loaded.spec, output, batch)
         if loaded.gradients == "none":
-            cause = refusal_of_inference(loaded.spec, lambda: loaded.module(*inputs))
+            # What is made in that mode is of another kind, images too.
+            fed = loaded.fed(batch)
+            cause = refusal_of_inference(loaded.spec, lambda: loaded.module(*fed.inputs()))
             loaded.gradients = "inference" if cause is None else "none"
     except ArchitectureError as error:
         raise with_other_size(loaded.spec, loaded.module, error) from error.__cause__

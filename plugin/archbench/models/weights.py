@@ -28,7 +28,7 @@ from archbench.models.installed import named_version, pytorchcv_store, require
 from archbench.models.loading import TORCH_DTYPES, LoadedModel, load
 from archbench.models.memory_guard import is_out_of_memory
 from archbench.models.networks import OwnNetwork, construct
-from archbench.models.outputs import IMAGENET_CLASSES, class_scores
+from archbench.models.outputs import EVERY, IMAGENET_CLASSES, class_scores, every_exit
 from archbench.models.preprocessing import transform_of
 from archbench.models.timm_configs import is_bound_to_size, tags_weights, timm_config
 
@@ -127,6 +127,16 @@ class WeightedModel:
             ArchitectureError: it does not return a row of scores for each image.
         """
         return class_scores(self.spec, self.module(images), len(images), any_classes=True)
+
+    def exits(self, images: Tensor) -> list[Tensor]:
+        """The class scores of each exit, the last one those of :meth:`scores`.
+
+        Raises:
+            ArchitectureError: see :meth:`scores`.
+        """
+        if self.spec.scores != EVERY:
+            return [self.scores(images)]
+        return every_exit(self.spec, self.module(images), len(images))
 
 
 def locate_weights(spec: ModelSpec, asked: str) -> WeightsFile | None:

@@ -114,6 +114,7 @@ def pytest_collection_modifyitems(
     ours = [item for item in items if uses_archbench(item)]
     if not ours and not config.stash[_ONLY]:
         return (yield)
+    refuse_two_of_one_name(ours)
     from archbench.pytest_plugin.benchmark_bridge import counted_as_benchmarks
     from archbench.pytest_plugin.rescue import Rescuer
     from archbench.pytest_plugin.session import group_by_model
@@ -124,6 +125,31 @@ def pytest_collection_modifyitems(
         result = yield
     group_by_model(items)
     return result
+
+
+def refuse_two_of_one_name(items: Sequence[pytest.Item]) -> None:
+    """Refuse different networks of one name, from whichever parametrization they come.
+
+    Raises:
+        pytest.UsageError: says where both are.
+    """
+    params = [getattr(getattr(item, "callspec", None), "params", {}) for item in items]
+    models = [
+        params[name]
+        for params in params
+        for name in ("model_spec", MODEL_ARGUMENT)
+        if name in params
+    ]
+    if not models:
+        return
+    from archbench.core.errors import UsageError
+    from archbench.core.spec import ModelSpec
+    from archbench.pytest_plugin.selection import each_once
+
+    try:
+        each_once(model for model in models if isinstance(model, ModelSpec))
+    except UsageError as error:
+        raise pytest.UsageError(str(error)) from None
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
@@ -258,10 +284,13 @@ def target(_archbench_target: Wish, pytestconfig: pytest.Config) -> Target:
 
 def _make_target(pytestconfig: pytest.Config, wish: Wish) -> Target:
     from archbench.core.errors import UsageError
-    from archbench.measure.hardware import check_torchvision, make_target
+    from archbench.models.requiring import require_torch
     from archbench.pytest_plugin.settings import settings_of
 
     try:
+        require_torch()
+        from archbench.measure.hardware import check_torchvision, make_target
+
         check_torchvision()
         return make_target(
             settings_of(pytestconfig).gpu,
@@ -329,10 +358,25 @@ def _archbench_lease(
 @pytest.fixture
 def bench(request: pytest.FixtureRequest, pytestconfig: pytest.Config) -> Bench:
     """Measures and records: ``bench.latency(loaded_model)``, ``bench.complexity(model_spec)``."""
+    from archbench.core.errors import UsageError
+    from archbench.models.requiring import require_torch
     from archbench.pytest_plugin.recording import Bench
     from archbench.pytest_plugin.settings import settings_of
 
+    try:
+        require_torch()
+    except UsageError as error:
+        pytest.exit(f"archbench: {error}", returncode=pytest.ExitCode.USAGE_ERROR)
     return Bench(request.node, settings_of(pytestconfig))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Forget what an earlier run of the same test has measured."""
+    if uses_archbench(item):
+        from archbench.pytest_plugin.recording import forget_record
+
+        forget_record(item)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -231,6 +231,7 @@ def _record(model: WeightedModel, images: ImageSet, found: Evaluation, key: str)
         "workers": found.workers.loading,
         "threads": found.workers.threads,
         "lacking_classes": found.lacking,
+        **({"exits": [one.percent for one in found.exits]} if found.exits else {}),
     }
     notes = []
     if found.unreadable_count:

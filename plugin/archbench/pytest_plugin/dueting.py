@@ -164,7 +164,10 @@ class Dueting:
             self._leave_core()
             # Without a next one all fixtures are torn down: what the next cell has is its own.
             item.config.hook.pytest_runtest_protocol(item=item, nextitem=None)
-        self.channel.send({"ended": self.ended})
+        from archbench.models.process_state import left_behind
+
+        # What this network has left behind would move the times of the next one.
+        self.channel.send({"ended": {**self.ended, "leaves": bool(left_behind())}})
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:

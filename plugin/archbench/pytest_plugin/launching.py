@@ -145,11 +145,13 @@ class Launching:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> None:
-        """End where the device can be used no more; another launch measures the rest."""
-        from archbench.pytest_plugin.rescue import is_poisoned
+        """End where this process is of no use any more; another launch measures the rest."""
+        from archbench.pytest_plugin.rescue import why_leave
 
-        if is_poisoned(item.config):
-            pytest.exit("the device cannot be used any more", returncode=1)
+        why = why_leave(item)
+        if why is not None:
+            self._write({"leaves": why})
+            pytest.exit(f"a fresh process is needed, since {why}", returncode=1)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logstart(self, nodeid: str) -> None:
@@ -228,17 +230,20 @@ def launch(
         check=False,
     )
     records: dict[str, Record] = {}
-    running = None
+    running, leaves = None, False
     if output.exists():
         for line in output.read_text(encoding="utf-8").splitlines():
             data = json.loads(line)
+            if "leaves" in data:
+                leaves = True
+                continue
             running = data["nodeid"]
             if "record" in data:
                 records[running] = Record.from_dict(data["record"])
     died = done.returncode < 0 or done.returncode >= 128
     left = [nodeid for nodeid in nodeids if nodeid not in records]
-    if left and any(_is_poisoned(record) for record in records.values()):
-        # The process ended when its device could be used no more: another measures the rest.
+    if left and (leaves or any(_is_poisoned(record) for record in records.values())):
+        # The process ended when it was of no use any more: another measures the rest.
         rest = launch(config, left, time_budget, directory, seed + 1, run)
         rest.records = {**records, **rest.records}
         rest.seconds += time.monotonic() - start

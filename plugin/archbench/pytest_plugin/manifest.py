@@ -16,6 +16,9 @@ _AMONG_OTHERS = re.compile(rf"\[(?:.+-)?{_MODEL}-(?P<target>{_TARGET})(?:-.+)?\]
 """With parameters of the test's own before or behind ours: only a target ends a name then."""
 
 
+_REPEAT = re.compile(r"(?P<model>.+)-(?P<number>\d+)-(?P<of>\d+)")
+
+
 def cell_of(nodeid: str) -> tuple[str, str] | None:
     """Architecture and target suffix that a test's id names; None for other tests.
 
@@ -42,6 +45,22 @@ def is_batchless(suffix: str) -> bool:
     return suffix.endswith(BATCHLESS)
 
 
+def _without_repeats(models: Iterable[str]) -> dict[str, str]:
+    """The architecture of each name that ends as a plugin tells the repeats of a test apart:
+    ``net-1-3``, ``net-2-3`` and ``net-3-3``, all of which there are."""
+    repeats: dict[tuple[str, int], set[int]] = {}
+    for model in models:
+        match = _REPEAT.fullmatch(model)
+        if match is not None:
+            repeats.setdefault((match["model"], int(match["of"])), set()).add(int(match["number"]))
+    return {
+        f"{model}-{number}-{of}": model
+        for (model, of), numbers in repeats.items()
+        if numbers == set(range(1, of + 1))
+        for number in numbers
+    }
+
+
 class Manifest:
     """The expected cells in their order, and which tests of them are still to come.
 
@@ -52,10 +71,12 @@ class Manifest:
 
     def __init__(self, nodeids: Iterable[str]) -> None:
         by_model: dict[str, dict[str, set[str]]] = {}
-        for nodeid in nodeids:
-            cell = cell_of(nodeid)
+        cells = {nodeid: cell_of(nodeid) for nodeid in nodeids}
+        base = _without_repeats({cell[0] for cell in cells.values() if cell is not None})
+        for nodeid, cell in cells.items():
             if cell is not None:
-                by_model.setdefault(cell[0], {}).setdefault(cell[1], set()).add(nodeid)
+                model = base.get(cell[0], cell[0])
+                by_model.setdefault(model, {}).setdefault(cell[1], set()).add(nodeid)
         self._open: dict[tuple[str, str], set[str]] = {}
         for model, targets in by_model.items():
             shared = targets.pop("", set())

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from archbench.models.loading import LoadedModel
     from archbench.pytest_plugin.settings import Settings
 
-__all__ = ["Bench", "attach_record", "known_of"]
+__all__ = ["Bench", "attach_record", "forget_record", "known_of"]
 
 PLACEMENTS = 3
 """Places in memory that a launch tries: the fastest of three spreads a third less."""
@@ -333,6 +333,12 @@ def attach_record(
     if report.when == "call" and record is not None:
         _attach(item, report, record)
     error = call.excinfo.value if call.excinfo is not None else None
+    if (
+        report.when in ("setup", "call")
+        and record is None
+        and isinstance(error, pytest.fail.Exception)
+    ):
+        _attach_foreign_failure(item, report, error)
     if report.when not in ("setup", "call") or not isinstance(error, Exception):
         return
     if isinstance(error, pytest.skip.Exception) or not report.failed:
@@ -354,3 +360,27 @@ def attach_record(
         failed.target["batch_size"] = None
     _attach(item, report, _keep(item, failed))
     report.longrepr = spelled(item.config, text)
+
+
+def _attach_foreign_failure(
+    item: pytest.Item, report: pytest.TestReport, error: BaseException | None
+) -> None:
+    """Give a cell whose test was failed from outside, as by a time-out, its verdict: it is no error
+    of the network's, and there are no figures."""
+    spec, target = known_of(item)
+    if spec is None:
+        return
+    from archbench.core.verdicts import Verdict
+
+    metric = "latency" if "loaded_model" in getattr(item, "fixturenames", ()) else "complexity"
+    lines = str(error).strip().splitlines() or ["it was failed"]
+    verdict = Verdict(metric, "not-measured", "test-failed", f"its test failed: {lines[0]}")
+    record = Record(spec.id, target.as_dict() if target else None, verdicts=[verdict.as_dict()])
+    _attach(item, report, record)
+
+
+def forget_record(item: pytest.Item) -> None:
+    """Start a test anew, as plugins do that run a failed one again: what it measured before counts
+    no more."""
+    if _RECORD in item.stash:
+        del item.stash[_RECORD]

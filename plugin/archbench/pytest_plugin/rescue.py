@@ -1,9 +1,10 @@
-"""A device that a test made unusable: the rest of the run goes on in fresh processes.
+"""A process that a test made unusable: the rest of the run goes on in fresh ones.
 
 Some errors of an accelerator stay: whatever the process asks of the device from then on fails with
-the same error. The cell that met it is ``crashed``. Every further test that needs the device is
-handed to a pytest of its own, with its reports brought back as if it had run here; so ids, order,
-verdicts, ``-x`` and JUnit are what they would have been.
+the same error. The cell that met it is ``crashed``. And some of what a network changes in its
+process cannot be put back. Every further test that needs the device, or is about another network,
+is handed to a pytest of its own, with its reports brought back as if it had run here; so ids,
+order, verdicts, ``-x`` and JUnit are what they would have been.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -20,12 +22,17 @@ from typing import Any
 
 import pytest
 
-from archbench.pytest_plugin import PRECISION_ARGUMENT, TARGET_ARGUMENT
+from archbench.pytest_plugin import (
+    MODEL_ARGUMENT,
+    PRECISION_ARGUMENT,
+    TARGET_ARGUMENT,
+    uses_archbench,
+)
 from archbench.pytest_plugin.launched import launched, launched_path
 from archbench.pytest_plugin.launching import LaunchOrder, command_of
 from archbench.pytest_plugin.settings import settings_of
 
-__all__ = ["Rescue", "Rescuer", "is_poisoned", "note_poison"]
+__all__ = ["Rescue", "Rescuer", "note_poison", "why_leave"]
 
 _POISON: pytest.StashKey[str] = pytest.StashKey()
 
@@ -61,9 +68,26 @@ def note_poison(config: pytest.Config, error: BaseException) -> None:
         config.stash[_POISON] = lines[0] if lines else type(error).__name__
 
 
-def is_poisoned(config: pytest.Config) -> bool:
-    """Whether this process can use its device no more."""
-    return _POISON in config.stash
+def why_leave(item: pytest.Item) -> str | None:
+    """Why a test cannot run in this process; None where it can.
+
+    Its device can be used no more, or another network has left something that cannot be put back.
+    """
+    if _POISON in item.config.stash and _needs_device(item):
+        return f"this one can use its device no more ({item.config.stash[_POISON]})"
+    state = sys.modules.get("archbench.models.process_state")
+    left = state.left_behind() if state is not None else {}
+    others = {name: what for name, what in left.items() if name != _network_of(item)}
+    if not others or not uses_archbench(item):
+        return None
+    name, what = next(iter(others.items()))
+    return f"{name} has changed this one for good ({', '.join(what)})"
+
+
+def _network_of(item: pytest.Item) -> str | None:
+    params = getattr(getattr(item, "callspec", None), "params", {})
+    model = params.get(MODEL_ARGUMENT) or params.get("model_spec")
+    return getattr(model, "id", None)
 
 
 class Rescue:
@@ -93,8 +117,9 @@ class Rescue:
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> None:
         """Leave what is left to another process, once this one is poisoned."""
-        if is_poisoned(self._config):
-            pytest.exit("the device cannot be used any more", returncode=1)
+        why = why_leave(item)
+        if why is not None:
+            pytest.exit(f"a fresh process is needed, since {why}", returncode=1)
 
 
 class Rescuer:
@@ -123,7 +148,7 @@ class Rescuer:
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> bool | None:
         """Run a test in a fresh process if it needs a device that this one cannot use."""
-        if not is_poisoned(self._config) or not _needs_device(item):
+        if why_leave(item) is None:
             return None
         item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
         for report in self._reports_of(item):
@@ -167,7 +192,7 @@ class Rescuer:
         """
         config = self._config
         after = self._items[self._items.index(item) :]
-        left = [item] if hasattr(config, "workerinput") else list(filter(_needs_device, after))
+        left = [item] if hasattr(config, "workerinput") else list(filter(why_leave, after))
         self._files = self._files or tempfile.TemporaryDirectory(prefix="archbench-")
         self._number += 1
         self._read = 0
@@ -220,10 +245,7 @@ class Rescuer:
         from archbench.core.verdicts import Verdict
         from archbench.pytest_plugin.recording import known_of
 
-        sentence = (
-            "a fresh process, started since this one can use its device no more "
-            f"({self._config.stash[_POISON]}), ended over it with {said}"
-        )
+        sentence = f"a fresh process, started since {why_leave(item)}, ended over it with {said}"
         report = pytest.TestReport(
             item.nodeid, item.location, dict.fromkeys(item.keywords, 1), "failed",
             f"crashed: {sentence}", "call",

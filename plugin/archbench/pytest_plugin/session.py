@@ -76,9 +76,12 @@ def refuse_absent_devices(config: pytest.Config) -> None:
     if settings.gpu == "auto" and is_usual and settings.threads == 1:
         return
     from archbench.core.errors import UsageError
-    from archbench.measure.hardware import make_target
+    from archbench.models.requiring import require_torch
 
     try:
+        require_torch()
+        from archbench.measure.hardware import make_target
+
         sharing_of(config)
         for wish in settings.wishes:
             make_target(settings.gpu, wish=wish)
@@ -560,6 +563,7 @@ class ArchbenchSession:
         from archbench.report.accuracy import accuracy_findings
         from archbench.report.amounts import amount_findings
         from archbench.report.counts import count_findings
+        from archbench.report.findings import network_findings
         from archbench.report.table import doubts, run_table
         from archbench.report.times import time_findings
 
@@ -601,6 +605,7 @@ class ArchbenchSession:
         # Beside another version no stored baseline has a part, that could be accepted.
         accepting = settings.baseline_update is not None or settings.against is not None
         for line in (
+            *network_findings(cells),
             *self._against_lines(),
             *count_findings(cells, accepting=accepting),
             *time_findings(cells, accepting=accepting),

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from archbench.core.records import ABOUT_NETWORKS, Record
 from archbench.core.verdicts import NEWS
 
-__all__ = ["SHOWN", "shortened", "states_text"]
+__all__ = ["SHOWN", "network_findings", "shortened", "states_text"]
 
 SHOWN = 8
 """Lines about one thing, at most."""
@@ -26,3 +27,19 @@ def shortened(lines: Sequence[str], most: int = SHOWN) -> list[str]:
     """The first of the lines, ``most`` at most, and how many there are more."""
     more = [f"  and {len(lines) - most:,} more, in the journal and in --results"]
     return [*lines[:most], *(more if len(lines) > most else [])]
+
+
+def network_findings(cells: Sequence[Record]) -> list[str]:
+    """How networks of a person's own were run, where that has to be said beside their figures.
+
+    Args:
+        cells: merged records.
+    """
+    lines = [
+        f"  {cell.id}: {note['text']}."
+        for cell in cells
+        for note in cell.notes
+        if note["code"] in ABOUT_NETWORKS
+    ]
+    lines = list(dict.fromkeys(lines))
+    return ["Networks:", *shortened(lines)] if lines else []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import re
 import zlib
@@ -74,7 +75,10 @@ def outcomes_from_text(text: str, images: int, digest: str) -> Outcomes:
 
 def outcomes_path(directory: Path, model: str, suffix: str) -> Path:
     """The file of a cell beside its run: ``outcomes/timm/resnet50.fp32.json``."""
-    safe = re.sub(r"[^\w.@+-]", "_", model.partition("/")[2])
+    name = model.partition("/")[2]
+    safe = re.sub(r"[^\w.@+-]", "_", name)
+    if safe != name:  # arguments in brackets: two ids must not meet in one file
+        safe = f"{safe}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
     return directory / "outcomes" / model.partition("/")[0] / f"{safe}.{suffix}.json"
 
 

@@ -1,0 +1,26 @@
+"""Packages that measuring needs, asked for once and in a sentence."""
+
+from __future__ import annotations
+
+import importlib
+
+from archbench.core.errors import UsageError
+
+__all__ = ["require_torch"]
+
+
+def require_torch() -> None:
+    """Import torch.
+
+    Raises:
+        UsageError: it is not installed, or does not fit this machine; has torch's own reason.
+    """
+    try:
+        importlib.import_module("torch")
+    except (ImportError, OSError) as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise UsageError(
+            "torch",
+            f"it cannot be imported: {reason}",
+            "Install one that fits this machine: python -m pip install torch torchvision",
+        ) from None
