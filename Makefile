@@ -2,12 +2,15 @@
 #
 #   make bench   environment, then the seed suite on the best device, table, stored run, report/
 #   make test    environment, then the project's own tests
+#   make test-lowest  the tests with the oldest versions that pyproject.toml allows
+#   make test-latest  the tests with the newest ones
 #   make perf    the project's own figures of speed
 #   make sweep   every architecture built both ways and run once; docs/sweep.md
 #   make gallery the pictures and tables of docs/gallery.md
 #
 # PYTHON=python3.12 chooses the interpreter of the environment; BENCH="--quick --models=resnet18"
-# adds options to the run.
+# adds options to the run. The last two have environments of their own, with Python 3.10 and the newest
+# Python of pyenv, else python3; LOWEST_PYTHON and LATEST_PYTHON choose others.
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -15,18 +18,21 @@ BIN := $(VENV)/bin
 BENCH ?=
 TEST ?=
 PERF ?=
+PYENV := $(HOME)/.pyenv/versions
+LOWEST_PYTHON ?= $(firstword $(wildcard $(PYENV)/3.10.*/bin/python) python3.10)
+LATEST_PYTHON ?= $(lastword python3 $(sort $(wildcard $(PYENV)/3.1[1-9].*/bin/python)))
 SWEEP ?=
 STAMP := $(VENV)/.installed
 TEST_STAMP := $(VENV)/.installed-test
 
 .DEFAULT_GOAL := help
-.PHONY: help bench test lint perf sweep gallery clean
+.PHONY: help bench test test-lowest test-latest lint perf sweep gallery clean
 
 help:
 	@sed -n 's/^#   \(make .*\)/  \1/p' Makefile
 
 # `make PYTHON=python3.12` on an environment of another version would measure with the wrong one.
-ifeq ($(filter clean help,$(MAKECMDGOALS)),)
+ifeq ($(filter clean help test-lowest test-latest,$(MAKECMDGOALS)),)
 ifneq ($(origin PYTHON),file)
 ifneq ($(wildcard $(BIN)/python),)
 VERSION := import sys; print(*sys.version_info[:2], sep=".")
@@ -59,6 +65,30 @@ bench: $(STAMP)
 test: $(TEST_STAMP) lint
 	$(BIN)/python -m pytest $(TEST)
 
+test-lowest: .venv-lowest/.installed
+	.venv-lowest/bin/python -m pytest $(TEST)
+
+test-latest: .venv-latest/.installed
+	.venv-latest/bin/python -m pytest $(TEST)
+
+# Of what the project itself requires the oldest versions that fit together; of what its tests require
+# besides the newest that go with these.
+.venv-lowest/.installed: pyproject.toml
+	rm -rf .venv-lowest
+	$(LOWEST_PYTHON) -m venv .venv-lowest
+	.venv-lowest/bin/python -m pip install --quiet --disable-pip-version-check uv
+	.venv-lowest/bin/uv pip compile --quiet --python .venv-lowest/bin/python \
+	  --resolution lowest-direct --output-file .venv-lowest/lowest.txt pyproject.toml
+	.venv-lowest/bin/uv pip install --quiet --python .venv-lowest/bin/python \
+	  --constraint .venv-lowest/lowest.txt --editable '.[test]'
+	@touch $@
+
+.venv-latest/.installed: pyproject.toml
+	rm -rf .venv-latest
+	$(LATEST_PYTHON) -m venv .venv-latest
+	.venv-latest/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[test]'
+	@touch $@
+
 lint: $(TEST_STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -74,4 +104,4 @@ gallery: $(TEST_STAMP)
 	$(BIN)/python tools/gallery.py
 
 clean:
-	rm -rf $(VENV) .archbench .benchmarks report dist build
+	rm -rf $(VENV) .venv-lowest .venv-latest .archbench .benchmarks report dist build

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import textwrap
+from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,13 +16,41 @@ import pytest
 # only: what a run imports has to be there before.
 import torch._dynamo
 import torch.utils.flop_counter
+from packaging.requirements import Requirement
+from packaging.version import Version
 
 import archbench.measure.cells
 import archbench.pytest_plugin.benchmark_bridge
 import archbench.pytest_plugin.ci
 import archbench.store.results  # noqa: F401
+from archbench.catalog.lists import LISTED_LIBRARIES, read_list
+from archbench.core.errors import NotMeasuredError
+from archbench.models.installed import library_version
 
 pytest_plugins = ["pytester"]
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """``@pytest.mark.requires("timm>=0.9")``: what a test expects holds for these versions only."""
+    for requirement in (
+        Requirement(text) for mark in item.iter_markers("requires") for text in mark.args
+    ):
+        version = importlib.metadata.version(requirement.name)
+        if not requirement.specifier.contains(version, prereleases=True):
+            pytest.skip(f"needs {requirement}; {version} is installed")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call() -> Generator[None, Any, Any]:
+    """What a library lacks that is older than the catalogue is no fault of ours."""
+    try:
+        return (yield)
+    except NotMeasuredError as error:
+        listed = (read_list(library) for library in LISTED_LIBRARIES)
+        older = any(Version(library_version(one.library)) < Version(one.version) for one in listed)
+        if error.reason == "not-in-library" and older:
+            pytest.skip(str(error))
+        raise
 
 
 @pytest.fixture(autouse=True)

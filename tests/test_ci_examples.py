@@ -170,6 +170,13 @@ def test_install(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
+def test_install_without_the_libraries(tmp_path: Path) -> None:
+    _, calls = run_step("Install", tmp_path, {"libraries": "false"})
+    assert calls == [
+        ["-m", "pip", "install", "--disable-pip-version-check", str(tmp_path / "an action/core")]
+    ]
+
+
 def test_run_by_default(tmp_path: Path) -> None:
     done, calls = run_step("Run", tmp_path, {})
     assert done.returncode == 0, done.stderr
@@ -205,10 +212,13 @@ def test_inputs_are_words_and_never_shell(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
-def test_a_flag_that_is_neither_true_nor_false_is_refused(tmp_path: Path) -> None:
-    done, calls = run_step("Run", tmp_path, {"baseline-required": "$(touch pwned)"})
+@pytest.mark.parametrize(("step", "flag"), [("Run", "baseline-required"), ("Install", "libraries")])
+def test_a_flag_that_is_neither_true_nor_false_is_refused(
+    step: str, flag: str, tmp_path: Path
+) -> None:
+    done, calls = run_step(step, tmp_path, {flag: "$(touch pwned)"})
     assert done.returncode == 4
-    assert done.stdout.startswith("::error title=archbench::baseline-required is neither true nor")
+    assert done.stdout.startswith(f"::error title=archbench::{flag} is neither true nor")
     assert calls == []
 
 

@@ -454,6 +454,7 @@ def test_compare_implementations_leaves_out_what_cannot_be_counted(
     assert "timm/resnet18@64 costs the same as torchvision/resnet18@64" in captured.out
 
 
+@pytest.mark.requires("timm>=0.9")
 def test_the_ptflops_row_is_ptflops_own_count(capsys: pytest.CaptureFixture[str]) -> None:
     text = out(capsys, "conventions", "timm/convnext_atto", "--format=json")
     row = json.loads(text)["conventions"]["ptflops"]

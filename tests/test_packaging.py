@@ -3,25 +3,68 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import zipfile
+from email.message import Message
+from email.parser import Parser
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+
+from archbench.catalog.lists import LISTED_LIBRARIES
 
 ROOT = Path(__file__).parents[1]
 
 
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    directory = tmp_path_factory.mktemp("dist")
+LIBRARIES = ("timm", "torchvision", "pytorchcv")
+
+
+def built(project: Path, directory: Path) -> Path:
     subprocess.run(
         [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(directory)],
-        cwd=ROOT, check=True, capture_output=True, timeout=120,
+        cwd=project, check=True, capture_output=True, timeout=120,
     )  # fmt: skip
-    (path,) = directory.glob("pytest_archbench-*.whl")
+    (path,) = directory.glob("*.whl")
     return path
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return built(ROOT, tmp_path_factory.mktemp("full"))
+
+
+@pytest.fixture(scope="module")
+def core(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return built(ROOT / "core", tmp_path_factory.mktemp("core"))
+
+
+def contents(wheel: Path) -> dict[str, bytes]:
+    """Of the files of a wheel that are installed as they are, and of its entry points."""
+    with zipfile.ZipFile(wheel) as archive:
+        return {
+            name.partition(".dist-info/")[2] or name: archive.read(name)
+            for name in archive.namelist()
+            if ".dist-info" not in name or name.endswith("/entry_points.txt")
+        }
+
+
+def metadata(wheel: Path) -> Message:
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
+        return Parser().parsestr(archive.read(name).decode())
+
+
+def requirements(wheel: Path, extra: str = "") -> dict[str, str]:
+    """Specifiers by name, of the requirements that an extra asks for; without one all others."""
+    found = map(Requirement, metadata(wheel).get_all("Requires-Dist", []))
+    return {
+        one.name: str(one.specifier)
+        for one in found
+        if extra == (re.findall(r'extra == "([\w-]+)"', str(one.marker)) or [""])[0]
+    }
 
 
 def test_contents(wheel: Path) -> None:
@@ -46,6 +89,46 @@ def test_contents(wheel: Path) -> None:
     assert all(name.startswith(("archbench/", "pytest_archbench-")) for name in names)
     assert "archbench.pytest_plugin = archbench.pytest_plugin" in text
     assert "archbench = archbench.cli:main" in text
+
+
+def test_the_core_holds_the_same_files(wheel: Path, core: Path) -> None:
+    assert contents(core) == contents(wheel)
+    assert not any("__pycache__" in name for name in contents(core))
+    for field in ("Version", "Summary", "Requires-Python", "License-Expression", "Classifier"):
+        assert metadata(core).get_all(field) == metadata(wheel).get_all(field)
+    with zipfile.ZipFile(core) as archive:
+        (licence,) = (name for name in archive.namelist() if name.endswith("LICENSE"))
+        assert archive.read(licence) == (ROOT / "LICENSE").read_bytes()
+
+
+def test_the_core_requires_all_but_the_libraries_and_has_an_extra_for_each(
+    wheel: Path, core: Path
+) -> None:
+    everything = requirements(wheel)
+    assert everything.keys() > set(LIBRARIES) | {"torch", "pytest"}
+    assert requirements(core) == {
+        name: specifier for name, specifier in everything.items() if name not in LIBRARIES
+    }
+    for extra in LIBRARIES:
+        assert requirements(core, extra) == {extra: everything[extra]}
+    assert requirements(core, "all") == {extra: everything[extra] for extra in LIBRARIES}
+    assert set(metadata(core).get_all("Provides-Extra", [])) == {*LIBRARIES, "all"}
+    assert LIBRARIES == LISTED_LIBRARIES
+
+
+def test_every_requirement_says_from_which_version_on(wheel: Path) -> None:
+    """``make test-lowest`` tests with these, so that each is known to work."""
+    for name, specifier in requirements(wheel).items():
+        assert ">=" in specifier, name
+
+
+def test_the_page_names_the_versions_that_are_required(wheel: Path) -> None:
+    text = (ROOT / "docs" / "installing.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| ([\w-]+) \| ([\d.]+)(?:, below (\d+))? \|$", text, re.MULTILINE)
+    named = {name: {f">={low}", *([f"<{high}"] if high else [])} for name, low, high in rows}
+    required = {"Python": metadata(wheel)["Requires-Python"], **requirements(wheel)}
+    assert named == {name: set(required[name].split(",")) for name in named}
+    assert named.keys() > {"Python", "torch", *LIBRARIES}
 
 
 def test_the_suite_runs_without_a_checkout(wheel: Path, tmp_path: Path) -> None:

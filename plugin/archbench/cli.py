@@ -263,6 +263,7 @@ def _list(options: argparse.Namespace) -> int:
 def _refresh(options: argparse.Namespace) -> int:
     from archbench.catalog.lists import LISTED_LIBRARIES
     from archbench.catalog.refresh import drift, write_list
+    from archbench.models.installed import import_library
     from archbench.models.libraries import discover, library_version, names
 
     libraries = options.libraries or list(LISTED_LIBRARIES)
@@ -275,6 +276,7 @@ def _refresh(options: argparse.Namespace) -> int:
             )
     drifted = False
     for library in libraries:
+        import_library(library, f"archbench catalog refresh {library}")
         difference = drift(library, names(library), library_version(library))
         drifted |= bool(difference)
         print(f"{library}: {difference}")

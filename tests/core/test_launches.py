@@ -106,7 +106,8 @@ def test_by_which_clock_a_launch_is_judged(launch: Launch, by_host: bool, by_dev
 @pytest.mark.parametrize("probability", [0.9, 0.99, 0.9999])
 def test_student_quantile(probability: float, degrees: int) -> None:
     expected = stats.t.ppf(probability, degrees)
-    assert student_quantile(probability, degrees) == pytest.approx(expected, rel=1e-9)
+    # scipy 1.8 is right to 4e-9 only.
+    assert student_quantile(probability, degrees) == pytest.approx(expected, rel=1e-8)
 
 
 @pytest.mark.parametrize(("probability", "degrees"), [(0.5, 3), (1.0, 3), (0.9, 0)])

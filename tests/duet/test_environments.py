@@ -44,9 +44,16 @@ def test_an_environment_without_torch_is_refused_with_what_to_install(bare: Path
     python = bare / "bin" / "python"
     with pytest.raises(UsageError) as error:
         interpreter(str(python), Path.cwd(), f"--against=python:{python}")
+    needed = [
+        "pytest",
+        "torch",
+        "numpy",
+        "psutil",
+        *(["tomli"] if sys.version_info < (3, 11) else []),
+    ]
     assert str(error.value) == (
-        f"--against=python:{python}: its environment, {bare}, has no pytest, no torch, no numpy, "
-        f"no psutil. Install what is missing: {python} -m pip install pytest torch numpy psutil"
+        f"--against=python:{python}: its environment, {bare}, has no {', no '.join(needed)}. "
+        f"Install what is missing: {python} -m pip install {' '.join(needed)}"
     )
 
 

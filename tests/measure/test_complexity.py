@@ -472,6 +472,7 @@ def test_remembered_shapes_tell_arguments_apart() -> None:
                 x.add_(torch.empty((5,), device="meta"))
 
 
+@pytest.mark.requires("timm>=0.9")  # older constructors refuse a depth of one's own
 def test_a_model_larger_than_memory_costs_none() -> None:
     d = 2**16  # a block has 12 d**2 weights: 206 GB in fp32
     arguments = {"embed_dim": d, "num_heads": 16, "depth": 1}

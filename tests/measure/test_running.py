@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -238,7 +239,13 @@ def test_what_cannot_be_compiled_is_not_measured(monkeypatch: pytest.MonkeyPatch
 
     def compiled(module: object) -> Any:
         def call(images: object) -> None:
-            raise BackendCompilerFailed(compiled, RuntimeError("no kernel"), None)
+            # Since torch 2.7 it takes the frame as well.
+            more = (
+                (None,)
+                if "first_useful_frame" in signature(BackendCompilerFailed).parameters
+                else ()
+            )
+            raise BackendCompilerFailed(compiled, RuntimeError("no kernel"), *more)
 
         return call
 

@@ -257,6 +257,7 @@ def images_of_imagenet() -> Any:
     return ImageSet("x", (), imagenet_synsets(), "folder", True, 0)
 
 
+@pytest.mark.requires("timm>=1")
 @pytest.mark.parametrize(("classes", "lacking"), [(21841, 1), (21843, 1), (21842, 0), (11221, 9)])
 def test_larger_label_spaces_are_mapped(classes: int, lacking: int) -> None:
     import torch

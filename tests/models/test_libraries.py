@@ -15,7 +15,7 @@ from archbench.catalog import load_catalog
 from archbench.core.errors import ArchitectureError, UsageError
 from archbench.core.spec import ModelSpec
 from archbench.models import libraries
-from archbench.models.building import build
+from archbench.models.building import build, build_on_meta
 from archbench.models.libraries import discover, library_version, names
 from archbench.models.networks import construct
 
@@ -28,9 +28,9 @@ def params(id: str) -> int:
 
 def scores(id: str) -> tuple[int, ...]:
     spec = load_catalog().get(id)
-    with torch.device("meta"), torch.no_grad():
-        model = build(spec).eval()
-        return tuple(model(torch.empty((1, *spec.input_size))).shape)
+    images = torch.empty((1, *spec.input_size), device="meta")
+    with torch.no_grad():
+        return tuple(build_on_meta(spec)(images).shape)
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def test_the_auxiliary_classifiers_are_left_out() -> None:
         "torchvision/maxvit_t@448",
         "torchvision/resnet18@160",
         "pytorchcv/regnetx002@160",
-        "timm/mobilenetv1_100@128",
+        pytest.param("timm/mobilenetv1_100@128", marks=pytest.mark.requires("timm>=1.0.4")),
     ],
 )
 def test_an_architecture_can_be_built_for_another_input_size(id: str) -> None:
@@ -105,11 +105,6 @@ def test_a_failure_without_a_message_is_named_by_its_kind() -> None:
     with pytest.raises(ArchitectureError) as caught:
         construct(ModelSpec.of(failing(AssertionError()), name="mine"))
     assert str(caught.value) == "local/mine cannot be built: AssertionError"
-
-
-def test_a_name_that_the_library_lacks_is_an_architecture_error() -> None:
-    with pytest.raises(ArchitectureError, match=r"^timm/resnet51 cannot be built: RuntimeError: "):
-        build(ModelSpec("timm", "resnet51"))
 
 
 @pytest.mark.parametrize(
@@ -163,6 +158,7 @@ def test_an_unknown_library_cannot_be_listed() -> None:
     )
 
 
+@pytest.mark.requires("pytorchcv>=0.0.68")
 def test_discovery_lists_classifiers_and_refuses_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
     chosen = ["resnet18", "resnet20_cifar10", "efficientnet_b1", "quartznet5x5_en_ls"]
     library = libraries._library("pytorchcv")._replace(names=lambda: chosen)

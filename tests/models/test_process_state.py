@@ -58,16 +58,12 @@ def timms() -> Any:
 def signals(*_: object) -> None: ...
 
 
-def set_timms_attention() -> None:
-    import timm.layers
-
-    timm.layers.set_fused_attn(False)
-
-
-def timms_attention() -> Any:
-    import timm.layers
-
-    return timm.layers.use_fused_attn()
+def timms_layers() -> Any:
+    try:
+        from timm import layers
+    except ImportError:  # before 0.9
+        from timm.models import layers
+    return layers
 
 
 def denormals() -> bool:
@@ -134,7 +130,10 @@ SETTINGS: dict[str, tuple[Callable[[], Any], Callable[[], Any]]] = {
         lambda: signal.getsignal(signal.SIGUSR1),
     ),
     "timm's registry": (register, timms),
-    "timm's switches": (set_timms_attention, timms_attention),
+    "timm's switches": (
+        lambda: timms_layers().set_scriptable(True),
+        lambda: timms_layers().is_scriptable(),
+    ),
 }
 if HAS_NEWER:
     SETTINGS["newer precision"] = (lambda: newer("cuda.matmul", "tf32"), read_fp32)

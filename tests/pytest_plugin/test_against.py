@@ -1098,7 +1098,7 @@ def test_an_environment_without_torch(suite: pytest.Pytester, tmp_path: Path) ->
     venv.create(tmp_path / "bare", symlinks=True)
     result = suite.runpytest_inprocess(*ONE, f"--archbench-against=python:{tmp_path / 'bare'}")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines(["*has no pytest, no torch, no numpy, no psutil. Install what *"])
+    result.stderr.fnmatch_lines(["*has no pytest, no torch, no numpy, no psutil*. Install what *"])
 
 
 def test_a_side_that_does_not_come_up_ends_the_run_with_what_it_printed(

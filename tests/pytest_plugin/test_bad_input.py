@@ -231,7 +231,7 @@ def test_failing_architectures_end_their_own_cells_only(suite: pytest.Pytester) 
         "local/Good": [],
     }
     output = result.stdout.str()
-    result.stdout.fnmatch_lines(["FAILED test_bench.py::test_latency?local/Greedy-fp32-b1? - *"])
+    result.stdout.fnmatch_lines(["FAILED test_bench.py::test_latency?local/Greedy-fp32-b1?*"])
     result.stdout.fnmatch_lines(
         [
             "crashed: local/broken cannot be built: ValueError: width must be positive",
@@ -304,4 +304,23 @@ def test_results_that_cannot_be_written_are_named(
     assert result.ret == FAILED
     result.stdout.fnmatch_lines(
         ["archbench: --archbench-results=*could not be written: *No space left*"]
+    )
+
+
+def test_two_distributions_of_two_versions_are_refused(
+    suite: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = suite.mkdir("site")
+    for name, version in (("pytest_archbench", "0.2.0"), ("pytest_archbench_core", "0.1.0")):
+        info = site / f"{name}-{version}.dist-info"
+        info.mkdir()
+        text = f"Metadata-Version: 2.1\nName: {name.replace('_', '-')}\nVersion: {version}\n"
+        (info / "METADATA").write_text(text, encoding="utf-8")
+    monkeypatch.syspath_prepend(site)
+    result = suite.runpytest_inprocess("--archbench-models=small_net.py:small", "--collect-only")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(
+        "ERROR: pytest-archbench 0.2.0 and pytest-archbench-core 0.1.0 are both installed, and the "
+        "files of one lie over those of the other. Keep one: python -m pip uninstall "
+        "pytest-archbench pytest-archbench-core, then install it"
     )

@@ -17,9 +17,11 @@ from torch import Tensor, nn
 from archbench.core.errors import ArchitectureError
 from archbench.core.spec import ModelSpec
 from archbench.models.filling import parameters_on_meta
+from archbench.models.installed import require
 from archbench.models.memory_guard import is_out_of_memory
 from archbench.models.networks import construction_named
 from archbench.models.shapes import RememberedShapes
+from archbench.models.timm_configs import is_bound_to_size
 
 __all__ = ["BUILT_PLAINLY", "build", "build_on_meta", "build_unfilled"]
 
@@ -32,8 +34,10 @@ def build(spec: ModelSpec) -> nn.Module:
 
     Raises:
         ArchitectureError: the constructor failed; its exception is chained.
+        NotMeasuredError: its library is not here, or does not have it.
         MemoryError, RuntimeError: the constructor ran out of memory, passed on as it is.
     """
+    require(spec)
     with construction_named(spec):
         module = _BUILDERS[spec.library](_without_weights(spec))
         if not isinstance(module, nn.Module):
@@ -104,14 +108,10 @@ def _move_to_meta(model: nn.Module) -> None:
 
 def _build_timm(spec: ModelSpec) -> Any:
     import timm
-    from timm.models import get_pretrained_cfg
 
     kwargs = dict(spec.kwargs)
-    if not spec.is_native_size:
-        config = get_pretrained_cfg(spec.name)
-        # timm's own word for "the constructor takes img_size and the model is bound to it".
-        if config is not None and config.fixed_input_size:
-            kwargs.setdefault("img_size", spec.input_size[1:])
+    if not spec.is_native_size and is_bound_to_size(spec.name):
+        kwargs.setdefault("img_size", spec.input_size[1:])
     return timm.create_model(spec.name, pretrained=False, **kwargs)
 
 

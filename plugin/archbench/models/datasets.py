@@ -12,8 +12,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from archbench.core.errors import UsageError
+from archbench.catalog.lists import DATA
+from archbench.core.errors import NotMeasuredError, UsageError
 from archbench.core.images import Image, ImageSet
+from archbench.models.installed import import_library, named_version
 
 __all__ = ["EXTENSIONS", "imagenet_synsets", "open_images", "read_image_bytes"]
 
@@ -34,10 +36,23 @@ _SYNSET = re.compile(r"n\d{8}")
 
 @cache
 def imagenet_synsets(subset: str = "imagenet-1k") -> tuple[str, ...]:
-    """The synsets of a label space in the order of its labels, from timm's data."""
-    from timm.data.imagenet_info import ImageNetInfo
+    """The synsets of a label space in the order of its labels; of others than ImageNet-1k from
+    timm's data.
 
-    return tuple(ImageNetInfo(subset).label_names())
+    Raises:
+        NotMeasuredError: there is no timm that has them.
+    """
+    if subset == "imagenet-1k":
+        return tuple((DATA / "imagenet_1k_synsets.txt").read_text(encoding="ascii").split())
+    timm = import_library("timm", f"the label space {subset}")
+    try:
+        return tuple(timm.data.ImageNetInfo(subset).label_names())
+    except (AttributeError, AssertionError):
+        raise NotMeasuredError(
+            "library-absent",
+            f"the label space {subset} is in newer versions of timm, and {named_version('timm')} "
+            "is installed. Install a newer one, or use weights of 1,000 classes",
+        ) from None
 
 
 @dataclass(frozen=True, slots=True)

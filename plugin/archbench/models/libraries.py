@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import csv
-import importlib.metadata
-import inspect
 import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -19,16 +17,13 @@ from archbench.catalog.lists import SCHEMA
 from archbench.core.errors import ArchitectureError, UsageError
 from archbench.core.spec import ModelSpec
 from archbench.models.building import build, build_on_meta
+from archbench.models.installed import NAMES, library_version, pytorchcv_store
+from archbench.models.timm_configs import tags_weights, timm_config
 
 __all__ = ["discover", "library_version", "names"]
 
 CLASSES = 1000
 """Classes of ImageNet-1k; an architecture with another number of outputs is not listed."""
-
-
-def library_version(library: str) -> str:
-    """The installed version of a library, without the suffix that says how it was compiled."""
-    return importlib.metadata.version(library).partition("+")[0]
 
 
 def names(library: str) -> list[str]:
@@ -50,7 +45,11 @@ def discover(library: str, progress: Callable[[str], None] | None = None) -> dic
     Returns:
         JSON values: ``schema``, ``library``, ``version``, ``torch``, ``models`` (sorted by name)
         and ``skipped`` (name -> reason).
+
+    Raises:
+        UsageError: this version of the library says too little about its weights.
     """
+    _refuse_old(library)
     entry = _library(library).entry
     models: list[dict[str, Any]] = []
     skipped: dict[str, str] = {}
@@ -72,6 +71,18 @@ def discover(library: str, progress: Callable[[str], None] | None = None) -> dic
         "models": models,
         "skipped": skipped,
     }
+
+
+def _refuse_old(library: str) -> None:
+    since = {"timm": "0.9", "pytorchcv": "0.0.68"}
+    if (library == "timm" and not tags_weights()) or (
+        library == "pytorchcv" and not hasattr(pytorchcv_store(), "get_model_metainfos_file_path")
+    ):
+        raise UsageError(
+            f"the list of {library}",
+            f"{library} {library_version(library)} does not say enough about its weights",
+            f"Install {library} {since[library]} or newer",
+        )
 
 
 def _require_class_scores(spec: ModelSpec, model: nn.Module) -> None:
@@ -99,43 +110,28 @@ def _output_shape(model: nn.Module, spec: ModelSpec, device: str) -> tuple[int, 
     return tuple(output.shape) if isinstance(output, torch.Tensor) else type(output).__name__
 
 
-def _timm_names() -> Iterable[str]:
-    import timm
-
-    found: list[str] = timm.list_models()
-    return found
-
-
 def _timm_entry(name: str) -> dict[str, Any]:
-    from timm.models import get_pretrained_cfg
-
-    config = get_pretrained_cfg(name)
+    config = timm_config(name)
     # timm gives a model the head of its default weights, which for pretraining on other data is
     # none or another one; the architecture is then listed as the ImageNet-1k classifier that timm
     # builds on request, and those weights' figures do not belong to it.
-    native_head = config.num_classes == CLASSES
+    native_head = config["num_classes"] == CLASSES
     kwargs = {} if native_head else {"num_classes": CLASSES}
-    spec = _spec("timm", name, config.input_size, kwargs)
+    spec = _spec("timm", name, config["input_size"], kwargs)
+    has_weights = any(config.get(place) for place in ("url", "file", "hf_hub_id"))
     _require_class_scores(spec, build_on_meta(spec))
     return {
-        "input_size": list(config.input_size),
+        "input_size": list(config["input_size"]),
         "kwargs": kwargs,
-        "weights": config.tag if native_head and config.has_weights else None,
+        "weights": config["tag"] if native_head and has_weights else None,
         "preprocessing": {
-            "mean": list(config.mean),
-            "std": list(config.std),
-            "crop_fraction": config.crop_pct,
-            "crop_mode": config.crop_mode,
-            "interpolation": config.interpolation,
+            "mean": list(config["mean"]),
+            "std": list(config["std"]),
+            "crop_fraction": config["crop_pct"],
+            "crop_mode": config["crop_mode"],
+            "interpolation": config["interpolation"],
         },
     }
-
-
-def _torchvision_names() -> Iterable[str]:
-    from torchvision import models
-
-    found: list[str] = models.list_models(module=models)
-    return found
 
 
 _TORCHVISION_KWARGS: dict[str, dict[str, Any]] = {
@@ -174,20 +170,12 @@ def _torchvision_entry(name: str) -> dict[str, Any]:
     }
 
 
-def _pytorchcv_names() -> Iterable[str]:
-    from pytorchcv import model_provider
-
-    # The module's functions are its models and the function that chooses one by name.
-    functions = {name for name, value in vars(model_provider).items() if inspect.isfunction(value)}
-    return functions - {"get_model"}
-
-
 @cache
 def _pytorchcv_tested() -> dict[str, dict[str, str]]:
     """What pytorchcv's own table says about its pretrained ImageNet-1k classifiers."""
-    from pytorchcv.models.common.model_store import get_model_metainfos_file_path
-
-    with Path(get_model_metainfos_file_path()).open(encoding="utf-8", newline="") as file:
+    with Path(pytorchcv_store().get_model_metainfos_file_path()).open(
+        encoding="utf-8", newline=""
+    ) as file:
         rows = list(csv.DictReader(file))
     return {row["model_name"]: row for row in rows if row["test_dataset"] == "in1k"}
 
@@ -238,9 +226,9 @@ class _Library(NamedTuple):
 
 
 _LIBRARIES = {
-    "timm": _Library(_timm_names, _timm_entry),
-    "torchvision": _Library(_torchvision_names, _torchvision_entry),
-    "pytorchcv": _Library(_pytorchcv_names, _pytorchcv_entry),
+    "timm": _Library(NAMES["timm"], _timm_entry),
+    "torchvision": _Library(NAMES["torchvision"], _torchvision_entry),
+    "pytorchcv": _Library(NAMES["pytorchcv"], _pytorchcv_entry),
 }
 
 

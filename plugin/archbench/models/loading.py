@@ -5,7 +5,6 @@ from __future__ import annotations
 import atexit
 import contextlib
 import gc
-import importlib
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -21,6 +20,7 @@ from archbench.core.spec import ModelSpec, Target
 from archbench.models.building import build_unfilled
 from archbench.models.filling import fill_weights
 from archbench.models.inputs import synthetic_inputs
+from archbench.models.installed import require
 from archbench.models.networks import OwnNetwork, construct, let_go
 from archbench.models.numerics import numerics
 from archbench.models.outputs import class_scores
@@ -49,12 +49,6 @@ TORCH_DTYPES = {
 }
 """In what weights are loaded and images are given, by precision. Quantisation comes after
 loading."""
-
-_LIBRARY_MODULES = {
-    "timm": "timm",
-    "torchvision": "torchvision.models",
-    "pytorchcv": "pytorchcv.model_provider",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,16 +252,15 @@ class ModelHolder:
             return replace(held, target=target, compiled=None)
         network = self.network(spec) if spec.is_own else None
         self._let_go(keeping=network)
-        self._import(spec.library)
+        self._import(spec)
         self._loaded = load(spec, target, network)
         return self._loaded
 
-    def _import(self, library: str) -> None:
-        if library in self._libraries:
+    def _import(self, spec: ModelSpec) -> None:
+        if spec.library in self._libraries:
             return
-        self._libraries.add(library)
-        if library in _LIBRARY_MODULES:
-            importlib.import_module(_LIBRARY_MODULES[library])
+        require(spec)
+        self._libraries.add(spec.library)
         # Hundreds of thousands of objects that will never be garbage: out of the collector's way,
         # since it runs before each series of samples.
         gc.collect()

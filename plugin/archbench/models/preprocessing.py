@@ -13,6 +13,8 @@ from torch import Tensor
 from archbench.core.errors import NotMeasuredError
 from archbench.core.preprocessing import Transform
 from archbench.core.spec import ModelSpec, Preprocessing
+from archbench.models.installed import require
+from archbench.models.timm_configs import data_config, timm_config
 
 __all__ = ["ImageTransform", "decode", "normalized", "transform_of"]
 
@@ -51,15 +53,16 @@ def transform_of(
 
 
 def _of_timm(spec: ModelSpec, config: Mapping[str, Any] | None) -> Transform:
-    from timm.data import resolve_data_config
-    from timm.models import get_pretrained_cfg
-
+    require(spec)
     if config is None:
-        tagged = f"{spec.name}.{spec.weights}" if spec.weights else spec.name
-        config = get_pretrained_cfg(tagged).to_dict()
+        try:
+            config = timm_config(spec.name, spec.weights)
+        except NotMeasuredError:
+            # An older timm, and other weights than those it has no configuration of.
+            config = timm_config(spec.name)
     test_size = config.get("test_input_size")
     is_test_size = test_size is not None and tuple(test_size) == spec.input_size
-    data = resolve_data_config(pretrained_cfg=dict(config), use_test_size=is_test_size)
+    data = data_config(config, use_test_size=is_test_size)
     stated = Preprocessing(
         mean=tuple(data["mean"]),
         std=tuple(data["std"]),
@@ -72,9 +75,10 @@ def _of_timm(spec: ModelSpec, config: Mapping[str, Any] | None) -> Transform:
 
 
 def _of_torchvision(spec: ModelSpec, config: Mapping[str, Any] | None) -> Transform:
+    del config
+    require(spec)
     from torchvision import models
 
-    del config
     weights = models.get_model_weights(spec.name)
     transforms = (weights[spec.weights] if spec.weights else weights.DEFAULT).transforms()
     (crop,), (resized,) = transforms.crop_size, transforms.resize_size
@@ -141,39 +145,61 @@ def decode(data: bytes) -> Any:
 class ImageTransform:
     """A PIL image to pixels ``(3, height, width)`` of 0 to 255.
 
-    They are normalised on the device, in batches: as bytes they are a fourth of the data that
+    By PIL alone, bit for bit as torchvision and timm do it, neither of which need be installed.
+    Pixels are normalised on the device, in batches: as bytes they are a fourth of the data that
     worker processes hand over.
     """
 
     def __init__(self, transform: Transform) -> None:
-        from timm.data.transforms import CenterCropOrPad, ResizeKeepRatio, str_to_interp_mode
-        from torchvision.transforms import CenterCrop, Resize
+        from PIL import Image
 
-        mode = str_to_interp_mode(transform.interpolation)
-        size = transform.resize
-        self._steps: list[Callable[[Any], Any]]
-        if transform.mode == "border":
-            fill = tuple(round(255 * value) for value in transform.mean)
-            self._steps = [
-                ResizeKeepRatio(size, interpolation=transform.interpolation, longest=1.0),
-                CenterCropOrPad(transform.crop, fill=fill),
-            ]
-        elif transform.mode == "center" and not isinstance(size, int):
-            self._steps = [
-                ResizeKeepRatio(size, interpolation=transform.interpolation),
-                CenterCrop(transform.crop),
-            ]
-        else:
-            self._steps = [Resize(size, interpolation=mode), CenterCrop(transform.crop)]
+        self._transform = transform
+        self._filter = Image.Resampling[transform.interpolation.upper()]
+        # What lies beside a padded image is the mean, and black where the crop is too large.
+        is_filled = transform.mode == "border"
+        self._fill = tuple(round(255 * value) if is_filled else 0 for value in transform.mean)
 
     def __call__(self, image: Any) -> Tensor:
         """Resize and cut out."""
         import numpy
 
-        for step in self._steps:
-            image = step(image)
+        size = _resized_size(self._transform, image.size)
+        if size != image.size:
+            image = image.resize(size, self._filter)
+        image = _centre(image, self._transform.crop, self._fill)
         pixels = torch.from_numpy(numpy.array(image, dtype=numpy.uint8))
         return pixels.permute(2, 0, 1).contiguous()
+
+
+def _resized_size(transform: Transform, size: tuple[int, int]) -> tuple[int, int]:
+    """Width and height before the crop of an image of this width and height."""
+    width, height = size
+    wanted = transform.resize
+    if isinstance(wanted, int):
+        # torchvision's Resize: the longer side is cut to whole pixels.
+        if width <= height:
+            return wanted, int(wanted * height / width)
+        return int(wanted * width / height), wanted
+    if transform.mode == "squash":
+        return wanted[1], wanted[0]
+    # timm's ResizeKeepRatio: both sides are rounded.
+    ratios = height / wanted[0], width / wanted[1]
+    ratio = max(ratios) if transform.mode == "border" else min(ratios)
+    return round(width / ratio), round(height / ratio)
+
+
+def _centre(image: Any, crop: tuple[int, int], fill: tuple[int, ...]) -> Any:
+    """The middle of an image, ``crop`` high and wide, with ``fill`` around one that is smaller."""
+    from PIL import Image
+
+    height, width = crop
+    lacking = max(width - image.width, 0), max(height - image.height, 0)
+    if any(lacking):
+        padded = Image.new(image.mode, (image.width + lacking[0], image.height + lacking[1]), fill)
+        padded.paste(image, (lacking[0] // 2, lacking[1] // 2))
+        image = padded
+    left, top = round((image.width - width) / 2), round((image.height - height) / 2)
+    return image.crop((left, top, left + width, top + height))
 
 
 def normalized(pixels: Tensor, transform: Transform, dtype: torch.dtype) -> Tensor:

@@ -30,6 +30,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import psutil
 import torch
+import torch.backends.opt_einsum  # not there by itself before torch 2.7
 from torch.nn.modules import module as nn_module
 
 __all__ = [
@@ -403,7 +404,11 @@ def _of_process() -> dict[str, _Item]:
 # Of the libraries of networks: registries, and switches that are variables of a module.
 
 _KEPT_BY_LIBRARIES = {
-    "timm": ("timm.models._registry", "timm.models.registry", "timm.layers.config"),
+    # Before 0.9 the one and the other had these names.
+    "timm": (
+        *("timm.models._registry", "timm.models.registry"),
+        *("timm.layers.config", "timm.models.layers.config"),
+    ),
     "torchvision": ("torchvision.models._api",),
 }
 """Modules whose variables networks change, by the package whose import fills them."""

@@ -19,15 +19,18 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from archbench.catalog.lists import LISTED_LIBRARIES
 from archbench.core.errors import NotMeasuredError, UsageError
 from archbench.core.preprocessing import Transform
 from archbench.core.spec import ModelSpec, Target
 from archbench.models.building import build_unfilled
+from archbench.models.installed import named_version, pytorchcv_store, require
 from archbench.models.loading import TORCH_DTYPES, LoadedModel, load
 from archbench.models.memory_guard import is_out_of_memory
 from archbench.models.networks import OwnNetwork, construct
 from archbench.models.outputs import EVERY, IMAGENET_CLASSES, class_scores, every_exit
 from archbench.models.preprocessing import transform_of
+from archbench.models.timm_configs import is_bound_to_size, tags_weights, timm_config
 
 __all__ = [
     "WeightedModel",
@@ -239,19 +242,24 @@ def _hub_config(repository: str, revision: str | None) -> Mapping[str, Any] | No
 
 
 def _of_timm(spec: ModelSpec) -> tuple[Path, str]:
-    from timm.models import get_pretrained_cfg
-
     tagged = f"{spec.name}.{spec.weights}"
-    config = get_pretrained_cfg(tagged)
-    if config.hf_hub_id:
-        names = (config.hf_hub_filename,) if config.hf_hub_filename else HUB_FILES
-        repository, _, revision = config.hf_hub_id.partition("@")
-        return _from_hub(repository, names, revision or None), tagged
-    if not config.url:
+    if not tags_weights():
+        raise NotMeasuredError(
+            "no-weights",
+            f"the weights of {spec.id} are those that timm calls {tagged}, and "
+            f"{named_version('timm')} is installed, which has no such names. Install timm 0.9 or "
+            "newer, or give a file: --weights=PATH",
+        )
+    config = timm_config(spec.name, spec.weights)
+    if config.get("hf_hub_id"):
+        file = config.get("hf_hub_filename")
+        repository, _, revision = config["hf_hub_id"].partition("@")
+        return _from_hub(repository, (file,) if file else HUB_FILES, revision or None), tagged
+    if not config.get("url"):
         raise NotMeasuredError(
             "no-weights", f"timm says no place of the weights {tagged}. Give them: --weights=PATH"
         )
-    return _from_url(config.url, None), tagged
+    return _from_url(config["url"], None), tagged
 
 
 def _of_torchvision(spec: ModelSpec) -> tuple[Path, str]:
@@ -283,8 +291,7 @@ def _from_url(url: str, sha256_start: str | None) -> Path:
 
 
 def _of_pytorchcv(spec: ModelSpec) -> tuple[Path, str]:
-    from pytorchcv.models.common import model_store
-
+    model_store = pytorchcv_store()
     error_value, sha1, tag = model_store.get_model_name_suffix_data(spec.name)
     name = f"{spec.name}-{error_value}-{sha1[:8]}.pth"
     path = Path("~/.torch/models").expanduser() / name
@@ -402,10 +409,12 @@ def load_weighted(
 
     Raises:
         ArchitectureError: it cannot be built.
-        NotMeasuredError: weights are not to be had, or do not fit.
+        NotMeasuredError: weights are not to be had, or do not fit; or the architecture's library
+            is not here.
         UsageError: a request for weights that is none.
     """
     start = time.perf_counter()
+    require(spec)
     file = locate_weights(spec, asked)
     transform = transform_of(
         spec, resize=resize, crop=crop, config=None if file is None else file.config
@@ -418,7 +427,7 @@ def load_weighted(
         state = _fitting(spec, file, network.module, state)
         loaded = load(spec, target, network, state)
     else:
-        fill = _with_timm if spec.library == "timm" else _with_state
+        fill = _with_timm if spec.library == "timm" and tags_weights() else _with_state
         module = fill(spec, file, state)
         module.to(torch.device(target.device), TORCH_DTYPES[target.dtype])
         module.eval().requires_grad_(False)
@@ -430,10 +439,9 @@ def load_weighted(
 def _with_timm(spec: ModelSpec, file: WeightsFile, state: dict[str, Tensor]) -> nn.Module:
     """By timm's own loader, which knows each family's older names and the background class."""
     import timm
-    from timm.models import get_pretrained_cfg
 
-    tagged = f"{spec.name}.{spec.weights}" if file.is_published else spec.name
-    config = file.config or get_pretrained_cfg(tagged).to_dict()
+    tag = spec.weights if file.is_published else None
+    config = file.config or timm_config(spec.name, tag)
     classifier = config.get("classifier")
     first = classifier[0] if isinstance(classifier, (tuple, list)) and classifier else classifier
     weight = state.get(f"{first}.weight")
@@ -443,14 +451,17 @@ def _with_timm(spec: ModelSpec, file: WeightsFile, state: dict[str, Tensor]) -> 
     if classes not in HEADS:
         classes = IMAGENET_CLASSES
     kwargs = {**dict(spec.kwargs), "num_classes": classes}
-    if not spec.is_native_size and get_pretrained_cfg(spec.name).fixed_input_size:
+    if not spec.is_native_size and is_bound_to_size(spec.name):
         kwargs["img_size"] = spec.input_size[1:]
     overlay: dict[str, Any] = {"state_dict": state, "num_classes": classes, "custom_load": False}
     if not file.is_published:
         overlay["label_offset"] = 0
     try:
         module: nn.Module = timm.create_model(
-            tagged, pretrained=True, pretrained_cfg_overlay=overlay, **kwargs
+            f"{spec.name}.{tag}" if tag else spec.name,
+            pretrained=True,
+            pretrained_cfg_overlay=overlay,
+            **kwargs,
         )
     except RuntimeError as error:
         if is_out_of_memory(error):
@@ -468,7 +479,7 @@ def _with_state(spec: ModelSpec, file: WeightsFile, state: dict[str, Tensor]) ->
         kwargs["transform_input"] = True
     module = build_unfilled(replace(spec, kwargs=tuple(kwargs.items())))
     head = _other_head(module.state_dict(), state)
-    if head is not None and spec.library in ("torchvision", "pytorchcv"):
+    if head is not None and spec.library in LISTED_LIBRARIES:
         module = build_unfilled(replace(spec, kwargs=(*kwargs.items(), ("num_classes", head))))
     fitting = _fitting(spec, file, module, state)
     module.load_state_dict(fitting, strict=False, assign=True)

@@ -83,8 +83,9 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     """Refuse a device or precision that is not to be had, once and before any test."""
     config = session.config
     if given_options(config) and not is_worker(config):
-        from archbench.pytest_plugin.session import refuse_absent_devices
+        from archbench.pytest_plugin.session import refuse_absent_devices, refuse_mixed_files
 
+        refuse_mixed_files()
         if not config.option.collectonly:
             refuse_absent_devices(config)
 

@@ -6,6 +6,8 @@ import shutil
 import tempfile
 import time
 from collections.abc import Generator, Sequence
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -29,6 +31,28 @@ _EVALUATED = {"top1", "fingerprint"}
 
 CRASHED_WORKER = "???"
 """What pytest-xdist gives as the phase of a test whose worker died."""
+
+
+DISTRIBUTIONS = ("pytest-archbench", "pytest-archbench-core")
+"""Both hold the same files."""
+
+
+def refuse_mixed_files() -> None:
+    """See that the files of archbench are of one version.
+
+    Raises:
+        pytest.UsageError: two distributions of other versions lie over one another.
+    """
+    found = {}
+    for name in DISTRIBUTIONS:
+        with suppress(PackageNotFoundError):
+            found[name] = version(name)
+    if len(set(found.values())) > 1:
+        raise pytest.UsageError(
+            f"{' and '.join(f'{name} {one}' for name, one in found.items())} are both installed, "
+            "and the files of one lie over those of the other. Keep one: "
+            f"python -m pip uninstall {' '.join(found)}, then install it"
+        )
 
 
 def refuse_absent_devices(config: pytest.Config) -> None:

@@ -14,7 +14,7 @@ from archbench.core.errors import UsageError
 if TYPE_CHECKING:
     from torch import nn
 
-__all__ = ["CONSTRUCTORS", "constructor"]
+__all__ = ["BUILT_ON", "CONSTRUCTORS", "constructor"]
 
 CONSTRUCTORS: dict[str, str] = {
     "bn_alexnet": "archbench.zoo.alexnet:bn_alexnet",
@@ -29,6 +29,17 @@ CONSTRUCTORS: dict[str, str] = {
     "msdnet_d": "archbench.zoo.msdnet:msdnet_d",
 }
 """Name of an architecture -> ``module:function`` of its constructor."""
+
+BUILT_ON: dict[str, str] = {
+    "densenet264": "torchvision",
+    "fbresnet152": "torchvision",
+    "msdnet_a": "pytorchcv",
+    "msdnet_b": "pytorchcv",
+    "msdnet_c": "pytorchcv",
+    "msdnet_d": "pytorchcv",
+}
+"""Name of an architecture -> the library whose parts it is made of; the others are made of torch's
+alone."""
 
 
 def constructor(name: str) -> Callable[..., nn.Module]:

@@ -130,7 +130,7 @@ def _draw(
 def _name_ends(axes: Axes, drawn: Sequence[Sequence[Point]], metric: str) -> None:
     """Names at the right ends of the lines, moved apart, each joined to its line."""
     drawn = sorted(drawn, key=lambda line: -axis_values(line[-1:], metric)[0])[:_MOST]
-    figure = axes.get_figure(root=True)
+    figure = axes.get_figure()
     assert figure is not None
     pixel = figure.dpi / 72
     ends = [

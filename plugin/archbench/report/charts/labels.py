@@ -123,7 +123,7 @@ def _allocate(
     import textalloc
     from matplotlib.patheffects import withStroke
 
-    figure = axes.get_figure(root=True)
+    figure = axes.get_figure()
     assert figure is not None
     # textalloc takes distances as shares of the width.
     point = figure.dpi / 72 / axes.get_window_extent().width
@@ -148,7 +148,7 @@ def _allocate(
 @contextmanager
 def _nothing_drawn(axes: Axes) -> Iterator[None]:
     """textalloc draws the whole figure before it measures a text; the layout is final here."""
-    figure = axes.get_figure(root=True)
+    figure = axes.get_figure()
     assert figure is not None
     vars(figure)["draw_without_rendering"] = lambda: None
     try:
@@ -166,7 +166,7 @@ def _remove(texts: Sequence[Text | None], lines: Sequence[Line2D | None]) -> Non
 def _length(axes: Axes, line: Line2D) -> float:
     """Of a straight line, in points."""
     (x0, y0), (x1, y1) = axes.transData.transform(line.get_xydata())
-    figure = axes.get_figure(root=True)
+    figure = axes.get_figure()
     assert figure is not None
     return float(((x1 - x0) ** 2 + (y1 - y0) ** 2) ** 0.5 * 72 / figure.dpi)
 
