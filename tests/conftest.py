@@ -25,6 +25,7 @@ import archbench.pytest_plugin.ci
 import archbench.store.results  # noqa: F401
 from archbench.catalog.lists import LISTED_LIBRARIES, read_list
 from archbench.core.errors import NotMeasuredError
+from archbench.models import process_state
 from archbench.models.installed import library_version
 
 pytest_plugins = ["pytester"]
@@ -57,6 +58,12 @@ def pytest_runtest_call() -> Generator[None, Any, Any]:
 def _one_thread() -> None:
     """Threads that wait for each other on a busy machine make a test take minutes."""
     torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def _nothing_left_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a network leaves behind sends the next one to another process; a test begins anew."""
+    monkeypatch.setattr(process_state, "_LEFT", {})
 
 
 @pytest.fixture(autouse=True)

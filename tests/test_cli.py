@@ -186,7 +186,7 @@ def test_what_a_network_prints_is_not_in_the_document(
             "timm/resnet101c, timm/resnet101d, .... Write one of them",
         ),
         (("timm/resnet5O",), "architecture 'timm/resnet5O': none of the 1,925 architectures"),
-        (("timm/resnet50@0",), "'0' is not an input size"),
+        (("timm/resnet50@0",), "'0' is not a size in pixels. Write @192 for square images"),
         (
             (",",),
             "archbench summary ,: it names no architecture. Write an id such as timm/resnet50",
@@ -199,7 +199,7 @@ def test_what_a_network_prints_is_not_in_the_document(
         (
             ("noisy_net.py",),
             "archbench summary noisy_net.py: it names a file and no constructor in it. "
-            "Write archbench summary path/to/file.py:constructor",
+            "Add one of failing, Net behind a colon, or a glob over them: noisy_net.py:failing",
         ),
         (("noisy_net.py:failing",), "local/failing cannot be built: RuntimeError: no such width"),
         (
@@ -227,8 +227,8 @@ def test_what_a_network_prints_is_not_in_the_document(
         ),
         (
             ("torchvision/alexnet", "--batch-size=99999999999999"),
-            "torchvision/alexnet cannot be summarised with images of 3x224x224: RuntimeError: "
-            "Storage size calculation overflowed",
+            "torchvision/alexnet does not fit into memory: Storage size calculation overflowed "
+            "with sizes=[99999999999999, 3, 224, 224]. Ask for smaller images or a smaller batch",
         ),
     ],
 )

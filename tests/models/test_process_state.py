@@ -7,6 +7,7 @@ import logging
 import os
 import random
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -246,11 +247,9 @@ def test_a_rude_network_is_measured_as_its_author_built_it() -> None:
 
 def test_names_registered_while_a_library_is_first_imported() -> None:
     """Run where timm has not been imported: its own registry is not known before."""
-    import subprocess
-
     program = (
         "import sys\n"
-        "from archbench.models.process_state import Changes, contained\n"
+        "from archbench.models.process_state import Changes, contained, left_behind\n"
         "from tests.models.test_process_state import register, timms\n"
         "assert 'timm' not in sys.modules\n"
         "changes = Changes()\n"
@@ -260,10 +259,29 @@ def test_names_registered_while_a_library_is_first_imported() -> None:
         "assert timms() == 'timm.models.resnet', timms()\n"
         "with contained(changes):\n"
         "    assert timms() == 'tests.models.test_process_state'\n"
+        "assert left_behind() == {}, left_behind()\n"
     )
     root = Path(__file__).parents[2]
     done = subprocess.run(
         [sys.executable, "-c", program], cwd=root, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_an_import_is_no_change() -> None:
+    program = (
+        "from archbench.models.process_state import Changes, contained, left_behind\n"
+        "changes = Changes()\n"
+        "with contained(changes):\n"
+        "    import timm, torchvision\n"
+        "with contained(changes):\n"
+        "    import timm.models.resnet, torchvision.models.resnet\n"
+        # Libraries add to the filters of warnings when they are imported.
+        "assert not set(changes.settings) - {'warnings'}, changes\n"
+        "assert not left_behind(), left_behind()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
 

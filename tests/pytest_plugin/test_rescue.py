@@ -23,11 +23,18 @@ NETS = """
             return super().forward(x)
 
     class Poison(Small):
+        passes = 3  # that go well: loading has its own
+
         def forward(self, x):
             if not x.is_meta:
-                poisoned.append(1)
-                raise RuntimeError("CUDA error: device-side assert triggered")
+                self.passes -= 1
+                if self.passes < 0:
+                    poisoned.append(1)
+                    raise RuntimeError("CUDA error: device-side assert triggered")
             return super().forward(x)
+
+    class AtOnce(Poison):
+        passes = 0
 
     class Later(Good):
         pass
@@ -53,14 +60,18 @@ def cells(suite: pytest.Pytester) -> dict[str, Any]:
     return {cell["id"].removeprefix("local/"): cell for cell in found}
 
 
-@pytest.mark.parametrize("workers", [(), ("-n", "1")], ids=["one process", "a worker"])
+@pytest.mark.parametrize(
+    ("workers", "poison", "outcome"),
+    [((), "Poison", "failed"), (("-n", "1"), "Poison", "failed"), ((), "AtOnce", "errors")],
+    ids=["one process", "a worker", "while it is loaded"],
+)
 def test_the_cell_crashes_and_the_rest_goes_on(
-    suite: pytest.Pytester, workers: tuple[str, ...]
+    suite: pytest.Pytester, workers: tuple[str, ...], poison: str, outcome: str
 ) -> None:
-    result = run(suite, *workers, names=("Good", "Poison", "Later"))
-    result.assert_outcomes(passed=2, failed=1)
+    result = run(suite, *workers, names=("Good", poison, "Later"))
+    result.assert_outcomes(passed=2, **{outcome: 1})
     found = cells(suite)
-    (verdict,) = found["Poison"]["verdicts"]
+    (verdict,) = found[poison]["verdicts"]
     assert (verdict["status"], verdict["reason"]) == ("crashed", "device-poisoned")
     for name in ("Good", "Later"):
         assert len(found[name]["metrics"]["latency"]["samples"]) >= 3
@@ -106,3 +117,56 @@ def test_launches_go_on_in_another_process_too(suite: pytest.Pytester) -> None:
     found = cells(suite)
     for name in ("Good", "Later"):
         assert len(found[name]["metrics"]["latency"]["launches"]) == 2
+
+
+BUSY = """
+    import threading
+    from small_net import Small
+
+    class Innocent(Small):
+        pass
+
+    class Busy(Small):
+        def forward(self, x):
+            if threading.active_count() == 1:
+                threading.Thread(target=work, daemon=True).start()
+            return super().forward(x)
+
+    def work():
+        while True:
+            sum(range(10_000))
+"""
+
+
+@pytest.mark.parametrize("workers", [(), ("-n", "1")], ids=["one process", "a worker"])
+def test_a_network_that_leaves_something_behind(
+    suite: pytest.Pytester, workers: tuple[str, ...]
+) -> None:
+    """The next network is measured in a fresh process, and so are the skips that it reports."""
+    suite.makepyfile(
+        busy=BUSY,
+        test_bench="""
+        import os
+        import threading
+        import pytest
+
+        def test_latency(bench, loaded_model):
+            bench.latency(loaded_model)
+            with open("processes.txt", "a") as file:
+                print(loaded_model.spec.name, os.getpid(), threading.active_count(), file=file)
+
+        def test_skipped(bench, loaded_model):
+            pytest.skip("asked for")
+        """,
+    )
+    result = suite.runpytest_subprocess(
+        "test_bench.py", *QUICK, "-rs", *workers,
+        "--archbench-models=busy.py:Busy", "--archbench-models=busy.py:Innocent",
+    )  # fmt: skip
+    result.assert_outcomes(passed=2, skipped=2)
+    result.stdout.fnmatch_lines(["SKIPPED*asked for"])
+    lines = (suite.path / "processes.txt").read_text("utf-8").splitlines()
+    (busy, at, threads), (innocent, elsewhere, alone) = (line.split() for line in lines)
+    assert (busy, innocent) == ("Busy", "Innocent")
+    assert at != elsewhere
+    assert int(threads) > int(alone)

@@ -77,7 +77,9 @@ def _failures_named(spec: ModelSpec) -> Iterator[None]:
     except (Exception, SystemExit) as error:
         if is_out_of_memory(error):
             raise NotMeasuredError(
-                "out-of-memory", f"{spec.id} does not fit into memory: {str(error).splitlines()[0]}"
+                "out-of-memory",
+                f"{spec.id} does not fit into memory: {str(error).splitlines()[0]}. "
+                "Ask for smaller images or a smaller batch",
             ) from error
         # Whatever a network's own code raises on this size or on meta; AssertionError is common.
         size = "x".join(map(str, spec.input_size))

@@ -484,7 +484,12 @@ def _note_pristine(package: str) -> None:
 
 def _of_libraries() -> dict[str, _Item]:
     def item(name: str) -> _Item:
-        return _Item(lambda: _variables(name), lambda value: _set_variables(name, value))
+        def same(one: Any, other: Any) -> bool:
+            if one is None:  # it was imported meanwhile, which changes nothing
+                one = _PRISTINE.get(name, other)
+            return bool(one == other)
+
+        return _Item(lambda: _variables(name), lambda value: _set_variables(name, value), same=same)
 
     return {name: item(name) for names in _KEPT_BY_LIBRARIES.values() for name in names}
 

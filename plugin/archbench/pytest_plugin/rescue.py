@@ -229,8 +229,11 @@ class Rescuer:
         text = self._path("jsonl").read_text(encoding="utf-8")
         lines = text[: text.rfind("\n") + 1].splitlines()
         for line in lines[self._read :]:
+            data = json.loads(line)
+            if isinstance(data["longrepr"], list):  # a skip's; JSON has no tuples
+                data["longrepr"] = tuple(data["longrepr"])
             report = self._config.hook.pytest_report_from_serializable(
-                config=self._config, data=json.loads(line)
+                config=self._config, data=data
             )
             self._reports.setdefault(report.nodeid, []).append(report)
         self._read = len(lines)
