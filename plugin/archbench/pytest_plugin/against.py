@@ -65,6 +65,7 @@ from archbench.pytest_plugin.manifest import cell_of
 from archbench.pytest_plugin.options import is_worker, spelled
 from archbench.pytest_plugin.settings import settings_of
 from archbench.report.findings import shortened
+from archbench.store.directory import OWN, make_directory
 
 __all__ = ["Told", "against_lines", "not_compared", "play", "told"]
 
@@ -236,8 +237,7 @@ def _sides(config: pytest.Config, reference: Reference) -> dict[str, Side]:
         raise UsageError(
             asked, "processes inherit a socket, which only POSIX systems do", "Run it on Linux"
         )
-    store = config.rootpath / ".archbench" / "against"
-    store.mkdir(parents=True, exist_ok=True)
+    store = make_directory(config.rootpath / OWN / "against")
     ours = harness(store)
     candidate = Side(
         describe_work_tree(config.rootpath),

@@ -192,9 +192,11 @@ class ArchbenchSession:
         prepare(self._config, nodeids, say)
 
     def _refuse_unwritable_journal(self) -> None:
+        from archbench.store.directory import make_directory
+
         runs = self._config.rootpath / RUNS_DIRECTORY
         try:
-            runs.mkdir(parents=True, exist_ok=True)
+            make_directory(runs)
             with tempfile.NamedTemporaryFile(dir=runs):
                 pass
         except OSError as error:
