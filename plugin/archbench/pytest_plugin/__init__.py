@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from archbench.pytest_plugin.options import (
-    HOST_OPTION,
     add_options,
     given_options,
     has_workers,
@@ -73,7 +72,8 @@ def pytest_configure(config: pytest.Config) -> None:
         else:
             config.pluginmanager.register(Launching(order), "archbench-launching")
     config.stash[_ONLY] = bool(getattr(config.option, "benchmark_only", False))
-    if config.getoption(HOST_OPTION, False) or config.stash[_ONLY]:
+    compares = getattr(config.option, "benchmark_compare", None) is not None
+    if config.stash[_ONLY] or compares:
         from archbench.pytest_plugin.benchmark_bridge import configure_benchmark
 
         configure_benchmark(config)
@@ -159,6 +159,16 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     ours = [item.nodeid for item in session.items if uses_archbench(item)]
     if ours:
         recorder(config).expect(ours)
+    else:
+        _load_comparison(config)
+
+
+def _load_comparison(config: pytest.Config) -> None:
+    """Let pytest-benchmark compare a run in which nothing of ours is measured."""
+    if getattr(config, "_benchmarksession", None) is not None:
+        from archbench.pytest_plugin.benchmark_bridge import load_comparison
+
+        load_comparison(config)
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -403,9 +413,6 @@ def pytest_runtest_makereport(
 def pytest_sessionfinish(session: pytest.Session) -> Generator[None]:
     """Give pytest-benchmark its comparison back where nothing of ours was measured."""
     config = session.config
-    hosted = config.getoption(HOST_OPTION, False)
-    if hosted and _SESSION not in config.stash and not is_worker(config):
-        from archbench.pytest_plugin.benchmark_bridge import load_comparison
-
-        load_comparison(config)
+    if _SESSION not in config.stash and not is_worker(config):
+        _load_comparison(config)
     return (yield)
