@@ -7,6 +7,7 @@ imports nothing that such a run does not need: no torch, no numpy, no catalogue.
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -208,8 +209,29 @@ def selected_models(config: pytest.Config) -> tuple[ModelSpec, ...]:
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection(session: pytest.Session) -> None:
     """Refuse an unknown suite or architecture once, before files are collected."""
-    if given_options(session.config):
-        selected_models(session.config)
+    config = session.config
+    if config.option.pyargs:
+        from archbench.pytest_plugin.node_ids import as_typed
+
+        config.args = as_typed(config)
+    if given_options(config):
+        selected_models(config)
+
+
+def pytest_pycollect_makemodule(
+    module_path: Path, parent: pytest.Collector
+) -> pytest.Module | None:
+    """Name a file by its module where it is found by that, outside of the project."""
+    config = parent.config
+    if not config.option.pyargs:
+        return None
+    from archbench.pytest_plugin.node_ids import importable_name, is_elsewhere
+
+    name = importable_name(config.args, module_path) if is_elsewhere(config, module_path) else None
+    if name is None:
+        return None
+    module: pytest.Module = pytest.Module.from_parent(parent, path=module_path, nodeid=name)
+    return module
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
