@@ -211,13 +211,14 @@ def _lacking(model: str) -> str | None:
     library, _, name = model.partition("/")
     if library in ("local", "archbench"):
         return None
-    from archbench.models.libraries import library_version, names
+    from archbench.measure.environment import provenance
+    from archbench.models.libraries import names
 
     try:
         is_there = name.partition("@")[0] in names(library)
     except ImportError:
         return f"{library} is not installed there"
-    return None if is_there else f"{library} {library_version(library)} has no {name}"
+    return None if is_there else f"{provenance(library)} has no {name}"
 
 
 def _versions() -> dict[str, str]:

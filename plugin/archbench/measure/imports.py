@@ -1,0 +1,133 @@
+"""Where the code that runs was imported from, which the metadata of packages does not say.
+
+In a library's own checkout the library may be installed as well, in another version: which of the
+two runs depends on how Python was started.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import sys
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+__all__ = ["Imported", "imported_by", "project_root", "version_of"]
+
+INSTALLED = ("site-packages", "dist-packages")
+"""Directories that packages are installed into."""
+
+_MODULES = {"pytest-benchmark": "pytest_benchmark", "pytest-xdist": "xdist"}
+"""What a package is imported by, where that is not its name."""
+
+_MARKERS = (".git", "pyproject.toml", "setup.py", "setup.cfg", "pytest.ini", "tox.ini")
+"""Files that lie in the root directory of a project."""
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """A package or a module of its own, as this process has imported it.
+
+    Attributes:
+        name: that it is imported by.
+        version: of the installation that it belongs to, else what it says of itself; None where it
+            says nothing.
+        path: of the directory of a package, of the file of a module.
+        is_installed: whether it belongs to an installation.
+    """
+
+    name: str
+    version: str | None
+    path: str
+    is_installed: bool
+
+    def as_dict(self) -> dict[str, Any]:
+        """Builtin types only."""
+        return asdict(self)
+
+
+def project_root(directory: Path) -> Path:
+    """The nearest directory upwards that has what lies in a project's root; else the one given."""
+    for one in (directory, *directory.parents):
+        if any((one / marker).exists() for marker in _MARKERS):
+            return one
+    return directory
+
+
+def version_of(package: str) -> str | None:
+    """The version of a package: ``1.0.31``; ``1.1.0.dev0 (./timm)`` where this process has imported
+    it from elsewhere than an installation, with a path from the project's root where it is below.
+
+    Returns:
+        None where there is none.
+    """
+    module = sys.modules.get(_MODULES.get(package, package))
+    found = None if module is None else _imported(module, package)
+    if found is None or found.is_installed:
+        try:
+            return importlib.metadata.version(package) if found is None else found.version
+        except importlib.metadata.PackageNotFoundError:
+            return None
+    root, path = project_root(Path.cwd()).resolve(), Path(found.path).resolve()
+    place = f"./{path.relative_to(root).as_posix()}" if path.is_relative_to(root) else found.path
+    return f"{found.version or 'unversioned'} ({place})"
+
+
+def imported_by(names: Iterable[str]) -> list[Imported]:
+    """The packages and single modules that some modules belong to, each once.
+
+    Of a namespace package the part that has a file is taken.
+
+    Args:
+        names: of modules, as classes have them in ``__module__``.
+    """
+    found: dict[str, Imported] = {}
+    for name in names:
+        parts = name.split(".")
+        for end in range(1, len(parts) + 1):
+            module = sys.modules.get(".".join(parts[:end]))
+            one = None if module is None else _imported(module)
+            if one is not None:
+                found.setdefault(one.name, one)
+                break
+    return [found[name] for name in sorted(found)]
+
+
+def _imported(module: ModuleType, package: str | None = None) -> Imported | None:
+    """None for what has no file: a namespace package, a module within the interpreter."""
+    name, file = module.__name__, getattr(module, "__file__", None)
+    if not isinstance(file, str):
+        return None
+    path = Path(file)
+    place = path.parent if path.name == "__init__.py" else path
+    own = getattr(module, "__version__", None)
+    version = str(own) if isinstance(own, str) else None
+    if _is_linked(place):
+        return Imported(name, version, str(place), is_installed=False)
+    installed = _installed_version(package or name, place)
+    is_installed = installed is not None or place.parent.name in INSTALLED
+    return Imported(name, installed or version, str(place), is_installed)
+
+
+def _is_linked(place: Path) -> bool:
+    """Whether it is a link from an environment into the project, as one that is installed editable
+    may be."""
+    real = place.resolve()
+    is_link = not real.is_relative_to(place.parent.resolve())
+    return is_link and real.is_relative_to(project_root(Path.cwd()).resolve())
+
+
+def _installed_version(package: str, place: Path) -> str | None:
+    """The version of the installation that a package or module lies in; None where it is none.
+
+    The metadata of an editable one lie elsewhere; a checkout may have some as well, of any age.
+    """
+    for distribution in importlib.metadata.distributions(name=package):
+        root = Path(str(distribution.locate_file("")))
+        if place.parent != root:
+            continue
+        if {*INSTALLED} & {*root.parts} or distribution.read_text("RECORD") is not None:
+            return distribution.version
+    return None
