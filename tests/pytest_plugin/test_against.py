@@ -710,8 +710,13 @@ def test_requests_that_make_no_sense(
 def test_tests_that_the_revision_does_not_have(project: pytest.Pytester) -> None:
     project.makepyfile(test_new=TEST)
     result = project.runpytest_inprocess("test_new.py", *ONE[1:], "--archbench-against=HEAD")
-    assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines(["*has none of test_new.py. Name tests that are there too*"])
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(
+        [
+            "not-measured: local/small fp32-b1: revision * (HEAD): it has no test_new.py",
+            "If it is new: let new = 'tell' in *",
+        ]
+    )
 
 
 def test_rules_that_make_none(project: pytest.Pytester) -> None:
@@ -865,7 +870,9 @@ def test_a_dirty_work_tree_against_its_last_commit(revisions: pytest.Pytester) -
             r"pass: RuntimeError: the gears are stuck",
             r'    raise RuntimeError\("the gears are stuck"\)',
             r"out-of-memory: local/fills fp32-b1: work tree .*",
-            r"not-measured: local/new fp32-b1: revision .*: it has no such test",
+            r"not-measured: local/new fp32-b1: revision .*: it has no architecture local/new",
+            r"  work tree on \w{9} with 1 uncommitted change ran \./nets\.py\.",
+            r"  revision \w{9}, .* ran \./\.archbench/against/revisions/\w{40}/nets\.py\.",
             r"  Only revision .* has local/gone fp32-b1: not-measured\.",
         ]
     )
@@ -897,12 +904,17 @@ def test_a_change_that_brings_its_accepted_counts(revisions: pytest.Pytester) ->
 
 
 def test_code_that_is_not_the_revisions_is_not_timed(revisions: pytest.Pytester) -> None:
-    # As a package does that was installed from the work tree, by a path of its own.
-    conftest = f"import sys; sys.path.insert(0, {str(revisions.path / 'lib')!r})\n{CONFTEST}"
+    # Nothing that Python looks for: a file, by a path of its own.
     (revisions.path / "lib").mkdir()
     (revisions.path / "lib" / "nets.py").write_text(REFERENCE, encoding="utf-8")
     (revisions.path / "nets.py").unlink()
-    (revisions.path / "conftest.py").write_text(conftest, encoding="utf-8")
+    load = f"""
+import importlib.util, sys
+spec = importlib.util.spec_from_file_location("nets", {str(revisions.path / "lib" / "nets.py")!r})
+sys.modules["nets"] = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(sys.modules["nets"])
+"""
+    (revisions.path / "conftest.py").write_text(load + CONFTEST, encoding="utf-8")
     git(revisions.path, "add", "-A")
     git(revisions.path, "commit", "-qm", "moved")
     result = revisions.runpytest_inprocess(

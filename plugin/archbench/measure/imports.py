@@ -14,13 +14,16 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-__all__ = ["Imported", "imported_by", "project_root", "version_of"]
+__all__ = ["Imported", "imported_by", "imported_of", "project_root", "version_of"]
 
 INSTALLED = ("site-packages", "dist-packages")
 """Directories that packages are installed into."""
 
 _MODULES = {"pytest-benchmark": "pytest_benchmark", "pytest-xdist": "xdist"}
 """What a package is imported by, where that is not its name."""
+
+_ZOO = "archbench.zoo."
+"""Architectures of ours; what else of archbench builds a network is no part of it."""
 
 _MARKERS = (".git", "pyproject.toml", "setup.py", "setup.cfg", "pytest.ini", "tox.ini")
 """Files that lie in the root directory of a project."""
@@ -93,6 +96,24 @@ def imported_by(names: Iterable[str]) -> list[Imported]:
                 found.setdefault(one.name, one)
                 break
     return [found[name] for name in sorted(found)]
+
+
+def imported_of(network: Any, constructor: Any = None) -> list[Imported]:
+    """Where the code of a network is from: the classes of its modules, and what builds it.
+
+    What torch brings is the framework's.
+
+    Args:
+        network: a ``torch.nn.Module``.
+        constructor: that built it, where it is one of a person's own.
+    """
+    names = {type(module).__module__ for module in network.modules()}
+    names.add(str(getattr(constructor, "__module__", "")))
+    return imported_by(
+        name
+        for name in names
+        if name.partition(".")[0] not in ("torch", "archbench") or name.startswith(_ZOO)
+    )
 
 
 def _imported(module: ModuleType, package: str | None = None) -> Imported | None:

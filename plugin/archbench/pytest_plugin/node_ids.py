@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-__all__ = ["as_typed", "file_of", "importable_name", "is_elsewhere"]
+__all__ = ["as_typed", "file_of", "importable_name", "is_elsewhere", "place_of"]
 
 INSTALLED = ("site-packages", "dist-packages")
 """Directories of packages; an environment may lie below the project's root."""
@@ -52,6 +52,16 @@ def importable_name(arguments: Sequence[str], path: Path) -> str | None:
 def file_of(argument: str) -> str:
     """The file, directory or module of an argument or an id, without the test in it."""
     return argument.partition("[")[0].partition("::")[0]
+
+
+def place_of(config: pytest.Config, argument: str) -> Path:
+    """The file or directory that an argument without a test in it names."""
+    spec = _spec(argument) if config.option.pyargs else None
+    if spec is not None and spec.submodule_search_locations:
+        return Path(spec.submodule_search_locations[0])
+    if spec is not None and spec.origin is not None:
+        return Path(spec.origin)
+    return config.invocation_params.dir / argument
 
 
 def as_typed(config: pytest.Config) -> list[str]:
