@@ -224,3 +224,21 @@ def test_a_process_starts_with_nothing_of_archbench_and_the_path_it_is_given(
     )  # fmt: skip
     assert "loaded []\n" in done.stdout, done.stdout + done.stderr
     assert f"path {path[0]} " in done.stdout
+
+
+def test_a_projects_packages_come_before_installed_ones_whatever_is_put_first(
+    tmp_path: Path,
+) -> None:
+    site, own, tests = (tmp_path / name for name in ("site-packages", "own", "tests"))
+    for directory in (site, own, tests):
+        write(directory / "lib.py", f"SIDE = {directory.name!r}")
+    for directory in (own, tests):
+        write(directory / "helping.py", f"SIDE = {directory.name!r}")
+    write(own / "colorsys.py", "SIDE = 'own'")
+    # pytest does so with the directory of a test that is installed, and of one that is not.
+    code = (
+        f"sys.path.insert(0, {str(site)!r}); import lib\n"
+        f"sys.path.insert(0, {str(tests)!r}); import helping, colorsys\n"
+        "print(lib.SIDE, helping.SIDE, hasattr(colorsys, 'SIDE'))"
+    )
+    assert imported(Imports("/nosuch", before=(str(own),)), code) == "own tests False"

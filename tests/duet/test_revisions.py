@@ -289,3 +289,14 @@ def test_a_shallow_clone_may_end_before_the_merge_base(shallow: Path, root: Path
         "--against: HEAD and origin/main have no commit in common that is here. "
         f"{REMEDY}name a revision: --against=HEAD~1"
     )
+
+
+def test_a_revision_of_which_a_part_is_not_here(root: Path) -> None:
+    # As of a clone that fetches files when they are needed, without a network.
+    blob = git(root, "rev-parse", "HEAD:net.py")
+    commit(root, "second")
+    path = root / ".git" / "objects" / blob[:2] / blob[2:]
+    path.chmod(0o600)
+    path.unlink()
+    text = refused(root, "HEAD~1")
+    assert f"error: unable to read sha1 file of net.py ({blob}); fatal: " in text

@@ -30,7 +30,7 @@ class Imports:
     Attributes:
         archbench: directory that holds the one archbench of both sides.
         path: all of ``sys.path``; empty for that of the interpreter.
-        before: directories that are looked into before the packages of the environment.
+        before: directories whose packages come before installed ones of the same name.
         overlay: directory of packages that come before all others; empty for none.
         ours: work tree of the other side, whose code must not be imported; empty for none.
         theirs: work tree of this side, which may lie within that.
@@ -165,11 +165,38 @@ class _First:
         return spec if spec is not None and spec.has_location else None
 
 
+class _BeforeInstalled:
+    """Finds in some directories what would be found among installed packages.
+
+    The place of a directory on the path does not settle that: pytest puts others before it, all
+    installed packages among them where it imports a test that is installed.
+    """
+
+    def __init__(self, directories: Sequence[str]) -> None:
+        self._directories = list(directories)
+
+    def find_spec(
+        self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """As the import system asks."""
+        if path is not None:
+            return None
+        usual = PathFinder.find_spec(name)
+        if usual is None or not usual.has_location or not _is_installed(usual.origin or ""):
+            return None
+        own = PathFinder.find_spec(name, self._directories)
+        return own if own is not None and own.has_location else None
+
+
+def _is_installed(path: str) -> bool:
+    return bool({*INSTALLED} & {*Path(path).parts})
+
+
 def before_packages(path: Sequence[str], directories: Sequence[str]) -> list[str]:
     """A path with directories put before the packages of the environment, and behind the standard
     library, which a file of a project may bear the name of."""
     entries = list(path)
-    installed = (i for i, one in enumerate(entries) if {*INSTALLED} & {*Path(one).parts})
+    installed = (index for index, one in enumerate(entries) if _is_installed(one))
     front = entries[: next(installed, len(entries))]
     more = [one for one in directories if one not in front]
     return [*front, *more, *entries[len(front) :]]
@@ -185,6 +212,8 @@ def arrange(imports: Imports) -> None:
     if imports.overlay:
         sys.path.insert(0, imports.overlay)
         finders.append(_First(imports.overlay))
+    if imports.before:
+        finders.append(_BeforeInstalled(imports.before))
     if imports.trees is not None:
         finders.append(Redirect(imports.trees))
     sys.meta_path[:0] = finders

@@ -70,8 +70,10 @@ def _git(directory: Path, *arguments: str) -> tuple[str | None, str]:
     except OSError as error:
         return None, f"git cannot be run ({error.strerror})"
     if done.returncode:
-        lines = done.stderr.strip().splitlines()
-        return None, lines[-1] if lines else f"git ended with status {done.returncode}"
+        lines = done.stderr.strip().splitlines() or [f"git ended with status {done.returncode}"]
+        # The first says what is wrong, the last what git could not do for it.
+        wrong = [line for line in lines if line.startswith(("error: ", "fatal: "))] or lines[-1:]
+        return None, "; ".join(dict.fromkeys((wrong[0], wrong[-1])))
     return done.stdout.strip(), ""
 
 

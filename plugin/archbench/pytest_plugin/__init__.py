@@ -35,6 +35,11 @@ _SESSION: pytest.StashKey[ArchbenchSession] = pytest.StashKey()
 _ONLY: pytest.StashKey[bool] = pytest.StashKey()
 _HOLDER: pytest.StashKey[ModelHolder] = pytest.StashKey()
 
+SUITE = "archbench.benchmarks"
+"""By which ``--pyargs`` finds the installed suite."""
+
+_PACKAGE = Path(__file__).parents[1]
+
 MODEL_ARGUMENT = "_archbench_model"
 TARGET_ARGUMENT = "_archbench_target"
 PRECISION_ARGUMENT = "_archbench_precision"
@@ -228,7 +233,8 @@ def pytest_pycollect_makemodule(
     from archbench.pytest_plugin.node_ids import importable_name, is_elsewhere
 
     name = importable_name(config.args, module_path) if is_elsewhere(config, module_path) else None
-    if name is None:
+    # What others run in this way keeps the ids that they know.
+    if name is None or not (given_options(config) or name.startswith(SUITE)):
         return None
     module: pytest.Module = pytest.Module.from_parent(parent, path=module_path, nodeid=name)
     return module
@@ -270,6 +276,28 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
             indirect=True,
             scope="session",
         )
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(
+    collector: pytest.Collector,
+) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """Leave Python's path as it is where the installed suite is imported."""
+    if not collector.nodeid.startswith(SUITE):
+        return (yield)
+    from archbench.pytest_plugin.node_ids import path_unmoved
+
+    with path_unmoved():
+        return (yield)
+
+
+def pytest_collect_directory(path: Path, parent: pytest.Collector) -> pytest.Dir | None:
+    """Take the installed suite for a plain directory: of a package pytest imports the start before
+    its first test, and puts all installed packages first on the path for that."""
+    if not parent.config.option.pyargs or path not in (_PACKAGE, _PACKAGE / "benchmarks"):
+        return None
+    directory: pytest.Dir = pytest.Dir.from_parent(parent, path=path)
+    return directory
 
 
 @pytest.fixture(scope="session")

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib.machinery import ModuleSpec
 from pathlib import Path, PurePosixPath
 
 import pytest
 
-__all__ = ["as_typed", "file_of", "importable_name", "is_elsewhere", "place_of"]
+__all__ = ["as_typed", "file_of", "importable_name", "is_elsewhere", "path_unmoved", "place_of"]
 
 INSTALLED = ("site-packages", "dist-packages")
 """Directories of packages; an environment may lie below the project's root."""
@@ -23,6 +25,19 @@ def is_elsewhere(config: pytest.Config, path: Path) -> bool:
     """
     root = config.rootpath
     return not path.is_relative_to(root) or bool({*INSTALLED} & {*path.relative_to(root).parts})
+
+
+@contextmanager
+def path_unmoved() -> Iterator[None]:
+    """Import an installed test, and leave installed packages where they are on the path.
+
+    pytest puts the directory that holds a test's package first: where that is the one of all
+    installed packages, they come before what the project holds.
+    """
+    before = list(sys.path)
+    yield
+    if sys.path[:1] != before[:1] and sys.path[0] in before:
+        del sys.path[0]
 
 
 def importable_name(arguments: Sequence[str], path: Path) -> str | None:

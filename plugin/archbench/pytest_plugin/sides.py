@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from archbench.core.errors import UsageError
 from archbench.core.spec import Target
 from archbench.duet.children import CANDIDATE, REFERENCE
 from archbench.duet.environments import interpreter, overlay
-from archbench.duet.imports import Imports, Trees, before_packages
+from archbench.duet.imports import Imports, Trees
 from archbench.duet.references import Reference
 from archbench.duet.revisions import check_out, describe_work_tree, top_of
 from archbench.pytest_plugin.launching import passed_on
@@ -178,16 +179,23 @@ def _of_revisions(
     kept = _kept(config)
     trees = Trees(str(revision.top), str(revision.tree), kept)
     root = config.rootpath
-    own = [one for one in (root / "src", root) if not (one / "__init__.py").exists()]
-    path = before_packages(candidate.imports.path, [str(one) for one in own if one.is_dir()])
-    candidate = replace(candidate, imports=replace(candidate.imports, path=tuple(path)))
+    own = [
+        str(one)
+        for one in (root / "src", root)
+        if one.is_dir() and not (one / "__init__.py").exists()
+    ]
+    candidate = replace(candidate, imports=replace(candidate.imports, before=tuple(own)))
 
     def there(place: Path | None) -> Path | None:
         moved = None if place is None else trees.moved(str(place))
         return None if moved is None else Path(moved)
 
     other_root = there(root) or revision.tree
-    moved = [trees.moved(one) for one in path]
+
+    def all_there(places: Sequence[str]) -> tuple[str, ...]:
+        moved = map(trees.moved, places)
+        return tuple(dict.fromkeys(one for one in moved if one is not None))
+
     reached = (f"{revision.top}{os.sep}", f"{revision.tree}{os.sep}")
     other = replace(
         candidate,
@@ -199,7 +207,8 @@ def _of_revisions(
         options=tuple(one.replace(*reached) for one in candidate.options),
         imports=replace(
             candidate.imports,
-            path=tuple(dict.fromkeys(one for one in moved if one is not None)),
+            path=all_there(candidate.imports.path),
+            before=all_there(own),
             ours=str(revision.top),
             theirs=str(revision.tree),
             kept=kept,
