@@ -43,6 +43,7 @@ def test_the_same_place_in_the_other_work_tree(trees: tuple[Path, Path]) -> None
     assert both.moved(str(ours / "src" / "mine")) == str(theirs / "src" / "mine")
     assert both.moved(str(ours)) == str(theirs)
     assert both.moved(str(ours / "src" / "mine" / "new.py")) is None
+    assert both.place(str(ours / "src" / "mine" / "new.py")) == f"{theirs}/src/mine/new.py"
     assert both.moved(str(theirs / "src")) == str(theirs / "src")
     assert both.moved("/elsewhere") == "/elsewhere"
     assert not both.is_ours(f"{ours}-too/net.py")

@@ -231,7 +231,7 @@ def test_a_projects_own_test_in_a_monorepo_with_editable_packages_and_a_submodul
         "pyproject.toml": "[tool.pytest.ini_options]\npythonpath = ['third_party']\n",
         "archbench.toml": RULES, "conftest.py": CONFTEST, "tests/test_time.py": TEST,
         "code/vision/__init__.py": "", "code/vision/net.py": NET,
-        "code/vision/nets.py": VISION.format(extra=0),
+        "code/vision/nets.py": VISION.format(extra=0), "tests/test_broken.py": "import nosuch\n",
     })  # fmt: skip
     write(mono, {"libs/acme/ops.py": "WIDTH = 4\n"})
     git(mono, "init", "-q")
@@ -244,6 +244,9 @@ def test_a_projects_own_test_in_a_monorepo_with_editable_packages_and_a_submodul
     write(mono, {"libs/acme/ops.py": "WIDTH = 8\n"})
     write(root / "third_party", {"layers.py": "DEPTH = 2\n"})
     commit(root / "third_party")
+    more = TEST.replace("test_latency", "test_more")
+    write(root, {"tests/test_time.py": TEST + more, "tests/test_broken.py": TEST})
+    write(root, {"tests/test_new.py": TEST})
 
     # Of a namespace package another part is installed.
     write(site, {
@@ -253,8 +256,8 @@ def test_a_projects_own_test_in_a_monorepo_with_editable_packages_and_a_submodul
         "vision.pth": "import vision_finder\n",
     })  # fmt: skip
     path = f"{site}{os.pathsep}{Path(archbench.__file__).parents[1]}"
-    _, cells = run(
-        PYTHON_M_PYTEST, root, path, "tests/test_time.py::test_latency",
+    output, cells = run(
+        PYTHON_M_PYTEST, root, path, "tests",
         "--archbench-models=local/*", "--archbench-against=HEAD",
     )  # fmt: skip
     (tree,) = (root / ".archbench" / "against" / "revisions").iterdir()
@@ -264,3 +267,12 @@ def test_a_projects_own_test_in_a_monorepo_with_editable_packages_and_a_submodul
     assert sides(cell, "imported") == (
         {"vision": str(tree / package)}, {"vision": str(mono / package)}
     )  # fmt: skip
+
+    said = ("crashed: local/Vision fp32-b1: revision ", "not-measured: local/Vision fp32-b1: rev")
+    lines = [line for line in output.splitlines() if line.startswith(said)]
+    assert sorted(line.partition("(HEAD): ")[2] for line in lines) == [
+        "it has no test test_more in tests/test_time.py",
+        "it has no tests/test_new.py",
+        "the tests of tests/test_broken.py cannot be collected: E   ModuleNotFoundError: No module "
+        "named 'nosuch'",
+    ]

@@ -82,18 +82,19 @@ class Trees:
         is_installed = bool({*INSTALLED} & {*real.relative_to(self._ours).parts})
         return not is_installed and not any(real.is_relative_to(one) for one in self._kept)
 
-    def moved(self, path: str) -> str | None:
-        """The same place in the other work tree, and a path that is not ours as it is.
-
-        None where the other work tree does not have it.
-        """
+    def place(self, path: str) -> str:
+        """The same place in the other work tree, and a path that is not ours as it is."""
         if not self.is_ours(path):
             return path
         # A link within the work tree is one there too.
         place = Path(os.path.normpath(Path(path).absolute()))
         place = place if place.is_relative_to(self._ours) else Path(path).resolve()
-        there = self._theirs / place.relative_to(self._ours)
-        return str(there) if there.exists() else None
+        return str(self._theirs / place.relative_to(self._ours))
+
+    def moved(self, path: str) -> str | None:
+        """The same, and None where the other work tree does not have it."""
+        place = self.place(path)
+        return place if place == path or Path(place).exists() else None
 
 
 class Redirect:

@@ -196,11 +196,14 @@ def _of_revisions(
         moved = map(trees.moved, places)
         return tuple(dict.fromkeys(one for one in moved if one is not None))
 
+    # Paths that are given are relative to it, also where the revision does not have it.
+    directory = Path(trees.place(str(candidate.directory)))
+    directory.mkdir(parents=True, exist_ok=True)
     reached = (f"{revision.top}{os.sep}", f"{revision.tree}{os.sep}")
     other = replace(
         candidate,
         label=revision.label,
-        directory=there(candidate.directory) or other_root,
+        directory=directory,
         root=other_root,
         inifile=there(candidate.inifile),
         arguments=_moved_arguments(config, candidate, trees),
