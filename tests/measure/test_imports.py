@@ -67,8 +67,11 @@ def test_a_checkout_is_named_though_another_version_is_installed(
     package(site, "timm")
     metadata(site, "timm", "1.0.31")
     assert provenance("timm") == "timm 1.0.31"
+    assert package_versions()["timm"] == "1.0.31"
     place = package(project, "timm", "__version__ = '1.0.29.dev0'")
     monkeypatch.syspath_prepend(str(project))
+    # What is not imported is named by where it would be from.
+    assert provenance("timm") == "timm (./timm)"
     importlib.import_module("timm")
     assert provenance("timm") == "timm 1.0.29.dev0 (./timm)"
     assert package_versions()["timm"] == "1.0.29.dev0 (./timm)"
@@ -93,7 +96,7 @@ def test_a_link_from_an_environment_into_the_project(site: Path, project: Path) 
     place = package(project, "somelib")
     (site / "somelib").symlink_to(place)
     importlib.import_module("somelib")
-    assert version_of("somelib") == "unversioned (./somelib)"
+    assert version_of("somelib") == "(./somelib)"
 
 
 def test_what_lies_elsewhere_has_its_whole_path(

@@ -17,10 +17,10 @@ def test_an_installed_library_is_no_news() -> None:
 
 def test_a_library_from_elsewhere_is_named_with_how_many_cells_ran_it() -> None:
     timed = Record("timm/c", None, {"latency": {"environment": {"library": "timm 2 (./timm)"}}})
-    cells = [cell("a", "timm 2 (./timm)"), timed, cell("b", "timm 2 (/a b/timm)", "2.9 (/torch)")]
+    cells = [cell("a", "timm 2 (./timm)"), timed, cell("b", "timm (/a b/timm)", "2.9 (/torch)")]
     assert provenance_lines(cells, {"timm": "./timm"}) == [
+        "timm was imported from /a b/timm, which is no installation (1 cell).",
         "timm 2 was imported from ./timm, which is no installation (2 cells).",
-        "timm 2 was imported from /a b/timm, which is no installation (1 cell).",
         "torch 2.9 was imported from /torch, which is no installation (1 cell).",
     ]
 

@@ -120,7 +120,7 @@ def fingerprint(target: Target, library: str) -> dict[str, Any]:
 def _base_version(package: str) -> str:
     """Without the suffix that says how it was compiled."""
     version, space, place = (version_of(package) or "absent").partition(" ")
-    return version.partition("+")[0] + space + place
+    return version if version.startswith("(") else version.partition("+")[0] + space + place
 
 
 def _driver_version() -> str | None:

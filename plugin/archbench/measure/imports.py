@@ -7,6 +7,7 @@ two runs depends on how Python was started.
 from __future__ import annotations
 
 import importlib.metadata
+import importlib.util
 import sys
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
@@ -61,21 +62,25 @@ def project_root(directory: Path) -> Path:
 
 def version_of(package: str) -> str | None:
     """The version of a package: ``1.0.31``; ``1.1.0.dev0 (./timm)`` where this process has imported
-    it from elsewhere than an installation, with a path from the project's root where it is below.
+    it from elsewhere than an installation, with a path from the project's root where it is below;
+    ``(./timm)`` where it would, since what is not imported says no version.
 
     Returns:
         None where there is none.
     """
-    module = sys.modules.get(_MODULES.get(package, package))
-    found = None if module is None else _imported(module, package)
-    if found is None or found.is_installed:
+    name = _MODULES.get(package, package)
+    module = sys.modules.get(name)
+    found = _to_import(name, package) if module is None else _imported(module, package)
+    if found is None or (found.is_installed and found.version is None):
         try:
-            return importlib.metadata.version(package) if found is None else found.version
+            return importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:
             return None
+    if found.is_installed:
+        return found.version
     root, path = project_root(Path.cwd()).resolve(), Path(found.path).resolve()
     place = f"./{path.relative_to(root).as_posix()}" if path.is_relative_to(root) else found.path
-    return f"{found.version or 'unversioned'} ({place})"
+    return " ".join(filter(None, (found.version, f"({place})")))
 
 
 def imported_by(names: Iterable[str]) -> list[Imported]:
@@ -119,15 +124,28 @@ def imported_of(network: Any, constructor: Any = None) -> list[Imported]:
 def _imported(module: ModuleType, package: str | None = None) -> Imported | None:
     """None for what has no file: a namespace package, a module within the interpreter."""
     name, file = module.__name__, getattr(module, "__file__", None)
-    if not isinstance(file, str):
-        return None
-    path = Path(file)
-    place = path.parent if path.name == "__init__.py" else path
     own = getattr(module, "__version__", None)
     version = str(own) if isinstance(own, str) else None
+    return _from_file(name, file, package or name, version) if isinstance(file, str) else None
+
+
+def _to_import(name: str, package: str) -> Imported | None:
+    """What would be imported by a name, without doing it."""
+    try:
+        spec = importlib.util.find_spec(name)
+    except (ImportError, ValueError):
+        return None
+    if spec is None or not spec.has_location or spec.origin is None:
+        return None
+    return _from_file(name, spec.origin, package, None)
+
+
+def _from_file(name: str, file: str, package: str, version: str | None) -> Imported:
+    path = Path(file)
+    place = path.parent if path.name == "__init__.py" else path
     if _is_linked(place):
         return Imported(name, version, str(place), is_installed=False)
-    installed = _installed_version(package or name, place)
+    installed = _installed_version(package, place)
     is_installed = installed is not None or place.parent.name in INSTALLED
     return Imported(name, installed or version, str(place), is_installed)
 

@@ -9,7 +9,7 @@ from archbench.core.records import Record
 
 __all__ = ["provenance_lines"]
 
-_ELSEWHERE = re.compile(r"(?P<name>\S+) (?P<version>\S+) \((?P<place>.+)\)")
+_ELSEWHERE = re.compile(r"(?P<name>\S+(?: [^\s(]+)?) \((?P<place>.+)\)")
 """What a record names that was imported from elsewhere than an installation."""
 
 
@@ -31,7 +31,7 @@ def provenance_lines(cells: Sequence[Record], own: Mapping[str, str]) -> list[st
         cells_text = f"{number:,} cell{'' if number == 1 else 's'}"
         if match is not None:
             lines.append(
-                f"{match['name']} {match['version']} was imported from {match['place']}, which is "
+                f"{match['name']} was imported from {match['place']}, which is "
                 f"no installation ({cells_text})."
             )
         elif text.partition(" ")[0] in own:
