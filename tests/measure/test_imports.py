@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import importlib
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from archbench.measure.environment import package_versions, provenance
-from archbench.measure.imports import Imported, imported_by, project_root, version_of
+from archbench.measure.imports import Imported, imported_by, imported_of, project_root, version_of
 
 
 def package(directory: Path, name: str, text: str = "") -> Path:
@@ -29,19 +30,20 @@ def metadata(directory: Path, name: str, version: str, kind: str = "dist-info") 
 
 
 @pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A project's root, where this process is; whatever it imports is forgotten afterwards."""
     root = tmp_path / "project"
     root.mkdir()
     (root / "pyproject.toml").touch()
     monkeypatch.chdir(root)
-    for name in ("timm", "somelib", "acme", "acme.nets"):
-        if name in sys.modules:
-            monkeypatch.delitem(sys.modules, name)
-        # So that what the test imports under the name goes with it.
-        monkeypatch.setitem(sys.modules, name, sys)
-        del sys.modules[name]
-    return root
+    names = ("timm", "somelib", "acme")
+    for name in names:
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    before = set(sys.modules)
+    yield root
+    for name in set(sys.modules) - before:
+        if name.partition(".")[0] in names:
+            del sys.modules[name]
 
 
 @pytest.fixture
@@ -123,6 +125,34 @@ def test_of_a_namespace_the_part_with_a_file_is_named(
     importlib.import_module("acme.nets")
     expected = Imported("acme.nets", None, str(project / "acme" / "nets.py"), False)
     assert imported_by(["acme.nets", "builtins", "acme.nets", "nosuch"]) == [expected]
+
+
+def test_of_ones_own_network_what_it_imports_of_the_project_is_named(
+    site: Path, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from torch import nn
+
+    monkeypatch.syspath_prepend(str(project))
+    package(site, "timm")
+    package(project, "somelib", "from . import blocks\n")
+    for name, text in {
+        "somelib/nets.py": "import timm\n\ndef net():\n    from .blocks import WIDTH\n",
+        "somelib/blocks.py": "from acme.ops import WIDTH\n",
+        "acme/ops.py": "import numbers\nWIDTH = 4\n",
+        "acme/nets.py": "",
+    }.items():
+        (project / name).parent.mkdir(exist_ok=True)
+        (project / name).write_text(text, encoding="utf-8")
+    net = importlib.import_module("somelib.nets").net
+    importlib.import_module("acme.nets")  # of another network
+    network = nn.Sequential(nn.Identity())
+    assert imported_of(network) == []
+    assert imported_of(network, net) == [
+        Imported("acme.ops", None, str(project / "acme" / "ops.py"), False),
+        Imported("somelib", None, str(project / "somelib"), False),
+    ]
+    # What lies in another tree is not followed.
+    assert [one.name for one in imported_of(network, net, site)] == ["somelib"]
 
 
 def test_what_is_absent_has_no_version(project: Path) -> None:

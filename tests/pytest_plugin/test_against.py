@@ -114,6 +114,7 @@ class Conductor:
             },
             "environment": {"clock": "cpu", "python": "3.11.7", "torch": "2.9"},
             "metrics": self.metrics(side),
+            "imported": self.changed.get("imported", {}).get(side, []),
         }  # fmt: skip
 
     def metrics(self, side: str) -> dict[str, Any]:
@@ -170,6 +171,39 @@ def test_unchanged_is_green_and_in_the_table(
             r"Times: 1 unchanged\.",
         ]
     )
+
+
+def imported(name: str, version: str | None, path: str) -> dict[str, Any]:
+    installed = "site-packages" in path
+    return {"name": name, "version": version, "path": path, "is_installed": installed}
+
+
+def test_whose_code_ran_is_said(project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    timm = imported("timm", "1.0.31", "/env/site-packages/timm")
+    own = imported("timm", "1.1", str(project.path / "timm"))
+    net = imported("net", None, str(project.path / "nets" / "net.py"))
+    many = [imported("more", None, f"/elsewhere/{index}.py") for index in range(7)]
+    Conductor(monkeypatch, 1.05, imported={"candidate": [own, net], "reference": many})
+    result = project.runpytest_inprocess(*ONE, "--archbench-against=HEAD")
+    elsewhere = ", ".join(f"/elsewhere/{index}.py" for index in range(6))
+    result.stdout.re_match_lines(
+        [
+            rf"Code: timm 1\.1 \(\./timm\), \./nets/net\.py, against {elsewhere} and 1 more\.",
+            r"  work tree on \w{9} ran timm 1\.1 \(\./timm\), \./nets/net\.py\.",
+            rf"  revision \w{{9}} \(HEAD\) ran {elsewhere} and 1 more\.",
+        ]
+    )
+    assert "no code of the project" not in result.stdout.str()
+    Conductor(monkeypatch, imported={"candidate": [timm], "reference": [timm]})
+    said = (
+        "  1 of 1 cells ran no code of the project, so that the revisions do not differ in it: "
+        "local/small fp32-b1."
+    )
+    result = project.runpytest_inprocess(*ONE, "--archbench-against=HEAD")
+    result.stdout.fnmatch_lines(["  work tree on * ran timm 1.0.31.", said])
+    # Of one revision with other flags that is how it is meant.
+    result = project.runpytest_inprocess(*ONE, "--archbench-against=batch-size=4")
+    result.stdout.no_fnmatch_line("*no code of the project*")
 
 
 def test_a_regression_is_red_and_explained(

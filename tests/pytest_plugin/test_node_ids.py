@@ -95,6 +95,15 @@ def test_files_of_the_project_keep_pytests_own_ids(
     assert collected(suite, "outside.benchmarks")[0] == expected
 
 
+def test_what_is_none_of_ours_keeps_its_ids(
+    pytester: pytest.Pytester, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _package(tmp_path, "    def test_plain(): pass\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    result = pytester.runpytest_inprocess("--collect-only", "-q", "--pyargs", "outside.benchmarks")
+    assert "test_bench.py::test_plain" in result.outlines
+
+
 def test_workers_collect_the_same(outside: Path, suite: pytest.Pytester) -> None:
     result = suite.runpytest_subprocess("--pyargs", ONE, NET, "-n", "1")
     result.assert_outcomes(passed=1)

@@ -33,7 +33,7 @@ class Imports:
         before: directories whose packages come before installed ones of the same name.
         overlay: directory of packages that come before all others; empty for none.
         ours: work tree of the other side, whose code must not be imported; empty for none.
-        theirs: work tree of this side, which may lie within that.
+        theirs: work tree of this side, which may lie within that; empty where it is any.
         kept: directories within both that are code of neither.
     """
 

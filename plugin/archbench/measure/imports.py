@@ -6,10 +6,11 @@ two runs depends on how Python was started.
 
 from __future__ import annotations
 
+import ast
 import importlib.metadata
 import importlib.util
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import ModuleType
@@ -103,22 +104,64 @@ def imported_by(names: Iterable[str]) -> list[Imported]:
     return [found[name] for name in sorted(found)]
 
 
-def imported_of(network: Any, constructor: Any = None) -> list[Imported]:
-    """Where the code of a network is from: the classes of its modules, and what builds it.
+def imported_of(network: Any, constructor: Any = None, tree: Path | None = None) -> list[Imported]:
+    """Where the code of a network is from: the classes of its modules, and for one of a person's
+    own what builds it, with what these import of the project.
 
     What torch brings is the framework's.
 
     Args:
         network: a ``torch.nn.Module``.
         constructor: that built it, where it is one of a person's own.
+        tree: of the project; the nearest that the process is in by default.
     """
     names = {type(module).__module__ for module in network.modules()}
-    names.add(str(getattr(constructor, "__module__", "")))
+    if constructor is not None:
+        names.add(str(getattr(constructor, "__module__", "")))
+        names = _with_imports(names, tree or project_root(Path.cwd()))
     return imported_by(
         name
         for name in names
         if name.partition(".")[0] not in ("torch", "archbench") or name.startswith(_ZOO)
     )
+
+
+def _with_imports(names: set[str], tree: Path) -> set[str]:
+    """Modules, and what they import of a work tree, and what that imports."""
+    found, left = set(names), list(names)
+    while left:
+        file = _file_in(tree.resolve(), left[-1])
+        name = left.pop()
+        new = set(_statements(name, file)) - found if file is not None else set()
+        new = {one for one in new if _file_in(tree.resolve(), one) is not None}
+        found |= new
+        left += new
+    return found
+
+
+def _file_in(tree: Path, name: str) -> Path | None:
+    """The file of a module that is imported from a work tree; None for every other one."""
+    file = getattr(sys.modules.get(name), "__file__", None)
+    path = Path(file).resolve() if isinstance(file, str) else None
+    if path is None or not path.is_relative_to(tree):
+        return None
+    return None if {*INSTALLED} & {*path.relative_to(tree).parts} else path
+
+
+def _statements(name: str, file: Path) -> Iterator[str]:
+    """Names of the modules that a module's import statements name, wherever they stand in it."""
+    try:
+        tree = ast.parse(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, SyntaxError):
+        return
+    package = getattr(sys.modules[name], "__package__", None) or ""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and (package or not node.level):
+            base = importlib.util.resolve_name("." * node.level + (node.module or ""), package)
+            yield base
+            yield from (f"{base}.{alias.name}" for alias in node.names)
 
 
 def _imported(module: ModuleType, package: str | None = None) -> Imported | None:

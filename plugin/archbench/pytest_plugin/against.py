@@ -558,10 +558,17 @@ def _imported(one: Played, side: str) -> list[dict[str, Any]]:
     return list(one.facts.get(side, {}).get("imported", ()))
 
 
+MOST_NAMED = 6
+"""Packages and files of one side, in a line."""
+
+
 def _ran(config: pytest.Config, one: Played) -> dict[str, str]:
     """Whose code each side ran, for people; empty where a side did not say."""
+    places = {side: [_place(config, each) for each in _imported(one, side)] for side in SIDES}
     texts = {
-        side: ", ".join(_place(config, each) for each in _imported(one, side)) for side in SIDES
+        side: ", ".join(names[:MOST_NAMED])
+        + (f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else "")
+        for side, names in places.items()
     }
     return texts if all(texts.values()) else {}
 

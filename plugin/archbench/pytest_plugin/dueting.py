@@ -372,6 +372,7 @@ class _Held:
 
     partner: Partner
     loaded: LoadedModel
+    tree: Path | None
 
     def facts(self, exact: bool, alone: bool) -> dict[str, Any]:
         """What it says about its model, with where the model's code is from."""
@@ -379,7 +380,7 @@ class _Held:
 
         facts = self.partner.facts(exact=exact, alone=alone)
         if exact:
-            imported = imported_of(self.loaded.module, self.loaded.spec.constructor)
+            imported = imported_of(self.loaded.module, self.loaded.spec.constructor, self.tree)
             facts["imported"] = [one.as_dict() for one in imported]
         return facts
 
@@ -391,7 +392,7 @@ def _held(duet: Dueting, loaded: LoadedModel) -> dict[str, _Held]:
     from archbench.models.loading import ModelHolder
     from archbench.pytest_plugin.selection import one_model
 
-    order, flags = duet.order, duet.order.flags
+    order, flags, tree = duet.order, duet.order.flags, duet.order.imports.theirs
     seed = seed_of(order.seed, loaded.spec.id)
 
     def hold(side: str) -> _Held:
@@ -402,7 +403,7 @@ def _held(duet: Dueting, loaded: LoadedModel) -> dict[str, _Held]:
                 spec = one_model(duet.config, flags["model"], "--against=model=")
             # A holder of its own: the other side's model stays.
             own = load_guarded(ModelHolder(), spec, varied(loaded.target, flags))
-        return _Held(Partner(own, seed), own)
+        return _Held(Partner(own, seed), own, Path(tree) if tree else None)
 
     return {side: duet.blaming(side, hold, side) for side in order.sides}
 

@@ -184,7 +184,8 @@ def _of_revisions(
         for one in (root / "src", root)
         if one.is_dir() and not (one / "__init__.py").exists()
     ]
-    candidate = replace(candidate, imports=replace(candidate.imports, before=tuple(own)))
+    imports = replace(candidate.imports, before=tuple(own), theirs=str(revision.top))
+    candidate = replace(candidate, imports=imports)
 
     def there(place: Path | None) -> Path | None:
         moved = None if place is None else trees.moved(str(place))
