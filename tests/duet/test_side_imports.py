@@ -49,6 +49,15 @@ def test_the_same_place_in_the_other_work_tree(trees: tuple[Path, Path]) -> None
     assert not both.is_ours(f"{ours}-too/net.py")
 
 
+def test_a_finders_mark_on_the_path_stays(
+    trees: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours, theirs = trees
+    monkeypatch.chdir(ours)
+    mark = "__editable__.mine-1.0.finder.__path_hook__"
+    assert Trees(str(ours), str(theirs)).moved(mark) == mark
+
+
 def test_an_environment_in_the_work_tree_is_none_of_it(trees: tuple[Path, Path]) -> None:
     ours, theirs = trees
     both = Trees(str(ours), str(theirs), [str(ours / "env")])

@@ -75,9 +75,12 @@ class Trees:
         self._kept = [one for one in places if one != self._ours and one.is_relative_to(self._ours)]
 
     def is_ours(self, path: str) -> bool:
-        """Whether a path is one of our work tree, by whatever links it is reached."""
+        """Whether a path is one of our work tree, by whatever links it is reached.
+
+        What is no whole path is none: finders put marks of their own on Python's path.
+        """
         real = Path(path).resolve()
-        if not real.is_relative_to(self._ours):
+        if not Path(path).is_absolute() or not real.is_relative_to(self._ours):
             return False
         is_installed = bool({*INSTALLED} & {*real.relative_to(self._ours).parts})
         return not is_installed and not any(real.is_relative_to(one) for one in self._kept)
