@@ -112,12 +112,18 @@ def imported_of(network: Any, constructor: Any = None, tree: Path | None = None)
 
     Args:
         network: a ``torch.nn.Module``.
-        constructor: that built it, where it is one of a person's own.
+        constructor: that built it, or a source that names it, where it is one of a person's own.
         tree: of the project; the nearest that the process is in by default.
     """
     names = {type(module).__module__ for module in network.modules()}
     if constructor is not None:
         names.add(str(getattr(constructor, "__module__", "")))
+        place = str(getattr(constructor, "place", ""))
+        names.update(
+            name
+            for name, module in list(sys.modules.items())
+            if place and place in (name, getattr(module, "__file__", None))
+        )
         names = _with_imports(names, tree or project_root(Path.cwd()))
     return imported_by(
         name

@@ -11,14 +11,14 @@ import json
 import os
 import socket
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import pytest
 
-from archbench.duet.imports import Imports
+from archbench.duet.imports import Imports, Trees
 from archbench.duet.protocol import VERSION, Channel, GoneError
 from archbench.pytest_plugin import MODEL_ARGUMENT
 from archbench.pytest_plugin.manifest import cell_of
@@ -322,16 +322,9 @@ def dance(duet: Dueting, loaded_model: LoadedModel) -> Record:
             side: duet.blaming(side, one.facts, duet.exact, not order.flags)
             for side, one in held.items()
         }
-        leaked = _leaked(order)
-        if leaked:
-            from archbench.core.errors import NotMeasuredError
-
-            raise NotMeasuredError(
-                "other-tree",
-                f"{leaked[0][0]} was imported from {leaked[0][1]}, which is the other side's: what "
-                "would be timed is not the revision. Let Python find it by its name, and not by a "
-                "path of its own",
-            )
+        if order.imports.trees is not None:
+            for one in held.values():
+                one.refuse_other_tree(order.imports.trees)
         duet.settle()
         duet.channel.send({"ready": facts})
         while True:
@@ -380,9 +373,31 @@ class _Held:
 
         facts = self.partner.facts(exact=exact, alone=alone)
         if exact:
-            imported = imported_of(self.loaded.module, self.loaded.spec.constructor, self.tree)
-            facts["imported"] = [one.as_dict() for one in imported]
+            # What a network of a person's own imports is in place for it alone.
+            with self.loaded.in_place():
+                found = imported_of(self.loaded.module, self.loaded.spec.constructor, self.tree)
+            facts["imported"] = [one.as_dict() for one in found]
         return facts
+
+    def refuse_other_tree(self, trees: Trees) -> None:
+        """See that nothing is imported from the other side's work tree.
+
+        Raises:
+            NotMeasuredError: something is.
+        """
+        from archbench.core.errors import NotMeasuredError
+
+        with self.loaded.in_place():
+            modules = list(sys.modules.items())
+        for name, module in modules:
+            file = getattr(module, "__file__", None)
+            if isinstance(file, str) and trees.is_ours(file):
+                raise NotMeasuredError(
+                    "other-tree",
+                    f"{name} was imported from {file}, which is the other side's: what would be "
+                    "timed is not the revision. Let Python find it by its name, and not by a path "
+                    "of its own",
+                )
 
 
 def _held(duet: Dueting, loaded: LoadedModel) -> dict[str, _Held]:
@@ -406,16 +421,3 @@ def _held(duet: Dueting, loaded: LoadedModel) -> dict[str, _Held]:
         return _Held(Partner(own, seed), own, Path(tree) if tree else None)
 
     return {side: duet.blaming(side, hold, side) for side in order.sides}
-
-
-def _leaked(order: DuetOrder) -> Sequence[tuple[str, str]]:
-    """Modules of the other side's tree that this process has imported."""
-    trees = order.imports.trees
-    if trees is None:
-        return []
-    files = {name: getattr(module, "__file__", None) for name, module in list(sys.modules.items())}
-    return [
-        (name, file)
-        for name, file in files.items()
-        if isinstance(file, str) and trees.is_ours(file)
-    ]
