@@ -146,5 +146,6 @@ def test_the_suite_runs_without_a_checkout(wheel: Path, tmp_path: Path) -> None:
         capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "test_latency.py::test_latency[pytorchcv/fbnet_cb-fp32-b1]" in done.stdout
+    nodeid = "archbench.benchmarks.test_latency::test_latency[pytorchcv/fbnet_cb-fp32-b1]"
+    assert nodeid in done.stdout
     assert "40 tests collected" in done.stdout

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import venv
@@ -12,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from archbench.core.errors import UsageError
-from archbench.duet.environments import harness, interpreter, overlay, probe
+from archbench.duet.environments import interpreter, overlay, probe
 
 
 def wheel(directory: Path, name: str, version: str, *requirements: str) -> Path:
@@ -88,19 +87,6 @@ def test_what_is_no_interpreter(text: str, message: str, tmp_path: Path) -> None
     with pytest.raises(UsageError) as error:
         interpreter(text, tmp_path, f"--against=python:{text}")
     assert message in str(error.value)
-
-
-def test_the_harness_holds_archbench_and_nothing_else(tmp_path: Path) -> None:
-    place = harness(tmp_path)
-    assert [one.name for one in place.iterdir()] == ["archbench"]
-    assert harness(tmp_path) == place
-    code = "import archbench.pytest_plugin.options as o; print(o.__file__)"
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(place)},
-        capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    assert done.stdout.strip() == str(place / "archbench" / "pytest_plugin" / "options.py")
 
 
 def test_packages_are_laid_over_once(tmp_path: Path) -> None:

@@ -120,7 +120,7 @@ def refused(root: Path, revision: str = "", **environ: str) -> str:
 
 def test_a_revision_that_does_not_exist(root: Path) -> None:
     assert refused(root, "nosuch").startswith(
-        f"--against=nosuch: {root} has no revision of that name. Fetch it (a shallow clone has few)"
+        f"--against=nosuch: {root} has no revision of that name. Fetch it, or write one"
     )
 
 
@@ -146,7 +146,7 @@ def test_a_branch_without_a_common_commit(root: Path) -> None:
     git(root, "checkout", "-q", "--orphan", "island")
     commit(root, "alone")
     assert refused(root).startswith(
-        "--against: HEAD and main have no commit in common that is here. Fetch the whole history"
+        "--against: HEAD and main have no commit in common that is here. Fetch more of the history"
     )
 
 
@@ -155,3 +155,148 @@ def test_no_repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert refused(tmp_path, "main").startswith(
         f"--against=main: {tmp_path} is not under version control with git (fatal: "
     )
+
+
+# Submodules.
+
+
+def with_submodule(root: Path, tmp_path: Path, path: str = "libs/ops") -> Path:
+    """A repository of its own, added to the project; returns where it came from."""
+    source = tmp_path / "source"
+    source.mkdir(exist_ok=True)
+    git(source, "init", "-q")
+    commit(source, "ops, first")
+    add_submodule(root, source, path)
+    git(root, "commit", "-qm", "with a submodule")
+    return source
+
+
+def add_submodule(root: Path, source: Path, path: str) -> None:
+    git(root, "-c", "protocol.file.allow=always", "submodule", "add", "-q", str(source), path)
+
+
+def move_submodule(root: Path, text: str, path: str = "libs/ops") -> str:
+    """A new commit in the submodule that lies in the project, which the project records."""
+    found = commit(root / path, text)
+    git(root, "add", path)
+    git(root, "commit", "-qm", text)
+    return found
+
+
+def test_submodules_are_at_the_commit_that_the_revision_records(root: Path, tmp_path: Path) -> None:
+    source = with_submodule(root, tmp_path)
+    move_submodule(root, "ops, second")
+    source.rename(tmp_path / "gone")  # there is no network
+    for _ in range(2):
+        found = out(root, "HEAD~1")
+        assert (found.tree / "libs" / "ops" / "net.py").read_text() == "ops, first"
+        assert (root / "libs" / "ops" / "net.py").read_text() == "ops, second"
+        # Mended when somebody has edited it there.
+        (found.tree / "libs" / "ops" / "net.py").write_text("edited", encoding="utf-8")
+    assert (out(root, "HEAD").tree / "libs" / "ops" / "net.py").read_text() == "ops, second"
+    assert git(root, "status", "--porcelain", "--untracked-files=no") == ""
+
+
+def test_submodules_of_submodules(root: Path, tmp_path: Path) -> None:
+    with_submodule(root, tmp_path)
+    inner = tmp_path / "inner"
+    inner.mkdir()
+    git(inner, "init", "-q")
+    commit(inner, "inner, first")
+    add_submodule(root / "libs" / "ops", inner, "inner part")
+    move_submodule(root, "with an inner one")
+    move_submodule(root / "libs" / "ops", "inner, second", "inner part")
+    git(root, "commit", "-qam", "moved")
+    found = out(root, "HEAD~1")
+    assert (found.tree / "libs" / "ops" / "inner part" / "net.py").read_text() == "inner, first"
+    # Gone from the work tree, it is still among what git keeps.
+    git(root, "rm", "-q", "libs/ops")
+    git(root, "commit", "-qm", "without")
+    (old,) = [root / ".archbench" / "against" / "revisions" / found.commit]
+    subprocess.run(["rm", "-r", str(old)], check=True)
+    found = out(root, "HEAD~2")
+    assert (found.tree / "libs" / "ops" / "inner part" / "net.py").read_text() == "inner, first"
+
+
+def test_a_submodule_that_nobody_has_fetched_is_left_out(root: Path, tmp_path: Path) -> None:
+    with_submodule(root, tmp_path)
+    clone = tmp_path / "clone"
+    git(tmp_path, "clone", "-q", str(root), str(clone))
+    found = out(clone, "HEAD")
+    assert list((found.tree / "libs" / "ops").iterdir()) == []
+
+
+def test_a_commit_of_a_submodule_that_is_not_here_is_refused(root: Path, tmp_path: Path) -> None:
+    source = with_submodule(root, tmp_path)
+    move_submodule(root, "ops, second")
+    first, second = (
+        git(source, "rev-parse", "HEAD"),
+        git(root / "libs" / "ops", "rev-parse", "HEAD"),
+    )
+    git(root / "libs" / "ops", "push", "-q", "origin", "HEAD:refs/heads/next")
+    clone = tmp_path / "clone"
+    git(tmp_path, "clone", "-q", str(root), str(clone))
+    # As a checkout in CI does that fetches the last commit of each submodule alone.
+    git(clone, "-c", "protocol.file.allow=always", "submodule", "-q", "init")
+    place = clone / "libs" / "ops"
+    git(clone, "clone", "-q", "--depth=1", "--branch=next", f"file://{source}", str(place))
+    assert git(place, "rev-parse", "HEAD") == second
+    assert out(clone, "HEAD").label.endswith("(HEAD)")
+    assert refused(clone, "HEAD~1") == (
+        f"--against=HEAD~1: its submodule libs/ops is to be at {first[:9]}, which is not here. "
+        "Fetch it: git submodule update --init --recursive, then git -C libs/ops fetch origin "
+        f"{first}. In CI: submodules: recursive and fetch-depth: 0 (actions/checkout)"
+    )
+
+
+# Shallow clones.
+
+
+@pytest.fixture
+def shallow(root: Path, tmp_path: Path) -> Path:
+    commit(root, "second")
+    git(root, "checkout", "-qb", "topic")
+    commit(root, "third")
+    clone = tmp_path / "shallow"
+    git(tmp_path, "clone", "-q", "--depth=1", "--branch=topic", f"file://{root}", str(clone))
+    git(clone, "remote", "set-head", "origin", "--delete")
+    return clone
+
+
+REMEDY = (
+    "Fetch more of the history: git fetch --deepen=100, in CI fetch-depth: 0 (actions/checkout) or "
+    'GIT_DEPTH: "0" (GitLab), or '
+)
+
+
+def test_a_shallow_clone_ends_before_a_revision(shallow: Path) -> None:
+    assert refused(shallow, "HEAD~1") == (
+        f"--against=HEAD~1: {shallow} has no revision of that name, and is a shallow clone, which "
+        f"ends before it may. {REMEDY}write one that `git rev-parse` knows. If it was meant for a "
+        "path of tests, write it before the option"
+    )
+
+
+def test_a_shallow_clone_has_one_branch(shallow: Path) -> None:
+    text = refused(shallow, GITHUB_BASE_REF="main")
+    assert text.startswith("--against: there is no branch origin/main, origin/HEAD, ")
+    assert text.endswith(f". {REMEDY}name a revision: --against=HEAD~1")
+
+
+def test_a_shallow_clone_may_end_before_the_merge_base(shallow: Path, root: Path) -> None:
+    git(shallow, "fetch", "-q", "--depth=1", "origin", "main:refs/remotes/origin/main")
+    assert refused(shallow) == (
+        "--against: HEAD and origin/main have no commit in common that is here. "
+        f"{REMEDY}name a revision: --against=HEAD~1"
+    )
+
+
+def test_a_revision_of_which_a_part_is_not_here(root: Path) -> None:
+    # As of a clone that fetches files when they are needed, without a network.
+    blob = git(root, "rev-parse", "HEAD:net.py")
+    commit(root, "second")
+    path = root / ".git" / "objects" / blob[:2] / blob[2:]
+    path.chmod(0o600)
+    path.unlink()
+    text = refused(root, "HEAD~1")
+    assert f"error: unable to read sha1 file of net.py ({blob}); fatal: " in text

@@ -114,6 +114,7 @@ class Conductor:
             },
             "environment": {"clock": "cpu", "python": "3.11.7", "torch": "2.9"},
             "metrics": self.metrics(side),
+            "imported": self.changed.get("imported", {}).get(side, []),
         }  # fmt: skip
 
     def metrics(self, side: str) -> dict[str, Any]:
@@ -170,6 +171,39 @@ def test_unchanged_is_green_and_in_the_table(
             r"Times: 1 unchanged\.",
         ]
     )
+
+
+def imported(name: str, version: str | None, path: str) -> dict[str, Any]:
+    installed = "site-packages" in path
+    return {"name": name, "version": version, "path": path, "is_installed": installed}
+
+
+def test_whose_code_ran_is_said(project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    timm = imported("timm", "1.0.31", "/env/site-packages/timm")
+    own = imported("timm", "1.1", str(project.path / "timm"))
+    net = imported("net", None, str(project.path / "nets" / "net.py"))
+    many = [imported("more", None, f"/elsewhere/{index}.py") for index in range(7)]
+    Conductor(monkeypatch, 1.05, imported={"candidate": [own, net], "reference": many})
+    result = project.runpytest_inprocess(*ONE, "--archbench-against=HEAD")
+    elsewhere = ", ".join(f"/elsewhere/{index}.py" for index in range(6))
+    result.stdout.re_match_lines(
+        [
+            rf"Code: timm 1\.1 \(\./timm\), \./nets/net\.py, against {elsewhere} and 1 more\.",
+            r"  work tree on \w{9} ran timm 1\.1 \(\./timm\), \./nets/net\.py\.",
+            rf"  revision \w{{9}} \(HEAD\) ran {elsewhere} and 1 more\.",
+        ]
+    )
+    assert "no code of the project" not in result.stdout.str()
+    Conductor(monkeypatch, imported={"candidate": [timm], "reference": [timm]})
+    said = (
+        "  1 of 1 cells ran no code of the project, so that the revisions do not differ in it: "
+        "local/small fp32-b1."
+    )
+    result = project.runpytest_inprocess(*ONE, "--archbench-against=HEAD")
+    result.stdout.fnmatch_lines(["  work tree on * ran timm 1.0.31.", said])
+    # Of one revision with other flags that is how it is meant.
+    result = project.runpytest_inprocess(*ONE, "--archbench-against=batch-size=4")
+    result.stdout.no_fnmatch_line("*no code of the project*")
 
 
 def test_a_regression_is_red_and_explained(
@@ -710,8 +744,13 @@ def test_requests_that_make_no_sense(
 def test_tests_that_the_revision_does_not_have(project: pytest.Pytester) -> None:
     project.makepyfile(test_new=TEST)
     result = project.runpytest_inprocess("test_new.py", *ONE[1:], "--archbench-against=HEAD")
-    assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines(["*has none of test_new.py. Name tests that are there too*"])
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(
+        [
+            "not-measured: local/small fp32-b1: revision * (HEAD): it has no test_new.py",
+            "If it is new: let new = 'tell' in *",
+        ]
+    )
 
 
 def test_rules_that_make_none(project: pytest.Pytester) -> None:
@@ -865,7 +904,9 @@ def test_a_dirty_work_tree_against_its_last_commit(revisions: pytest.Pytester) -
             r"pass: RuntimeError: the gears are stuck",
             r'    raise RuntimeError\("the gears are stuck"\)',
             r"out-of-memory: local/fills fp32-b1: work tree .*",
-            r"not-measured: local/new fp32-b1: revision .*: it has no such test",
+            r"not-measured: local/new fp32-b1: revision .*: it has no architecture local/new",
+            r"  work tree on \w{9} with 1 uncommitted change ran \./nets\.py\.",
+            r"  revision \w{9}, .* ran \./\.archbench/against/revisions/\w{40}/nets\.py\.",
             r"  Only revision .* has local/gone fp32-b1: not-measured\.",
         ]
     )
@@ -897,12 +938,17 @@ def test_a_change_that_brings_its_accepted_counts(revisions: pytest.Pytester) ->
 
 
 def test_code_that_is_not_the_revisions_is_not_timed(revisions: pytest.Pytester) -> None:
-    # As a package does that was installed from the work tree, by a path of its own.
-    conftest = f"import sys; sys.path.insert(0, {str(revisions.path / 'lib')!r})\n{CONFTEST}"
+    # Nothing that Python looks for: a file, by a path of its own.
     (revisions.path / "lib").mkdir()
     (revisions.path / "lib" / "nets.py").write_text(REFERENCE, encoding="utf-8")
     (revisions.path / "nets.py").unlink()
-    (revisions.path / "conftest.py").write_text(conftest, encoding="utf-8")
+    load = f"""
+import importlib.util, sys
+spec = importlib.util.spec_from_file_location("nets", {str(revisions.path / "lib" / "nets.py")!r})
+sys.modules["nets"] = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(sys.modules["nets"])
+"""
+    (revisions.path / "conftest.py").write_text(load + CONFTEST, encoding="utf-8")
     git(revisions.path, "add", "-A")
     git(revisions.path, "commit", "-qm", "moved")
     result = revisions.runpytest_inprocess(

@@ -13,16 +13,19 @@ QUICK = ("test_bench.py", "--archbench-time-budget=0.05", "--archbench-gpu=cpu",
 PARAMS = 162
 
 
+SHORT_NAMES = """
+    from archbench.pytest_plugin.options import add_options
+
+    def pytest_addoption(parser):
+        add_options(parser, prefix="--")
+"""
+
+
 @pytest.fixture(params=[False, True], ids=["one process", "two workers"])
 def run(request: pytest.FixtureRequest, suite: pytest.Pytester) -> Any:
-    suite.makeconftest(
-        """
-        from archbench.pytest_plugin.options import add_options
-
-        def pytest_addoption(parser):
-            add_options(parser, prefix="--")
-        """
-    )
+    # Each kind of project in one of the two.
+    if request.param:
+        suite.makeconftest(SHORT_NAMES)
 
     def run_once(*arguments: str) -> pytest.RunResult:
         if request.param:
@@ -36,6 +39,8 @@ def stored(suite: pytest.Pytester) -> list[Path]:
     return sorted((suite.path / ".benchmarks").rglob("*.json"))
 
 
+# A run in this process warns here, one in another on its standard error.
+@pytest.mark.filterwarnings("error::pytest_benchmark.logger.PytestBenchmarkWarning")
 def test_save_compare_and_fail(run: Any, suite: pytest.Pytester) -> None:
     run("--benchmark-autosave").assert_outcomes(passed=2)
     (first,) = stored(suite)
@@ -137,15 +142,9 @@ def test_only_under_workers_without_any_benchmark(pytester: pytest.Pytester) -> 
     assert result.ret != 0
 
 
-def test_a_host_projects_own_benchmarks_are_compared(pytester: pytest.Pytester) -> None:
-    pytester.makeconftest(
-        """
-        from archbench.pytest_plugin.options import add_options
-
-        def pytest_addoption(parser):
-            add_options(parser, prefix="--")
-        """
-    )
+@pytest.mark.parametrize("conftest", [SHORT_NAMES, ""], ids=["short names", "none"])
+def test_a_projects_own_benchmarks_are_compared(conftest: str, pytester: pytest.Pytester) -> None:
+    pytester.makeconftest(conftest)
     pytester.makepyfile(test_mine="def test_mine(benchmark): benchmark(sum, [1, 2])")
     assert pytester.runpytest_inprocess("test_mine.py", "--benchmark-autosave").ret == 0
     result = pytester.runpytest_inprocess(
@@ -153,3 +152,5 @@ def test_a_host_projects_own_benchmarks_are_compared(pytester: pytest.Pytester) 
     )
     assert result.ret == 0
     result.stdout.fnmatch_lines(["test_mine (NOW)*"])
+    output = result.stdout.str() + result.stderr.str()
+    assert output.count("Comparing against benchmarks from") == 1

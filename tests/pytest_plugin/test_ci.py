@@ -26,6 +26,8 @@ def record(metric: str = "latency") -> Record:
 
 @pytest.fixture
 def config(pytester: pytest.Pytester) -> pytest.Config:
+    (pytester.path / "tests").mkdir()
+    (pytester.path / "tests" / "test_bench.py").touch()
     return pytester.parseconfig()
 
 

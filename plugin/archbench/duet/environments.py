@@ -15,7 +15,7 @@ from typing import Any
 
 from archbench.core.errors import UsageError
 
-__all__ = ["NEEDED", "harness", "interpreter", "overlay", "probe"]
+__all__ = ["NEEDED", "interpreter", "overlay", "probe"]
 
 NEEDED = {
     "pytest": "pytest",
@@ -137,23 +137,6 @@ def interpreter(text: str, directory: Path, asked: str, run: Run = subprocess.ru
 def _has(executable: str, module: str, run: Run) -> bool:
     done = run([executable, "-c", f"import {module}"], capture_output=True, text=True, check=False)
     return done.returncode == 0
-
-
-def harness(directory: Path) -> Path:
-    """A directory that holds archbench as it runs here, and nothing else.
-
-    First on a side's path it gives both sides the same archbench, whatever they have installed,
-    without giving them the other packages that lie beside ours.
-    """
-    package = Path(__file__).resolve().parents[1]
-    key = hashlib.sha256(str(package).encode()).hexdigest()[:12]
-    place = directory / f"harness-{key}"
-    link = place / package.name
-    if not link.exists():
-        place.mkdir(parents=True, exist_ok=True)
-        link.unlink(missing_ok=True)
-        link.symlink_to(package, target_is_directory=True)
-    return place
 
 
 def overlay(

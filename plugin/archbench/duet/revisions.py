@@ -11,13 +11,19 @@ from pathlib import Path
 
 from archbench.core.errors import UsageError
 
-__all__ = ["Revision", "check_out", "describe_work_tree"]
+__all__ = ["Revision", "check_out", "describe_work_tree", "top_of"]
 
 MAIN_BRANCHES = ("origin/HEAD", "origin/main", "origin/master", "main", "master")
 """Where the main branch is looked for, in this order."""
 
 KEPT = 4
 """Work trees that stay for the next run; the ones used longest ago go."""
+
+DEEPEN = (
+    "Fetch more of the history: git fetch --deepen=100, in CI fetch-depth: 0 (actions/checkout) or "
+    'GIT_DEPTH: "0" (GitLab)'
+)
+"""What to do in a clone that does not have what is asked for."""
 
 _TARGETS = ("GITHUB_BASE_REF", "CI_MERGE_REQUEST_TARGET_BRANCH_NAME")
 """In which GitHub and GitLab name the branch that a change is to go to."""
@@ -48,6 +54,9 @@ def _git(directory: Path, *arguments: str) -> tuple[str | None, str]:
         # Set by git itself for its hooks: the run may be one.
         if name not in ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX")
     }
+    if (directory / "HEAD").is_file() and (directory / "objects").is_dir():
+        # The repository that is kept of a submodule names a work tree, which may be gone.
+        environment |= {"GIT_DIR": str(directory), "GIT_WORK_TREE": str(directory)}
     try:
         done = subprocess.run(
             ["git", *arguments],
@@ -61,9 +70,17 @@ def _git(directory: Path, *arguments: str) -> tuple[str | None, str]:
     except OSError as error:
         return None, f"git cannot be run ({error.strerror})"
     if done.returncode:
-        lines = done.stderr.strip().splitlines()
-        return None, lines[-1] if lines else f"git ended with status {done.returncode}"
+        lines = done.stderr.strip().splitlines() or [f"git ended with status {done.returncode}"]
+        # The first says what is wrong, the last what git could not do for it.
+        wrong = [line for line in lines if line.startswith(("error: ", "fatal: "))] or lines[-1:]
+        return None, "; ".join(dict.fromkeys((wrong[0], wrong[-1])))
     return done.stdout.strip(), ""
+
+
+def top_of(root: Path) -> Path | None:
+    """The top of the work tree that a directory lies in; None where it lies in none."""
+    top, _ = _git(root, "rev-parse", "--show-toplevel")
+    return None if top is None else Path(top)
 
 
 def _top(root: Path, asked: str) -> Path:
@@ -109,6 +126,26 @@ def _resolve(top: Path, revision: str) -> str | None:
     return commit
 
 
+def _no_revision(top: Path, asked: str) -> UsageError:
+    meant = "If it was meant for a path of tests, write it before the option"
+    if _is_shallow(top):
+        return UsageError(
+            asked,
+            f"{top} has no revision of that name, and is a shallow clone, which ends before it may",
+            f"{DEEPEN}, or write one that `git rev-parse` knows. {meant}",
+        )
+    return UsageError(
+        asked,
+        f"{top} has no revision of that name",
+        f"Fetch it, or write one that `git rev-parse` knows. {meant}",
+    )
+
+
+def _is_shallow(top: Path) -> bool:
+    answer, _ = _git(top, "rev-parse", "--is-shallow-repository")
+    return answer == "true"
+
+
 def _merge_base(top: Path, environ: Mapping[str, str]) -> tuple[str, str]:
     """Commit and label of where this branch left the main one.
 
@@ -124,8 +161,7 @@ def _merge_base(top: Path, environ: Mapping[str, str]) -> tuple[str, str]:
             raise UsageError(
                 "--against",
                 f"HEAD and {branch} have no commit in common that is here",
-                "Fetch the whole history (actions/checkout: fetch-depth: 0), or name a revision: "
-                "--against=HEAD~1",
+                f"{DEEPEN}, or name a revision: --against=HEAD~1",
             )
         if base == _resolve(top, "HEAD") and not _changes(top):
             raise UsageError(
@@ -137,7 +173,9 @@ def _merge_base(top: Path, environ: Mapping[str, str]) -> tuple[str, str]:
     raise UsageError(
         "--against",
         f"there is no branch {', '.join((*targets, *MAIN_BRANCHES))}",
-        "Name a revision: --against=HEAD~1",
+        f"{DEEPEN}, or name a revision: --against=HEAD~1"
+        if _is_shallow(top)
+        else "Fetch it, or name a revision: --against=HEAD~1",
     )
 
 
@@ -160,12 +198,7 @@ def check_out(
     if revision:
         commit = _resolve(top, revision)
         if commit is None:
-            raise UsageError(
-                asked,
-                f"{top} has no revision of that name",
-                "Fetch it (a shallow clone has few), or write one that `git rev-parse` knows. "
-                "If it was meant for a path of tests, write it before the option",
-            )
+            raise _no_revision(top, asked)
         short = commit[:9]
         label = short if commit.startswith(revision) else f"{short} ({revision})"
     else:
@@ -176,17 +209,93 @@ def check_out(
 
     with FileLock(str(directory.parent / "against.lock")):
         if not _is_at(tree, commit):
-            _remove(top, tree)
-            made, complaint = _git(top, "worktree", "add", "--detach", "--force", str(tree), commit)
-            if made is None:
-                raise UsageError(
-                    asked,
-                    f"git could not check it out in {tree}: {complaint}",
-                    "Mend that and run again",
-                )
+            _check_out_worktree(top, tree, commit, asked)
+        _add_submodules(top, tree, commit, asked)
         os.utime(tree)
         _tidy(top, directory)
     return Revision(commit, f"revision {label}", tree, top)
+
+
+def _add_submodules(top: Path, tree: Path, commit: str, asked: str) -> None:
+    """Check out the submodules of a revision from what is here of them, without a network.
+
+    One that is not checked out on our side, such as a theme of the documentation, is left out: what
+    runs here runs without it.
+
+    Args:
+        top: of our work tree of the repository, or the repository itself.
+        tree: where the revision of that repository is checked out.
+        commit: that revision.
+        asked: what was asked for, for messages.
+
+    Raises:
+        UsageError: the commit that a submodule is to be at is not here.
+    """
+    for path, name, wanted in _submodules(tree, commit):
+        ours, place = top / path, tree / path
+        if ours.is_dir() and not any(ours.iterdir()):
+            continue
+        source = _repository_of(top, path, name, wanted)
+        if source is None:
+            raise UsageError(
+                asked,
+                f"its submodule {path} is to be at {wanted[:9]}, which is not here",
+                f"Fetch it: git submodule update --init --recursive, then git -C {path} fetch "
+                f"origin {wanted}. In CI: submodules: recursive and fetch-depth: 0 "
+                "(actions/checkout)",
+            )
+        if not _is_at(place, wanted):
+            _check_out_worktree(source, place, wanted, asked)
+        _add_submodules(source, place, wanted, asked)
+
+
+def _submodules(tree: Path, commit: str) -> list[tuple[str, str, str]]:
+    """Path, name and commit of each submodule that a revision has."""
+    if not (tree / ".gitmodules").is_file():
+        return []
+    arguments = ("--null", "--file", ".gitmodules", "--get-regexp", r"\.path$")
+    listed, _ = _git(tree, "config", *arguments)
+    names = {}
+    for line in (listed or "").split("\0"):
+        key, _, path = line.partition("\n")
+        names[path] = key.removeprefix("submodule.").removesuffix(".path")
+    content, _ = _git(tree, "ls-tree", "-r", "-z", "--full-tree", commit)
+    found = []
+    for entry in (content or "").split("\0"):
+        head, _, path = entry.partition("\t")
+        if head.startswith("160000 ") and path in names:
+            found.append((path, names[path], head.split()[2]))
+    return found
+
+
+def _repository_of(top: Path, path: str, name: str, commit: str) -> Path | None:
+    """Where the commit of a submodule is: the repository that is checked out at its path, or the
+    one that git keeps of it; None where it is in neither."""
+    places = [top / path] if (top / path / ".git").exists() else []
+    for option in ("--git-dir", "--git-common-dir"):
+        directory, _ = _git(top, "rev-parse", option)
+        if directory is not None:
+            places.append(top / directory / "modules" / name)
+    for place in places:
+        if place.is_dir() and _resolve(place, commit) == commit:
+            return place
+    return None
+
+
+def _check_out_worktree(repository: Path, tree: Path, commit: str, asked: str) -> None:
+    """Check a commit out into a work tree of its own, in place of what is there.
+
+    Raises:
+        UsageError: git cannot.
+    """
+    _remove(repository, tree)
+    made, complaint = _git(repository, "worktree", "add", "--detach", "--force", str(tree), commit)
+    if made is None:
+        raise UsageError(
+            asked,
+            f"git could not check it out in {tree}: {complaint}",
+            "Mend that and run again",
+        )
 
 
 def _is_at(tree: Path, commit: str) -> bool:

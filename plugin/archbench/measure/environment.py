@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
 import platform
 import subprocess
@@ -17,6 +16,7 @@ from archbench.core.errors import AbsentError
 from archbench.core.spec import Target
 from archbench.devices.choosing import cpu_model, cpu_name
 from archbench.devices.nvml import Nvml
+from archbench.measure.imports import version_of
 
 __all__ = ["describe_environment", "git_state", "package_versions"]
 
@@ -26,16 +26,9 @@ _PACKAGES = (
 )  # fmt: skip
 
 
-def _version(package: str) -> str | None:
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return None
-
-
 def package_versions() -> dict[str, str]:
-    """Versions of the packages that a time may depend on, of those that are installed."""
-    return {name: version for name in _PACKAGES if (version := _version(name))}
+    """Versions of the packages that a time may depend on, of those that are there."""
+    return {name: version for name in _PACKAGES if (version := version_of(name))}
 
 
 def _git(directory: Path, *arguments: str) -> str | None:
@@ -85,7 +78,8 @@ def describe_environment(directory: Path) -> dict[str, Any]:
 
 
 def provenance(library: str) -> str:
-    """Where a network's code comes from: ``timm 1.0.31``; ``local`` for one of a person's own."""
+    """Where a network's code comes from: ``timm 1.0.31``; ``timm 1.1.0.dev0 (./timm)`` where it was
+    imported from elsewhere than an installation; ``local`` for one of a person's own."""
     if library == "local":
         return library
     return f"{library} {__version__ if library == 'archbench' else _base_version(library)}"
@@ -125,7 +119,8 @@ def fingerprint(target: Target, library: str) -> dict[str, Any]:
 
 def _base_version(package: str) -> str:
     """Without the suffix that says how it was compiled."""
-    return (_version(package) or "absent").partition("+")[0]
+    version, space, place = (version_of(package) or "absent").partition(" ")
+    return version if version.startswith("(") else version.partition("+")[0] + space + place
 
 
 def _driver_version() -> str | None:

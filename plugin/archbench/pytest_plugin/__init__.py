@@ -7,12 +7,12 @@ imports nothing that such a run does not need: no torch, no numpy, no catalogue.
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from archbench.pytest_plugin.options import (
-    HOST_OPTION,
     add_options,
     given_options,
     has_workers,
@@ -34,6 +34,11 @@ _MODELS: pytest.StashKey[tuple[ModelSpec, ...]] = pytest.StashKey()
 _SESSION: pytest.StashKey[ArchbenchSession] = pytest.StashKey()
 _ONLY: pytest.StashKey[bool] = pytest.StashKey()
 _HOLDER: pytest.StashKey[ModelHolder] = pytest.StashKey()
+
+SUITE = "archbench.benchmarks"
+"""By which ``--pyargs`` finds the installed suite."""
+
+_PACKAGE = Path(__file__).parents[1]
 
 MODEL_ARGUMENT = "_archbench_model"
 TARGET_ARGUMENT = "_archbench_target"
@@ -73,7 +78,8 @@ def pytest_configure(config: pytest.Config) -> None:
         else:
             config.pluginmanager.register(Launching(order), "archbench-launching")
     config.stash[_ONLY] = bool(getattr(config.option, "benchmark_only", False))
-    if config.getoption(HOST_OPTION, False) or config.stash[_ONLY]:
+    compares = getattr(config.option, "benchmark_compare", None) is not None
+    if config.stash[_ONLY] or compares:
         from archbench.pytest_plugin.benchmark_bridge import configure_benchmark
 
         configure_benchmark(config)
@@ -160,6 +166,16 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     ours = [item.nodeid for item in session.items if uses_archbench(item)]
     if ours:
         recorder(config).expect(ours)
+    else:
+        _load_comparison(config)
+
+
+def _load_comparison(config: pytest.Config) -> None:
+    """Let pytest-benchmark compare a run in which nothing of ours is measured."""
+    if getattr(config, "_benchmarksession", None) is not None:
+        from archbench.pytest_plugin.benchmark_bridge import load_comparison
+
+        load_comparison(config)
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -199,8 +215,30 @@ def selected_models(config: pytest.Config) -> tuple[ModelSpec, ...]:
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection(session: pytest.Session) -> None:
     """Refuse an unknown suite or architecture once, before files are collected."""
-    if given_options(session.config):
-        selected_models(session.config)
+    config = session.config
+    if config.option.pyargs:
+        from archbench.pytest_plugin.node_ids import as_typed
+
+        config.args = as_typed(config)
+    if given_options(config):
+        selected_models(config)
+
+
+def pytest_pycollect_makemodule(
+    module_path: Path, parent: pytest.Collector
+) -> pytest.Module | None:
+    """Name a file by its module where it is found by that, outside of the project."""
+    config = parent.config
+    if not config.option.pyargs:
+        return None
+    from archbench.pytest_plugin.node_ids import importable_name, is_elsewhere
+
+    name = importable_name(config.args, module_path) if is_elsewhere(config, module_path) else None
+    # What others run in this way keeps the ids that they know.
+    if name is None or not (given_options(config) or name.startswith(SUITE)):
+        return None
+    module: pytest.Module = pytest.Module.from_parent(parent, path=module_path, nodeid=name)
+    return module
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -239,6 +277,28 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
             indirect=True,
             scope="session",
         )
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(
+    collector: pytest.Collector,
+) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """Leave Python's path as it is where the installed suite is imported."""
+    if not collector.nodeid.startswith(SUITE):
+        return (yield)
+    from archbench.pytest_plugin.node_ids import path_unmoved
+
+    with path_unmoved():
+        return (yield)
+
+
+def pytest_collect_directory(path: Path, parent: pytest.Collector) -> pytest.Dir | None:
+    """Take the installed suite for a plain directory: of a package pytest imports the start before
+    its first test, and puts all installed packages first on the path for that."""
+    if not parent.config.option.pyargs or path not in (_PACKAGE, _PACKAGE / "benchmarks"):
+        return None
+    directory: pytest.Dir = pytest.Dir.from_parent(parent, path=path)
+    return directory
 
 
 @pytest.fixture(scope="session")
@@ -404,9 +464,6 @@ def pytest_runtest_makereport(
 def pytest_sessionfinish(session: pytest.Session) -> Generator[None]:
     """Give pytest-benchmark its comparison back where nothing of ours was measured."""
     config = session.config
-    hosted = config.getoption(HOST_OPTION, False)
-    if hosted and _SESSION not in config.stash and not is_worker(config):
-        from archbench.pytest_plugin.benchmark_bridge import load_comparison
-
-        load_comparison(config)
+    if _SESSION not in config.stash and not is_worker(config):
+        _load_comparison(config)
     return (yield)

@@ -7,7 +7,6 @@ import json
 import os
 import random
 import struct
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field, replace
@@ -16,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from archbench.core.errors import ArchbenchError, UsageError
+from archbench.core.errors import ArchbenchError
 from archbench.core.gate import COUNTS
 from archbench.core.readings import device_doubts
 from archbench.core.records import Record
@@ -34,8 +33,9 @@ from archbench.core.sides import (
     run_alike,
     versions_changed,
 )
-from archbench.core.spec import Target, Wish
+from archbench.core.spec import Wish
 from archbench.core.verdicts import TOLD, Verdict
+from archbench.duet import imports
 from archbench.duet.children import (
     CANDIDATE,
     REFERENCE,
@@ -47,9 +47,7 @@ from archbench.duet.children import (
     Patience,
 )
 from archbench.duet.conducting import Plan, Played, conduct
-from archbench.duet.environments import harness, interpreter, overlay
 from archbench.duet.references import Reference
-from archbench.duet.revisions import check_out, describe_work_tree
 from archbench.pytest_plugin.budgets import configuration_of
 from archbench.pytest_plugin.dueting import DuetOrder
 from archbench.pytest_plugin.gate import (
@@ -60,39 +58,15 @@ from archbench.pytest_plugin.gate import (
     times_path,
 )
 from archbench.pytest_plugin.launched import where_launched
-from archbench.pytest_plugin.launching import launch_environment, passed_on
-from archbench.pytest_plugin.manifest import cell_of
+from archbench.pytest_plugin.launching import launch_environment
+from archbench.pytest_plugin.manifest import cell_of, is_batchless
+from archbench.pytest_plugin.node_ids import file_of
 from archbench.pytest_plugin.options import is_worker, spelled
 from archbench.pytest_plugin.settings import settings_of
+from archbench.pytest_plugin.sides import Side, make_sides, targets_of
 from archbench.report.findings import shortened
 
 __all__ = ["Told", "against_lines", "not_compared", "play", "told"]
-
-
-@dataclass(frozen=True, slots=True)
-class Side:
-    """Where one side's code is, and what runs it.
-
-    Attributes:
-        label: for people.
-        executable: the interpreter.
-        directory: that it runs in.
-        root: pytest's root directory there.
-        inifile: pytest's configuration file there; None for none.
-        arguments: files and tests.
-        path: directories that come first on its path.
-        foreign, tree: see :class:`archbench.pytest_plugin.dueting.DuetOrder`.
-    """
-
-    label: str
-    executable: str
-    directory: Path
-    root: Path
-    inifile: Path | None
-    arguments: tuple[str, ...]
-    path: tuple[Path, ...]
-    foreign: str = ""
-    tree: str = ""
 
 
 @dataclass(slots=True)
@@ -165,16 +139,19 @@ def play(
     reference = settings_of(config).against
     assert reference is not None
     duet = config.stash[_DUET] = _Duet()
-    cells = [nodeid for nodeid in nodeids if (cell := cell_of(nodeid)) is None or cell[1]]
+    cells = [nodeid for nodeid in nodeids if _is_timed(nodeid)]
     if not cells:
         return
     try:
-        sides = _sides(config, reference)
+        sides = make_sides(config, reference)
         labels = {side: one.label for side, one in sides.items()}
         say(f"duet: {labels[CANDIDATE]}, against {labels[REFERENCE]}")
-        players = _Players(config, reference, sides, patience or Patience())
-        with _devices(config, say):
-            played = conduct(cells, players.start, players.rules_of, plan=plan, say=say)
+        if sides[REFERENCE].arguments:
+            players = _Players(config, reference, sides, patience or Patience())
+            with _devices(config, say):
+                played = conduct(cells, players.start, players.rules_of, plan=plan, say=say)
+        else:
+            played = {nodeid: Played(failures=(_without_file(nodeid),)) for nodeid in cells}
     except NoPairError as error:
         label = labels.get(error.side, error.side)
         message = (
@@ -199,12 +176,16 @@ def play(
     )
 
 
-def _targets(config: pytest.Config) -> list[Target]:
-    """What this run asks for, looked up on this machine."""
-    from archbench.measure.hardware import make_target
+def _is_timed(nodeid: str) -> bool:
+    """Whether a test may be about time: it has a batch size, or is no cell of ours by its id."""
+    cell = cell_of(nodeid)
+    return cell is None or (bool(cell[1]) and not is_batchless(cell[1]))
 
-    settings = settings_of(config)
-    return [make_target(settings.gpu, wish=wish) for wish in settings.wishes]
+
+def _without_file(nodeid: str) -> Failure:
+    """What is said of a test where the reference has no file of those that are to be run."""
+    sentence = f"it has no {file_of(nodeid)}"
+    return Failure(REFERENCE, "not-measured", "only-on-one-side", sentence)
 
 
 @contextmanager
@@ -215,134 +196,11 @@ def _devices(config: pytest.Config, say: Callable[[str], None]) -> Iterator[None
         return
     from archbench.devices.lease import lease
 
-    held = {one.uuid or one.device_name for one in _targets(config) if one.kind != "cpu"}
+    held = {one.uuid or one.device_name for one in targets_of(config) if one.kind != "cpu"}
     with ExitStack() as stack:
         for identity in sorted(held):
             stack.enter_context(lease(identity, say))
         yield
-
-
-# The sides.
-
-
-def _sides(config: pytest.Config, reference: Reference) -> dict[str, Side]:
-    """Both sides, made ready on disk.
-
-    Raises:
-        UsageError: the reference is not to be had.
-    """
-    asked = f"--against={reference.text}"
-    if os.name != "posix":
-        raise UsageError(
-            asked, "processes inherit a socket, which only POSIX systems do", "Run it on Linux"
-        )
-    store = config.rootpath / ".archbench" / "against"
-    store.mkdir(parents=True, exist_ok=True)
-    ours = harness(store)
-    candidate = Side(
-        describe_work_tree(config.rootpath),
-        sys.executable,
-        config.invocation_params.dir,
-        config.rootpath,
-        config.inipath,
-        tuple(config.args),
-        (ours,),
-    )
-    if reference.kind == "flags":
-        _check_flags(config, reference)
-        flags = ", ".join(f"{name}={value}" for name, value in reference.flags)
-        return {REFERENCE: _labelled(candidate, flags), CANDIDATE: candidate}
-    if reference.kind == "interpreter":
-        executable = interpreter(reference.value, config.invocation_params.dir, asked)
-        label = f"the same project with {executable}"
-        other = _labelled(candidate, label, executable=executable)
-        return {REFERENCE: other, CANDIDATE: candidate}
-    if reference.kind == "packages":
-        place, packages = overlay(reference.requirements, store, asked)
-        names = ", ".join(f"{name} {version}" for name, version in sorted(packages.items()))
-        other = _labelled(candidate, f"the same project with {names}", path=(ours, place))
-        return {REFERENCE: other, CANDIDATE: candidate}
-    return {REFERENCE: _revision_side(config, reference, candidate, store), CANDIDATE: candidate}
-
-
-def _labelled(side: Side, label: str, **changes: Any) -> Side:
-    return replace(side, label=label, **changes)
-
-
-def _check_flags(config: pytest.Config, reference: Reference) -> None:
-    """Refuse flags that no side can be run with, before anything is measured.
-
-    Raises:
-        UsageError: there is no such model, or the device cannot run it like that.
-    """
-    from archbench.pytest_plugin.selection import one_model
-
-    flags = dict(reference.flags)
-    if "model" in flags:
-        one_model(config, flags["model"], "--against=model=")
-    from archbench.measure.partner import varied
-
-    targets = _targets(config)
-    try:
-        others = [varied(target, flags) for target in targets]
-    except UsageError as error:
-        # What is to be typed instead is typed here.
-        todo = error.todo.replace("--", "--against=")
-        raise UsageError(f"--against={reference.text}", error.found, todo) from None
-    if "model" not in flags and others == targets:
-        raise UsageError(
-            f"--against={reference.text}",
-            "the candidate has these flags already, so both sides would be the same",
-            "Name what differs",
-        )
-
-
-def _revision_side(
-    config: pytest.Config, reference: Reference, candidate: Side, store: Path
-) -> Side:
-    revision = check_out(config.rootpath, reference.value, store / "revisions")
-    top = revision.top.resolve()
-
-    def there(path: Path) -> Path:
-        """The same place in the other work tree; outside of ours, the place itself."""
-        full = path.resolve()
-        is_inside = full.is_relative_to(top) and not full.is_relative_to(store.resolve())
-        return revision.tree / full.relative_to(top) if is_inside else path
-
-    arguments = []
-    for argument in config.args:
-        file, colons, test = argument.partition("::")
-        if config.option.pyargs and not (candidate.directory / file).exists():
-            arguments.append(argument)
-            continue
-        place = there(candidate.directory / file)
-        if place.exists():
-            arguments.append(f"{place}{colons}{test}")
-    if not arguments:
-        raise UsageError(
-            f"--against={reference.text}",
-            f"{revision.label} has none of {', '.join(config.args)}",
-            "Name tests that are there too, or a later revision",
-        )
-    root = there(config.rootpath)
-    inifile = there(config.inipath) if config.inipath is not None else None
-    entries = [Path(entry) for entry in sys.path if entry and "site-packages" not in entry]
-    prefix = Path(sys.prefix).resolve()
-    entries = [entry for entry in entries if not entry.resolve().is_relative_to(prefix)]
-    mapped = [there(entry) for entry in entries if there(entry) != entry]
-    path = [*candidate.path, root, root / "src", *mapped]
-    directory = there(candidate.directory)
-    return Side(
-        revision.label,
-        candidate.executable,
-        directory if directory.is_dir() else root,
-        root,
-        inifile if inifile is not None and inifile.is_file() else None,
-        tuple(arguments),
-        tuple(dict.fromkeys(one for one in path if one.is_dir())),
-        foreign=str(top),
-        tree=str(revision.tree),
-    )
 
 
 class _Players:
@@ -414,15 +272,12 @@ class _Players:
             seed=chance.randrange(2**31),
             core=core,
             flags=dict(self._reference.flags) if REFERENCE in names else {},
-            foreign=side.foreign,
-            tree=side.tree,
+            imports=side.imports,
         )
         files = where_launched(self._config).parent / f"duet-{self._number}"
         files.mkdir(parents=True, exist_ok=True)
         environment = launch_environment(chance)
         environment.pop("PYTHONHOME", None)
-        given = [entry for entry in environment.get("PYTHONPATH", "").split(os.pathsep) if entry]
-        environment["PYTHONPATH"] = os.pathsep.join([*map(str, side.path), *given])
         return Child.start(
             names,
             [*self._command(side, files), "--archbench-duet={order}"],
@@ -441,12 +296,12 @@ class _Players:
             inifile.write_text("[pytest]\n", encoding="utf-8")
         option = self._config.option
         return [
-            side.executable,
-            *("-m", "pytest", "-q", "--tb=short", "-p", "no:cacheprovider", "-o", "addopts="),
+            *(side.executable, imports.__file__, "{order}"),
+            *("-q", "--tb=short", "-p", "no:cacheprovider", "-o", "addopts="),
             *("--rootdir", str(side.root), "-c", str(inifile), "--confcutdir", str(side.root)),
             *(["--pyargs"] if option.pyargs else []),
             *("-p", "archbench.pytest_plugin"),
-            *passed_on(self._config),
+            *side.options,
             *side.arguments,
         ]
 
@@ -514,6 +369,7 @@ def _tell(
                 "counts": counts[side],
                 "metrics": _metrics(one, side),
                 "versions": _versions(one, side),
+                "imported": _imported(one, side),
                 "no_telemetry": facts[side].get("no_telemetry"),
             }
             for side in SIDES
@@ -531,6 +387,8 @@ def _tell(
         return Told(record)
     lines = [f"{item.status}: {name}: {item.sentence}" for item in bad]
     lines.append(f"Compared: {labels[CANDIDATE]}, against {labels[REFERENCE]}.")
+    if ran := _ran(config, one):
+        lines.append(f"Code: {ran[CANDIDATE]}, against {ran[REFERENCE]}.")
     if different:
         lines.append(f"What differs: {', '.join(different)}.")
     lines += [f"{labels[side]} was {text}." for side, text in _compiled(one)]
@@ -676,7 +534,8 @@ _HARDWARE = ("device_name", "processor", "machine", "logical_cores", "clock", "y
 def _told_versions(one: Played, side: str) -> dict[str, Any]:
     """What a side ran with, each thing once."""
     environment = one.facts[side].get("environment") or {}
-    packages = _versions(one, side)
+    libraries = {each["name"]: each["version"] for each in _imported(one, side) if each["version"]}
+    packages = {**_versions(one, side), **libraries}
     named = {
         name: value
         for name, value in environment.items()
@@ -691,6 +550,39 @@ def _target_fields(target: Mapping[str, Any]) -> dict[str, Any]:
 
 def _versions(one: Played, side: str) -> dict[str, Any]:
     return dict(one.hellos.get(side, {}).get("versions", {}))
+
+
+def _imported(one: Played, side: str) -> list[dict[str, Any]]:
+    """Packages and files that the network's code was imported from, see
+    :class:`archbench.measure.imports.Imported`."""
+    return list(one.facts.get(side, {}).get("imported", ()))
+
+
+MOST_NAMED = 6
+"""Packages and files of one side, in a line."""
+
+
+def _ran(config: pytest.Config, one: Played) -> dict[str, str]:
+    """Whose code each side ran, for people; empty where a side did not say."""
+    places = {side: [_place(config, each) for each in _imported(one, side)] for side in SIDES}
+    texts = {
+        side: ", ".join(names[:MOST_NAMED])
+        + (f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else "")
+        for side, names in places.items()
+    }
+    return texts if all(texts.values()) else {}
+
+
+def _place(config: pytest.Config, imported: Mapping[str, Any]) -> str:
+    """``timm 1.0.31`` where it is installed, else ``timm 1.1.0.dev0 (./timm)``, ``./net.py``."""
+    named = " ".join(filter(None, (imported["name"], imported["version"])))
+    if imported["is_installed"]:
+        return named
+    path = Path(imported["path"])
+    if path.is_relative_to(config.rootpath):
+        path = path.relative_to(config.rootpath)
+    text = str(path) if path.is_absolute() else f"./{path.as_posix()}"
+    return f"{named} ({text})" if imported["version"] else text
 
 
 def _metrics(one: Played, side: str) -> dict[str, Any]:
@@ -741,6 +633,7 @@ def _lines(
         names = ", ".join(map(_name, gone[:3]))
         more = f" and {len(gone) - 3} more" if len(gone) > 3 else ""
         lines.append(f"  Only {labels[REFERENCE]} has {names}{more}: not-measured.")
+    lines += _ran_lines(config, played, reference, labels)
     compiled = [
         f"  {_name(nodeid)}: {labels[side]} was {text}."
         for nodeid, one in played.items()
@@ -751,6 +644,30 @@ def _lines(
         *shortened(_passed(told)),
         *shortened(compiled),
         *shortened(_told_lines(told)),
+    ]
+
+
+def _ran_lines(
+    config: pytest.Config,
+    played: Mapping[str, Played],
+    reference: Reference,
+    labels: Mapping[str, str],
+) -> list[str]:
+    """Whose code the sides ran, all cells together, and which cells ran none of the revisions."""
+    ran = {nodeid: texts for nodeid, one in played.items() if (texts := _ran(config, one))}
+    lines = [
+        f"  {labels[side]} ran {place}."
+        for side in (CANDIDATE, REFERENCE)
+        for place in dict.fromkeys(texts[side] for texts in ran.values())
+    ]
+    same = [nodeid for nodeid, texts in ran.items() if texts[CANDIDATE] == texts[REFERENCE]]
+    if reference.kind != "revision" or not same:
+        return shortened(lines)
+    names = ", ".join(map(_name, same[:3])) + (" and others" if len(same) > 3 else "")
+    return [
+        *shortened(lines),
+        f"  {len(same)} of {len(ran)} cells ran no code of the project, so that the revisions do "
+        f"not differ in it: {names}.",
     ]
 
 

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from archbench.core.records import Record, derived, target_key
-from archbench.pytest_plugin.options import HOST_OPTION, has_workers, is_worker
+from archbench.pytest_plugin.options import has_workers, is_worker
 
 __all__ = [
     "add_benchmark",
@@ -59,9 +59,8 @@ def configure_benchmark(config: pytest.Config) -> None:
     if (is_worker(config) or has_workers(config)) and getattr(option, "benchmark_only", False):
         deferred.only = True
         option.benchmark_only = False
-    if config.getoption(HOST_OPTION, False):
-        deferred.compare = getattr(option, "benchmark_compare", None)
-        option.benchmark_compare = None
+    deferred.compare = getattr(option, "benchmark_compare", None)
+    option.benchmark_compare = None
     config.stash[_DEFERRED] = deferred
 
 
@@ -153,13 +152,13 @@ def _extra_info(record: Record) -> dict[str, Any]:
 
 
 def load_comparison(config: pytest.Config) -> None:
-    """Let pytest-benchmark load the run to compare with, from the storage as it is now."""
+    """Let pytest-benchmark load the run to compare with, once, from the storage as it is now."""
     session = _benchmark_session(config)
     if session is None:
         return
-    compare = config.stash.get(_DEFERRED, _Deferred()).compare or session.compare
-    if compare:
-        session.compare = compare
+    deferred = config.stash.get(_DEFERRED, _Deferred())
+    if deferred.compare:
+        session.compare, deferred.compare = deferred.compare, None
         session.handle_loading()
 
 

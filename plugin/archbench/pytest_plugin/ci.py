@@ -142,11 +142,13 @@ def _locator(
             number = accepted_counts(config).numbers.get(finding.id)
             if number is not None:
                 return baselines, number
-        test = PurePosixPath(tests.get((finding.id, finding.metric), ".."))
-        # The tests of an installed wheel lie outside the repository.
-        if test.is_absolute() or ".." in test.parts:
+        test = tests.get((finding.id, finding.metric), "")
+        # The tests of an installed wheel lie outside the repository, and have names of modules.
+        path = PurePosixPath(test)
+        is_here = (config.rootpath / path).is_file()
+        if not is_here or path.is_absolute() or ".." in path.parts:
             return baselines, 1
-        return str(test), 1
+        return test, 1
 
     return locate
 

@@ -11,14 +11,18 @@ import json
 import os
 import socket
 import sys
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import pytest
 
+from archbench.duet.imports import Imports, Trees
 from archbench.duet.protocol import VERSION, Channel, GoneError
+from archbench.pytest_plugin import MODEL_ARGUMENT
+from archbench.pytest_plugin.manifest import cell_of
+from archbench.pytest_plugin.node_ids import file_of, importable_name
 
 if TYPE_CHECKING:
     from archbench.core.records import Record
@@ -44,8 +48,7 @@ class DuetOrder:
         core: of the CPU to stay on; None to stay free.
         flags: in which the reference differs, where this process holds it; empty where its code or
             its environment does.
-        foreign: directory whose code must not be imported, being the other side's; empty for none.
-        tree: directory inside it that may be.
+        imports: where it imports its code from.
     """
 
     connection: int
@@ -54,14 +57,14 @@ class DuetOrder:
     seed: int
     core: int | None
     flags: dict[str, str]
-    foreign: str = ""
-    tree: str = ""
+    imports: Imports
 
     @classmethod
     def read(cls, path: Path) -> DuetOrder:
         """From the file that the command line names."""
         data = json.loads(path.read_text(encoding="utf-8"))
-        return cls(**{**data, "sides": tuple(data["sides"]), "cells": tuple(data["cells"])})
+        lists = {name: tuple(data[name]) for name in ("sides", "cells")}
+        return cls(**{**data, **lists, "imports": Imports.from_dict(data["imports"])})
 
 
 _DUETING: pytest.StashKey[Dueting] = pytest.StashKey()
@@ -90,16 +93,36 @@ class Dueting:
         self.ended: dict[str, Any] = {}
         self.config = config
         self._only_here: list[str] = []
+        self._tests: set[str] = set()
+        self._uncollected: dict[str, str] = {}
         self._cores = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set()
+
+    def pytest_pycollect_makemodule(
+        self, module_path: Path, parent: pytest.Collector
+    ) -> pytest.Module | None:
+        """Name a file as the process does that asks for its tests.
+
+        A project's tests may be installed there and lie in the project's root here.
+        """
+        config = parent.config
+        name = importable_name(config.args, module_path) if config.option.pyargs else None
+        if name is None or not any(file_of(cell) == name for cell in self.order.cells):
+            return None
+        module: pytest.Module = pytest.Module.from_parent(parent, path=module_path, nodeid=name)
+        return module
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        """Note why a file has no tests."""
+        if report.failed:
+            self._uncollected[report.nodeid] = report.longreprtext
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         """Keep what may be asked for; note what only this side has."""
         wanted = set(self.order.cells)
+        self._tests = {_test_of(item.nodeid) for item in items}
         self._only_here = [
-            item.nodeid
-            for item in items
-            if item.nodeid not in wanted and "loaded_model" in getattr(item, "fixturenames", ())
+            item.nodeid for item in items if item.nodeid not in wanted and _is_timed(item)
         ]
         items[:] = [item for item in items if item.nodeid in wanted]
 
@@ -155,11 +178,7 @@ class Dueting:
         self.exact, self.danced, self.ended = bool(message["facts"]), False, {}
         item = items.get(cell)
         if item is None:
-            self.ended = {
-                "status": "not-measured",
-                "reason": "only-on-one-side",
-                "sentence": "it has no such test",
-            }
+            self.ended = self._absent(cell)
         else:
             self._leave_core()
             # Without a next one all fixtures are torn down: what the next cell has is its own.
@@ -168,6 +187,32 @@ class Dueting:
 
         # What this network has left behind would move the times of the next one.
         self.channel.send({"ended": {**self.ended, "leaves": bool(left_behind())}})
+
+    def _absent(self, cell: str) -> dict[str, str]:
+        """Why there is no test of an id here."""
+        file = file_of(cell)
+        if file in self._uncollected:
+            text = self._uncollected[file]
+            lines = [line for line in text.strip().splitlines() if line.strip()] or [file]
+            return {
+                "status": "crashed",
+                "reason": "not-collected",
+                "sentence": f"the tests of {file} cannot be collected: {lines[-1]}",
+                "details": text,
+            }
+        name = _test_of(cell).partition("::")[2]
+        found = cell_of(cell)
+        if _test_of(cell) in self._tests and found is not None:
+            why = _unselected(self.config)
+            sentence = f"it has no architecture {found[0]}" + (f" ({why})" if why else "")
+        elif any(file_of(test) == file for test in self._tests) or self._has(file):
+            sentence = f"it has no test {name} in {file}"
+        else:
+            sentence = f"it has no {file}"
+        return {"status": "not-measured", "reason": "only-on-one-side", "sentence": sentence}
+
+    def _has(self, file: str) -> bool:
+        return (self.config.rootpath / file).is_file()
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
@@ -206,18 +251,50 @@ class Dueting:
             }
 
 
+def _test_of(nodeid: str) -> str:
+    """A test's id without its parameters."""
+    return nodeid.partition("[")[0]
+
+
+def _is_timed(item: pytest.Item) -> bool:
+    """Whether a test is about the time of an architecture that is there: without any pytest makes
+    one test that is skipped."""
+    params = getattr(getattr(item, "callspec", None), "params", {})
+    is_empty = MODEL_ARGUMENT in params and not hasattr(params[MODEL_ARGUMENT], "id")
+    return "loaded_model" in getattr(item, "fixturenames", ()) and not is_empty
+
+
+def _unselected(config: pytest.Config) -> str:
+    """Why what was asked for by ``--models`` cannot be had here; empty where it can."""
+    from archbench.core.errors import UsageError
+    from archbench.pytest_plugin.selection import select_models
+    from archbench.pytest_plugin.settings import settings_of
+
+    settings = settings_of(config)
+
+    def why(request: str) -> str:
+        try:
+            select_models(config, replace(settings, models=(request,)))
+        except UsageError as error:
+            return error.found
+        return ""
+
+    return "; ".join(dict.fromkeys(filter(None, map(why, settings.models))))
+
+
 def _lacking(model: str) -> str | None:
     """What to say of an architecture that the library here does not have; None where it does."""
     library, _, name = model.partition("/")
     if library in ("local", "archbench"):
         return None
-    from archbench.models.libraries import library_version, names
+    from archbench.measure.environment import provenance
+    from archbench.models.libraries import names
 
     try:
         is_there = name.partition("@")[0] in names(library)
     except ImportError:
         return f"{library} is not installed there"
-    return None if is_there else f"{library} {library_version(library)} has no {name}"
+    return None if is_there else f"{provenance(library)} has no {name}"
 
 
 def _versions() -> dict[str, str]:
@@ -236,24 +313,18 @@ def dance(duet: Dueting, loaded_model: LoadedModel) -> Record:
     from archbench.measure.partner import undisturbed
 
     order = duet.order
-    partners = _partners(duet, loaded_model)
+    held = _held(duet, loaded_model)
+    partners = {side: one.partner for side, one in held.items()}
     walls: list[float] = []
     cpus: list[float] = []
     with undisturbed():
         facts = {
-            side: duet.blaming(side, _facts, one, duet.exact, not order.flags)
-            for side, one in partners.items()
+            side: duet.blaming(side, one.facts, duet.exact, not order.flags)
+            for side, one in held.items()
         }
-        leaked = _leaked(order)
-        if leaked:
-            from archbench.core.errors import NotMeasuredError
-
-            raise NotMeasuredError(
-                "other-tree",
-                f"{leaked[0][0]} was imported from {leaked[0][1]}, which is the other side's: what "
-                "would be timed is not the revision. Import it from the project's root or src/, "
-                "and not by a path of its own",
-            )
+        if order.imports.trees is not None:
+            for one in held.values():
+                one.refuse_other_tree(order.imports.trees)
         duet.settle()
         duet.channel.send({"ready": facts})
         while True:
@@ -288,50 +359,65 @@ def dance(duet: Dueting, loaded_model: LoadedModel) -> Record:
     )
 
 
-def _facts(partner: Partner, exact: bool, alone: bool) -> dict[str, Any]:
-    return partner.facts(exact=exact, alone=alone)
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """A side that this process holds."""
+
+    partner: Partner
+    loaded: LoadedModel
+    tree: Path | None
+
+    def facts(self, exact: bool, alone: bool) -> dict[str, Any]:
+        """What it says about its model, with where the model's code is from."""
+        from archbench.measure.imports import imported_of
+
+        facts = self.partner.facts(exact=exact, alone=alone)
+        if exact:
+            # What a network of a person's own imports is in place for it alone.
+            with self.loaded.in_place():
+                found = imported_of(self.loaded.module, self.loaded.spec.constructor, self.tree)
+            facts["imported"] = [one.as_dict() for one in found]
+        return facts
+
+    def refuse_other_tree(self, trees: Trees) -> None:
+        """See that nothing is imported from the other side's work tree.
+
+        Raises:
+            NotMeasuredError: something is.
+        """
+        from archbench.core.errors import NotMeasuredError
+
+        with self.loaded.in_place():
+            modules = list(sys.modules.items())
+        for name, module in modules:
+            file = getattr(module, "__file__", None)
+            if isinstance(file, str) and trees.is_ours(file):
+                raise NotMeasuredError(
+                    "other-tree",
+                    f"{name} was imported from {file}, which is the other side's: what would be "
+                    "timed is not the revision. Let Python find it by its name, and not by a path "
+                    "of its own",
+                )
 
 
-def _partners(duet: Dueting, loaded: LoadedModel) -> dict[str, Partner]:
+def _held(duet: Dueting, loaded: LoadedModel) -> dict[str, _Held]:
     """The sides that this process holds."""
     from archbench.measure.cells import load_guarded
     from archbench.measure.partner import Partner, seed_of, varied
     from archbench.models.loading import ModelHolder
     from archbench.pytest_plugin.selection import one_model
 
-    order, flags = duet.order, duet.order.flags
+    order, flags, tree = duet.order, duet.order.flags, duet.order.imports.theirs
     seed = seed_of(order.seed, loaded.spec.id)
 
-    def partner(side: str) -> Partner:
+    def hold(side: str) -> _Held:
+        own = loaded
         if side == REFERENCE and flags:
             spec = loaded.spec
             if "model" in flags:
                 spec = one_model(duet.config, flags["model"], "--against=model=")
             # A holder of its own: the other side's model stays.
-            return Partner(load_guarded(ModelHolder(), spec, varied(loaded.target, flags)), seed)
-        return Partner(loaded, seed)
+            own = load_guarded(ModelHolder(), spec, varied(loaded.target, flags))
+        return _Held(Partner(own, seed), own, Path(tree) if tree else None)
 
-    return {side: duet.blaming(side, partner, side) for side in order.sides}
-
-
-def _leaked(order: DuetOrder) -> Sequence[tuple[str, str]]:
-    """Modules of the other side's tree that this process has imported."""
-    if not order.foreign:
-        return []
-    foreign, tree = (Path(path).resolve() for path in (order.foreign, order.tree))
-    prefixes = [Path(path).resolve() for path in {sys.prefix, sys.base_prefix}]
-    harness = Path(__file__).resolve().parents[1]
-    found = []
-    for name, module in list(sys.modules.items()):
-        file = getattr(module, "__file__", None)
-        if not isinstance(file, str):
-            continue
-        path = Path(file).resolve()
-        if not path.is_relative_to(foreign) or path.is_relative_to(tree):
-            continue
-        if path.is_relative_to(harness) or "site-packages" in path.parts:
-            continue
-        if any(path.is_relative_to(prefix) and prefix != foreign for prefix in prefixes):
-            continue
-        found.append((name, file))
-    return found
+    return {side: duet.blaming(side, hold, side) for side in order.sides}

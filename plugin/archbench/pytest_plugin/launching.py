@@ -40,6 +40,7 @@ __all__ = [
     "measuring_order",
     "order_of",
     "passed_on",
+    "python_pytest",
 ]
 
 AS_FREE = 20.0
@@ -301,14 +302,27 @@ def command_of(config: pytest.Config, more: Sequence[str] = ()) -> list[str]:
     given = passed_on(config, more)
     inifile = ["-c", str(config.inipath)] if config.inipath else []
     return [
-        sys.executable,
-        *("-m", "pytest", "-q", "--tb=short", "-p", "no:cacheprovider"),
+        *python_pytest(config.invocation_params.dir),
+        *("-q", "--tb=short", "-p", "no:cacheprovider"),
         *("-o", "addopts=", "--rootdir", str(config.rootpath), *inifile),
         *(["--pyargs"] if config.option.pyargs else []),
         *("-p", "archbench.pytest_plugin"),
         *given,
         *config.args,
     ]
+
+
+def python_pytest(directory: Path) -> list[str]:
+    """A pytest that imports what this one does: ``python -m pytest`` finds the packages of the
+    directory that it is started in before the installed ones, ``pytest`` does not.
+
+    Args:
+        directory: that this process was started in.
+    """
+    if {str(directory), ""} & {*sys.path}:
+        return [sys.executable, "-m", "pytest"]
+    without = "import sys; sys.path[:] = filter(None, sys.path)"
+    return [sys.executable, "-c", f"{without}; import pytest; sys.exit(pytest.main())"]
 
 
 def passed_on(config: pytest.Config, more: Sequence[str] = ()) -> list[str]:

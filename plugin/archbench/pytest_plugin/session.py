@@ -216,9 +216,11 @@ class ArchbenchSession:
         prepare(self._config, nodeids, say)
 
     def _refuse_unwritable_journal(self) -> None:
+        from archbench.store.directory import make_directory
+
         runs = self._config.rootpath / RUNS_DIRECTORY
         try:
-            runs.mkdir(parents=True, exist_ok=True)
+            make_directory(runs)
             with tempfile.NamedTemporaryFile(dir=runs):
                 pass
         except OSError as error:
@@ -564,6 +566,7 @@ class ArchbenchSession:
         from archbench.report.amounts import amount_findings
         from archbench.report.counts import count_findings
         from archbench.report.findings import network_findings
+        from archbench.report.provenance import provenance_lines
         from archbench.report.table import doubts, run_table
         from archbench.report.times import time_findings
 
@@ -588,6 +591,8 @@ class ArchbenchSession:
             terminalreporter.write_line(" ".join(remarks))
         for sentence in doubts(cells, workers=has_workers(self._config)):
             terminalreporter.write_line(spelled(self._config, sentence), yellow=True)
+        for sentence in provenance_lines(cells, self._own_libraries()):
+            terminalreporter.write_line(sentence, yellow=True)
         sharing = self._config.stash.get(_SHARING, None)
         for device, others in (sharing.others if sharing is not None else {}).items():
             terminalreporter.write_line(f"{device} was shared: {others}.", yellow=True)
@@ -621,6 +626,18 @@ class ArchbenchSession:
             if path.is_relative_to(self._config.rootpath):
                 path = path.relative_to(self._config.rootpath)
             terminalreporter.write_line(f"Stored in {path}")
+
+    def _own_libraries(self) -> dict[str, str]:
+        """Model libraries that the project itself holds, with their paths from its root."""
+        from archbench.core.spec import LIBRARIES
+
+        root = self._config.rootpath
+        return {
+            library: f"./{path}"
+            for library in LIBRARIES
+            for path in (f"src/{library}", library)
+            if library != "archbench" and (root / path / "__init__.py").is_file()
+        }
 
     def _against_lines(self) -> list[str]:
         if settings_of(self._config).against is None:

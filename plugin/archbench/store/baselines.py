@@ -15,6 +15,7 @@ from archbench.core.errors import UsageError
 from archbench.core.launches import QUANTILES
 from archbench.core.tolerances import AMOUNTS
 from archbench.store.atomic import write_text
+from archbench.store.directory import make_directory
 
 __all__ = [
     "FORMAT",
@@ -462,7 +463,7 @@ def remove_lines(path: Path, kind: str, keys: Collection[str], lock: Path) -> in
 def _locked(lock: Path) -> Iterator[None]:
     from filelock import FileLock
 
-    lock.parent.mkdir(parents=True, exist_ok=True)
+    make_directory(lock.parent)
     with FileLock(lock):
         yield
 

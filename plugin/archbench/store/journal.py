@@ -11,6 +11,7 @@ from typing import Any
 
 from archbench.core.errors import ArchbenchError
 from archbench.core.records import Record
+from archbench.store.directory import make_directory
 
 __all__ = ["SCHEMA", "Journal", "Run", "new_run_id", "read_run"]
 
@@ -55,7 +56,7 @@ class Journal:
     def append(self, cell: Record) -> None:
         """Write one cell and wait until it is on the disk."""
         if not self.path.exists():
-            self.path.parent.mkdir(parents=True, exist_ok=True)
+            make_directory(self.path.parent)
             self._append({"schema": SCHEMA, "kind": "run", "run": self.run_id, **self._header})
         self._append({"kind": "cell", **cell.as_dict()})
 

@@ -1,0 +1,105 @@
+"""Ids of tests that ``--pyargs`` finds outside of the project, as the installed suite is."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from importlib.machinery import ModuleSpec
+from pathlib import Path, PurePosixPath
+
+import pytest
+
+__all__ = ["as_typed", "file_of", "importable_name", "is_elsewhere", "path_unmoved", "place_of"]
+
+INSTALLED = ("site-packages", "dist-packages")
+"""Directories of packages; an environment may lie below the project's root."""
+
+
+def is_elsewhere(config: pytest.Config, path: Path) -> bool:
+    """Whether a file is none of the project's.
+
+    pytest names such a file relative to what was given on the command line, which is ``""`` for the
+    file itself: an id that cannot be typed, and no class name for JUnit.
+    """
+    root = config.rootpath
+    return not path.is_relative_to(root) or bool({*INSTALLED} & {*path.relative_to(root).parts})
+
+
+@contextmanager
+def path_unmoved() -> Iterator[None]:
+    """Import an installed test, and leave installed packages where they are on the path.
+
+    pytest puts the directory that holds a test's package first: where that is the one of all
+    installed packages, they come before what the project holds.
+    """
+    before = list(sys.path)
+    yield
+    if sys.path[:1] != before[:1] and sys.path[0] in before:
+        del sys.path[0]
+
+
+def importable_name(arguments: Sequence[str], path: Path) -> str | None:
+    """The name by which ``--pyargs`` finds a file: ``archbench.benchmarks.test_latency``.
+
+    Args:
+        arguments: of the command line, tests in files included.
+        path: of the file.
+
+    Returns:
+        None where no argument names it, or a package that holds it.
+    """
+    for argument in arguments:
+        name = file_of(argument)
+        spec = _spec(name)
+        if spec is None:
+            continue
+        if spec.origin is not None and Path(spec.origin) == path:
+            return name
+        for location in spec.submodule_search_locations or ():
+            if path.is_relative_to(location):
+                inside = path.relative_to(location).with_suffix("")
+                return ".".join((name, *inside.parts))
+    return None
+
+
+def file_of(argument: str) -> str:
+    """The file, directory or module of an argument or an id, without the test in it."""
+    return argument.partition("[")[0].partition("::")[0]
+
+
+def place_of(config: pytest.Config, argument: str) -> Path:
+    """The file or directory that an argument without a test in it names."""
+    spec = _spec(argument) if config.option.pyargs else None
+    if spec is not None and spec.submodule_search_locations:
+        return Path(spec.submodule_search_locations[0])
+    if spec is not None and spec.origin is not None:
+        return Path(spec.origin)
+    return config.invocation_params.dir / argument
+
+
+def as_typed(config: pytest.Config) -> list[str]:
+    """The arguments, with ids that pytest printed for another directory than its root's.
+
+    It takes their names for paths, and prints ``../archbench.benchmarks.test_latency::...`` below
+    the root.
+    """
+    if not config.option.pyargs:
+        return list(config.args)
+    arguments = []
+    for argument in config.args:
+        file = file_of(argument)
+        name = PurePosixPath(file).name
+        is_path = name != file and not (config.invocation_params.dir / file).exists()
+        printed = is_path and _spec(name) is not None
+        arguments.append(argument.replace(file, name, 1) if printed else argument)
+    return arguments
+
+
+def _spec(name: str) -> ModuleSpec | None:
+    try:
+        return importlib.util.find_spec(name)
+    except (AttributeError, ImportError, ValueError):
+        # A path, or a module of something that is no package.
+        return None

@@ -1,0 +1,233 @@
+"""The two sides of a comparison, made ready on disk: whose code, which interpreter and tests."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+
+import archbench
+from archbench.core.errors import UsageError
+from archbench.core.spec import Target
+from archbench.duet.children import CANDIDATE, REFERENCE
+from archbench.duet.environments import interpreter, overlay
+from archbench.duet.imports import Imports, Trees
+from archbench.duet.references import Reference
+from archbench.duet.revisions import check_out, describe_work_tree, top_of
+from archbench.pytest_plugin.launching import passed_on
+from archbench.pytest_plugin.manifest import cell_of
+from archbench.pytest_plugin.node_ids import file_of, place_of
+from archbench.pytest_plugin.settings import settings_of
+from archbench.store.directory import OWN, make_directory
+
+__all__ = ["Side", "make_sides", "targets_of"]
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """Where one side's code is, and what runs it.
+
+    Attributes:
+        label: for people.
+        executable: the interpreter.
+        directory: that it runs in.
+        root: pytest's root directory there.
+        inifile: pytest's configuration file there; None for none.
+        arguments: files, directories and modules of its tests; empty where it has none of them.
+        options: of ours.
+        imports: where its code is imported from.
+    """
+
+    label: str
+    executable: str
+    directory: Path
+    root: Path
+    inifile: Path | None
+    arguments: tuple[str, ...]
+    options: tuple[str, ...]
+    imports: Imports
+
+
+def make_sides(config: pytest.Config, reference: Reference) -> dict[str, Side]:
+    """Both sides, made ready on disk.
+
+    Raises:
+        UsageError: the reference is not to be had.
+    """
+    asked = f"--against={reference.text}"
+    if os.name != "posix":
+        raise UsageError(
+            asked, "processes inherit a socket, which only POSIX systems do", "Run it on Linux"
+        )
+    store = make_directory(config.rootpath / OWN / "against")
+    candidate = _candidate(config)
+    if reference.kind == "revision":
+        return _of_revisions(config, reference, candidate, store)
+    if reference.kind == "flags":
+        _check_flags(config, reference)
+        label = ", ".join(f"{name}={value}" for name, value in reference.flags)
+        other = replace(candidate, label=label)
+    elif reference.kind == "interpreter":
+        executable = interpreter(reference.value, config.invocation_params.dir, asked)
+        imports = replace(candidate.imports, path=(), before=_entries_of_project(config))
+        label = f"the same project with {executable}"
+        other = replace(candidate, label=label, executable=executable, imports=imports)
+    else:
+        place, packages = overlay(reference.requirements, store, asked)
+        names = ", ".join(f"{name} {version}" for name, version in sorted(packages.items()))
+        imports = replace(candidate.imports, overlay=str(place))
+        other = replace(candidate, label=f"the same project with {names}", imports=imports)
+    return {REFERENCE: other, CANDIDATE: candidate}
+
+
+def targets_of(config: pytest.Config) -> list[Target]:
+    """What this run asks for, looked up on this machine."""
+    from archbench.measure.hardware import make_target
+
+    settings = settings_of(config)
+    return [make_target(settings.gpu, wish=wish) for wish in settings.wishes]
+
+
+def _candidate(config: pytest.Config) -> Side:
+    """The project as it is here, with whatever this process imports."""
+    directory = config.invocation_params.dir
+    return Side(
+        describe_work_tree(config.rootpath),
+        sys.executable,
+        directory,
+        config.rootpath,
+        config.inipath,
+        # Which tests of a file are meant the order says: of one that is not there nothing is found.
+        tuple(dict.fromkeys(map(file_of, config.args))),
+        (*passed_on(config), *_models_of_ids(config)),
+        Imports(
+            str(Path(archbench.__file__).parents[1]),
+            path=tuple(dict.fromkeys(_absolute(directory, one) for one in sys.path)),
+        ),
+    )
+
+
+def _absolute(directory: Path, entry: str) -> str:
+    """An entry of the path; what is no path, as a finder's mark, as it is."""
+    place = directory / entry
+    return str(place) if place.exists() else entry
+
+
+def _models_of_ids(config: pytest.Config) -> list[str]:
+    """The architectures that ids on the command line name, where nothing else selects any."""
+    settings = settings_of(config)
+    if settings.models or settings.suite is not None:
+        return []
+    cells = dict.fromkeys(cell[0] for cell in map(cell_of, config.args) if cell is not None)
+    return [f"--archbench-models={model}" for model in cells]
+
+
+def _entries_of_project(config: pytest.Config) -> tuple[str, ...]:
+    """Directories of the project that this process imports from."""
+    top = top_of(config.rootpath) or config.rootpath
+    trees = Trees(str(top), "", _kept(config))
+    return tuple(one for one in _candidate(config).imports.path if trees.is_ours(one))
+
+
+def _kept(config: pytest.Config) -> tuple[str, ...]:
+    """Directories that are no code of a project, though they may lie in it."""
+    package = Path(archbench.__file__).parent
+    places = (sys.prefix, sys.base_prefix, str(package), str(config.rootpath / OWN))
+    return tuple(dict.fromkeys(places))
+
+
+def _check_flags(config: pytest.Config, reference: Reference) -> None:
+    """Refuse flags that no side can be run with, before anything is measured.
+
+    Raises:
+        UsageError: there is no such model, or the device cannot run it like that.
+    """
+    from archbench.pytest_plugin.selection import one_model
+
+    flags = dict(reference.flags)
+    if "model" in flags:
+        one_model(config, flags["model"], "--against=model=")
+    from archbench.measure.partner import varied
+
+    targets = targets_of(config)
+    try:
+        others = [varied(target, flags) for target in targets]
+    except UsageError as error:
+        # What is to be typed instead is typed here.
+        todo = error.todo.replace("--", "--against=")
+        raise UsageError(f"--against={reference.text}", error.found, todo) from None
+    if "model" not in flags and others == targets:
+        raise UsageError(
+            f"--against={reference.text}",
+            "the candidate has these flags already, so both sides would be the same",
+            "Name what differs",
+        )
+
+
+def _of_revisions(
+    config: pytest.Config, reference: Reference, candidate: Side, store: Path
+) -> dict[str, Side]:
+    """The work tree and a revision, each with the project's code from its own tree.
+
+    That is what is to be compared, also where an installed copy would be found first.
+    """
+    revision = check_out(config.rootpath, reference.value, store / "revisions")
+    kept = _kept(config)
+    trees = Trees(str(revision.top), str(revision.tree), kept)
+    root = config.rootpath
+    own = [
+        str(one)
+        for one in (root / "src", root)
+        if one.is_dir() and not (one / "__init__.py").exists()
+    ]
+    imports = replace(candidate.imports, before=tuple(own), theirs=str(revision.top))
+    candidate = replace(candidate, imports=imports)
+
+    def there(place: Path | None) -> Path | None:
+        moved = None if place is None else trees.moved(str(place))
+        return None if moved is None else Path(moved)
+
+    other_root = there(root) or revision.tree
+
+    def all_there(places: Sequence[str]) -> tuple[str, ...]:
+        moved = map(trees.moved, places)
+        return tuple(dict.fromkeys(one for one in moved if one is not None))
+
+    # Paths that are given are relative to it, also where the revision does not have it.
+    directory = Path(trees.place(str(candidate.directory)))
+    directory.mkdir(parents=True, exist_ok=True)
+    reached = (f"{revision.top}{os.sep}", f"{revision.tree}{os.sep}")
+    other = replace(
+        candidate,
+        label=revision.label,
+        directory=directory,
+        root=other_root,
+        inifile=there(candidate.inifile),
+        arguments=_moved_arguments(config, candidate, trees),
+        options=tuple(one.replace(*reached) for one in candidate.options),
+        imports=replace(
+            candidate.imports,
+            path=all_there(candidate.imports.path),
+            before=all_there(own),
+            ours=str(revision.top),
+            theirs=str(revision.tree),
+            kept=kept,
+        ),
+    )
+    return {REFERENCE: other, CANDIDATE: candidate}
+
+
+def _moved_arguments(config: pytest.Config, candidate: Side, trees: Trees) -> tuple[str, ...]:
+    """Those of the candidate's arguments that the other work tree has."""
+    arguments = []
+    for argument in candidate.arguments:
+        place = place_of(config, argument)
+        moved = trees.moved(str(place))
+        is_path = place == candidate.directory / argument
+        if moved is not None:
+            arguments.append(moved if is_path else argument)
+    return tuple(arguments)
