@@ -32,6 +32,14 @@ from archbench.duet.references import Reference, parse_reference
                 flags=(("dtype", "bf16"), ("batch-size", "4")),
             ),
         ),
+        (
+            "model=net.py:net(sizes=(1,2), width=0.5),dtype=bf16",
+            Reference(
+                "flags",
+                "model=net.py:net(sizes=(1,2), width=0.5),dtype=bf16",
+                flags=(("model", "net.py:net(sizes=(1,2), width=0.5)"), ("dtype", "bf16")),
+            ),
+        ),
     ],
 )  # fmt: skip
 def test_each_kind(text: str, reference: Reference) -> None:

@@ -197,6 +197,18 @@ def test_weights_that_move_are_not_compiled_again() -> None:
     assert partner._forward.recompilations() == 0
 
 
+def test_what_was_found_about_a_network_is_said_of_the_side() -> None:
+    class Zeros(Small):
+        def __init__(self) -> None:
+            super().__init__()
+            for one in self.parameters():
+                nn.init.zeros_(one)
+
+    (note,) = side(constructor=Zeros).facts(exact=True)["notes"]
+    assert note["code"] == "filled"
+    assert side().facts(exact=True)["notes"] == []
+
+
 # Memory
 
 

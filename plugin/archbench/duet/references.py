@@ -7,6 +7,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from archbench.core.errors import UsageError
+from archbench.core.requests import split_requests
 from archbench.core.selectors import refuse_unknown
 from archbench.core.spec import DTYPES, MEMORY_FORMATS, RUNTIMES
 
@@ -104,7 +105,7 @@ def parse_reference(text: str) -> Reference:
 
 def _flags(asked: str, text: str) -> tuple[tuple[str, str], ...]:
     flags: dict[str, str] = {}
-    for part in text.split(","):
+    for part in split_requests(text):
         name, equals, value = (piece.strip() for piece in part.partition("="))
         if not equals:
             raise UsageError(

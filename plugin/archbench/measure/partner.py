@@ -160,6 +160,7 @@ class Partner:
             facts["no_telemetry"] = self._tools.no_telemetry
         if not exact:
             return facts
+        facts["notes"] = list(self._loaded.notes)
         params, _ = count_parameters(self._loaded.module)
         facts["counts"] = {
             "params": params,

@@ -371,6 +371,7 @@ def _tell(
                 "versions": _versions(one, side),
                 "imported": _imported(one, side),
                 "no_telemetry": facts[side].get("no_telemetry"),
+                "notes": facts[side].get("notes", []),
             }
             for side in SIDES
         },
@@ -498,6 +499,7 @@ def _record(one: Played, verdicts: Sequence[Verdict], name: str = "") -> Record:
         facts.get("id", name),
         facts.get("target"),
         verdicts=[verdict.as_dict() for verdict in verdicts],
+        notes=list(facts.get("notes", ())),
     )
     bursts = [item.candidate for launch in one.launches for item in launch.rounds]
     if bursts:
