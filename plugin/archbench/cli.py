@@ -499,6 +499,7 @@ def _prune_baselines(options: argparse.Namespace) -> int:
 
     from archbench.catalog import load_catalog
     from archbench.store.baselines import read_baselines, remove_lines
+    from archbench.store.directory import own_directory
 
     catalog = load_catalog()
 
@@ -516,7 +517,7 @@ def _prune_baselines(options: argparse.Namespace) -> int:
         for key in gone:
             print(f"- {path}: {key}")
         if gone and not options.dry_run:
-            remove_lines(path, kind, gone, Path(".archbench") / "baselines.lock")
+            remove_lines(path, kind, gone, own_directory(Path()) / "baselines.lock")
         total += len(gone)
     if options.models and not total:
         raise UsageError(

@@ -75,6 +75,9 @@ def test_a_comma_in_the_name_of_a_folder(tmp_path: Path) -> None:
         "a",
         "c.py:net",
     ]
+    (tmp_path / "c.py").touch()
+    two = ["c.py:net(width=1, depth=2)@32", "c.py:net(classes=3)"]
+    assert requests_in(",".join(two), tmp_path) == two
 
 
 def test_a_glob_takes_what_a_file_makes_itself(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -147,6 +148,22 @@ def test_a_file_where_runs_are_stored(suite: pytest.Pytester) -> None:
     (suite.path / ".archbench").write_text("", encoding="utf-8")
     output = refused(suite, "--archbench-models=small_net.py:small", "-k", "complexity")
     assert "runs are stored there, and nothing can be written" in output
+    assert "or keep them elsewhere: --archbench-directory=PATH" in output
+
+
+def test_a_project_that_cannot_be_written_to(suite: pytest.Pytester, tmp_path: Path) -> None:
+    (suite.path / ".archbench").write_text("", encoding="utf-8")
+    elsewhere = tmp_path / "els, ewhere"
+    result = suite.runpytest_subprocess(
+        "test_bench.py", "-p", "no:cacheprovider", "--archbench-models=small_net.py:small",
+        "--archbench-launches=2", "--archbench-time-budget=0.05",
+        f"--archbench-directory={elsewhere}",
+    )  # fmt: skip
+    result.assert_outcomes(passed=2)
+    assert len(list(elsewhere.glob("runs/*/journal.jsonl"))) == 1
+    assert (elsewhere / ".gitignore").is_file()
+    output = refused(suite, "--archbench-directory=.archbench")
+    assert "--archbench-directory=.archbench: that is no directory. Name another one" in output
 
 
 def test_a_hook_that_returns_nonsense(suite: pytest.Pytester) -> None:

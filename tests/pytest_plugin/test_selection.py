@@ -46,6 +46,12 @@ def test_a_suite_filters(suite: pytest.Pytester) -> None:
     assert len(selected(suite, "--archbench-suite=paddleclas")) == 9
 
 
+def test_ones_own_are_what_a_run_is_about(suite: pytest.Pytester) -> None:
+    assert len(selected(suite)) == 71
+    suite.makeconftest(HOOK)
+    assert selected(suite) == ["local/my_densenet"]
+
+
 def test_ones_own_at_another_size(suite: pytest.Pytester) -> None:
     suite.makeconftest(HOOK)
     assert selected(suite, "--archbench-models=local/my_densenet@96") == ["local/my_densenet@96"]

@@ -9,7 +9,7 @@ import pytest
 
 from archbench.core.records import Record
 from archbench.store.baselines import remove_lines
-from archbench.store.directory import make_directory
+from archbench.store.directory import make_directory, own_directory
 from archbench.store.journal import Journal
 
 
@@ -43,6 +43,16 @@ def test_who_wants_it_under_version_control_has_to_say_so_once(tmp_path: Path) -
     (tmp_path / ".archbench" / ".gitignore").unlink()
     make_directory(tmp_path / ".archbench" / "runs")
     assert not (tmp_path / ".archbench" / ".gitignore").exists()
+
+
+def test_another_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("ARCHBENCH_DIRECTORY", raising=False)
+    assert own_directory(tmp_path) == tmp_path / ".archbench"
+    monkeypatch.setenv("ARCHBENCH_DIRECTORY", str(tmp_path / "there"))
+    assert own_directory(tmp_path) == tmp_path / "there"
+    assert own_directory(tmp_path, str(tmp_path / "given")) == tmp_path / "given"
+    make_directory(tmp_path / "given" / "runs", tmp_path / "given")
+    assert (tmp_path / "given" / ".gitignore").read_text("utf-8") == "*\n"
 
 
 def test_any_other_directory_is_made_as_it_is(tmp_path: Path) -> None:

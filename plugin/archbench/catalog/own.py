@@ -63,7 +63,10 @@ def requests_in(text: str, directory: Path) -> list[str]:
         for count in range(len(parts), 0, -1):
             together = ",".join(parts[:count])
             file = re.sub(r":[\w.*?]*$", "", _without_details(together))
-            if count == 1 or (is_own_request(together) and (directory / file).is_file()):
+            has_all = file.startswith(",".join(parts[: count - 1]))
+            if count == 1 or (
+                has_all and is_own_request(together) and (directory / file).is_file()
+            ):
                 found.append(together)
                 del parts[:count]
                 break

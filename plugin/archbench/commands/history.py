@@ -126,6 +126,7 @@ def stored_history(
     """
     from archbench.devices.choosing import device_slug
     from archbench.store import history as store
+    from archbench.store.directory import runs_directory
 
     if storage is not None and not (root / storage).is_dir():
         raise UsageError(
@@ -145,7 +146,7 @@ def stored_history(
         left_out = f"; {'; '.join(found.remarks)}" if found.remarks else ""
         raise UsageError(
             "archbench history",
-            f"no run is stored in {root / store.RUNS} or {root / (storage or store.BENCHMARKS)}"
+            f"no run is stored in {runs_directory(root)} or {root / (storage or store.BENCHMARKS)}"
             f"{left_out}"
             if not found.files
             else f"none of {found.files} stored files holds {_or(metrics)}{left_out}",

@@ -19,6 +19,7 @@ from archbench.core.errors import ArchbenchError, UsageError
 from archbench.core.points import Figure, Point
 from archbench.core.records import Record, merge_records
 from archbench.report.points import point_of
+from archbench.store.directory import runs_directory
 from archbench.store.journal import Run, read_run
 from archbench.store.results import read_results
 
@@ -29,8 +30,6 @@ SOURCES = (
     "file, or published:NAME for a published table; default: latest"
 )
 """What a source can be, for the commands' help."""
-
-_RUNS = Path(".archbench") / "runs"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +47,7 @@ class Loaded:
 
 def run_paths(root: Path) -> list[Path]:
     """The journals of the runs that a project has stored, the oldest first."""
-    return sorted((root / _RUNS).glob("*/journal.jsonl"), key=lambda path: path.parent.name)
+    return sorted(runs_directory(root).glob("*/journal.jsonl"), key=lambda path: path.parent.name)
 
 
 def points_from(sources: Sequence[str], root: Path) -> Loaded:
@@ -155,7 +154,7 @@ def _path_of(source: str, root: Path) -> Path:
         if not runs:
             raise UsageError(
                 "the latest run",
-                f"no run is stored in {root / _RUNS}",
+                f"no run is stored in {runs_directory(root)}",
                 "Measure something: pytest benchmarks. Or name a published table: "
                 "published:bianco2018",
             )
@@ -175,7 +174,9 @@ def _path_of(source: str, root: Path) -> Path:
             f"{len(matching)} runs begin so: {_names(matching)}",
             "Write more of the id",
         )
-    found = f"stored runs are {_names(runs)}" if runs else f"no run is stored in {root / _RUNS}"
+    found = (
+        f"stored runs are {_names(runs)}" if runs else f"no run is stored in {runs_directory(root)}"
+    )
     raise UsageError(
         source,
         f"there is no such run or file; {found}",

@@ -264,7 +264,7 @@ def _record(model: WeightedModel, images: ImageSet, found: Evaluation, key: str)
 
 
 def _evaluation_path(config: pytest.Config, key: str) -> Path:
-    return config.rootpath / ".archbench" / "evaluations" / f"{key}.json"
+    return settings_of(config).directory / "evaluations" / f"{key}.json"
 
 
 def _taken_up(config: pytest.Config, key: str) -> Record | None:
@@ -615,7 +615,7 @@ def write_accuracies(
                 **shared,
                 **{name: taken[name] for name in fields},
             }
-    lock = config.rootpath / ".archbench" / "baselines.lock"
+    lock = settings.directory / "baselines.lock"
     only_new = settings.baseline_update == "new"
     return [
         (

@@ -351,7 +351,7 @@ def write_times(config: pytest.Config, timed: Sequence[Record]) -> list[tuple[Pa
         }
         path = times_path(config, record.target["slug"], record.target["dtype"])
         files.setdefault(path, {})[key_of(line)] = line
-    lock = config.rootpath / ".archbench" / "baselines.lock"
+    lock = settings.directory / "baselines.lock"
     only_new = settings.baseline_update == "new"
     return [
         (path, update_baselines(path, "latency", lines, lock, only_new=only_new))
@@ -433,6 +433,6 @@ def write_counts(config: pytest.Config, counted: Mapping[str, Record]) -> Update
         counts_path(config),
         "complexity",
         {model: _line(record) for model, record in counted.items()},
-        config.rootpath / ".archbench" / "baselines.lock",
+        settings_of(config).directory / "baselines.lock",
         only_new=settings_of(config).baseline_update == "new",
     )

@@ -15,7 +15,7 @@ __all__ = ["pytest_archbench_models"]
 
 
 def pytest_archbench_models(config: pytest.Config) -> Iterable[ModelSpec]:
-    """Architectures of one's own, added to every selection.
+    """Architectures of one's own: what a run is about that names none, and part of every suite.
 
     Called once, when tests are collected, in each worker as well. Return
     ``[ModelSpec.of(constructor)]``; the constructor is called when its test runs.

@@ -103,7 +103,7 @@ def where_launched(config: pytest.Config) -> Path:
     """The file by which workers of pytest-xdist learn what was launched."""
     if is_worker(config):
         return Path(config.workerinput["archbench_launched"])  # type: ignore[attr-defined]
-    return config.rootpath / ".archbench" / "launches" / str(os.getpid()) / "launched.json"
+    return settings_of(config).directory / "launches" / str(os.getpid()) / "launched.json"
 
 
 def launched(config: pytest.Config) -> dict[str, Launched]:

@@ -140,6 +140,11 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "value: the merge base with the main branch), python:/path/to/venv/bin/python, "
         "'pip:timm==1.0.20', or other flags (dtype=bf16, model=timm/resnet50d, batch-size=4)",
     },
+    "directory": {
+        "metavar": "PATH",
+        "help": "where runs, and what they need meanwhile, are kept (default: .archbench in the "
+        "project, or $ARCHBENCH_DIRECTORY)",
+    },
     "results": {"metavar": "FILE", "help": "write everything about the run as JSON"},
     "code-quality": {
         "metavar": "FILE",

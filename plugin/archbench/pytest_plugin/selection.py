@@ -103,7 +103,8 @@ def select_models(
     """The architectures that a run is about, each once, in their order.
 
     Without ``--suite`` and ``--models``: those that test ids on the command line name, else one's
-    own from the hook and the seed suite. ``--models`` filters a suite that is given.
+    own from the hook, else the seed suite. A suite that is given joins one's own, and ``--models``
+    filters it.
 
     Args:
         config: of the run.
@@ -121,6 +122,8 @@ def select_models(
     requests = [part for value in settings.models for part in requests_in(value, here)]
     if not requests and settings.suite is None:
         requests = _of_node_ids(config)
+    if not requests and own and settings.suite is None:
+        return each_once(own)
     if not requests:
         return each_once([*own, *load_catalog().select(settings.suite or ())])
     chosen: list[ModelSpec] = []

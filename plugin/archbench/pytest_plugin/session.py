@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 __all__ = ["ArchbenchSession"]
 
-RUNS_DIRECTORY = ".archbench/runs"
 _EVALUATED = {"top1", "fingerprint"}
 """Metrics that are accepted together."""
 
@@ -218,16 +217,18 @@ class ArchbenchSession:
     def _refuse_unwritable_journal(self) -> None:
         from archbench.store.directory import make_directory
 
-        runs = self._config.rootpath / RUNS_DIRECTORY
+        directory = settings_of(self._config).directory
+        runs = directory / "runs"
         try:
-            make_directory(runs)
+            make_directory(runs, directory)
             with tempfile.NamedTemporaryFile(dir=runs):
                 pass
         except OSError as error:
-            raise pytest.UsageError(
+            text = (
                 f"{runs}: runs are stored there, and nothing can be written ({error.strerror}). "
-                "Move what is in the way, or run from a directory that is writable"
-            ) from None
+                "Move what is in the way, or keep them elsewhere: --directory=PATH"
+            )
+            raise pytest.UsageError(spelled(self._config, text)) from None
 
     # Running
 
@@ -351,7 +352,9 @@ class ArchbenchSession:
         if self._journal is None:
             from archbench.store.journal import Journal
 
-            self._journal = Journal(self._config.rootpath / RUNS_DIRECTORY, self._run_header())
+            self._journal = Journal(
+                settings_of(self._config).directory / "runs", self._run_header()
+            )
         return self._journal
 
     def _write(self, cell: Record) -> None:

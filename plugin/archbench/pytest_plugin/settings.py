@@ -21,6 +21,7 @@ from archbench.pytest_plugin.options import (
     destination,
     spelled,
 )
+from archbench.store.directory import OWN, own_directory
 
 __all__ = ["Settings", "settings_of"]
 
@@ -55,6 +56,7 @@ class Settings:
         accuracy_samples: images of a sample; None for all.
         resize, crop: pixels of the single central crop; None for what the weights expect.
         against: another version that times are compared with, side by side; None for none.
+        directory: where runs, and what they need meanwhile, are kept.
         results: where to write the results file, if anywhere.
         code_quality, openmetrics: the same for files that CI systems read.
     """
@@ -83,6 +85,7 @@ class Settings:
     resize: int | None = None
     crop: int | None = None
     against: Reference | None = None
+    directory: Path = Path(OWN)
     results: Path | None = None
     code_quality: Path | None = None
     openmetrics: Path | None = None
@@ -274,6 +277,14 @@ def _writable(option: str, text: str, base: Path) -> Path:
 _SETTINGS: pytest.StashKey[Settings] = pytest.StashKey()
 
 
+def _place(option: str, text: str | None, base: Path) -> str | None:
+    """A directory that may have to be made."""
+    path = None if text is None else base / Path(text).expanduser()
+    if path is not None and path.exists() and not path.is_dir():
+        raise pytest.UsageError(f"--{option}={text}: that is no directory. Name another one")
+    return None if path is None else str(path)
+
+
 def settings_of(config: pytest.Config) -> Settings:
     """The settings of this run, made once.
 
@@ -416,6 +427,7 @@ def _read(config: pytest.Config) -> Settings:
         resize=resize,
         crop=crop,
         against=against,
+        directory=own_directory(config.rootpath, _place("directory", single("directory"), here)),
         results=file("results"),
         code_quality=file("code-quality"),
         openmetrics=file("openmetrics"),

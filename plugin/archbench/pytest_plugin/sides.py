@@ -22,7 +22,7 @@ from archbench.pytest_plugin.launching import passed_on
 from archbench.pytest_plugin.manifest import cell_of
 from archbench.pytest_plugin.node_ids import file_of, place_of
 from archbench.pytest_plugin.settings import settings_of
-from archbench.store.directory import OWN, make_directory
+from archbench.store.directory import make_directory
 
 __all__ = ["Side", "make_sides", "targets_of"]
 
@@ -58,12 +58,12 @@ def make_sides(config: pytest.Config, reference: Reference) -> dict[str, Side]:
     Raises:
         UsageError: the reference is not to be had.
     """
-    asked = f"--against={reference.text}"
+    asked, directory = f"--against={reference.text}", settings_of(config).directory
     if os.name != "posix":
         raise UsageError(
             asked, "processes inherit a socket, which only POSIX systems do", "Run it on Linux"
         )
-    store = make_directory(config.rootpath / OWN / "against")
+    store = make_directory(directory / "against", directory)
     candidate = _candidate(config)
     if reference.kind == "revision":
         return _of_revisions(config, reference, candidate, store)
@@ -136,7 +136,7 @@ def _entries_of_project(config: pytest.Config) -> tuple[str, ...]:
 def _kept(config: pytest.Config) -> tuple[str, ...]:
     """Directories that are no code of a project, though they may lie in it."""
     package = Path(archbench.__file__).parent
-    places = (sys.prefix, sys.base_prefix, str(package), str(config.rootpath / OWN))
+    places = (sys.prefix, sys.base_prefix, str(package), str(settings_of(config).directory))
     return tuple(dict.fromkeys(places))
 
 

@@ -19,11 +19,11 @@ from archbench.core.records import merge_records
 from archbench.core.spec import Wish
 from archbench.core.statistics import quantile
 from archbench.store.baselines import parse_baselines
+from archbench.store.directory import runs_directory
 from archbench.store.journal import Run, read_run
 
-__all__ = ["BENCHMARKS", "RUNS", "Found", "in_baselines", "in_benchmarks", "in_runs"]
+__all__ = ["BENCHMARKS", "Found", "in_baselines", "in_benchmarks", "in_runs"]
 
-RUNS = Path(".archbench") / "runs"
 """Where runs are stored, below a project's root."""
 
 BENCHMARKS = Path(".benchmarks")
@@ -61,7 +61,7 @@ def in_runs(root: Path, metrics: Sequence[str] | None = None) -> Found:
         metrics: names of those that are wanted; None for all.
     """
     found = Found()
-    for path in sorted((root / RUNS).glob("*/journal.jsonl")):
+    for path in sorted((runs_directory(root)).glob("*/journal.jsonl")):
         try:
             run = read_run(path)
         except (ArchbenchError, OSError, *_DAMAGED) as error:
