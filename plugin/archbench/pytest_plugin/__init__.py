@@ -367,8 +367,10 @@ def holder_of(config: pytest.Config) -> ModelHolder:
     """What keeps the model of this process that is loaded."""
     if _HOLDER not in config.stash:
         from archbench.models.loading import ModelHolder
+        from archbench.pytest_plugin.settings import settings_of
 
-        config.stash[_HOLDER] = ModelHolder()
+        # A comparison's passes run in processes of its own, and what fails there is said there.
+        config.stash[_HOLDER] = ModelHolder(tried=settings_of(config).against is None)
     return config.stash[_HOLDER]
 
 
