@@ -424,7 +424,14 @@ def _archbench_lease(
 
 
 @pytest.fixture
-def bench(request: pytest.FixtureRequest, pytestconfig: pytest.Config) -> Bench:
+def _archbench_bench() -> None:
+    """Tells our ``bench`` from a project's own fixture of that name."""
+
+
+@pytest.fixture
+def bench(
+    request: pytest.FixtureRequest, pytestconfig: pytest.Config, _archbench_bench: None
+) -> Bench:
     """Measures and records: ``bench.latency(loaded_model)``, ``bench.complexity(model_spec)``."""
     from archbench.core.errors import UsageError
     from archbench.models.requiring import require_torch
