@@ -175,6 +175,29 @@ def test_arguments_stand_in_baselines_and_tolerances(suite: pytest.Pytester) -> 
     )
 
 
+def test_two_files_with_one_constructor_name(suite: pytest.Pytester) -> None:
+    for folder, side in (("old", 3), ("new", 5)):
+        write(suite.path / folder / "blocks.py", BLOCK.format(side=side))
+        write(suite.path / folder / "net.py", NET.format(where="blocks", name="net"))
+    both = ("old/net.py:net", "new/net.py:net")
+    refused = suite.runpytest_inprocess(
+        "test_bench.py", *(f"--archbench-models={one}" for one in both)
+    )
+    assert refused.ret == pytest.ExitCode.USAGE_ERROR
+    assert "on a command line other=path/to/file.py:constructor" in refused.stderr.str()
+    assert params(suite, "old/net.py:net", "newer=new/net.py:net@32") == {
+        "local/net": params_of(3),
+        "local/newer@32": params_of(5),
+    }
+    counted = ("test_bench.py", "-k", "complexity")
+    suite.runpytest_inprocess(
+        *counted, "--archbench-models=old/net.py:net", "--archbench-baseline-update"
+    )
+    other = suite.runpytest_inprocess(*counted, "--archbench-models=new/net.py:net")
+    other.assert_outcomes(failed=1)
+    other.stdout.fnmatch_lines(["Accepted with ./old/net.py, torch *; now ./new/net.py, torch *."])
+
+
 def test_a_torch_that_cannot_be_imported(suite: pytest.Pytester) -> None:
     why = "libcudart.so.13: cannot open shared object file: No such file or directory"
     write(suite.path / "broken" / "torch" / "__init__.py", f"raise ImportError({why!r})")

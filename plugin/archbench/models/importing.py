@@ -24,7 +24,7 @@ from typing import Any
 
 from archbench.core.spec import OwnSource
 
-__all__ = ["OwnModules", "import_source", "own_modules"]
+__all__ = ["OwnModules", "forget_own_modules", "import_source", "own_modules"]
 
 _NEVER_OWN = frozenset({"torch", "numpy", "archbench", "pytest", "_pytest", "pluggy"})
 """Packages that are running, or that cannot be imported twice in a process."""
@@ -182,6 +182,11 @@ def own_modules(source: OwnSource) -> OwnModules:
             first, last = [folder, *_above_package(Path(folder)), *roots], []
     first, last = list(dict.fromkeys(first)), list(dict.fromkeys(last))
     return _OWN.setdefault((*first, None, *last), OwnModules(first, last))
+
+
+def forget_own_modules() -> None:
+    """Let go of all that was imported so; who asks next imports it anew."""
+    _OWN.clear()
 
 
 def import_source(source: OwnSource) -> ModuleType:

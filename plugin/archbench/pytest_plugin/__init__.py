@@ -6,6 +6,7 @@ imports nothing that such a run does not need: no torch, no numpy, no catalogue.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -375,9 +376,13 @@ def holder_of(config: pytest.Config) -> ModelHolder:
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    """Let go of the model that is loaded, in a run without the fixture that does."""
+    """Let go of the model that is loaded, in a run without the fixture that does, and of files that
+    were imported: another run in this process finds them as they are then."""
     if _HOLDER in config.stash:
         config.stash[_HOLDER].free()
+    importing = sys.modules.get("archbench.models.importing")
+    if importing is not None:
+        importing.forget_own_modules()
 
 
 @pytest.fixture(scope="session")
