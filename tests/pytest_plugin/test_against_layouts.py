@@ -108,6 +108,7 @@ def library(version: str, depth: int) -> dict[str, str]:
         "pytorchcv/model_provider.py": (
             f"{NET}\ndef get_model(name, pretrained=False, in_size=(224, 224)):\n"
             f"    return Net(4, {depth}, classes=1000)\n"
+            "def resnet10(): ...\n"  # the names of its functions are those of its architectures
         ),
     }
 
