@@ -16,6 +16,7 @@ from archbench.core.errors import (
     ArchbenchError,
     InconclusiveError,
     NotMeasuredError,
+    orders_to_end,
 )
 from archbench.core.launches import COMPARED, Launch
 from archbench.core.readings import Reading, device_doubts, throttled_by
@@ -92,6 +93,8 @@ def forward_passes(loaded: LoadedModel) -> Iterator[None]:
         with loaded.running():
             yield
     except ArchbenchError:
+        raise
+    except orders_to_end():
         raise
     except (Exception, SystemExit) as error:
         if is_out_of_memory(error):
@@ -414,6 +417,8 @@ def largest_batch(
     try:
         return with_largest_batch(loaded, run)
     except NotMeasuredError:
+        raise
+    except orders_to_end():
         raise
     except (Exception, SystemExit) as error:
         raise failed_forward(loaded.spec, error) from error
