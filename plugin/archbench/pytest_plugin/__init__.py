@@ -442,6 +442,19 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     if uses_archbench(item):
         from archbench.pytest_plugin.recording import forget_record
 
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Import what measuring needs before the time that another plugin gives to the test begins.
+
+    torch that was cut off in the midst of its import cannot be imported again.
+    """
+    if uses_archbench(item):
+        from archbench.pytest_plugin.recording import import_before
+
+        import_before(item)
+    return (yield)
+
+
         forget_record(item)
 
 
