@@ -112,6 +112,12 @@ def uses_archbench(item: pytest.Item) -> bool:
     return "bench" in names and any(name.startswith("_archbench") for name in names)
 
 
+def runs_again(report: pytest.TestReport | pytest.CollectReport) -> bool:
+    """Whether a report is of an attempt after which a plugin runs the test again, as
+    pytest-rerunfailures does: pytest itself has three outcomes."""
+    return str(report.outcome) not in ("passed", "failed", "skipped")
+
+
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_collection_modifyitems(
     config: pytest.Config, items: list[pytest.Item]

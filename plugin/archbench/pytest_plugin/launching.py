@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from archbench.core.verdicts import POISONED
-from archbench.pytest_plugin import MODEL_ARGUMENT
+from archbench.pytest_plugin import MODEL_ARGUMENT, runs_again
 from archbench.pytest_plugin.options import destination, is_launch
 from archbench.pytest_plugin.settings import settings_of
 
@@ -163,7 +163,7 @@ class Launching:
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Write what a test measured."""
         record = getattr(report, "archbench", None)
-        if record is not None and report.when in ("setup", "call"):
+        if record is not None and report.when in ("setup", "call") and not runs_again(report):
             self._write({"nodeid": report.nodeid, "record": record})
 
 

@@ -392,6 +392,9 @@ def forget_record(item: pytest.Item) -> None:
     """Start a test anew, as plugins do that run a failed one again: what it measured before counts
     no more."""
     if _RECORD in item.stash:
+        from archbench.pytest_plugin.ci import drop_junit_properties
+
+        drop_junit_properties(item, item.stash[_RECORD])
         del item.stash[_RECORD]
         spec, _ = known_of(item)
         if spec is not None:

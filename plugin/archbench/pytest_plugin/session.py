@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from archbench.pytest_plugin import MODEL_ARGUMENT, selected_models
+from archbench.pytest_plugin import MODEL_ARGUMENT, runs_again, selected_models
 from archbench.pytest_plugin.options import has_workers, is_launch, spelled
 from archbench.pytest_plugin.settings import settings_of
 
@@ -254,6 +254,8 @@ class ArchbenchSession:
             return None
         if report.when in ("call", CRASHED_WORKER) and report.outcome in ("passed", "failed"):
             return report.outcome, "", ""
+        if runs_again(report):
+            return report.outcome, "", ""
         if report.skipped and hasattr(report, "archbench"):
             # What is not measured says so below the table.
             return "skipped", "", ""
@@ -263,7 +265,9 @@ class ArchbenchSession:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Take the record off a test's report."""
+        """Take the record off a test's report; of several attempts the last one counts."""
+        if runs_again(report):
+            return
         data = getattr(report, "archbench", None)
         if report.when == CRASHED_WORKER and report.failed:
             data = self._crashed(report.nodeid)
