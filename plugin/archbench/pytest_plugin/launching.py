@@ -326,8 +326,14 @@ def python_pytest(directory: Path) -> list[str]:
 
 
 def passed_on(config: pytest.Config, more: Sequence[str] = ()) -> list[str]:
-    """Our options as fresh processes are given them, and ``more`` beside those of a measurement."""
-    return [
+    """Our options as fresh processes are given them, and ``more`` beside those of a measurement.
+
+    With them goes what gives a test other ids: pytest-repeat's options.
+    """
+    repeats = config.pluginmanager.has_plugin("repeat") and config.getoption("count", 1) > 1
+    names = ("count", "repeat_scope") if repeats else ()
+    foreign = [f"--{name.replace('_', '-')}={config.getoption(name)}" for name in names]
+    return foreign + [
         f"--archbench-{name}" + ("" if value is True else f"={value}")
         for name in (*_PASSED_ON, *more)
         for value in _values(getattr(config.option, destination(name), None))
