@@ -442,12 +442,6 @@ def bench(request: pytest.FixtureRequest, pytestconfig: pytest.Config) -> Bench:
     return Bench(request.node, settings_of(pytestconfig))
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Forget what an earlier run of the same test has measured."""
-    if uses_archbench(item):
-        from archbench.pytest_plugin.recording import forget_record
-
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
     """Import what measuring needs before the time that another plugin gives to the test begins.
@@ -460,6 +454,12 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
         import_before(item)
     return (yield)
 
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Forget what an earlier run of the same test has measured."""
+    if uses_archbench(item):
+        from archbench.pytest_plugin.recording import forget_record
 
         forget_record(item)
 
