@@ -61,6 +61,13 @@ def _one_thread() -> None:
 
 
 @pytest.fixture(autouse=True)
+def _no_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An inner run is none of the outer run's workers; pytest-benchmark would turn itself off."""
+    for name in ("PYTEST_XDIST_WORKER", "PYTEST_XDIST_WORKER_COUNT"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(autouse=True)
 def _nothing_left_behind(monkeypatch: pytest.MonkeyPatch) -> None:
     """What a network leaves behind sends the next one to another process; a test begins anew."""
     monkeypatch.setattr(process_state, "_LEFT", {})

@@ -2,6 +2,7 @@
 
 In ``python`` blocks an expression followed by a comment line must have that comment as its repr.
 In ``console`` blocks each ``archbench`` command is run and each ``pytest`` command is collected.
+docs/your-own.md is one project from top to bottom: tests/test_your_own_page.py.
 """
 
 from __future__ import annotations
@@ -22,7 +23,10 @@ from archbench.core.records import Record
 from archbench.store.journal import Journal
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [
+    ROOT / "README.md",
+    *(page for page in sorted((ROOT / "docs").glob("*.md")) if page.name != "your-own.md"),
+]
 _BLOCK = re.compile(r"^```(?P<language>\w+)\n(?P<text>.*?)^```", re.MULTILINE | re.DOTALL)
 
 OWN_NET = """

@@ -80,6 +80,16 @@ def test_a_comma_in_the_name_of_a_folder(tmp_path: Path) -> None:
     assert requests_in(",".join(two), tmp_path) == two
 
 
+def test_a_name_of_ones_own(directory: Path) -> None:
+    spec = only("other=my_net.py:net(width=2)@32", directory)
+    assert (spec.id, spec.kwargs) == ("local/other(width=2)@32", (("width", 2),))
+    assert is_own_request("other=my_net.py:net")
+    assert not is_own_request("resnet50(width=2)")
+    (directory / "two.py").write_text("def a(): ...\ndef b(): ...\n", encoding="utf-8")
+    with pytest.raises(UsageError, match="the glob is about 2 networks"):
+        own_architectures("other=two.py:[ab]", directory, "--models=")
+
+
 def test_a_glob_takes_what_a_file_makes_itself(tmp_path: Path) -> None:
     text = "from torch import nn\ndef small(): ...\ndef _block(): ...\nclass Large: ...\nx = 1\n"
     (tmp_path / "nets.py").write_text(text, encoding="utf-8")

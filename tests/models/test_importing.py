@@ -115,6 +115,48 @@ def test_imports_from_the_projects_root(tmp_path: Path) -> None:
     assert kernel(network("deep/down/other.py:net", tmp_path)) == 5
 
 
+DEPLOYED = """
+from torch import nn
+
+class Block(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.a, self.b = nn.Conv2d(3, 8, 3), nn.Conv2d(3, 8, 3)
+
+    def forward(self, x):
+        return self.a(x) if self.b is None else self.a(x) + self.b(x)
+
+def net():
+    from models.deploy import fuse
+    return fuse(nn.Sequential(Block(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 10)))
+"""
+DEPLOY = """
+from {place} import Block
+
+def fuse(network):
+    for module in network.modules():
+        if isinstance(module, Block):
+            module.b = None
+    return network
+"""
+
+
+@pytest.mark.parametrize("file", ["models/net", "models/__init__"])
+def test_a_file_that_is_imported_by_its_name_too_is_one_module(tmp_path: Path, file: str) -> None:
+    """Else the classes of one copy are none of the other's, and nothing is fused."""
+    place = "models" if file.endswith("__init__") else "models.net"
+    for path, text in {
+        "models/__init__": "", "models/deploy": DEPLOY.format(place=place), file: DEPLOYED,
+    }.items():  # fmt: skip
+        whole = tmp_path / f"{path}.py"
+        whole.parent.mkdir(exist_ok=True)
+        whole.write_text(text, encoding="utf-8")
+    right = (3 * 8 * 9 + 8) + (80 + 10)
+    for request in (f"{file}.py:net", f"{place}:net", f"{file}.py:net"):
+        built = network(request, tmp_path)
+        assert sum(one.numel() for one in built.module.parameters()) == right
+
+
 def test_a_module_by_its_dotted_name(tmp_path: Path) -> None:
     write(tmp_path, pkg____init__="", pkg__net=NET.format(place="pkg.blocks"))
     write(tmp_path, pkg__blocks=BLOCK.format(kernel=5))

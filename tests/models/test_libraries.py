@@ -125,7 +125,8 @@ def test_a_constructor_that_returns_no_module_is_refused() -> None:
     with pytest.raises(ArchitectureError) as caught:
         construct(ModelSpec.of(lambda: 7, name="mine"))
     assert str(caught.value) == (
-        "local/mine cannot be built: its constructor returned int, expected a torch.nn.Module"
+        "local/mine cannot be built: its constructor returned int, expected a torch.nn.Module. "
+        "Name a function that returns the network itself"
     )
 
 

@@ -410,7 +410,8 @@ def test_a_network_that_is_built_already() -> None:
             lambda num_classes, width=1: None,
             {},
             "missing a required argument: 'num_classes' of <lambda>(num_classes, width=1). Give "
-            "what it needs: <lambda>(num_classes=...)",
+            "what it needs: <lambda>(num_classes=...); where that is no literal, write a function "
+            "without arguments that returns the network",
         ),
         (
             lambda width=1: None,

@@ -56,6 +56,9 @@ def spec(scores: str | int | None = None) -> ModelSpec:
         (FEATURES, SCORES),
         [OTHER, OTHER, SCORES],
         [FEATURES, SCORES],
+        {"main": SCORES, "aux": OTHER},
+        [(OTHER, WIDE), (SCORES, OTHER)],
+        (FEATURES, {"heads": [SCORES]}),
     ],
     ids=lambda output: type(output).__name__,
 )
@@ -72,6 +75,11 @@ def test_the_rule(output: Any) -> None:
         ((SCORES, OTHER), "0, 1 of its tuple could be its class scores, and 0 was taken"),
         ((WIDE, SCORES), "0, 1 of its tuple could be its class scores, and 0 was taken"),
         ([OTHER, SCORES], "0, 1 of its list could be its class scores, and 1 was taken"),
+        ({"a": SCORES, "b": OTHER}, "a, b of its dict could be its class scores, and a was taken"),
+        (
+            [(OTHER,), (SCORES, OTHER)],
+            "0.0, 1.0, 1.1 of its list could be its class scores, and 1.0 was taken",
+        ),
     ],
     ids=str,
 )
@@ -96,6 +104,15 @@ def test_a_person_says_which(scores: str | int, output: Any) -> None:
     assert doubt_about(spec(scores), output, 2) is None
 
 
+def test_a_batch_of_one_that_is_squeezed_away() -> None:
+    row, other = torch.arange(10.0), torch.ones(1, 7)
+    assert torch.equal(class_scores(spec(), row, 1), row[None])
+    assert torch.equal(class_scores(spec(), {"a": row, "loss": torch.ones(())}, 1), row[None])
+    assert class_scores(spec(), {"a": row, "b": other}, 1) is other
+    with pytest.raises(ArchitectureError, match=r"scores of shape \(10,\) for 2 images"):
+        class_scores(spec(), row, 2)
+
+
 def test_every_exit() -> None:
     exits = every_exit(spec("every"), [OTHER, FEATURES, SCORES], 2)
     assert [exit is one for exit, one in zip(exits, (OTHER, SCORES), strict=True)] == [True, True]
@@ -106,14 +123,18 @@ def test_every_exit() -> None:
     ("scores", "output", "message"),
     [
         (None, 7, "returned int, expected a tensor of class scores; return the scores alone"),
-        (None, {"a": SCORES, "b": OTHER}, "a, b could all be its class scores. Say which: "
-         "ModelSpec.of(..., scores='a')"),
+        (None, [(FEATURES,), (FEATURES,)], "returned list of 0.0: (2, 64, 7, 7), 1.0: "
+         "(2, 64, 7, 7), and none of it is a row of class scores for each of 2 images. Say which: "
+         "ModelSpec.of(..., scores='0.0')"),
         (None, {"a": FEATURES}, "returned dict of a: (2, 64, 7, 7), and none of it is a row of "
          "class scores for each of 2 images"),
         (None, [FEATURES], "returned scores of shape (2, 64, 7, 7) for 2 images"),
         ("c", {"a": SCORES}, "has no 'c' in what it returns, which is dict of a: (2, 10)"),
         (3, [SCORES], "has no 3 in what it returns, which is list of 0: (2, 10)"),
-        ("a", {"a": [SCORES]}, "returned list as 'a', expected a tensor of class scores"),
+        ("a", {"a": [SCORES]}, "returned list as 'a', expected a tensor of class scores. Say "
+         "which of it: scores='a.0'"),
+        ("a", {"a": None}, "returned NoneType as 'a', expected a tensor of class scores. Name "
+         "another part"),
     ],
 )  # fmt: skip
 def test_what_has_no_scores_is_described(

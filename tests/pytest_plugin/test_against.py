@@ -899,6 +899,7 @@ def test_a_dirty_work_tree_against_its_last_commit(revisions: pytest.Pytester) -
             r"changed: local/slow fp32-b1: peak memory in bytes .*",
             r"  conv \(Conv2d\): .* of the growth",
             r"changed: local/shape fp32-b1: output shape 1x10 -> 1x9",
+            r"unchanged: local/shape fp32-b1: .* of processor time .*",
             r"The outputs have different shapes, and are not compared\.",
             r"crashed: local/dies fp32-b1: revision .*: its process ended with status 3",
             r"crashed: local/breaks fp32-b1: work tree .*: local/breaks failed in its forward "

@@ -108,7 +108,7 @@ def test_one_bias_more_is_red(project: pytest.Pytester, workers: tuple[str, ...]
             "layers that changed (- baseline, + now):",
             "  - 1 x Conv2d: params 108, MACs 5,322,672",
             "  + 1 x Conv2d: params 112, MACs 5,322,672  conv",
-            "Both with local, torch *.",
+            "Both with ./net.py, torch *.",
             "If this is meant, run the same command with --archbench-baseline-update.",
         ]
     )

@@ -1,7 +1,8 @@
 """Architectures of one's own, as a command line names them.
 
 ``path/to/file.py:constructor``, ``package.module:constructor``, ``network.pt2``; with arguments and
-an input size behind it: ``net.py:net(width=0.5)@64x128``. Nothing of it is run or imported here.
+an input size behind it: ``net.py:net(width=0.5)@64x128``; with a name before it:
+``wide=net.py:net``. Nothing of it is run or imported here.
 """
 
 from __future__ import annotations
@@ -32,13 +33,17 @@ SAVED = {
 
 _EXAMPLE = "path/to/file.py:constructor"
 _MODULE = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*:[A-Za-z_*?][\w.*?]*")
+_NAMED = re.compile(r"(?P<name>\w[\w.+-]*)=(?P<request>.+)", re.DOTALL)
+"""``name=path/to/file.py:constructor``, where two files have a constructor of one name."""
 _MAKES_NAMES = ("globals", "locals", "vars", "exec", "eval", "setattr", "__getattr__", "__dict__")
 """What a file that makes names while it runs mentions."""
 
 
 def _without_details(request: str) -> str:
-    """A request without arguments and size, however wrong these may be."""
-    return re.sub(r"(\(.*)?(@[^@/\\:]*)?$", "", request.strip(), flags=re.DOTALL)
+    """A request without its name, arguments and size, however wrong these may be."""
+    named = _NAMED.fullmatch(request.strip())
+    text = named["request"] if named else request.strip()
+    return re.sub(r"(\(.*)?(@[^@/\\:]*)?$", "", text, flags=re.DOTALL)
 
 
 def is_own_request(request: str) -> bool:
@@ -88,10 +93,12 @@ def own_architectures(
         UsageError: no such file, nothing of that name in it, or arguments that make no sense.
     """
     asked = f"{asking}{request}"
-    parsed = parse_request(request, asked)
+    named = _NAMED.fullmatch(request.strip())
+    name = named["name"] if named else None
+    parsed = parse_request(named["request"] if named else request, asked)
     root = root or directory
     if _is_saved(parsed.name) and ":" not in Path(parsed.name).name:
-        return [_saved(asked, parsed, directory, root)]
+        return [_saved(asked, parsed, directory, root, name)]
     place, colon, attribute = parsed.name.rpartition(":")
     if not colon or not attribute:
         raise UsageError(
@@ -105,17 +112,21 @@ def own_architectures(
             raise UsageError(asked, f"there is no file {path}", f"Write {asking}{_EXAMPLE}")
         names = _names_of(path, asked)
         attributes, place = _attributes(attribute, names, path, asked), str(path)
-    elif set(attribute) & set("*?"):
+    elif set(attribute) & set("*?["):
         raise UsageError(asked, "a glob over names needs a file", f"Write {asking}{_EXAMPLE}")
     else:
         attributes = [attribute]
     sources = [OwnSource(place, one, str(root)) for one in attributes]
-    specs = [ModelSpec.of(one, name=one.attribute.rpartition(".")[2]) for one in sources]
+    if name and len(sources) > 1:
+        raise UsageError(
+            asked, f"the glob is about {len(sources)} networks", "Give a name to one at a time"
+        )
+    specs = [ModelSpec.of(one, name=name or one.attribute.rpartition(".")[2]) for one in sources]
     found = [spec.with_arguments(parsed.arguments) for spec in specs]
     return [spec.with_input_size(parsed.size) for spec in found] if parsed.size else found
 
 
-def _saved(asked: str, parsed: Request, directory: Path, root: Path) -> ModelSpec:
+def _saved(asked: str, parsed: Request, directory: Path, root: Path, name: str | None) -> ModelSpec:
     """The spec of a file that is a network by itself."""
     path = (directory / parsed.name).resolve()
     if not path.is_file():
@@ -126,14 +137,14 @@ def _saved(asked: str, parsed: Request, directory: Path, root: Path) -> ModelSpe
             f"{path.name} is {SAVED[path.suffix.lower()]}, which is built already",
             "Leave the arguments out",
         )
-    name = re.sub(r"[^\w.+-]+", "-", path.stem).strip(".+-") or "network"
+    name = name or re.sub(r"[^\w.+-]+", "-", path.stem).strip(".+-") or "network"
     spec = ModelSpec.of(OwnSource(str(path), "", str(root)), name=name)
     return spec.with_input_size(parsed.size) if parsed.size else spec
 
 
 def _attributes(attribute: str, names: _Names, path: Path, asked: str) -> list[str]:
     """The attributes of a file that a name or a glob over names is about."""
-    if set(attribute) & set("*?"):
+    if set(attribute) & set("*?["):
         found = [name for name in names.made_here if fnmatchcase(name, attribute)]
         if not found:
             raise UsageError(
@@ -147,7 +158,7 @@ def _attributes(attribute: str, names: _Names, path: Path, asked: str) -> list[s
         raise UsageError(
             asked,
             f"{path.name} defines no {attribute!r}; it has "
-            f"{', '.join(sorted(names.all)) or 'nothing'}",
+            f"{', '.join(sorted(names.made_here or names.all)) or 'nothing'}",
             "Name a function or class in it that returns the model",
         )
     return [attribute]

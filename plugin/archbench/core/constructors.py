@@ -7,7 +7,7 @@ import inspect
 from types import CodeType, FunctionType
 from typing import Any
 
-__all__ = ["bound_arguments", "is_same_constructor", "own_name_of", "place_of"]
+__all__ = ["bound_arguments", "file_of", "is_same_constructor", "own_name_of", "place_of"]
 
 
 def own_name_of(constructor: Any) -> str:
@@ -32,15 +32,21 @@ def bound_arguments(constructor: Any) -> dict[str, Any]:
 
 def place_of(constructor: Any) -> str:
     """Where a constructor is defined, for people: ``test_widths.py:17``."""
-    while isinstance(constructor, functools.partial):
-        constructor = constructor.func
     code = _code_of(constructor)
     if code is not None:
         return f"{code.co_filename}:{code.co_firstlineno}"
     return f"{getattr(constructor, '__module__', '')}.{own_name_of(constructor)}".lstrip(".")
 
 
+def file_of(constructor: Any) -> str | None:
+    """The file that a constructor is defined in; of a network that is built, that of its class."""
+    code = _code_of(constructor if callable(constructor) else None) or _code_of(type(constructor))
+    return code.co_filename if code is not None else None
+
+
 def _code_of(constructor: Any) -> CodeType | None:
+    while isinstance(constructor, functools.partial):
+        constructor = constructor.func
     if inspect.isclass(constructor):
         constructor = constructor.__init__
     code = getattr(inspect.unwrap(constructor), "__code__", None) if callable(constructor) else None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -177,13 +177,13 @@ def _precision(target: dict[str, Any] | None) -> str:
 
 def _join(into: Record, record: Record) -> None:
     into.metrics.update(record.metrics)
+
     # A test that ran several times says the same several times.
-    said = [(one["metric"], one["status"], one.get("reason")) for one in record.verdicts]
-    into.verdicts = [
-        one
-        for one in into.verdicts
-        if (one["metric"], one["status"], one.get("reason")) not in said
-    ] + record.verdicts
+    def said(verdict: Mapping[str, Any]) -> tuple[Any, ...]:
+        return tuple(verdict.get(key) for key in ("metric", "status", "reason"))
+
+    again = [said(one) for one in record.verdicts]
+    into.verdicts = [one for one in into.verdicts if said(one) not in again] + record.verdicts
     into.notes.extend(record.notes)
     into.seconds.update(record.seconds)
 

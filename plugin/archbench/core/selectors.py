@@ -15,7 +15,7 @@ __all__ = ["Selector", "refuse_unknown"]
 
 _SPECIAL = frozenset("*?[")
 _DEVICE = re.compile(r"[a-z0-9.*?\[\]!-]+")
-_ARCHITECTURE = re.compile(r"[\w.+@/*?\[\]!-]+(\(.*\)(@[\w*?]+)?)?")
+_ARCHITECTURE = re.compile(r"[\w.+@/*?\[\]!-]+(\(.*)?")
 """An id or a glob over ids, with arguments behind it or without."""
 
 

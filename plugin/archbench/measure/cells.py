@@ -37,7 +37,7 @@ from archbench.measure.device_time import (
     sample_device_time,
 )
 from archbench.measure.energy import WindowPlan, absent_energy, energy_metrics, measure_energy
-from archbench.measure.environment import fingerprint, provenance
+from archbench.measure.environment import fingerprint, provenance_of
 from archbench.measure.hardware import synchronizer
 from archbench.measure.largest_batch import LargestBatch, release, with_largest_batch
 from archbench.measure.latency import LatencySeries, SamplingPlan, sample_latency
@@ -155,7 +155,7 @@ def complexity_record(
                 "second_opinion": None if opinion is None else asdict(opinion),
                 "counted_with": {
                     "torch": library_version("torch"),
-                    "library": provenance(spec.library),
+                    "library": provenance_of(spec),
                 },
             },
             "activations": {"value": complexity.activations, "basis": "image", **number},

@@ -12,13 +12,21 @@ from typing import Any
 import psutil
 
 from archbench import __version__
+from archbench.core.constructors import file_of
 from archbench.core.errors import AbsentError
-from archbench.core.spec import Target
+from archbench.core.spec import ModelSpec, OwnSource, Target
 from archbench.devices.choosing import cpu_model, cpu_name
 from archbench.devices.nvml import Nvml
 from archbench.measure.imports import version_of
 
-__all__ = ["describe_environment", "git_state", "package_versions"]
+__all__ = [
+    "describe_environment",
+    "fingerprint",
+    "git_state",
+    "package_versions",
+    "provenance",
+    "provenance_of",
+]
 
 _PACKAGES = (
     "torch", "torchvision", "timm", "pytorchcv", "ptflops", "numpy",
@@ -83,6 +91,22 @@ def provenance(library: str) -> str:
     if library == "local":
         return library
     return f"{library} {__version__ if library == 'archbench' else _base_version(library)}"
+
+
+def provenance_of(spec: ModelSpec) -> str:
+    """Where an architecture's code comes from: as :func:`provenance`, and ``./nets/small.py`` or
+    ``package.module`` for one of a person's own."""
+    source = spec.constructor
+    if not spec.is_own or source is None:
+        return provenance(spec.library)
+    if isinstance(source, OwnSource) and not source.is_file:
+        return source.place
+    place = source.place if isinstance(source, OwnSource) else file_of(source)
+    root = source.root if isinstance(source, OwnSource) else Path.cwd()
+    path = Path(place or "")
+    if not path.is_absolute():
+        return spec.library
+    return f"./{path.relative_to(root).as_posix()}" if path.is_relative_to(root) else path.name
 
 
 def fingerprint(target: Target, library: str) -> dict[str, Any]:

@@ -74,7 +74,7 @@ def _own_traceback(cause: BaseException | None) -> str:
     frames = traceback.extract_tb(cause.__traceback__)
     ours = _not_theirs()
     theirs = [frame for frame in frames if not frame.filename.startswith(ours)]
-    lines = traceback.format_list(theirs or frames)
+    lines = traceback.format_list(theirs or frames[-1:])
     lines += traceback.format_exception_only(type(cause), cause)
     return "\n\n" + "".join(lines)
 

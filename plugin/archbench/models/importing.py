@@ -17,6 +17,7 @@ import sysconfig
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from hashlib import sha256
+from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from types import ModuleType
@@ -24,7 +25,7 @@ from typing import Any
 
 from archbench.core.spec import OwnSource
 
-__all__ = ["OwnModules", "import_source", "own_modules"]
+__all__ = ["OwnModules", "forget_own_modules", "import_source", "own_modules"]
 
 _NEVER_OWN = frozenset({"torch", "numpy", "archbench", "pytest", "_pytest", "pluggy"})
 """Packages that are running, or that cannot be imported twice in a process."""
@@ -41,6 +42,7 @@ class OwnModules:
     def __init__(self, first: Sequence[str], last: Sequence[str] = ()) -> None:
         self._first, self._last = list(first), list(last)
         self._modules: dict[str, ModuleType] = {}
+        self.files = _Files()
         self._is_in_place = False
         self._listed: tuple[tuple[str, ...], set[str]] = ((), set())
 
@@ -57,6 +59,7 @@ class OwnModules:
         path, meta_path, before = list(sys.path), list(sys.meta_path), dict(sys.modules)
         self._is_in_place = True
         sys.path[:] = self._whole_path(path)
+        sys.meta_path.insert(0, self.files)
         inside = list(sys.path)
         self._hide_others()
         sys.modules.update(self._modules)
@@ -161,6 +164,52 @@ def _is_another(module: Any, found: ModuleSpec | None) -> bool:
     return place != os.path.realpath(found.origin)
 
 
+class _Files(MetaPathFinder, Loader):
+    """The files that networks were asked for by, each of which is one module under any name.
+
+    A module that such a file imports may import the file in turn, by its name from the root of the
+    project. Were it run a second time, ``isinstance`` would know two classes of each name.
+    """
+
+    def __init__(self) -> None:
+        self._modules: dict[str, ModuleType] = {}
+
+    def add(self, path: Path, module: ModuleType) -> None:
+        """Let a file be a module, from before its code runs."""
+        self._modules[os.path.realpath(path)] = module
+
+    def remove(self, path: Path) -> None:
+        """Let a file be run again, since it failed."""
+        self._modules.pop(os.path.realpath(path), None)
+
+    def find_spec(
+        self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """Where a name leads to one of the files: a spec that gives its module."""
+        last = name.rpartition(".")[2]
+        if not any(last in (Path(file).stem, Path(file).parent.name) for file in self._modules):
+            return None
+        found = PathFinder.find_spec(name, path, target)
+        file = os.path.realpath(found.origin) if found and found.origin else ""
+        module = self._modules.get(file)
+        if found is None or module is None or module.__name__ == name:
+            return None
+        found.loader, found.loader_state = self, (module, module.__spec__)
+        if found.submodule_search_locations and not hasattr(module, "__path__"):
+            module.__path__ = list(found.submodule_search_locations)
+        return found
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType:
+        """The module that is there."""
+        module: ModuleType = spec.loader_state[0]
+        return module
+
+    def exec_module(self, module: ModuleType) -> None:
+        """It has run, or is running."""
+        if module.__spec__ is not None and module.__spec__.loader is self:
+            module.__spec__ = module.__spec__.loader_state[1]
+
+
 # From a file to a module.
 
 _OWN: dict[tuple[Any, ...], OwnModules] = {}
@@ -184,6 +233,11 @@ def own_modules(source: OwnSource) -> OwnModules:
     return _OWN.setdefault((*first, None, *last), OwnModules(first, last))
 
 
+def forget_own_modules() -> None:
+    """Let go of all that was imported so; who asks next imports it anew."""
+    _OWN.clear()
+
+
 def import_source(source: OwnSource) -> ModuleType:
     """Import the module of a source, once. To be used while its :func:`own_modules` are in place.
 
@@ -191,6 +245,9 @@ def import_source(source: OwnSource) -> ModuleType:
     """
     if not source.is_file:
         return importlib.import_module(source.place)
+    loaded = _loaded(source.place)
+    if loaded is not None:
+        return loaded
     package = _package_of(source)
     argv = list(sys.argv)
     sys.argv[:] = [source.place]
@@ -199,25 +256,40 @@ def import_source(source: OwnSource) -> ModuleType:
             return importlib.import_module(".".join(package[0]))
         if package is not None:
             return _import_below(Path(source.place), len(package[0]) - 1)
-        return _import_alone(Path(source.place))
+        return _import_alone(Path(source.place), own_modules(source).files)
     finally:
         sys.argv[:] = argv
 
 
-def _import_alone(path: Path) -> ModuleType:
+def _loaded(place: str) -> ModuleType | None:
+    """The module that a file is already, under whatever name."""
+    file, stem = os.path.realpath(place), Path(place).name
+    for name, module in list(sys.modules.items()):
+        known = getattr(module, "__file__", None)
+        if (
+            isinstance(known, str)
+            and name != "__main__"
+            and known.endswith(stem)
+            and os.path.realpath(known) == file
+        ):
+            return module
+    return None
+
+
+def _import_alone(path: Path, files: _Files) -> ModuleType:
     """A file by itself, as Python runs it, under a name that is nobody else's."""
     name = f"own_{path.stem}_{sha256(str(path).encode()).hexdigest()[:8]}"
-    if name in sys.modules:
-        return sys.modules[name]
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
+    files.add(path, module)
     try:
         spec.loader.exec_module(module)
     except BaseException:
         sys.modules.pop(name, None)
+        files.remove(path)
         raise
     return module
 

@@ -159,6 +159,8 @@ def load(
     target: Target,
     network: OwnNetwork | None = None,
     state: Mapping[str, Tensor] | None = None,
+    *,
+    tried: bool = True,
 ) -> LoadedModel:
     """Bring an architecture to the target's device and precision.
 
@@ -170,6 +172,7 @@ def load(
         target: where it is to be.
         network: as it was built, where it is a person's own and that has been done.
         state: other values for a person's own network than its constructor's, by name.
+        tried: whether a person's own runs a first pass, which finds what it needs.
 
     Raises:
         ArchitectureError: the constructor failed or did not return a module; or the forward pass of
@@ -179,7 +182,7 @@ def load(
     """
     start = time.perf_counter()
     if spec.is_own:
-        return _load_own(network or construct(spec), target, start, state)
+        return _load_own(network or construct(spec), target, start, state, tried=tried)
     module = build_unfilled(spec)
     fill_weights(module, torch.device(target.device), TORCH_DTYPES[target.dtype])
     module.eval().requires_grad_(False)
@@ -193,12 +196,18 @@ def load(
 
 
 def _load_own(
-    network: OwnNetwork, target: Target, start: float, state: Mapping[str, Tensor] | None
+    network: OwnNetwork,
+    target: Target,
+    start: float,
+    state: Mapping[str, Tensor] | None,
+    *,
+    tried: bool,
 ) -> LoadedModel:
     loaded = LoadedModel(network.spec, target, network.module, 0.0, network, state=state)
     with loaded.in_place(), numerics(target.dtype, target.kind):
         torch.set_num_threads(target.threads)
-        try_out(loaded)
+        if tried:
+            try_out(loaded)
     if target.dtype == "int8":
         with loaded.in_place():
             loaded.module = quantize(network.spec, deepcopy(network.module), loaded.images())
@@ -211,9 +220,13 @@ class ModelHolder:
 
     Cells that differ only in batch size share the model. A network of a person's own is built once
     for all its cells, its count included; what failed to build is not tried again.
+
+    Args:
+        tried: see :func:`load`.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, tried: bool = True) -> None:
+        self._tried = tried
         self._loaded: LoadedModel | None = None
         self._network: OwnNetwork | None = None
         self._failures: list[tuple[ModelSpec, Exception]] = []
@@ -253,7 +266,7 @@ class ModelHolder:
         network = self.network(spec) if spec.is_own else None
         self._let_go(keeping=network)
         self._import(spec)
-        self._loaded = load(spec, target, network)
+        self._loaded = load(spec, target, network, tried=self._tried)
         return self._loaded
 
     def forget(self, spec: ModelSpec) -> None:

@@ -34,6 +34,9 @@ SEED = 0
 in every process, so that outputs can be compared."""
 
 
+_WRAPPED = "Name a function that returns the network itself"
+
+
 @contextlib.contextmanager
 def construction_named(spec: ModelSpec) -> Iterator[None]:
     """What a constructor raises becomes an error of its architecture.
@@ -214,7 +217,7 @@ def construct(spec: ModelSpec) -> OwnNetwork:
             if not isinstance(module, nn.Module):
                 raise ArchitectureError(
                     f"{spec.id} cannot be built: its constructor returned "
-                    f"{type(module).__name__}, expected a torch.nn.Module"
+                    f"{type(module).__name__}, expected a torch.nn.Module. {_WRAPPED}"
                 )
             with contextlib.suppress(NotImplementedError):
                 module.eval()  # an exported program has no modes
@@ -285,7 +288,12 @@ def _check_arguments(spec: ModelSpec, constructor: Any, kwargs: dict[str, Any]) 
         name = getattr(constructor, "__name__", spec.name)
         text = str(signature)
         text = text if len(text) <= 200 else f"{text[:200]} ..."
-        remedy = f"Give what it needs: {name}{shown}" if needed else "Name arguments that it has"
+        remedy = (
+            f"Give what it needs: {name}{shown}; where that is no literal, write a function "
+            "without arguments that returns the network"
+            if needed
+            else "Name arguments that it has"
+        )
         raise ArchitectureError(
             f"{spec.id} cannot be built: {error} of {name}{text}. {remedy}"
         ) from None

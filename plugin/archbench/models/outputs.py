@@ -2,11 +2,12 @@
 
 The rule, where nobody says which part they are (``scores=``):
 
-1. A tensor is the scores.
+1. A tensor is the scores; for one image a vector is a row of them, as where a batch of one is
+   squeezed away.
 2. Of a mapping, a dataclass or any object with such an attribute: ``logits``, else ``out``.
-3. Else the only tensor of shape ``(N, classes)`` in it.
-4. Of several, the first of a tuple, since further ones are auxiliary, and the last of a list, since
-   it holds the exits of a network in their order.
+3. Else the only tensor of shape ``(N, classes)`` in it, however deep.
+4. Of several, the last of a list, since it holds the exits of a network in their order, and the
+   first of anything else, since further ones are auxiliary.
 """
 
 from __future__ import annotations
@@ -50,6 +51,8 @@ def class_scores(
             the image, silently.
     """
     scores = _chosen(spec, output, images)
+    if scores.ndim == 1 and images == 1:
+        scores = scores.unsqueeze(0)
     shape = tuple(scores.shape)
     is_free = any_classes or spec.is_own or bool(spec.arguments)
     if len(shape) != 2 or shape[0] != images or not (is_free or shape[1] == IMAGENET_CLASSES):
@@ -73,7 +76,7 @@ def every_exit(spec: ModelSpec, output: object, images: int) -> list[Tensor]:
     """
     if spec.scores != EVERY:
         return [class_scores(spec, output, images)]
-    exits = [tensor for _, tensor in _parts(output) if _is_scores(tensor, images)]
+    exits = list(_candidates(output, images).values())
     if not exits:
         raise _nothing_found(spec, output, images)
     return exits
@@ -83,14 +86,14 @@ def doubt_about(spec: ModelSpec, output: object, images: int) -> str | None:
     """What to say where several parts of what a network returned could be its class scores."""
     if spec.scores is not None or isinstance(output, Tensor):
         return None
-    parts = dict(_parts(output))
-    several = [name for name, tensor in parts.items() if _is_scores(tensor, images)]
-    if len(several) < 2 or any(name in parts for name in NAMES):
+    several = _candidates(output, images)
+    if len(several) < 2 or any(name in dict(_parts(output)) for name in NAMES):
         return None
-    taken = several[0] if isinstance(output, tuple) else several[-1]
+    taken = _pick(output, images)
+    name = next(name for name, one in several.items() if one is taken)
     return (
         f"{', '.join(several)} of its {type(output).__name__} could be its class scores, and "
-        f"{taken} was taken; scores= says which"
+        f"{name} was taken; scores= says which"
     )
 
 
@@ -106,15 +109,43 @@ def _chosen(spec: ModelSpec, output: object, images: int) -> Tensor:
         named = parts.get(name)
         if isinstance(named, Tensor):
             return named
-    tensors = [tensor for tensor in parts.values() if isinstance(tensor, Tensor)]
-    found = [tensor for tensor in tensors if _is_scores(tensor, images)]
-    if len(found) == 1 or (found and isinstance(output, tuple)):
-        return found[0]
-    if found and isinstance(output, list):
-        return found[-1]
+    if _candidates(output, images):
+        return _pick(output, images)
+    tensors = list(_tensors(output).values())
     if len(tensors) == 1 and isinstance(output, (tuple, list)):
         return tensors[0]  # of another shape, which its reader says
     raise _nothing_found(spec, output, images)
+
+
+def _pick(output: object, images: int) -> Tensor:
+    """Of several parts that could be the class scores the one that most likely is."""
+    able = {id(one) for one in _candidates(output, images).values()}
+    while not isinstance(output, Tensor):
+        parts = [
+            part
+            for _, part in _parts(output)
+            if able & {id(one) for one in _tensors(part).values()}
+        ]
+        output = parts[-1] if isinstance(output, list) else parts[0]
+    return output
+
+
+def _candidates(output: object, images: int) -> dict[str, Tensor]:
+    """The tensors in it that could be class scores, by name."""
+    tensors = _tensors(output)
+    rows = {name: one for name, one in tensors.items() if one.ndim == 2 and len(one) == images}
+    return rows or {name: one for name, one in tensors.items() if one.ndim == 1 and images == 1}
+
+
+def _tensors(output: object, depth: int = 4) -> dict[str, Tensor]:
+    """All tensors in what a network returned, by name, with dots between the levels."""
+    if isinstance(output, Tensor):
+        return {"": output}
+    return {
+        f"{name}.{deeper}".rstrip("."): tensor
+        for name, part in (_parts(output) if depth else ())
+        for deeper, tensor in _tensors(part, depth - 1).items()
+    }
 
 
 def _named(spec: ModelSpec, output: object, images: int) -> Tensor:
@@ -136,35 +167,27 @@ def _named(spec: ModelSpec, output: object, images: int) -> Tensor:
                 f"{_described(output)}. Name one of these parts with scores="
             )
     if not isinstance(found, Tensor):
+        deeper = [f"{spec.scores}.{name}" for name in _tensors(found)]
+        remedy = f"Say which of it: scores={deeper[0]!r}" if deeper else "Name another part"
         raise ArchitectureError(
             f"{spec.id} returned {type(found).__name__} as {spec.scores!r}, expected a tensor of "
-            "class scores"
+            f"class scores. {remedy}"
         )
     return found
 
 
 def _nothing_found(spec: ModelSpec, output: object, images: int) -> ArchitectureError:
-    parts = dict(_parts(output))
-    several = [name for name, tensor in parts.items() if _is_scores(tensor, images)]
-    if not parts:
+    tensors = _tensors(output)
+    if not tensors:
         return ArchitectureError(
-            f"{spec.id} returned {type(output).__name__}, expected a tensor of class scores; "
+            f"{spec.id} returned {_described(output)}, expected a tensor of class scores; "
             "return the scores alone in evaluation mode"
         )
-    why = (
-        f"{', '.join(several)} could all be its class scores"
-        if several
-        else f"none of it is a row of class scores for each of {images} images"
-    )
     return ArchitectureError(
-        f"{spec.id} returned {_described(output)}, and {why}. Say which: "
-        f"ModelSpec.of(..., scores={(several or [*parts])[0]!r}), or return the scores alone in "
-        "evaluation mode"
+        f"{spec.id} returned {_described(output)}, and none of it is a row of class scores for "
+        f"each of {images} images. Say which: ModelSpec.of(..., scores={next(iter(tensors))!r}), "
+        "or return the scores alone in evaluation mode"
     )
-
-
-def _is_scores(value: object, images: int) -> bool:
-    return isinstance(value, Tensor) and value.ndim == 2 and value.shape[0] == images
 
 
 def _parts(output: object) -> Iterator[tuple[str, Any]]:
@@ -184,10 +207,7 @@ def _parts(output: object) -> Iterator[tuple[str, Any]]:
 
 
 def _described(output: object) -> str:
-    def one(value: object) -> str:
-        if isinstance(value, Tensor):
-            return f"{tuple(value.shape)}"
-        return type(value).__name__
-
-    parts = ", ".join(f"{name}: {one(value)}" for name, value in _parts(output))
-    return f"{type(output).__name__} of {parts}" if parts else type(output).__name__
+    tensors = [f"{name}: {tuple(one.shape)}" for name, one in _tensors(output).items()]
+    more = ", ..." if len(tensors) > 8 else ""
+    name = type(output).__name__
+    return f"{name} of {', '.join(tensors[:8])}{more}" if tensors else name

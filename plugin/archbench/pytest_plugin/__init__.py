@@ -6,6 +6,7 @@ imports nothing that such a run does not need: no torch, no numpy, no catalogue.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -373,15 +374,21 @@ def holder_of(config: pytest.Config) -> ModelHolder:
     """What keeps the model of this process that is loaded."""
     if _HOLDER not in config.stash:
         from archbench.models.loading import ModelHolder
+        from archbench.pytest_plugin.settings import settings_of
 
-        config.stash[_HOLDER] = ModelHolder()
+        # A comparison's passes run in processes of its own, and what fails there is said there.
+        config.stash[_HOLDER] = ModelHolder(tried=settings_of(config).against is None)
     return config.stash[_HOLDER]
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    """Let go of the model that is loaded, in a run without the fixture that does."""
+    """Let go of the model that is loaded, in a run without the fixture that does, and of files that
+    were imported: another run in this process finds them as they are then."""
     if _HOLDER in config.stash:
         config.stash[_HOLDER].free()
+    importing = sys.modules.get("archbench.models.importing")
+    if importing is not None:
+        importing.forget_own_modules()
 
 
 @pytest.fixture(scope="session")
@@ -428,7 +435,14 @@ def _archbench_lease(
 
 
 @pytest.fixture
-def bench(request: pytest.FixtureRequest, pytestconfig: pytest.Config) -> Bench:
+def _archbench_bench() -> None:
+    """Tells our ``bench`` from a project's own fixture of that name."""
+
+
+@pytest.fixture
+def bench(
+    request: pytest.FixtureRequest, pytestconfig: pytest.Config, _archbench_bench: None
+) -> Bench:
     """Measures and records: ``bench.latency(loaded_model)``, ``bench.complexity(model_spec)``."""
     from archbench.core.errors import UsageError
     from archbench.models.requiring import require_torch

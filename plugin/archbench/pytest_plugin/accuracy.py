@@ -255,7 +255,7 @@ def _record(model: WeightedModel, images: ImageSet, found: Evaluation, key: str)
         model.spec.id,
         _target_dict(model.target),
         {"top1": top1, **({"top5": metric(found.top5)} if found.top5 is not None else {})},
-        notes=notes,
+        notes=notes + [one for one in model.loaded.notes if one["code"] == "which-scores"],
         seconds={"load_weights": model.loaded.load_seconds, "evaluate": found.seconds},
     )
 

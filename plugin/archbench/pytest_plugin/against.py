@@ -388,7 +388,9 @@ def _tell(
     bad = [item for item in verdicts if item.reason not in TOLD and fails(settings, item)]
     if not bad:
         return Told(record)
-    lines = [f"{item.status}: {name}: {item.sentence}" for item in bad]
+    # What a change of counts has cost is the question, also where the answer is: no time.
+    cost = [item for item in verdicts if item.metric == "latency" and item not in bad]
+    lines = [f"{item.status}: {name}: {item.sentence}" for item in (*bad, *cost)]
     lines.append(f"Compared: {labels[CANDIDATE]}, against {labels[REFERENCE]}.")
     if ran := _ran(config, one):
         lines.append(f"Code: {ran[CANDIDATE]}, against {ran[REFERENCE]}.")
@@ -568,7 +570,11 @@ MOST_NAMED = 6
 
 def _ran(config: pytest.Config, one: Played) -> dict[str, str]:
     """Whose code each side ran, for people; empty where a side did not say."""
-    places = {side: [_place(config, each) for each in _imported(one, side)] for side in SIDES}
+    places = {
+        # The file that was asked for may be the package's own.
+        side: list(dict.fromkeys(_place(config, each) for each in _imported(one, side)))
+        for side in SIDES
+    }
     texts = {
         side: ", ".join(names[:MOST_NAMED])
         + (f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else "")

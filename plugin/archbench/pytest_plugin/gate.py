@@ -403,7 +403,12 @@ def judge_counts(node: pytest.Item, record: Record, complexity: Complexity) -> s
 
 
 def _versions(baseline: Mapping[str, Any], line: Mapping[str, Any]) -> str:
-    then, now = (f"{side['library']}, torch {side['torch']}" for side in (baseline, line))
+    def text(side: Mapping[str, Any]) -> str:
+        # Of a network of one's own this is the file, and older lines do not name it.
+        library = "" if side["library"] == "local" else f"{side['library']}, "
+        return f"{library}torch {side['torch']}"
+
+    then, now = text(baseline), text(line)
     return f"Both with {now}." if then == now else f"Accepted with {then}; now {now}."
 
 

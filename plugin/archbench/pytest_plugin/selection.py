@@ -93,7 +93,8 @@ def two_of_one_name(one: ModelSpec, other: ModelSpec) -> UsageError:
     return UsageError(
         f"two architectures named {one.id}",
         f"{both}; a cell is named after its architecture",
-        "Rename one constructor, or give it a name: ModelSpec.of(constructor, name='...')",
+        "Rename one constructor, or give it a name: ModelSpec.of(constructor, name='...'), on a "
+        "command line other=path/to/file.py:constructor",
     )
 
 
