@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import sys
+from types import FrameType
 
 import pytest
 import torch
@@ -42,6 +44,31 @@ def test_latency_record() -> None:
     assert record.seconds["forward"] == pytest.approx(
         math.fsum(latency["samples"]) + math.fsum(latency["warmup"])
     )
+
+
+def test_a_tracer_is_not_timed_and_comes_back() -> None:
+    seen = []
+
+    class Watched(Small):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            seen.append(sys.gettrace())
+            return super().forward(x)
+
+    def tracer(frame: FrameType, event: str, argument: object) -> None:
+        return None
+
+    spec = ModelSpec.of(Watched, name="watched", input_size=16)
+    loaded = load_guarded(ModelHolder(), spec, TARGET)
+    seen.clear()
+    before = sys.gettrace()
+    sys.settrace(tracer)
+    try:
+        latency_record(loaded, PLAN)
+        after = sys.gettrace()
+    finally:
+        sys.settrace(before)
+    assert set(seen) == {None}
+    assert after is tracer
 
 
 def test_complexity_record() -> None:

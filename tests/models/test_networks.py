@@ -16,6 +16,7 @@ from torch.nn.utils import parametrizations, prune
 from archbench import ModelSpec
 from archbench.core.errors import ArchitectureError, NotMeasuredError
 from archbench.core.spec import Target
+from archbench.measure.cells import forward_passes
 from archbench.measure.complexity import count
 from archbench.models.loading import LoadedModel, ModelHolder, load
 from archbench.models.networks import construct
@@ -433,7 +434,13 @@ class Stop(BaseException):
     """As a plugin's time-out of a test, or Ctrl-C: no error of the network."""
 
 
-@pytest.mark.parametrize("error", [Stop(), KeyboardInterrupt(), GeneratorExit()])
+@pytest.mark.parametrize(
+    "error",
+    [
+        Stop(), KeyboardInterrupt(), GeneratorExit(), pytest.fail.Exception("too slow"),
+        pytest.exit.Exception("enough"),
+    ],
+)  # fmt: skip
 def test_what_is_no_error_of_the_network_is_passed_on(error: BaseException) -> None:
     def interrupted() -> nn.Module:
         raise error
@@ -448,6 +455,8 @@ def test_what_is_no_error_of_the_network_is_passed_on(error: BaseException) -> N
         loaded(Interrupted)
     with pytest.raises(type(error)):
         count(ModelSpec.of(Interrupted))
+    with pytest.raises(type(error)), forward_passes(loaded(Base)):
+        raise error
 
 
 @pytest.mark.parametrize("kind", ["script", "trace", "export"])

@@ -18,11 +18,12 @@ from typing import Any, ClassVar
 import pytest
 
 from archbench import Target
+from archbench.core.errors import UsageError
 from archbench.core.launches import Launch
 from archbench.core.readings import Reading
 from archbench.core.rounds import Burst, DuetLaunch, Round, default_rules, judge
 from archbench.devices import lease as leases
-from archbench.duet.children import Failure, Patience
+from archbench.duet.children import Child, Failure, Patience
 from archbench.duet.conducting import Played
 from archbench.measure import hardware
 from archbench.pytest_plugin import against, dueting
@@ -1090,6 +1091,23 @@ def test_packages_laid_over_the_environment(
     result.assert_outcomes(failed=1)
     assert verdicts(pytester) == {"net": ["regressed", "changed", "changed", "changed"]}
     result.stdout.fnmatch_lines(["duet: work tree, against the same project with somelib 1.5"])
+
+
+def test_a_side_has_no_time_limit_of_a_test(
+    project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """pytest-timeout would count what it waits for the other side; the conductor has limits."""
+    given: dict[str, str] = {}
+
+    def start(names: Any, command: Any, environment: Mapping[str, str], *more: Any) -> None:
+        given.update(environment)
+        raise UsageError("a side", "none is started here", "Nothing is to be done")
+
+    monkeypatch.setattr(Child, "start", start)
+    monkeypatch.setenv("PYTEST_TIMEOUT", "5")
+    result = project.runpytest_inprocess(*ONE, "--archbench-against=HEAD")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    assert given["PYTEST_TIMEOUT"] == "0"
 
 
 def test_another_interpreter(suite: pytest.Pytester, tmp_path: Path) -> None:

@@ -51,6 +51,25 @@ def test_a_count_belongs_to_every_cell_of_its_architecture() -> None:
     assert manifest.missing() == []
 
 
+def test_repetitions_are_of_one_test() -> None:
+    counts = [f"t.py::t[local/a-{number}-3]" for number in (1, 2, 3)]
+    times = [f"t.py::u[local/a-fp32-b1-{number}-3]" for number in (1, 2, 3)]
+    manifest = Manifest([*counts, *times])
+    assert manifest.cells == [("local/a", "fp32-b1")]
+    assert {manifest.test_of(one) for one in counts} == {"t.py::t[local/a]"}
+    assert {manifest.test_of(one) for one in times} == {"t.py::u[local/a-fp32-b1]"}
+    ended = [manifest.finish(one) for one in (*counts, *times)]
+    assert ended == [[], [], [], [], [], [("local/a", "fp32-b1")]]
+
+
+@pytest.mark.parametrize("names", [["a-1-1"], ["a-1-3", "a-3-3"], ["a-0-2", "a-1-2"]])
+def test_names_that_only_look_like_repetitions(names: list[str]) -> None:
+    nodeids = [f"t.py::t[local/{name}]" for name in names]
+    manifest = Manifest(nodeids)
+    assert manifest.cells == [(f"local/{name}", "") for name in names]
+    assert [manifest.test_of(one) for one in nodeids] == nodeids
+
+
 def test_a_count_alone_is_a_cell() -> None:
     manifest = Manifest([COUNT])
     assert manifest.cells == [("timm/a", "")]

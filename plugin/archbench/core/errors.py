@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -13,7 +14,18 @@ __all__ = [
     "NotMeasuredError",
     "UsageError",
     "chain_of",
+    "orders_to_end",
 ]
+
+
+def orders_to_end() -> tuple[type[BaseException], ...]:
+    """Exceptions that end the run and are no network's, though they derive from ``Exception``.
+
+    pytest's own is one, as what a signal of another plugin raises in the midst of a pass. Where
+    nobody has imported pytest there is none.
+    """
+    pytest = sys.modules.get("pytest")
+    return () if pytest is None else (pytest.exit.Exception,)
 
 
 def chain_of(error: BaseException) -> Iterator[BaseException]:

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from archbench.core.accuracy import Outcomes
-from archbench.core.errors import ArchbenchError, NotMeasuredError
+from archbench.core.errors import ArchbenchError, NotMeasuredError, orders_to_end
 from archbench.core.fingerprints import Fingerprint
 from archbench.core.images import Image, ImageSet, digest_of
 from archbench.core.spec import Target
@@ -179,6 +179,8 @@ def _failures_named(model: WeightedModel) -> Iterator[None]:
     try:
         yield
     except ArchbenchError:
+        raise
+    except orders_to_end():
         raise
     except (Exception, SystemExit) as error:
         if is_out_of_memory(error):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -16,6 +17,7 @@ from archbench.core.errors import (
     ArchbenchError,
     InconclusiveError,
     NotMeasuredError,
+    orders_to_end,
 )
 from archbench.core.launches import COMPARED, Launch
 from archbench.core.readings import Reading, device_doubts, throttled_by
@@ -89,15 +91,29 @@ def forward_passes(loaded: LoadedModel) -> Iterator[None]:
         MemoryError, RuntimeError: memory ran out.
     """
     try:
-        with loaded.running():
+        with _untraced(), loaded.running():
             yield
     except ArchbenchError:
+        raise
+    except orders_to_end():
         raise
     except (Exception, SystemExit) as error:
         if is_out_of_memory(error):
             release(error, loaded.target)
             raise
         raise failed_forward(loaded.spec, error) from error
+
+
+@contextmanager
+def _untraced() -> Iterator[None]:
+    """Without the trace function of a coverage tool or a debugger, which would be timed as well: a
+    network of many small modules took half as long again under one."""
+    tracing = sys.gettrace()
+    sys.settrace(None)
+    try:
+        yield
+    finally:
+        sys.settrace(tracing)
 
 
 def complexity_record(
@@ -414,6 +430,8 @@ def largest_batch(
     try:
         return with_largest_batch(loaded, run)
     except NotMeasuredError:
+        raise
+    except orders_to_end():
         raise
     except (Exception, SystemExit) as error:
         raise failed_forward(loaded.spec, error) from error

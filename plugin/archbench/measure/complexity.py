@@ -22,7 +22,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.parameter import UninitializedParameter
 
 from archbench.core.complexity import BIASES, KINDS, Complexity, LayerCost, SecondOpinion
-from archbench.core.errors import ArchbenchError, ArchitectureError, NotMeasuredError
+from archbench.core.errors import ArchbenchError, ArchitectureError, NotMeasuredError, orders_to_end
 from archbench.core.spec import DTYPES, ModelSpec
 from archbench.measure.ledger import Ledger
 from archbench.measure.operators import name_of
@@ -354,6 +354,8 @@ def _failures_named(spec: ModelSpec) -> Iterator[None]:
         yield
     except ArchbenchError:
         raise
+    except orders_to_end():
+        raise
     except (Exception, SystemExit) as error:
         # Whatever a network's own code raises on this size or on meta; AssertionError is common.
         text = f"{type(error).__name__}: {error}".removesuffix(": ")
@@ -416,6 +418,8 @@ def _second_opinion(
     try:
         with shapes, counter:
             model(*inputs)
+    except orders_to_end():
+        raise
     except Exception:
         # Its formulas expect arguments in fixed places; a network that defeats them has no second
         # opinion, which its record says.

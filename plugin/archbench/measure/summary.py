@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from archbench.core.complexity import Complexity
-from archbench.core.errors import ArchbenchError, NotMeasuredError
+from archbench.core.errors import ArchbenchError, NotMeasuredError, orders_to_end
 from archbench.core.spec import ModelSpec
 from archbench.core.summary import (
     PARTS,
@@ -73,6 +73,8 @@ def _failures_named(spec: ModelSpec) -> Iterator[None]:
     try:
         yield
     except ArchbenchError:
+        raise
+    except orders_to_end():
         raise
     except (Exception, SystemExit) as error:
         if is_out_of_memory(error):

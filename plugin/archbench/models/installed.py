@@ -15,7 +15,7 @@ from types import ModuleType
 import torch
 
 from archbench.catalog.lists import LISTED_LIBRARIES, read_list
-from archbench.core.errors import NotMeasuredError
+from archbench.core.errors import NotMeasuredError, orders_to_end
 from archbench.core.spec import ModelSpec
 from archbench.models.memory_guard import is_out_of_memory
 from archbench.zoo import BUILT_ON
@@ -73,6 +73,8 @@ def import_library(library: str, asked: str) -> ModuleType:
             f"{asked} needs {missing}{through}, which is not installed here. Install it: "
             f"python -m pip install {missing}",
         ) from None
+    except orders_to_end():
+        raise
     except Exception as error:
         if is_out_of_memory(error):
             raise

@@ -269,6 +269,12 @@ class ModelHolder:
         self._loaded = load(spec, target, network, tried=self._tried)
         return self._loaded
 
+    def forget(self, spec: ModelSpec) -> None:
+        """Build a network anew when it is next asked for, one that failed before as well."""
+        self._failures = [one for one in self._failures if not one[0].is_same_network(spec)]
+        if self._network is not None and self._network.spec.is_same_network(spec):
+            self.free()
+
     def _import(self, spec: ModelSpec) -> None:
         if spec.library in self._libraries:
             return

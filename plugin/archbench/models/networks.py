@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import UninitializedParameter
 
-from archbench.core.errors import ArchitectureError, NotMeasuredError, chain_of
+from archbench.core.errors import ArchitectureError, NotMeasuredError, chain_of, orders_to_end
 from archbench.core.requests import arguments_text
 from archbench.core.spec import ModelSpec, OwnSource
 from archbench.models.importing import OwnModules, import_source, own_modules
@@ -51,6 +51,8 @@ def construction_named(spec: ModelSpec) -> Iterator[None]:
     try:
         yield
     except (ArchitectureError, NotMeasuredError):
+        raise
+    except orders_to_end():
         raise
     except (Exception, SystemExit) as error:
         if is_out_of_memory(error):

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from archbench.core.errors import ArchitectureError
+from archbench.core.errors import ArchitectureError, orders_to_end
 from archbench.core.requests import size_text
 from archbench.core.spec import ModelSpec
 from archbench.models.inputs import synthetic_inputs
@@ -74,7 +74,9 @@ def run_first(
         try:
             with GRADIENTS[gradients]():
                 return forward(), gradients, cause
-        except (Exception, SystemExit) as error:  # noqa: PERF203
+        except orders_to_end():  # noqa: PERF203
+            raise
+        except (Exception, SystemExit) as error:
             if is_out_of_memory(error):
                 raise
             cause = cause or error
@@ -96,6 +98,8 @@ def refusal_of_inference(
     try:
         with torch.inference_mode():
             forward()
+    except orders_to_end():
+        raise
     except (Exception, SystemExit) as error:
         if is_out_of_memory(error):
             raise
@@ -145,6 +149,8 @@ def _working_sizes(spec: ModelSpec, module: nn.Module) -> Iterator[tuple[int, ..
         try:
             with torch.no_grad():
                 class_scores(other, module(*images), 1)
+        except orders_to_end():
+            raise
         except (Exception, SystemExit):
             continue  # that it does not run with this size either is no news
         yield size

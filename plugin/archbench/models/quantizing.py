@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from archbench.core.errors import NotMeasuredError
+from archbench.core.errors import NotMeasuredError, orders_to_end
 from archbench.core.spec import ModelSpec
 from archbench.devices.choosing import Device
 
@@ -74,6 +74,8 @@ def quantize(spec: ModelSpec, module: nn.Module, images: Tensor) -> nn.Module:
             warnings.simplefilter("ignore")  # that it is deprecated
             return _static(module, images.clone(), engine)
     except MemoryError:
+        raise
+    except orders_to_end():
         raise
     except Exception as error:
         if _share_in_linear(module) < 0.5:

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from archbench.catalog.lists import LISTED_LIBRARIES
-from archbench.core.errors import NotMeasuredError, UsageError
+from archbench.core.errors import NotMeasuredError, UsageError, orders_to_end
 from archbench.core.preprocessing import Transform
 from archbench.core.spec import ModelSpec, Target
 from archbench.models.building import build_unfilled
@@ -216,7 +216,9 @@ def _from_hub(repository: str, names: Sequence[str], revision: str | None) -> Pa
         for name in names:
             try:
                 return Path(hf_hub_download(repository, name, revision=revision))
-            except Exception as error:  # noqa: PERF203
+            except orders_to_end():  # noqa: PERF203
+                raise
+            except Exception as error:
                 # Whatever the client or the network raised: the file is not here.
                 cause = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
     folder = Path(constants.HF_HUB_CACHE) / f"models--{repository.replace('/', '--')}"
@@ -281,6 +283,8 @@ def _from_url(url: str, sha256_start: str | None) -> Path:
             path.parent.mkdir(parents=True, exist_ok=True)
             torch.hub.download_url_to_file(url, str(path), sha256_start, progress=False)
             return path
+        except orders_to_end():
+            raise
         except Exception as error:
             cause = f"{type(error).__name__}: {error}"
     raise NotMeasuredError(
@@ -301,6 +305,8 @@ def _of_pytorchcv(spec: ModelSpec) -> tuple[Path, str]:
         if not _is_offline():
             try:
                 return Path(model_store.get_model_file(spec.name)), f"{spec.name} {tag}"
+            except orders_to_end():
+                raise
             except Exception as error:
                 cause = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
         raise NotMeasuredError(
@@ -343,6 +349,8 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
             f"{_global_of(error)}. Save the numbers alone, where the file is trusted: "
             "safetensors.torch.save_file(model.state_dict(), 'weights.safetensors')",
         ) from error
+    except orders_to_end():
+        raise
     except Exception as error:
         if is_out_of_memory(error):
             raise

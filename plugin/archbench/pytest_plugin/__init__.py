@@ -113,6 +113,12 @@ def uses_archbench(item: pytest.Item) -> bool:
     return "bench" in names and any(name.startswith("_archbench") for name in names)
 
 
+def runs_again(report: pytest.TestReport | pytest.CollectReport) -> bool:
+    """Whether a report is of an attempt after which a plugin runs the test again, as
+    pytest-rerunfailures does: pytest itself has three outcomes."""
+    return str(report.outcome) not in ("passed", "failed", "skipped")
+
+
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_collection_modifyitems(
     config: pytest.Config, items: list[pytest.Item]
@@ -448,6 +454,19 @@ def bench(
     except UsageError as error:
         pytest.exit(f"archbench: {error}", returncode=pytest.ExitCode.USAGE_ERROR)
     return Bench(request.node, settings_of(pytestconfig))
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Import what measuring needs before the time that another plugin gives to the test begins.
+
+    torch that was cut off in the midst of its import cannot be imported again.
+    """
+    if uses_archbench(item):
+        from archbench.pytest_plugin.recording import import_before
+
+        import_before(item)
+    return (yield)
 
 
 @pytest.hookimpl(tryfirst=True)

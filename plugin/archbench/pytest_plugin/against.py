@@ -278,6 +278,8 @@ class _Players:
         files.mkdir(parents=True, exist_ok=True)
         environment = launch_environment(chance)
         environment.pop("PYTHONHOME", None)
+        # A side waits for the other one within its test, and how long the conductor knows.
+        environment["PYTEST_TIMEOUT"] = "0"
         return Child.start(
             names,
             [*self._command(side, files), "--archbench-duet={order}"],

@@ -68,17 +68,21 @@ def configure_benchmark(config: pytest.Config) -> None:
 def counted_as_benchmarks(
     config: pytest.Config, items: Sequence[pytest.Item], ours: Sequence[pytest.Item]
 ) -> Iterator[None]:
-    """While pytest-benchmark marks what to skip, our tests look like its own.
+    """While pytest-benchmark or pytest-codspeed marks what to skip, our tests look like its own.
 
     Raises:
         pytest.UsageError: ``--benchmark-only`` was put off, and there is no test of ours.
     """
     session = _benchmark_session(config)
     deferred = config.stash.get(_DEFERRED, _Deferred())
+    mine: list[Any] = list(ours)
+    if _under_codspeed(config):
+        with _with_fixture(mine):
+            yield
+        return
     if session is None or not (deferred.only or session.only or session.skip):
         yield
         return
-    mine: list[Any] = list(ours)
     if deferred.only:
         if not mine:
             raise pytest.UsageError(
@@ -86,18 +90,32 @@ def counted_as_benchmarks(
                 "test here measures through archbench. Run without -n"
             )
         session.only, session.skip = True, False
-    for item in mine:
-        item.fixturenames = [*item.fixturenames, "benchmark"]
     warning = session.xdist_warning
     # Our measurements are not disabled under workers: no warning on their account.
     session.xdist_warning = warning and any(
         "benchmark" in getattr(item, "fixturenames", ()) for item in items if item not in ours
     )
     try:
-        yield
+        with _with_fixture(mine):
+            yield
     finally:
         session.xdist_warning = warning
-        for item in mine:
+
+
+def _under_codspeed(config: pytest.Config) -> bool:
+    """Whether pytest-codspeed measures, which then leaves out every test that is no benchmark."""
+    plugin = config.pluginmanager.get_plugin("codspeed_plugin")
+    return bool(getattr(plugin, "is_codspeed_enabled", False))
+
+
+@contextmanager
+def _with_fixture(items: Sequence[Any]) -> Iterator[None]:
+    for item in items:
+        item.fixturenames = [*item.fixturenames, "benchmark"]
+    try:
+        yield
+    finally:
+        for item in items:
             item.fixturenames = item.fixturenames[:-1]
 
 

@@ -155,9 +155,11 @@ def _locator(
 
 def set_junit_properties(item: pytest.Item, record: Record) -> None:
     """Put a record's figures on a test, in place of those of an earlier record of the same test."""
-    ours = junit_properties(record)
-    names = {name for name, _ in ours}
-    item.user_properties[:] = [
-        *(given for given in item.user_properties if given[0] not in names),
-        *ours,
-    ]
+    drop_junit_properties(item, record)
+    item.user_properties += junit_properties(record)
+
+
+def drop_junit_properties(item: pytest.Item, record: Record) -> None:
+    """Take a record's figures off a test, as where it runs again."""
+    names = {name for name, _ in junit_properties(record)}
+    item.user_properties[:] = [given for given in item.user_properties if given[0] not in names]

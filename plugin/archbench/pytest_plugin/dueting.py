@@ -20,7 +20,7 @@ import pytest
 
 from archbench.duet.imports import Imports, Trees
 from archbench.duet.protocol import VERSION, Channel, GoneError
-from archbench.pytest_plugin import MODEL_ARGUMENT
+from archbench.pytest_plugin import MODEL_ARGUMENT, runs_again
 from archbench.pytest_plugin.manifest import cell_of
 from archbench.pytest_plugin.node_ids import file_of, importable_name
 
@@ -217,7 +217,7 @@ class Dueting:
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Note why a test ended before it was timed."""
-        if self.danced or self.ended.get("status") or report.passed:
+        if self.danced or self.ended.get("status") or report.passed or runs_again(report):
             return
         record = getattr(report, "archbench", None)
         verdicts = record["verdicts"] if record is not None else []

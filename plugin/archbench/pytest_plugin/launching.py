@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from archbench.core.verdicts import POISONED
-from archbench.pytest_plugin import MODEL_ARGUMENT
+from archbench.pytest_plugin import MODEL_ARGUMENT, runs_again
 from archbench.pytest_plugin.options import destination, is_launch
 from archbench.pytest_plugin.settings import settings_of
 
@@ -163,7 +163,7 @@ class Launching:
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Write what a test measured."""
         record = getattr(report, "archbench", None)
-        if record is not None and report.when in ("setup", "call"):
+        if record is not None and report.when in ("setup", "call") and not runs_again(report):
             self._write({"nodeid": report.nodeid, "record": record})
 
 
@@ -326,8 +326,14 @@ def python_pytest(directory: Path) -> list[str]:
 
 
 def passed_on(config: pytest.Config, more: Sequence[str] = ()) -> list[str]:
-    """Our options as fresh processes are given them, and ``more`` beside those of a measurement."""
-    return [
+    """Our options as fresh processes are given them, and ``more`` beside those of a measurement.
+
+    With them goes what gives a test other ids: pytest-repeat's options.
+    """
+    repeats = config.pluginmanager.has_plugin("repeat") and config.getoption("count", 1) > 1
+    names = ("count", "repeat_scope") if repeats else ()
+    foreign = [f"--{name.replace('_', '-')}={config.getoption(name)}" for name in names]
+    return foreign + [
         f"--archbench-{name}" + ("" if value is True else f"={value}")
         for name in (*_PASSED_ON, *more)
         for value in _values(getattr(config.option, destination(name), None))

@@ -16,7 +16,7 @@ _AMONG_OTHERS = re.compile(rf"\[(?:.+-)?{_MODEL}-(?P<target>{_TARGET})(?:-.+)?\]
 """With parameters of the test's own before or behind ours: only a target ends a name then."""
 
 
-_REPEAT = re.compile(r"(?P<model>.+)-(?P<number>\d+)-(?P<of>\d+)")
+_REPEAT = re.compile(r"(?P<test>.+)-(?P<number>\d+)-(?P<of>\d+)\]")
 
 
 def cell_of(nodeid: str) -> tuple[str, str] | None:
@@ -45,18 +45,18 @@ def is_batchless(suffix: str) -> bool:
     return suffix.endswith(BATCHLESS)
 
 
-def _without_repeats(models: Iterable[str]) -> dict[str, str]:
-    """The architecture of each name that ends as a plugin tells the repeats of a test apart:
-    ``net-1-3``, ``net-2-3`` and ``net-3-3``, all of which there are."""
+def _without_repeats(nodeids: Iterable[str]) -> dict[str, str]:
+    """What each id would be whose end tells the repetitions of a test apart, as pytest-repeat does:
+    ``test[net-1-3]``, ``test[net-2-3]`` and ``test[net-3-3]``, all of which there are."""
     repeats: dict[tuple[str, int], set[int]] = {}
-    for model in models:
-        match = _REPEAT.fullmatch(model)
+    for nodeid in nodeids:
+        match = _REPEAT.fullmatch(nodeid)
         if match is not None:
-            repeats.setdefault((match["model"], int(match["of"])), set()).add(int(match["number"]))
+            repeats.setdefault((match["test"], int(match["of"])), set()).add(int(match["number"]))
     return {
-        f"{model}-{number}-{of}": model
-        for (model, of), numbers in repeats.items()
-        if numbers == set(range(1, of + 1))
+        f"{test}-{number}-{of}]": f"{test}]"
+        for (test, of), numbers in repeats.items()
+        if of > 1 and numbers == set(range(1, of + 1))
         for number in numbers
     }
 
@@ -71,12 +71,12 @@ class Manifest:
 
     def __init__(self, nodeids: Iterable[str]) -> None:
         by_model: dict[str, dict[str, set[str]]] = {}
-        cells = {nodeid: cell_of(nodeid) for nodeid in nodeids}
-        base = _without_repeats({cell[0] for cell in cells.values() if cell is not None})
-        for nodeid, cell in cells.items():
+        nodeids = list(nodeids)
+        self._unrepeated = _without_repeats(nodeids)
+        for nodeid in nodeids:
+            cell = cell_of(self.test_of(nodeid))
             if cell is not None:
-                model = base.get(cell[0], cell[0])
-                by_model.setdefault(model, {}).setdefault(cell[1], set()).add(nodeid)
+                by_model.setdefault(cell[0], {}).setdefault(cell[1], set()).add(nodeid)
         self._open: dict[tuple[str, str], set[str]] = {}
         for model, targets in by_model.items():
             shared = targets.pop("", set())
@@ -110,6 +110,10 @@ class Manifest:
     def done(self) -> int:
         """How many cells are finished."""
         return len(self._finished)
+
+    def test_of(self, nodeid: str) -> str:
+        """The id of the test that an id is a repetition of; the id itself where it is of none."""
+        return self._unrepeated.get(nodeid, nodeid)
 
     def cells_with(self, nodeid: str) -> list[tuple[str, str]]:
         """The cells that a test contributes to."""

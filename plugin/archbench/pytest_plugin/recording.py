@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 
-from archbench.core.errors import ArchitectureError, NotMeasuredError
+from archbench.core.errors import ArchitectureError, NotMeasuredError, orders_to_end
 from archbench.core.records import Record, derived, merge_records
 from archbench.core.spec import ModelSpec, Target
 from archbench.pytest_plugin import MODEL_ARGUMENT, holder_of
@@ -19,7 +20,14 @@ if TYPE_CHECKING:
     from archbench.models.loading import LoadedModel
     from archbench.pytest_plugin.settings import Settings
 
-__all__ = ["Bench", "attach_record", "forget_record", "known_of"]
+__all__ = [
+    "Bench",
+    "attach_record",
+    "forget_record",
+    "import_before",
+    "known_of",
+    "metric_of",
+]
 
 PLACEMENTS = 3
 """Places in memory that a launch tries: the fastest of three spreads a third less."""
@@ -333,15 +341,11 @@ def attach_record(
     if report.when == "call" and record is not None:
         _attach(item, report, record)
     error = call.excinfo.value if call.excinfo is not None else None
-    if (
-        report.when in ("setup", "call")
-        and record is None
-        and isinstance(error, pytest.fail.Exception)
-    ):
-        _attach_foreign_failure(item, report, error)
-    if report.when not in ("setup", "call") or not isinstance(error, Exception):
+    if report.when not in ("setup", "call") or error is None or not report.failed:
         return
-    if isinstance(error, pytest.skip.Exception) or not report.failed:
+    if not isinstance(error, Exception):
+        if record is None:
+            _attach_foreign_failure(item, report, error)
         return
     from archbench.pytest_plugin.rescue import note_poison
 
@@ -351,10 +355,7 @@ def attach_record(
         return
     from archbench.measure.failures import describe_failure
 
-    names = getattr(item, "fixturenames", ())
-    metric = "latency" if "loaded_model" in names else "complexity"
-    if "accuracy_target" in names:
-        metric = "top1"
+    metric = metric_of(item)
     failed, text = describe_failure(error, metric, spec, target)
     if metric == "top1" and failed.target is not None:
         failed.target["batch_size"] = None
@@ -362,25 +363,70 @@ def attach_record(
     report.longrepr = spelled(item.config, text)
 
 
+def metric_of(item: pytest.Item) -> str:
+    """What a test is about, by the fixtures that it asks for."""
+    names = getattr(item, "fixturenames", ())
+    if "accuracy_target" in names:
+        return "top1"
+    return "latency" if "loaded_model" in names else "complexity"
+
+
 def _attach_foreign_failure(
-    item: pytest.Item, report: pytest.TestReport, error: BaseException | None
+    item: pytest.Item, report: pytest.TestReport, error: BaseException
 ) -> None:
-    """Give a cell whose test was failed from outside, as by a time-out, its verdict: it is no error
-    of the network's, and there are no figures."""
+    """Give a cell whose test was failed from outside, as by a time-out, its verdict: the error is
+    none of the network's, and there are no figures."""
     spec, target = known_of(item)
     if spec is None:
         return
     from archbench.core.verdicts import Verdict
 
-    metric = "latency" if "loaded_model" in getattr(item, "fixturenames", ()) else "complexity"
-    lines = str(error).strip().splitlines() or ["it was failed"]
-    verdict = Verdict(metric, "not-measured", "test-failed", f"its test failed: {lines[0]}")
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    sentence = f"its test failed: {lines[0]}"
+    verdict = Verdict(metric_of(item), "crashed", "test-failed", sentence)
     record = Record(spec.id, target.as_dict() if target else None, verdicts=[verdict.as_dict()])
-    _attach(item, report, record)
+    _attach(item, report, _keep(item, record))
 
 
 def forget_record(item: pytest.Item) -> None:
     """Start a test anew, as plugins do that run a failed one again: what it measured before counts
     no more."""
     if _RECORD in item.stash:
+        from archbench.pytest_plugin.ci import drop_junit_properties
+
+        drop_junit_properties(item, item.stash[_RECORD])
         del item.stash[_RECORD]
+        spec, _ = known_of(item)
+        if spec is not None:
+            holder_of(item.config).forget(spec)
+
+
+def import_before(item: pytest.Item) -> None:
+    """Import what the measurement of a test needs. What cannot be imported the test will tell."""
+    try:
+        _import_for(item)
+    except orders_to_end():
+        raise
+    except Exception:
+        return
+
+
+def _import_for(item: pytest.Item) -> None:
+    from archbench.models.requiring import require_torch
+
+    require_torch()
+    import archbench.measure.partner
+    import archbench.pytest_plugin.amounts
+    import archbench.pytest_plugin.dueting
+    import archbench.pytest_plugin.gate  # noqa: F401
+    from archbench.catalog.lists import LISTED_LIBRARIES
+    from archbench.measure.hardware import check_torchvision
+    from archbench.models.installed import import_library
+
+    if metric_of(item) == "complexity":
+        importlib.import_module("torch._dynamo")  # which torch needs once a pass is counted
+    else:
+        check_torchvision()
+    spec, _ = known_of(item)
+    if spec is not None and spec.library in LISTED_LIBRARIES:
+        import_library(spec.library, spec.id)

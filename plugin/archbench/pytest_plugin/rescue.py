@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -98,6 +98,7 @@ class Rescue:
 
     def __init__(self, config: pytest.Config, order: LaunchOrder) -> None:
         self._config, self._order = config, order
+        self._leaves = False
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
@@ -110,15 +111,28 @@ class Rescue:
     @pytest.hookimpl(trylast=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Write a report, in the form in which pytest-xdist sends them."""
-        data = self._config.hook.pytest_report_to_serializable(config=self._config, report=report)
+        self._write(
+            self._config.hook.pytest_report_to_serializable(config=self._config, report=report)
+        )
+
+    @pytest.hookimpl
+    def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
+        """Say that a test has ended the run, as by ``pytest.exit``: it is to end there too."""
+        if not self._leaves:
+            status = getattr(excinfo.value, "returncode", None)
+            text = str(excinfo.value) or type(excinfo.value).__name__
+            self._write({"ends": text, "status": status or int(pytest.ExitCode.INTERRUPTED)})
+
+    def _write(self, line: Mapping[str, Any]) -> None:
         with Path(self._order.output).open("a", encoding="utf-8") as file:
-            file.write(json.dumps(data) + "\n")
+            file.write(json.dumps(line) + "\n")
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> None:
         """Leave what is left to another process, once this one is poisoned."""
         why = why_leave(item)
         if why is not None:
+            self._leaves = True
             pytest.exit(f"a fresh process is needed, since {why}", returncode=1)
 
 
@@ -151,7 +165,12 @@ class Rescuer:
         if why_leave(item) is None:
             return None
         item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
-        for report in self._reports_of(item):
+        try:
+            reports = self._reports_of(item)
+        except pytest.fail.Exception as error:
+            # Of another plugin, as a time-out of the test: the process is left alone no longer.
+            reports = [self._failed(item, error)]
+        for report in reports:
             item.ihook.pytest_runtest_logreport(report=report)
         item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
         return True
@@ -159,11 +178,15 @@ class Rescuer:
     @pytest.hookimpl
     def pytest_sessionfinish(self) -> None:
         """Leave nothing behind."""
+        self._end()
+        if self._files is not None:
+            self._files.cleanup()
+
+    def _end(self) -> None:
         if self._process is not None and self._process.poll() is None:
             self._process.terminate()
             self._process.wait()
-        if self._files is not None:
-            self._files.cleanup()
+        self._process = None
 
     def _reports_of(self, item: pytest.Item) -> list[pytest.TestReport]:
         """Wait for the reports of a test, which a process brings that ran those before it too."""
@@ -230,6 +253,8 @@ class Rescuer:
         lines = text[: text.rfind("\n") + 1].splitlines()
         for line in lines[self._read :]:
             data = json.loads(line)
+            if "ends" in data:
+                pytest.exit(data["ends"], returncode=data["status"])
             if isinstance(data["longrepr"], list):  # a skip's; JSON has no tuples
                 data["longrepr"] = tuple(data["longrepr"])
             report = self._config.hook.pytest_report_from_serializable(
@@ -244,18 +269,28 @@ class Rescuer:
 
     def _died(self, item: pytest.Item, said: str) -> pytest.TestReport:
         """The report of a test over which the process that took it over ended."""
+        sentence = f"a fresh process, started since {why_leave(item)}, ended over it with {said}"
+        return self._crashed(item, "process-died", sentence)
+
+    def _failed(self, item: pytest.Item, error: BaseException) -> pytest.TestReport:
+        """The report of a test that another plugin failed while a process had it."""
+        self._end()
+        self._reports.pop(item.nodeid, None)
+        return self._crashed(item, "test-failed", f"its test failed: {error}")
+
+    @staticmethod
+    def _crashed(item: pytest.Item, reason: str, sentence: str) -> pytest.TestReport:
         from archbench.core.records import Record
         from archbench.core.verdicts import Verdict
-        from archbench.pytest_plugin.recording import known_of
+        from archbench.pytest_plugin.recording import known_of, metric_of
 
-        sentence = f"a fresh process, started since {why_leave(item)}, ended over it with {said}"
         report = pytest.TestReport(
             item.nodeid, item.location, dict.fromkeys(item.keywords, 1), "failed",
             f"crashed: {sentence}", "call",
         )  # fmt: skip
         spec, _ = known_of(item)
         if spec is not None:
-            verdict = Verdict("latency", "crashed", "process-died", sentence)
+            verdict = Verdict(metric_of(item), "crashed", reason, sentence)
             record = Record(spec.id, None, verdicts=[verdict.as_dict()])
             report.archbench = record.as_dict()  # type: ignore[attr-defined]
         return report

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from archbench.pytest_plugin import MODEL_ARGUMENT, selected_models
+from archbench.pytest_plugin import MODEL_ARGUMENT, runs_again, selected_models
 from archbench.pytest_plugin.options import has_workers, is_launch, spelled
 from archbench.pytest_plugin.settings import settings_of
 
@@ -254,6 +254,8 @@ class ArchbenchSession:
             return None
         if report.when in ("call", CRASHED_WORKER) and report.outcome in ("passed", "failed"):
             return report.outcome, "", ""
+        if runs_again(report):
+            return report.outcome, "", ""
         if report.skipped and hasattr(report, "archbench"):
             # What is not measured says so below the table.
             return "skipped", "", ""
@@ -263,38 +265,63 @@ class ArchbenchSession:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Take the record off a test's report."""
+        """Take the record off a test's report; of several attempts the last one counts."""
+        if runs_again(report):
+            return
         data = getattr(report, "archbench", None)
         if report.when == CRASHED_WORKER and report.failed:
             data = self._crashed(report.nodeid)
         if data is None:
             return
         from archbench.core.records import Record
+        from archbench.pytest_plugin.benchmark_bridge import add_benchmark
 
-        record = self._records[report.nodeid] = Record.from_dict(data)
+        record = Record.from_dict(data)
+        if report.when == "call":
+            add_benchmark(self._config, report, record)
+        test = self._test_of(report.nodeid)
+        if test != report.nodeid and self._failed_before(test, record):
+            return
+        self._records[test] = record
         sharing = self._config.stash.get(_SHARING, None)
         others = sharing.others if sharing is not None else {}
         if record.target is not None and record.target["device"] in others:
             text = f"others used the device: {others[record.target['device']]}"
             record.notes.append({"code": "shared-device", "text": text})
-        self._by_model.setdefault(record.id, {})[report.nodeid] = record
+        self._by_model.setdefault(record.id, {})[test] = record
+        if not report.passed:
+            self._timed.pop(test, None)
+            self._evaluated.pop(test, None)
         if report.when == "call" and report.passed and "layers" in record.metrics:
             self._counted[record.id] = record
         if report.when == "call" and report.passed and "latency" in record.metrics:
-            self._timed[report.nodeid] = record
+            self._timed[test] = record
         if "top1" in record.metrics:
             from archbench.pytest_plugin.accuracy import keep_outcomes
 
             keep_outcomes(self._config, record, self._the_journal().path.parent)
         if report.when == "call" and report.passed and record.metrics.keys() & _EVALUATED:
-            self._evaluated[report.nodeid] = record
-        if report.when == "call":
-            from archbench.pytest_plugin.benchmark_bridge import add_benchmark
-
-            add_benchmark(self._config, report, record)
-        elif report.when == CRASHED_WORKER:
+            self._evaluated[test] = record
+        if report.when == CRASHED_WORKER:
             # No further report comes from a worker that died.
             self.pytest_runtest_logfinish(report.nodeid)
+
+    def _test_of(self, nodeid: str) -> str:
+        return self._manifest.test_of(nodeid) if self._manifest is not None else nodeid
+
+    def _failed_before(self, test: str, record: Record) -> bool:
+        """Whether an earlier repetition of a test failed by its verdict and this one does not: the
+        failure stands."""
+        from archbench.core.verdicts import FAILING, TOLD
+
+        def fails(one: Record) -> bool:
+            return any(
+                verdict["status"] in FAILING and verdict["reason"] not in TOLD
+                for verdict in one.verdicts
+            )
+
+        before = self._records.get(test)
+        return before is not None and fails(before) and not fails(record)
 
     def _crashed(self, nodeid: str) -> dict[str, Any] | None:
         """The record of a cell whose worker died while it was being measured."""
@@ -316,9 +343,9 @@ class ArchbenchSession:
         manifest = self._manifest
         if manifest is not None and manifest.cells_with(nodeid):
             ended = manifest.finish(nodeid)
-        elif nodeid in self._records:
+        elif (test := self._test_of(nodeid)) in self._records:
             # A test of a person's own, outside the parametrization.
-            record = self._records[nodeid]
+            record = self._records[test]
             ended = [(record.id, record.suffix)]
         else:
             return
