@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib
 import importlib.metadata
 import textwrap
 from collections.abc import Generator
@@ -27,6 +29,11 @@ from archbench.catalog.lists import LISTED_LIBRARIES, read_list
 from archbench.core.errors import NotMeasuredError
 from archbench.models import process_state
 from archbench.models.installed import library_version
+
+for _name in ("timm", "torchvision.models", "pytorchcv.model_provider"):
+    # An inner run that brought timm would leave the next one another registry of it.
+    with contextlib.suppress(ImportError):
+        importlib.import_module(_name)
 
 pytest_plugins = ["pytester"]
 
