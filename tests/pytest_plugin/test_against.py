@@ -26,6 +26,7 @@ from archbench.devices import lease as leases
 from archbench.duet.children import Child, Failure, Patience
 from archbench.duet.conducting import Played
 from archbench.measure import hardware
+from archbench.models import process_state
 from archbench.pytest_plugin import against, dueting
 from archbench.store.baselines import update_baselines
 
@@ -273,6 +274,17 @@ def test_more_memory_is_red_though_the_counts_are_equal(
             r"What differs: peak memory in bytes 80,000 -> 80,001 .*\.",
         ]
     )
+
+
+def test_what_a_comparison_says_is_told_whatever_was_left_behind(
+    project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A fresh process would measure the cell alone, and its run would be green."""
+    Conductor(monkeypatch, params=166)
+    monkeypatch.setattr(process_state, "_LEFT", {"local/other": ["priority"]})
+    result = project.runpytest_inprocess(*ONE, "--archbench-against=HEAD")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["changed: local/small fp32-b1: params *"])
 
 
 def test_memory_of_another_precision_is_no_news(

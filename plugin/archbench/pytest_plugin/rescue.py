@@ -72,7 +72,10 @@ def why_leave(item: pytest.Item) -> str | None:
     """Why a test cannot run in this process; None where it can.
 
     Its device can be used no more, or another network has left something that cannot be put back.
+    What a comparison has measured is only told here, and another process would not know of it.
     """
+    if _is_told(item):
+        return None
     if _POISON in item.config.stash and _needs_device(item):
         return f"this one can use its device no more ({item.config.stash[_POISON]})"
     state = sys.modules.get("archbench.models.process_state")
@@ -82,6 +85,14 @@ def why_leave(item: pytest.Item) -> str | None:
         return None
     name, what = next(iter(others.items()))
     return f"{name} has changed this one for good ({', '.join(what)})"
+
+
+def _is_told(item: pytest.Item) -> bool:
+    from archbench.pytest_plugin.against import told
+
+    return (
+        settings_of(item.config).against is not None and told(item.config, item.nodeid) is not None
+    )
 
 
 def _network_of(item: pytest.Item) -> str | None:
