@@ -249,8 +249,11 @@ def test_real_launches_that_are_disturbed_throughout(suite: pytest.Pytester) -> 
         from small_net import Small
 
         class Hot(Small):
+            passes = 3  # that loading may make
+
             def forward(self, x):
-                if "ARCHBENCH_PADDING" in os.environ:  # in a launch
+                self.passes -= 1
+                if "ARCHBENCH_PADDING" in os.environ and self.passes < 0:  # in a launch
                     raise InconclusiveError("throttled", "it was hot. Let it cool down")
                 return super().forward(x)
         """,

@@ -327,7 +327,7 @@ def test_a_network_that_fails_in_its_launches_has_crashed(project: pytest.Pytest
     )
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(
-        ["crashed: local/Failing: it failed in a process of its own: *RuntimeError: only there"]
+        ["crashed: local/Failing: it failed in a process of its own: *RuntimeError: only there *"]
     )
 
 
