@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from archbench import ModelSpec
-from archbench.core.constructors import is_same_constructor, place_of
+from archbench.core.constructors import is_alike, is_same_constructor, place_of
 
 
 def net(width: int = 1, depth: int = 1) -> tuple[int, int]:
@@ -69,3 +69,25 @@ def test_the_place_of_a_constructor() -> None:
     assert place_of(functools.partial(net, 4)) == f"{Path(__file__)}:{line}"
     assert place_of(Net).startswith(f"{Path(__file__)}:")
     assert place_of(len) == "builtins.len"
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        (1, 1, True),
+        (1, 1.0, False),
+        (1, True, False),
+        (0.0, -0.0, False),
+        ([1, (2,)], [1, (2,)], True),
+        ([1, (2,)], [1, (2.0,)], False),
+        ({"a": 1, "b": 2}, {"a": 1, "b": 2}, True),
+        ({"a": 1, "b": 2}, {"b": 2, "a": 1}, False),
+        (float("nan"), float("nan"), True),
+    ],
+)
+def test_values_that_a_constructor_could_tell_apart(one: Any, other: Any, same: bool) -> None:
+    specs = [ModelSpec.of(net, name="net", kwargs={"width": value}) for value in (one, other)]
+    assert is_alike(one, other) is same
+    assert (specs[0] == specs[1]) is same
+    assert specs[0].is_same_network(specs[1]) is same
+    assert hash(specs[0]) == hash(specs[1])

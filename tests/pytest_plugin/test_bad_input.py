@@ -65,7 +65,7 @@ def refused(suite: pytest.Pytester, *arguments: str) -> str:
         ("models=missing.py:net", "Write --models=path/to/file.py:constructor"),
         (
             "models=small_net.py:large",
-            "small_net.py defines no 'large'; it has ModelSpec, Small, nn, small, torch. "
+            "small_net.py defines no 'large'; it has Small, small. "
             "Name a function or class in it that returns the model",
         ),
         ("models=small_net.py:small@x", "'x' is not a size in pixels"),
@@ -171,6 +171,30 @@ def test_a_hook_that_returns_nonsense(suite: pytest.Pytester) -> None:
     output = refused(suite, "--archbench-models=local/x")
     assert "returned 'resnet50' in its list" in output
     assert "[ModelSpec.of(constructor)]" in output
+
+
+@pytest.mark.parametrize(
+    ("returned", "message"),
+    [
+        (
+            "[ModelSpec.of(net, input_size=0)]",
+            "ModelSpec.of(input_size=0): an input size",
+        ),
+        ("[]", "pytest_archbench_models: it returned no architecture. Return some"),
+        ("[net]", "in its list. Wrap each constructor: [[]ModelSpec.of(constructor)]"),
+    ],
+)
+def test_a_list_that_makes_no_sense_ends_the_run_without_a_traceback(
+    suite: pytest.Pytester, returned: str, message: str
+) -> None:
+    suite.makeconftest(
+        "from archbench import ModelSpec\ndef net(): ...\n"
+        f"def pytest_archbench_models(): return {returned}\n"
+    )
+    result = suite.runpytest_inprocess("test_bench.py")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([f"ERROR: *{message}*"])
+    assert "__init__.py" not in result.stdout.str() + result.stderr.str()
 
 
 def test_two_architectures_of_one_name(suite: pytest.Pytester) -> None:

@@ -138,6 +138,26 @@ def test_arguments_tell_two_networks_apart(suite: pytest.Pytester) -> None:
     suite.runpytest_inprocess("test_widths.py", *QUICK).assert_outcomes(passed=2)
 
 
+def test_values_that_are_equal_to_python_alone_are_networks_of_their_own(
+    suite: pytest.Pytester,
+) -> None:
+    suite.makepyfile(
+        kinds="""
+        from torch import nn
+
+        def net(width):
+            channels = {int: 1, float: 64, bool: 8}[type(width)]
+            return nn.Sequential(
+                nn.Conv2d(3, channels, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten(),
+                nn.Linear(channels, 10),
+            )
+        """
+    )
+    found = params(suite, *(f"kinds.py:net(width={value})@8" for value in ("1", "1.0", "True")))
+    right = {"1": 1, "1.0": 64, "True": 8}
+    assert found == {f"local/net(width={v})@8": 3 * c + c + 10 * c + 10 for v, c in right.items()}
+
+
 def test_arguments_stand_in_baselines_and_tolerances(suite: pytest.Pytester) -> None:
     suite.makepyfile(
         wide="""

@@ -4,10 +4,18 @@ from __future__ import annotations
 
 import functools
 import inspect
+from collections.abc import Mapping
 from types import CodeType, FunctionType
 from typing import Any
 
-__all__ = ["bound_arguments", "file_of", "is_same_constructor", "own_name_of", "place_of"]
+__all__ = [
+    "bound_arguments",
+    "file_of",
+    "is_alike",
+    "is_same_constructor",
+    "own_name_of",
+    "place_of",
+]
 
 
 def own_name_of(constructor: Any) -> str:
@@ -62,12 +70,12 @@ def is_same_constructor(one: Any, other: Any) -> bool:
     if one is other:
         return True
     if isinstance(one, functools.partial) and isinstance(other, functools.partial):
-        return is_same_constructor(one.func, other.func) and _equal(
+        return is_same_constructor(one.func, other.func) and is_alike(
             (one.args, one.keywords), (other.args, other.keywords)
         )
     if isinstance(one, FunctionType) and isinstance(other, FunctionType):
-        return one.__code__ == other.__code__ and _equal(_held(one), _held(other))
-    return _equal(one, other)
+        return one.__code__ == other.__code__ and is_alike(_held(one), _held(other))
+    return is_alike(one, other)
 
 
 def _held(function: FunctionType) -> tuple[Any, ...]:
@@ -79,7 +87,19 @@ def _held(function: FunctionType) -> tuple[Any, ...]:
     return cells, function.__defaults__, function.__kwdefaults__, id(function.__globals__)
 
 
-def _equal(one: Any, other: Any) -> bool:
+def is_alike(one: Any, other: Any) -> bool:
+    """Whether a constructor could not tell two values apart: ``1``, ``1.0`` and ``True`` are three,
+    and so are two orders of a dictionary."""
+    if one is other:
+        return True
+    if type(one) is not type(other):
+        return False
+    if isinstance(one, Mapping):
+        one, other = list(one.items()), list(other.items())
+    if isinstance(one, (list, tuple)):
+        return len(one) == len(other) and all(map(is_alike, one, other))
+    if isinstance(one, float):
+        return repr(one) == repr(other)  # 0.0 and -0.0
     try:
         return bool(one == other)
     except Exception:

@@ -133,6 +133,10 @@ def _arguments_of(call: ast.Call, asked: str) -> Arguments:
         raise UsageError(
             asked, f"the argument {first} has no name", f"Name each argument: {_EXAMPLE}"
         )
+    names = [str(word.arg) for word in call.keywords]
+    for name in names:
+        if names.count(name) > 1:
+            raise UsageError(asked, f"the argument {name} is given twice", "Give it once")
     found = [(str(word.arg), _literal(word.value, str(word.arg), asked)) for word in call.keywords]
     return tuple(sorted(found, key=lambda pair: pair[0]))
 
@@ -145,14 +149,25 @@ class _WordsAsStrings(ast.NodeTransformer):
 def _literal(node: ast.expr, name: str, asked: str) -> Any:
     text = ast.unparse(node)
     try:
-        return ast.literal_eval(_WordsAsStrings().visit(node))
+        value = ast.literal_eval(_WordsAsStrings().visit(node))
+        if not _is_plain(value):
+            raise ValueError(value)
+        return value
     except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
         raise UsageError(
             asked,
-            f"the value of {name} is an expression, {text}, and none is evaluated",
-            "Give a number, a string, True, False, None, or a list of these; for anything else "
-            "write a function without arguments",
+            f"the value of {name} is {text}, and no expression is evaluated",
+            "Give a number, a string, True, False, None, or a list, a tuple or a dictionary of "
+            "these; for anything else write a function without arguments",
         ) from None
+
+
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, dict):
+        return all(_is_plain(one) for item in value.items() for one in item)
+    if isinstance(value, (list, tuple)):
+        return all(map(_is_plain, value))
+    return isinstance(value, (bool, int, float, complex, str)) or value is None
 
 
 def arguments_text(arguments: Iterable[tuple[str, Any]] | Mapping[str, Any]) -> str:

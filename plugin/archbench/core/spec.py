@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
-from archbench.core.constructors import bound_arguments, is_same_constructor, own_name_of
+from archbench.core.constructors import (
+    bound_arguments,
+    is_alike,
+    is_same_constructor,
+    own_name_of,
+)
 from archbench.core.errors import UsageError
 from archbench.core.requests import arguments_text, size_text
 
@@ -273,6 +278,18 @@ class ModelSpec:
         if isinstance(channels, int) and channels > 0:
             changed = replace(changed, input_size=(channels, *changed.input_size[1:]))
         return changed
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, ModelSpec):
+            return NotImplemented
+        return all(
+            is_alike(getattr(self, one.name), getattr(other, one.name))
+            for one in fields(self)
+            if one.compare
+        )
+
+    def __hash__(self) -> int:
+        return hash(self.id)
 
     def is_same_network(self, other: ModelSpec) -> bool:
         """Whether both build the same network, and not merely networks of one name."""

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["accuracy_target", "bench", "loaded_model", "model_spec", "target"]
 
 _MODELS: pytest.StashKey[tuple[ModelSpec, ...]] = pytest.StashKey()
+_REFUSED: pytest.StashKey[pytest.UsageError] = pytest.StashKey()
 _SESSION: pytest.StashKey[ArchbenchSession] = pytest.StashKey()
 _ONLY: pytest.StashKey[bool] = pytest.StashKey()
 _HOLDER: pytest.StashKey[ModelHolder] = pytest.StashKey()
@@ -124,6 +125,8 @@ def pytest_collection_modifyitems(
     config: pytest.Config, items: list[pytest.Item]
 ) -> Generator[None, None, None]:
     """Group the tests of each architecture, and let pytest-benchmark see ours as benchmarks."""
+    if _REFUSED in config.stash:
+        raise config.stash[_REFUSED]
     ours = [item for item in items if uses_archbench(item)]
     if not ours and not config.stash[_ONLY]:
         return (yield)
@@ -256,7 +259,12 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     by hiding these arguments from the test.
     """
     if MODEL_ARGUMENT in metafunc.fixturenames:
-        models = selected_models(metafunc.config)
+        models: tuple[ModelSpec, ...] = ()
+        try:
+            models = selected_models(metafunc.config)
+        except pytest.UsageError as error:
+            # Raised here it would be an error of the test's file, with a traceback of ours.
+            metafunc.config.stash[_REFUSED] = error
         metafunc.parametrize(
             MODEL_ARGUMENT, models, ids=[m.id for m in models], indirect=True, scope="session"
         )

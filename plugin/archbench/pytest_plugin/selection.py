@@ -65,6 +65,20 @@ def _hook_models(config: pytest.Config) -> list[ModelSpec]:
     return models
 
 
+def _refuse_empty_list(config: pytest.Config) -> None:
+    """The suite would be measured in place of a project's own.
+
+    Raises:
+        UsageError: the project has a list, with nothing in it.
+    """
+    if config.hook.pytest_archbench_models.get_hookimpls():
+        raise UsageError(
+            "pytest_archbench_models",
+            "it returned no architecture",
+            "Return some, take the hook away, or say --suite=seeds for those that archbench brings",
+        )
+
+
 def each_once(models: Iterable[ModelSpec]) -> tuple[ModelSpec, ...]:
     """The same architectures, those that are named twice once.
 
@@ -126,6 +140,8 @@ def select_models(
     if not requests and own and settings.suite is None:
         return each_once(own)
     if not requests:
+        if settings.suite is None:
+            _refuse_empty_list(config)
         return each_once([*own, *load_catalog().select(settings.suite or ())])
     chosen: list[ModelSpec] = []
     for request in requests:
