@@ -342,6 +342,30 @@ def test_structure_by_the_values_of_an_image_is_refused() -> None:
         count(ModelSpec.of(Choosing, input_size=8))
 
 
+class Growing(Two):
+    passes = 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.passes += 1
+        return self.fc(sum(self.a(x) for _ in range(self.passes)).flatten(1))
+
+
+class Recurrent(Two):
+    last: Tensor | float = 0.0
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.last = y = self.a(x) + self.last
+        return self.fc(y.flatten(1))
+
+
+@pytest.mark.parametrize("constructor", [Growing, Recurrent])
+def test_what_a_pass_leaves_for_the_next_is_refused(constructor: type[nn.Module]) -> None:
+    with pytest.raises(NotMeasuredError) as caught:
+        count(ModelSpec.of(constructor, input_size=8))
+    assert caught.value.reason == "structure-varies"
+    assert "it keeps something from one pass to the next" in str(caught.value)
+
+
 class ByNumpy(Two):
     def forward(self, x: Tensor) -> Tensor:
         other = np.einsum("bchw,dc->bdhw", x.numpy(), np.ones((4, 3), "float32"))

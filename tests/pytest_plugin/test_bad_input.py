@@ -191,10 +191,11 @@ def test_a_list_that_makes_no_sense_ends_the_run_without_a_traceback(
         "from archbench import ModelSpec\ndef net(): ...\n"
         f"def pytest_archbench_models(): return {returned}\n"
     )
-    result = suite.runpytest_inprocess("test_bench.py")
-    assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines([f"ERROR: *{message}*"])
-    assert "__init__.py" not in result.stdout.str() + result.stderr.str()
+    for workers in ((), ("-n", "1")):
+        result = suite.runpytest_inprocess("test_bench.py", *workers)
+        assert result.ret == pytest.ExitCode.USAGE_ERROR
+        result.stderr.fnmatch_lines([f"ERROR: *{message}*"])
+        assert "__init__.py" not in result.stdout.str() + result.stderr.str()
 
 
 def test_two_architectures_of_one_name(suite: pytest.Pytester) -> None:

@@ -230,7 +230,9 @@ def pytest_collection(session: pytest.Session) -> None:
         from archbench.pytest_plugin.node_ids import as_typed
 
         config.args = as_typed(config)
-    if given_options(config):
+    # A worker of pytest-xdist could not say what it refuses.
+    has_list = bool(config.hook.pytest_archbench_models.get_hookimpls())
+    if given_options(config) or (has_list and has_workers(config)):
         selected_models(config)
 
 
