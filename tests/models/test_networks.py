@@ -606,3 +606,37 @@ def test_an_onnx_graph_says_what_it_has_and_waits_for_an_engine(tmp_path: Path) 
     (bad,) = own_architectures("bad.onnx", tmp_path, "")
     with pytest.raises(NotMeasuredError, match=r"bad\.onnx is no ONNX graph: "):
         construct(bad)
+
+
+class Caching(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = nn.Linear(3 * 8 * 8, 10)
+        self.kept: Tensor | None = None
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.kept is None:
+            self.kept = self.fc(x.flatten(1))
+        return self.kept
+
+
+class WithTable(Caching):
+    """Makes a table in its first pass, and computes in each."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.kept is None:
+            self.kept = torch.ones(10).sqrt()
+        y = self.fc(x.flatten(1).relu().tanh())
+        return y * self.kept
+
+
+@pytest.mark.parametrize(("constructor", "is_said"), [(Caching, True), (WithTable, False)])
+def test_a_network_that_keeps_its_results_is_said_to(
+    constructor: type[nn.Module], is_said: bool
+) -> None:
+    loaded = load(ModelSpec.of(constructor, name="net", input_size=8), Target("cpu", "x", "cpu"))
+    codes = [note["code"] for note in loaded.notes]
+    assert ("keeps-results" in codes) is is_said
+    if is_said:
+        (text,) = (note["text"] for note in loaded.notes if note["code"] == "keeps-results")
+        assert text.startswith("a later pass calls 0 operators where the first called ")

@@ -13,7 +13,7 @@ from archbench.core.verdicts import UNASKED
 __all__ = ["ABOUT_NETWORKS", "Record", "derived", "merge_records", "target_key", "to_builtin"]
 
 
-ABOUT_NETWORKS = ("filled", "doubtful-values", "gradients", "which-scores")
+ABOUT_NETWORKS = ("filled", "doubtful-values", "gradients", "keeps-results", "which-scores")
 """Codes of notes that say how a person's own network was run, beside its figures."""
 
 

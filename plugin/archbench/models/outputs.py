@@ -51,7 +51,7 @@ def class_scores(
             the image, silently.
     """
     scores = _chosen(spec, output, images)
-    if scores.ndim == 1 and images == 1:
+    if scores.ndim == 1 and images == 1 and scores.is_floating_point():
         scores = scores.unsqueeze(0)
     shape = tuple(scores.shape)
     is_free = any_classes or spec.is_own or bool(spec.arguments)
@@ -134,7 +134,11 @@ def _candidates(output: object, images: int) -> dict[str, Tensor]:
     """The tensors in it that could be class scores, by name."""
     tensors = _tensors(output)
     rows = {name: one for name, one in tensors.items() if one.ndim == 2 and len(one) == images}
-    return rows or {name: one for name, one in tensors.items() if one.ndim == 1 and images == 1}
+    return rows or {
+        name: one
+        for name, one in tensors.items()
+        if one.ndim == 1 and images == 1 and one.is_floating_point()
+    }
 
 
 def _tensors(output: object, depth: int = 4) -> dict[str, Tensor]:

@@ -7,15 +7,17 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 
-from archbench.core.errors import ArchitectureError
+from archbench.core.errors import ArchitectureError, orders_to_end
+from archbench.models.memory_guard import is_out_of_memory
 from archbench.models.outputs import class_scores, doubt_about
 from archbench.models.passes import (
     GRADIENTS,
+    failed_forward,
     refusal_of_inference,
     run_first,
     with_other_size,
 )
-from archbench.models.values import Trouble, fill_in_place, watch_pass
+from archbench.models.values import Calls, Trouble, fill_in_place, watch_pass
 
 if TYPE_CHECKING:
     from archbench.models.loading import LoadedModel
@@ -43,7 +45,7 @@ def try_out(loaded: LoadedModel) -> None:
     batch = min(loaded.target.batch_size, MOST_TRIED)
     inputs = loaded.fed(batch).inputs()
     try:
-        (output, trouble), loaded.gradients, cause = run_first(
+        (output, trouble, calls), loaded.gradients, cause = run_first(
             loaded.spec, lambda: watch_pass(loaded.module, lambda: loaded.module(*inputs))
         )
         class_scores(loaded.spec, output, batch)
@@ -52,12 +54,19 @@ def try_out(loaded: LoadedModel) -> None:
             fed = loaded.fed(batch)
             cause = refusal_of_inference(loaded.spec, lambda: loaded.module(*fed.inputs()))
             loaded.gradients = "inference" if cause is None else "none"
+        later = _calls_of_a_later_pass(loaded, batch)
     except ArchitectureError as error:
         raise with_other_size(loaded.spec, loaded.module, error) from error.__cause__
     if cause is not None:
         how = "under no_grad" if loaded.gradients == "none" else "with gradients"
         text = f"its passes run {how}, since otherwise: {_first_sentence(cause)}"
         loaded.notes.append({"code": "gradients", "text": text})
+    if calls is not None and 2 * later < calls:
+        text = (
+            f"a later pass calls {later} operators where the first called {calls}: it keeps "
+            "results from pass to pass, and the time is that of the later ones"
+        )
+        loaded.notes.append({"code": "keeps-results", "text": text})
     doubt = doubt_about(loaded.spec, output, batch)
     if doubt is not None:
         loaded.notes.append({"code": "which-scores", "text": doubt})
@@ -66,6 +75,23 @@ def try_out(loaded: LoadedModel) -> None:
     network = loaded.network
     if network is not None and loaded.state is None and "filled" in network.found:
         loaded.notes.append({"code": "filled", "text": network.found["filled"]})
+
+
+def _calls_of_a_later_pass(loaded: LoadedModel, batch: int) -> int:
+    """How many operators a pass on other images calls."""
+    inputs, watch = loaded.fed(batch).inputs(), Calls()
+    # In inference mode an operator that is made of others is one; the first pass had its parts.
+    how = "none" if loaded.gradients == "inference" else loaded.gradients
+    try:
+        with GRADIENTS[how](), watch:
+            loaded.module(*inputs)
+    except orders_to_end():
+        raise
+    except (Exception, SystemExit) as error:
+        if is_out_of_memory(error):
+            raise
+        raise failed_forward(loaded.spec, error) from error
+    return watch.calls
 
 
 def _fill(loaded: LoadedModel, inputs: tuple[Tensor, ...], found: Trouble) -> None:
@@ -79,7 +105,7 @@ def _fill(loaded: LoadedModel, inputs: tuple[Tensor, ...], found: Trouble) -> No
         if filled:
             network.found["filled"] = _filled_text(network.module, found, filled)
         with GRADIENTS[loaded.gradients]():
-            _, left = watch_pass(loaded.module, lambda: loaded.module(*inputs))
+            _, left, _ = watch_pass(loaded.module, lambda: loaded.module(*inputs))
         if left is None:
             return
         trouble = left

@@ -18,7 +18,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from archbench.models.filling import fill_parameter
 
-__all__ = ["Trouble", "fill_in_place", "watch_pass"]
+__all__ = ["Calls", "Trouble", "fill_in_place", "watch_pass"]
 
 _DENORMAL_SHARE = 0.01
 """Of the numbers that an operator writes, or of a parameter: from here on times are not its own."""
@@ -46,11 +46,23 @@ class Trouble:
         return f"{self.kind} in {self.place or 'it'}"
 
 
-class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class Calls(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Counts the operators that are called."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.calls = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.calls += 1
+        return func(*args, **(kwargs or {}))
+
+
+class _Watch(Calls):
     """Looks at what each operator writes."""
 
     def __init__(self, model: nn.Module) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self.trouble: Trouble | None = None
         self._names = {module: name for name, module in model.named_modules()}
         self._module = ""
@@ -69,7 +81,7 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self._module = self._names.get(module, type(module).__name__)
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        output = func(*args, **(kwargs or {}))
+        output = super().__torch_dispatch__(func, types, args, kwargs)
         if self.trouble is None:
             name = str(func)
             for tensor in output if isinstance(output, (tuple, list)) else (output,):
@@ -119,7 +131,9 @@ def _denormal_share(tensor: Tensor) -> float:
 
 
 @torch.no_grad()
-def watch_pass(model: nn.Module, forward: Callable[[], object]) -> tuple[object, Trouble | None]:
+def watch_pass(
+    model: nn.Module, forward: Callable[[], object]
+) -> tuple[object, Trouble | None, int | None]:
     """Run a pass and look at every value in it.
 
     Args:
@@ -127,7 +141,8 @@ def watch_pass(model: nn.Module, forward: Callable[[], object]) -> tuple[object,
         forward: runs it, in the way that it is measured.
 
     Returns:
-        What the pass returned; what is wrong with its values, None where nothing is.
+        What the pass returned; what is wrong with its values, None where nothing is; how many
+        operators it called, None where it was not watched.
 
     Raises:
         Exception: whatever the network raises.
@@ -135,13 +150,13 @@ def watch_pass(model: nn.Module, forward: Callable[[], object]) -> tuple[object,
     for name, parameter in model.named_parameters():
         if _is_watched(parameter):
             if bool(torch.isnan(parameter).any()):
-                return forward(), Trouble("not a number", name)
+                return forward(), Trouble("not a number", name), None
             if _denormal_share(parameter) > _DENORMAL_SHARE:
-                return forward(), Trouble("denormal", name)
+                return forward(), Trouble("denormal", name), None
     watch = _Watch(model)
     with watch:
         output = forward()
-    return output, watch.trouble
+    return output, watch.trouble, watch.calls
 
 
 # Filling.
