@@ -307,6 +307,15 @@ def test_quantised_weights_are_parameters() -> None:
     assert count(ModelSpec.of(network, name="net", input_size=8)).params == 45
 
 
+def test_channels_of_quantised_layers() -> None:
+    def net() -> nn.Module:
+        plain = nn.Sequential(nn.Flatten(), nn.Linear(192, 16), nn.ReLU(), nn.Linear(16, 10))
+        return torch.ao.quantization.quantize_dynamic(plain.eval(), {nn.Linear})
+
+    counted = count(ModelSpec.of(net, input_size=8))
+    assert (counted.macs, counted.max_channels) == (192 * 16 + 16 * 10, 16)
+
+
 @pytest.mark.parametrize(
     ("chance", "what"),
     [

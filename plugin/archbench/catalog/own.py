@@ -149,7 +149,8 @@ def _attributes(attribute: str, names: _Names, path: Path, asked: str) -> list[s
         if not found:
             raise UsageError(
                 asked,
-                f"{path.name} makes no function or class of such a name",
+                f"{path.name} makes no function or class of such a name"
+                + (" that is in its text" if names.may_be_more else ""),
                 _choices(path, "Name one that returns the network"),
             )
         return found

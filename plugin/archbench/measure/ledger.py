@@ -274,8 +274,8 @@ class Ledger:
             image, channels = read[0], written.shape[1]
         else:
             left, right = read[-2:] if len(read) > 1 else (read[0], read[0])
-            # The columns, or with the parameters on the left the rows.
-            rows = self._is_of_image(right) and written.dim() > 1
+            # The columns, or with the parameters on the left the rows; packed ones are not read.
+            rows = len(read) > 1 and self._is_of_image(right) and written.dim() > 1
             image = right if rows else left
             channels = written.shape[-2 if rows else -1] if written.dim() else 1
         self._written.append(
