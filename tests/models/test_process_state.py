@@ -19,12 +19,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from archbench import ModelSpec
+from archbench.core.errors import ArchitectureError
 from archbench.core.spec import Target
 from archbench.measure.complexity import count
-from archbench.models.loading import ModelHolder
+from archbench.models.loading import ModelHolder, load
 from archbench.models.numerics import numerics
 from archbench.models.process_state import Changes, ProcessState, contained, read_fp32
 
@@ -333,3 +334,26 @@ def test_precision_is_what_was_asked_whatever_a_project_has_set(place: str, valu
                     assert {v for k, v in inside.items() if k[0] == "mkldnn"} <= {"none", "ieee"}
                 torch.get_float32_matmul_precision()  # torch refuses to tell of a mix
             assert read_fp32() == before
+
+
+def test_a_network_cannot_end_the_process() -> None:
+    """Its status would be 0, and a run that ended by it green."""
+    before = os._exit
+    with pytest.raises(SystemExit, match=r"os._exit\(0\)"), contained(Changes()):
+        os._exit(0)
+    assert os._exit is before
+    with contained(Changes()):
+        child = os.fork()
+        if not child:
+            os._exit(3)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 3
+
+
+class Leaving(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        os._exit(0)
+
+
+def test_a_network_that_ends_the_process_has_failed() -> None:
+    with pytest.raises(ArchitectureError, match=r"in its forward pass: SystemExit: os._exit\(0\)"):
+        load(ModelSpec.of(Leaving, input_size=8), Target("cpu", "x", "cpu"))

@@ -801,7 +801,7 @@ def prints():
     os.write(1, b"\\x00\\xff" * 1000)
 
 def dies():
-    os._exit(3)
+    os.abort()
 
 def breaks():
     raise RuntimeError("the gears are stuck")
@@ -913,7 +913,7 @@ def test_a_dirty_work_tree_against_its_last_commit(revisions: pytest.Pytester) -
             r"changed: local/shape fp32-b1: output shape 1x10 -> 1x9",
             r"unchanged: local/shape fp32-b1: .* of processor time .*",
             r"The outputs have different shapes, and are not compared\.",
-            r"crashed: local/dies fp32-b1: revision .*: its process ended with status 3",
+            r"crashed: local/dies fp32-b1: revision .*: its process died of signal 6 \(Aborted\)",
             r"crashed: local/breaks fp32-b1: work tree .*: local/breaks failed in its forward "
             r"pass: RuntimeError: the gears are stuck",
             r'    raise RuntimeError\("the gears are stuck"\)',

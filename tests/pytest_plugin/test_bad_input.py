@@ -318,7 +318,7 @@ def test_a_worker_that_dies_is_noticed(suite: pytest.Pytester, workers: tuple[st
     suite.makepyfile(
         dying_net="""
         import os
-        def dying(): os._exit(3)
+        def dying(): os.abort()
         """
     )
     result = suite.runpytest_subprocess(

@@ -25,7 +25,7 @@ from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from types import FunctionType, ModuleType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 import psutil
@@ -626,6 +626,27 @@ class Changes:
 
 
 @contextlib.contextmanager
+def _without_os_exit() -> Iterator[None]:
+    """Let ``os._exit`` of a network's code be an exit like any other: the process would end with
+    the status that it is given, 0 among them, and what is left of the run would not be missed.
+
+    Processes that it forks end by it, and so may other threads, as that of a test's time-out.
+    """
+    end, here = os._exit, (os.getpid(), threading.get_ident())
+
+    def refused(status: int) -> NoReturn:
+        if (os.getpid(), threading.get_ident()) != here:
+            end(status)
+        raise SystemExit(f"os._exit({status})")
+
+    os._exit = refused
+    try:
+        yield
+    finally:
+        os._exit = end
+
+
+@contextlib.contextmanager
 def contained(changes: Changes) -> Iterator[None]:
     """Run a network's own code with the settings that it has made before, and put back the process.
 
@@ -640,7 +661,8 @@ def contained(changes: Changes) -> Iterator[None]:
     for name, value in changes.settings.items():
         _written(name, value)
     try:
-        yield
+        with _without_os_exit():
+            yield
     finally:
         with contextlib.suppress(ValueError):
             sys.meta_path.remove(watcher)
