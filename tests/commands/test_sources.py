@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from archbench.commands.sources import filtered, points_from, run_paths
+from archbench.commands.sources import filtered, points_from
 from archbench.core.errors import UsageError
 from archbench.core.records import Record
-from archbench.store.journal import read_run
+from archbench.store.journal import read_run, run_paths
 from archbench.store.results import results_document, write_results
 
 if TYPE_CHECKING:

@@ -246,6 +246,15 @@ def test_a_rude_network_is_measured_as_its_author_built_it() -> None:
     assert (torch.backends.mkldnn.enabled, torch.get_default_dtype()) == (before, torch.float32)
 
 
+def run_alone(program: str) -> None:
+    """In a process that has imported nothing yet."""
+    root = Path(__file__).parents[2]
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=root, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
 def test_names_registered_while_a_library_is_first_imported() -> None:
     """Run where timm has not been imported: its own registry is not known before."""
     program = (
@@ -262,11 +271,7 @@ def test_names_registered_while_a_library_is_first_imported() -> None:
         "    assert timms() == 'tests.models.test_process_state'\n"
         "assert left_behind() == {}, left_behind()\n"
     )
-    root = Path(__file__).parents[2]
-    done = subprocess.run(
-        [sys.executable, "-c", program], cwd=root, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
+    run_alone(program)
 
 
 def test_an_import_is_no_change() -> None:
@@ -281,10 +286,7 @@ def test_an_import_is_no_change() -> None:
         "assert not set(changes.settings) - {'warnings'}, changes\n"
         "assert not left_behind(), left_behind()\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
+    run_alone(program)
 
 
 def test_threads_that_go_on_working_cannot_be_put_back() -> None:

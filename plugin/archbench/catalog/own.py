@@ -41,9 +41,14 @@ _MAKES_NAMES = ("globals", "locals", "vars", "exec", "eval", "setattr", "__getat
 
 def _without_details(request: str) -> str:
     """A request without its name, arguments and size, however wrong these may be."""
-    named = _NAMED.fullmatch(request.strip())
-    text = named["request"] if named else request.strip()
+    _, text = _name_and_rest(request)
     return re.sub(r"(\(.*)?(@[^@/\\:]*)?$", "", text, flags=re.DOTALL)
+
+
+def _name_and_rest(request: str) -> tuple[str | None, str]:
+    """The name that a request gives its network, None for none, and what is left of it."""
+    named = _NAMED.fullmatch(request.strip())
+    return (named["name"], named["request"]) if named else (None, request.strip())
 
 
 def is_own_request(request: str) -> bool:
@@ -93,9 +98,8 @@ def own_architectures(
         UsageError: no such file, nothing of that name in it, or arguments that make no sense.
     """
     asked = f"{asking}{request}"
-    named = _NAMED.fullmatch(request.strip())
-    name = named["name"] if named else None
-    parsed = parse_request(named["request"] if named else request, asked)
+    name, rest = _name_and_rest(request)
+    parsed = parse_request(rest, asked)
     root = root or directory
     if _is_saved(parsed.name) and ":" not in Path(parsed.name).name:
         return [_saved(asked, parsed, directory, root, name)]

@@ -20,10 +20,10 @@ from archbench.core.points import Figure, Point
 from archbench.core.records import Record, merge_records
 from archbench.report.points import point_of
 from archbench.store.directory import runs_directory
-from archbench.store.journal import Run, read_run
+from archbench.store.journal import Run, read_run, run_paths
 from archbench.store.results import read_results
 
-__all__ = ["SOURCES", "Loaded", "filtered", "points_from", "run_paths", "title_of"]
+__all__ = ["SOURCES", "Loaded", "filtered", "points_from", "title_of"]
 
 SOURCES = (
     "a run's id or the beginning of one, latest, the path of a journal.jsonl or of a --results "
@@ -43,11 +43,6 @@ class Loaded:
 
     points: list[Point]
     remarks: list[str]
-
-
-def run_paths(root: Path) -> list[Path]:
-    """The journals of the runs that a project has stored, the oldest first."""
-    return sorted(runs_directory(root).glob("*/journal.jsonl"), key=lambda path: path.parent.name)
 
 
 def points_from(sources: Sequence[str], root: Path) -> Loaded:

@@ -282,20 +282,20 @@ class ModelSpec:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, ModelSpec):
             return NotImplemented
-        return all(
-            is_alike(getattr(self, one.name), getattr(other, one.name))
-            for one in fields(self)
-            if one.compare
-        )
+        return self._says_the_same(other) and is_alike(self.constructor, other.constructor)
 
     def __hash__(self) -> int:
         return hash(self.id)
 
     def is_same_network(self, other: ModelSpec) -> bool:
         """Whether both build the same network, and not merely networks of one name."""
-        return replace(self, constructor=None) == replace(other, constructor=None) and (
+        return self._says_the_same(other) and (
             is_same_constructor(self.constructor, other.constructor)
         )
+
+    def _says_the_same(self, other: ModelSpec) -> bool:
+        names = (one.name for one in fields(self) if one.name != "constructor")
+        return all(is_alike(getattr(self, name), getattr(other, name)) for name in names)
 
 
 def _own_size(asked: str, size: Any) -> Sizes:

@@ -17,7 +17,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-__all__ = ["Imports", "Redirect", "Trees", "arrange", "before_packages"]
+__all__ = ["Imports", "Redirect", "Trees", "arrange", "before_packages", "is_installed"]
 
 INSTALLED = ("site-packages", "dist-packages")
 """Directories that packages are installed into, which are of no work tree."""
@@ -82,8 +82,9 @@ class Trees:
         real = Path(path).resolve()
         if not Path(path).is_absolute() or not real.is_relative_to(self._ours):
             return False
-        is_installed = bool({*INSTALLED} & {*real.relative_to(self._ours).parts})
-        return not is_installed and not any(real.is_relative_to(one) for one in self._kept)
+        return not is_installed(real.relative_to(self._ours)) and not any(
+            real.is_relative_to(one) for one in self._kept
+        )
 
     def place(self, path: str) -> str:
         """The same place in the other work tree, and a path that is not ours as it is."""
@@ -186,13 +187,14 @@ class _BeforeInstalled:
         if path is not None:
             return None
         usual = PathFinder.find_spec(name)
-        if usual is None or not usual.has_location or not _is_installed(usual.origin or ""):
+        if usual is None or not usual.has_location or not is_installed(usual.origin or ""):
             return None
         own = PathFinder.find_spec(name, self._directories)
         return own if own is not None and own.has_location else None
 
 
-def _is_installed(path: str) -> bool:
+def is_installed(path: str | Path) -> bool:
+    """Whether a path leads through a directory of packages."""
     return bool({*INSTALLED} & {*Path(path).parts})
 
 
@@ -200,7 +202,7 @@ def before_packages(path: Sequence[str], directories: Sequence[str]) -> list[str
     """A path with directories put before the packages of the environment, and behind the standard
     library, which a file of a project may bear the name of."""
     entries = list(path)
-    installed = (index for index, one in enumerate(entries) if _is_installed(one))
+    installed = (index for index, one in enumerate(entries) if is_installed(one))
     front = entries[: next(installed, len(entries))]
     more = [one for one in directories if one not in front]
     return [*front, *more, *entries[len(front) :]]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import os
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Generator, Iterable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from archbench.core.accuracy import Outcomes
-from archbench.core.errors import ArchbenchError, NotMeasuredError, orders_to_end
+from archbench.core.errors import NotMeasuredError
 from archbench.core.fingerprints import Fingerprint
 from archbench.core.images import Image, ImageSet, digest_of
 from archbench.core.spec import Target
@@ -24,7 +24,7 @@ from archbench.models.datasets import read_image_bytes
 from archbench.models.labels import columns_for, in_columns
 from archbench.models.loading import TORCH_DTYPES
 from archbench.models.memory_guard import is_out_of_memory
-from archbench.models.passes import failed_forward
+from archbench.models.passes import forward_named
 from archbench.models.preprocessing import ImageTransform, decode, normalized
 from archbench.models.weights import WeightedModel
 
@@ -167,25 +167,11 @@ def evaluate(
     workers = workers or Workers.of(model.target)
     before = torch.get_num_threads()
     try:
-        with _failures_named(model), model.loaded.running():
+        with forward_named(model.spec), model.loaded.running():
             torch.set_num_threads(workers.threads)
             return _Evaluating(model, images, workers, progress).run(batch_size)
     finally:
         torch.set_num_threads(before)
-
-
-@contextmanager
-def _failures_named(model: WeightedModel) -> Iterator[None]:
-    try:
-        yield
-    except ArchbenchError:
-        raise
-    except orders_to_end():
-        raise
-    except (Exception, SystemExit) as error:
-        if is_out_of_memory(error):
-            raise
-        raise failed_forward(model.spec, error) from error
 
 
 class _Evaluating:
@@ -422,7 +408,7 @@ def fingerprint_of(model: WeightedModel) -> tuple[Fingerprint, str]:
         ]
     ).to(model.target.device)
     inputs = normalized(pixels, model.transform, torch.float32).cpu()
-    with _failures_named(model), model.loaded.running():
+    with forward_named(model.spec), model.loaded.running():
         dtype = TORCH_DTYPES[model.target.dtype]
         scores = model.scores(normalized(pixels, model.transform, dtype)).float().cpu()
     if not bool(torch.isfinite(scores).all()):

@@ -137,15 +137,13 @@ def _counted(network: OwnNetwork, second_opinion: bool) -> Complexity:
             if seed > 1 and (not sheets[0].may_vary or time.monotonic() > deadline):
                 break
             before, given = _seeded(seed), network.inputs(seed=seed)
-            ledger, _ = _passed(model, given, nullcontext())
-            sheet = _Sheet(spec, model, given, ledger, count_parameters(model))
+            sheet = _sheet(spec, model, given)
             sheet.draws = _seeds() != before
             sheets.append(sheet)
             if not sheets[0].is_alike(sheet):
                 _seeded(seed)
-                again, _ = _passed(model, given, nullcontext())
-                other = _Sheet(spec, model, given, again, count_parameters(model))
-                _refuse_what_varies(sheets[0], sheet, keeps_state=not sheet.is_alike(other))
+                keeps_state = not sheet.is_alike(_sheet(spec, model, given))
+                _refuse_what_varies(sheets[0], sheet, keeps_state=keeps_state)
         opinion = None
         if second_opinion:
             with sdpa_kernel(SDPBackend.MATH), _without_onednn():
@@ -203,6 +201,12 @@ def _passed(
     return ledger, output
 
 
+def _sheet(spec: ModelSpec, model: nn.Module, inputs: Sequence[Tensor]) -> _Sheet:
+    """Run a pass of a network with values and count it."""
+    ledger, _ = _passed(model, inputs, nullcontext())
+    return _Sheet(spec, model, inputs, ledger, count_parameters(model))
+
+
 class _Sheet:
     """What one counted pass says.
 
@@ -242,10 +246,11 @@ class _Sheet:
 
     def is_alike(self, other: _Sheet) -> bool:
         """Whether two passes did the same, as far as it was seen."""
-        mine, its = (
-            (one.params, one.macs, one.ledger.calls, one.ledger.strangers) for one in (self, other)
-        )
-        return mine == its
+        return self._did == other._did
+
+    @property
+    def _did(self) -> tuple[Any, ...]:
+        return self.params, self.macs, self.ledger.calls, self.ledger.strangers
 
     def refusal(self, reason: str, why: str) -> NotMeasuredError:
         """An error that says why there is no count, and has the parameters all the same."""

@@ -16,10 +16,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-__all__ = ["Imported", "imported_by", "imported_of", "project_root", "version_of"]
+from archbench.models.importing import INSTALLED
 
-INSTALLED = ("site-packages", "dist-packages")
-"""Directories that packages are installed into."""
+__all__ = ["Imported", "imported_by", "imported_of", "project_root", "version_of"]
 
 _MODULES = {"pytest-benchmark": "pytest_benchmark", "pytest-xdist": "xdist"}
 """What a package is imported by, where that is not its name."""

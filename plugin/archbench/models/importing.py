@@ -25,7 +25,10 @@ from typing import Any
 
 from archbench.core.spec import OwnSource
 
-__all__ = ["OwnModules", "forget_own_modules", "import_source", "own_modules"]
+__all__ = ["INSTALLED", "OwnModules", "forget_own_modules", "import_source", "own_modules"]
+
+INSTALLED = ("site-packages", "dist-packages")
+"""Directories that packages are installed into."""
 
 _NEVER_OWN = frozenset({"torch", "numpy", "archbench", "pytest", "_pytest", "pluggy"})
 """Packages that are running, or that cannot be imported twice in a process."""
@@ -145,8 +148,7 @@ def _place_of(module: Any) -> str | None:
 
 def _is_installed(place: str) -> bool:
     """Whether a file is of an installed package or of Python's own library."""
-    parts = Path(place).parts
-    if "site-packages" in parts or "dist-packages" in parts:
+    if {*INSTALLED} & {*Path(place).parts}:
         return True
     libraries = {sysconfig.get_path(name) for name in ("stdlib", "platstdlib")} | {sys.prefix}
     return any(place.startswith(one + os.sep) or place == one for one in libraries if one)
@@ -263,13 +265,13 @@ def import_source(source: OwnSource) -> ModuleType:
 
 def _loaded(place: str) -> ModuleType | None:
     """The module that a file is already, under whatever name."""
-    file, stem = os.path.realpath(place), Path(place).name
+    file, last = os.path.realpath(place), Path(place).name
     for name, module in list(sys.modules.items()):
         known = getattr(module, "__file__", None)
         if (
             isinstance(known, str)
             and name != "__main__"
-            and known.endswith(stem)
+            and known.endswith(last)
             and os.path.realpath(known) == file
         ):
             return module

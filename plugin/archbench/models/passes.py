@@ -4,20 +4,27 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import torch
 from torch import nn
 
-from archbench.core.errors import ArchitectureError, orders_to_end
+from archbench.core.errors import ArchbenchError, ArchitectureError, orders_to_end
 from archbench.core.requests import size_text
 from archbench.core.spec import ModelSpec
 from archbench.models.inputs import synthetic_inputs
 from archbench.models.memory_guard import is_out_of_memory
 from archbench.models.outputs import class_scores
 
-__all__ = ["GRADIENTS", "failed_forward", "refusal_of_inference", "run_first", "with_other_size"]
+__all__ = [
+    "GRADIENTS",
+    "failed_forward",
+    "forward_named",
+    "refusal_of_inference",
+    "run_first",
+    "with_other_size",
+]
 
 GRADIENTS: dict[str, Callable[[], AbstractContextManager[Any]]] = {
     "inference": torch.inference_mode,
@@ -47,6 +54,26 @@ def failed_forward(spec: ModelSpec, error: BaseException) -> ArchitectureError:
     return ArchitectureError(
         f"{spec.id} failed in its forward pass: {type(error).__name__}: {text}"
     )
+
+
+@contextmanager
+def forward_named(spec: ModelSpec) -> Iterator[None]:
+    """What a forward pass raises becomes an error of its architecture.
+
+    Raises:
+        ArchitectureError: a pass fails; its exception is chained.
+        MemoryError, RuntimeError: memory ran out.
+    """
+    try:
+        yield
+    except ArchbenchError:
+        raise
+    except orders_to_end():
+        raise
+    except (Exception, SystemExit) as error:
+        if is_out_of_memory(error):
+            raise
+        raise failed_forward(spec, error) from error
 
 
 def run_first(

@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 
-from archbench.core.errors import ArchitectureError, orders_to_end
-from archbench.models.memory_guard import is_out_of_memory
+from archbench.core.errors import ArchitectureError
 from archbench.models.outputs import class_scores, doubt_about
 from archbench.models.passes import (
     GRADIENTS,
-    failed_forward,
+    forward_named,
     refusal_of_inference,
     run_first,
     with_other_size,
@@ -82,15 +81,8 @@ def _calls_of_a_later_pass(loaded: LoadedModel, batch: int) -> int:
     inputs, watch = loaded.fed(batch).inputs(), Calls()
     # In inference mode an operator that is made of others is one; the first pass had its parts.
     how = "none" if loaded.gradients == "inference" else loaded.gradients
-    try:
-        with GRADIENTS[how](), watch:
-            loaded.module(*inputs)
-    except orders_to_end():
-        raise
-    except (Exception, SystemExit) as error:
-        if is_out_of_memory(error):
-            raise
-        raise failed_forward(loaded.spec, error) from error
+    with forward_named(loaded.spec), GRADIENTS[how](), watch:
+        loaded.module(*inputs)
     return watch.calls
 
 

@@ -11,10 +11,9 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-__all__ = ["as_typed", "file_of", "importable_name", "is_elsewhere", "path_unmoved", "place_of"]
+from archbench.duet.imports import is_installed
 
-INSTALLED = ("site-packages", "dist-packages")
-"""Directories of packages; an environment may lie below the project's root."""
+__all__ = ["as_typed", "file_of", "importable_name", "is_elsewhere", "path_unmoved", "place_of"]
 
 
 def is_elsewhere(config: pytest.Config, path: Path) -> bool:
@@ -24,7 +23,8 @@ def is_elsewhere(config: pytest.Config, path: Path) -> bool:
     file itself: an id that cannot be typed, and no class name for JUnit.
     """
     root = config.rootpath
-    return not path.is_relative_to(root) or bool({*INSTALLED} & {*path.relative_to(root).parts})
+    # An environment may lie below the project's root.
+    return not path.is_relative_to(root) or is_installed(path.relative_to(root))
 
 
 @contextmanager

@@ -312,16 +312,10 @@ class ArchbenchSession:
     def _failed_before(self, test: str, record: Record) -> bool:
         """Whether an earlier repetition of a test failed by its verdict and this one does not: the
         failure stands."""
-        from archbench.core.verdicts import FAILING, TOLD
-
-        def fails(one: Record) -> bool:
-            return any(
-                verdict["status"] in FAILING and verdict["reason"] not in TOLD
-                for verdict in one.verdicts
-            )
+        from archbench.report.table import is_bad
 
         before = self._records.get(test)
-        return before is not None and fails(before) and not fails(record)
+        return before is not None and is_bad(before) and not is_bad(record)
 
     def _crashed(self, nodeid: str) -> dict[str, Any] | None:
         """The record of a cell whose worker died while it was being measured."""

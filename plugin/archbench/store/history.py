@@ -19,12 +19,9 @@ from archbench.core.records import merge_records
 from archbench.core.spec import Wish
 from archbench.core.statistics import quantile
 from archbench.store.baselines import parse_baselines
-from archbench.store.directory import runs_directory
-from archbench.store.journal import Run, read_run
+from archbench.store.journal import Run, read_run, run_paths
 
 __all__ = ["BENCHMARKS", "Found", "in_baselines", "in_benchmarks", "in_runs"]
-
-"""Where runs are stored, below a project's root."""
 
 BENCHMARKS = Path(".benchmarks")
 """Where pytest-benchmark stores its files unless it is told otherwise."""
@@ -61,7 +58,7 @@ def in_runs(root: Path, metrics: Sequence[str] | None = None) -> Found:
         metrics: names of those that are wanted; None for all.
     """
     found = Found()
-    for path in sorted((runs_directory(root)).glob("*/journal.jsonl")):
+    for path in run_paths(root):
         try:
             run = read_run(path)
         except (ArchbenchError, OSError, *_DAMAGED) as error:

@@ -11,9 +11,9 @@ from typing import Any
 
 from archbench.core.errors import ArchbenchError
 from archbench.core.records import Record
-from archbench.store.directory import make_directory
+from archbench.store.directory import make_directory, runs_directory
 
-__all__ = ["SCHEMA", "Journal", "Run", "new_run_id", "read_run"]
+__all__ = ["SCHEMA", "Journal", "Run", "new_run_id", "read_run", "run_paths"]
 
 SCHEMA = 1
 """Version of the journal's and the results file's format.
@@ -64,6 +64,11 @@ class Journal:
         """Mark the run as having reached its end, if it has written anything."""
         if self.path.exists():
             self._append({"kind": "end", "exit_status": exit_status, "seconds": seconds})
+
+
+def run_paths(root: Path) -> list[Path]:
+    """The journals of the runs that a project has stored, the oldest first."""
+    return sorted(runs_directory(root).glob("*/journal.jsonl"), key=lambda path: path.parent.name)
 
 
 @dataclass(slots=True)
