@@ -63,7 +63,7 @@ bench: $(STAMP)
 	case $$status in 0|1) $(BIN)/archbench report ;; esac; exit $$status
 
 test: $(TEST_STAMP) lint
-	$(BIN)/python -m pytest -n 2 $(TEST)
+	$(BIN)/python -m pytest $(TEST)
 
 test-lowest: .venv-lowest/.installed
 	.venv-lowest/bin/python -m pytest $(TEST)
