@@ -250,3 +250,23 @@ def test_a_link_keeps_pointing_to_the_results(suite: pytest.Pytester) -> None:
     ).assert_outcomes(passed=1)
     assert (suite.path / "link.json").is_symlink()
     assert len(results(suite.path / "real.json")["cells"]) == 1
+
+
+@pytest.mark.parametrize("workers", [(), ("-n", "2")], ids=["one process", "two workers"])
+def test_a_test_that_has_an_architectures_name_and_measures_nothing_is_none_of_ours(
+    pytester: pytest.Pytester, workers: tuple[str, ...]
+) -> None:
+    pytester.makepyfile(
+        """
+        import pytest
+
+        @pytest.mark.parametrize("name", ["timm/resnet50", "torchvision/alexnet-fp32-b1"])
+        def test_name(name):
+            pass
+        """
+    )
+    result = pytester.runpytest_subprocess(*workers)
+    assert result.ret == 0
+    result.assert_outcomes(passed=2)
+    assert "archbench: " not in result.stdout.str()
+    assert not (pytester.path / ".archbench").exists()

@@ -168,13 +168,22 @@ def refuse_two_of_one_name(items: Sequence[pytest.Item]) -> None:
         raise pytest.UsageError(str(error)) from None
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Note what is expected, where tests are collected and run in one process."""
+    """Note what is expected, where tests are collected and run in one process.
+
+    A worker of pytest-xdist tells the ids of its tests and no more, so ours go to a file before.
+    """
     config = session.config
-    if is_worker(config) or has_workers(config) or is_launch(config):
+    if has_workers(config) or is_launch(config):
         return
     ours = [item.nodeid for item in session.items if uses_archbench(item)]
-    if ours:
+    if is_worker(config):
+        if ours:
+            from archbench.pytest_plugin.launched import write_collected
+
+            write_collected(config, ours)
+    elif ours:
         recorder(config).expect(ours)
     else:
         _load_comparison(config)
@@ -199,11 +208,16 @@ def pytest_configure_node(node: Any) -> None:
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_node_collection_finished(node: Any, ids: Sequence[str]) -> None:
     """Note what is expected, where workers collect."""
+    from archbench.pytest_plugin.launched import read_collected
     from archbench.pytest_plugin.manifest import cell_of
 
-    ours = [nodeid for nodeid in ids if cell_of(nodeid) is not None]
-    if ours:
-        recorder(node.config).expect(ours)
+    named = [nodeid for nodeid in ids if cell_of(nodeid) is not None]
+    if named and node.gateway.spec.popen:
+        # A project's own tests may have an architecture's name and measure nothing.
+        ours = read_collected(node.config)
+        named = [nodeid for nodeid in named if nodeid in ours]
+    if named:
+        recorder(node.config).expect(named)
 
 
 def selected_models(config: pytest.Config) -> tuple[ModelSpec, ...]:

@@ -21,6 +21,7 @@ from archbench.pytest_plugin.launching import LaunchedTests, launch, order_of
 from archbench.pytest_plugin.manifest import cell_of, is_batchless
 from archbench.pytest_plugin.options import is_worker
 from archbench.pytest_plugin.settings import Settings, settings_of
+from archbench.store.atomic import write_text
 
 __all__ = [
     "Launched",
@@ -29,7 +30,9 @@ __all__ = [
     "launches_of",
     "merged",
     "prepare",
+    "read_collected",
     "where_launched",
+    "write_collected",
 ]
 
 LEAST_SECONDS = 0.3
@@ -104,6 +107,23 @@ def where_launched(config: pytest.Config) -> Path:
     if is_worker(config):
         return Path(config.workerinput["archbench_launched"])  # type: ignore[attr-defined]
     return settings_of(config).directory / "launches" / str(os.getpid()) / "launched.json"
+
+
+def write_collected(config: pytest.Config, nodeids: Sequence[str]) -> None:
+    """Let the process that reports to the person know which of a worker's tests measure."""
+    path = _collected_path(config)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_text(path, json.dumps(nodeids))
+
+
+def read_collected(config: pytest.Config) -> frozenset[str]:
+    """The tests that measure, once a worker on this machine has collected; empty for none."""
+    path = _collected_path(config)
+    return frozenset(json.loads(path.read_text(encoding="utf-8")) if path.exists() else ())
+
+
+def _collected_path(config: pytest.Config) -> Path:
+    return where_launched(config).with_name("collected.json")
 
 
 def launched(config: pytest.Config) -> dict[str, Launched]:
