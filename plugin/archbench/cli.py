@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from archbench import __version__
 from archbench.core.errors import ArchbenchError, ArchitectureError, NotMeasuredError, UsageError
 from archbench.models.requiring import require_torch
+from archbench.report.streams import ShownStream, held_back
 
 if TYPE_CHECKING:
     from archbench.core.spec import ModelSpec
@@ -203,23 +204,10 @@ def _add_selftest(commands: argparse._SubParsersAction[argparse.ArgumentParser])
 
 @contextlib.contextmanager
 def _apart() -> Iterator[None]:
-    """What a network's own code prints goes to standard error, by whichever way it prints: standard
-    output is the document's."""
+    """What a network's own code prints goes to standard error; the other is the document's."""
     _FOREIGN.append(True)
-    sys.stdout.flush()
-    try:
-        kept = os.dup(sys.stdout.fileno())
-    except (OSError, ValueError):  # it is no file of the system's
-        with contextlib.redirect_stdout(sys.stderr):
-            yield
-        return
-    try:
-        os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-        with contextlib.redirect_stdout(sys.stderr):
-            yield
-    finally:
-        os.dup2(kept, sys.stdout.fileno())
-        os.close(kept)
+    with held_back("stdout"):
+        yield
 
 
 _FOREIGN: list[bool] = []
@@ -620,6 +608,12 @@ def _architecture(command: str, request: str, pixels: int | None = None) -> Mode
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status. 2 for a request that cannot be served."""
+    out, errors = ShownStream(sys.stdout), ShownStream(sys.stderr)
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(errors):
+        return _run(arguments)
+
+
+def _run(arguments: Sequence[str] | None) -> int:
     options = _parser().parse_args(arguments)
     try:
         status: int = options.run(options)

@@ -141,7 +141,7 @@ def test_markdown_is_shown_and_not_obeyed() -> None:
     text = step_summary([cell("a/1", verdict("latency", "crashed", sentence=hostile))], hostile)
     text.encode()
     assert table_rows(text)[2][-1] == (
-        r"a\|b &lt;img src=x&gt; \*c\* \`d\` \[e\](f) \| g \| \\udc80 \[31m &amp; \_h\_"
+        r"a\|b &lt;img src=x&gt; \*c\* \`d\` \[e\](f) \| g \| \\udc80 &amp; \_h\_"
     )
     assert text.splitlines()[0].startswith(r"## archbench: a\|b &lt;img")
 
@@ -299,3 +299,39 @@ def test_junit_properties() -> None:
         ("verdict_complexity", "unchanged"),
     ]
     assert junit_properties(Record("a/1")) == [("architecture", "a/1")]
+
+
+GATE = verdict("peak_memory", "regressed", "bigger", "150 MB -> 200 MB")
+KEPT = verdict("peak_memory", "unchanged", "within-budget", "200 MB of 300 MB")
+OVER = verdict("peak_memory", "regressed", "over-budget", "200 MB of 180 MB")
+
+
+@pytest.mark.parametrize("verdicts", [(GATE, KEPT), (KEPT, GATE), (OVER, EQUAL, GATE)])
+def test_a_gate_and_a_budget_on_one_metric_are_said_as_what_fails(
+    verdicts: tuple[dict[str, Any], ...],
+) -> None:
+    assert dict(junit_properties(cell("a/1", *verdicts)))["verdict_peak_memory"] == "regressed"
+
+
+def test_a_kept_gate_hides_no_budget() -> None:
+    kept = verdict("peak_memory", "improved", "smaller")
+    for verdicts in ((kept, OVER), (OVER, kept)):
+        assert dict(junit_properties(cell("a/1", *verdicts)))["verdict_peak_memory"] == "regressed"
+
+
+def test_an_accepted_regression_says_less_than_a_failure() -> None:
+    accepted = verdict("peak_memory", "regressed", "accepted")
+    crashed = verdict("peak_memory", "crashed", "died")
+    for verdicts in ((accepted, crashed), (crashed, accepted)):
+        assert dict(junit_properties(cell("a/1", *verdicts)))["verdict_peak_memory"] == "crashed"
+
+
+def test_gitlab_is_told_of_a_gate_and_of_every_budget() -> None:
+    tighter = verdict("peak_memory", "regressed", "over-budget", "200 MB of 100 MB")
+    report = code_quality([cell("a/1", GATE, OVER, tighter, KEPT)], at)
+    assert [entry["description"].rpartition(": ")[2] for entry in report] == [
+        "150 MB -> 200 MB", "200 MB of 180 MB", "200 MB of 100 MB",
+    ]  # fmt: skip
+    assert len({entry["fingerprint"] for entry in report}) == 3
+    alone = {entry["fingerprint"] for entry in code_quality([cell("a/1", OVER)], at)}
+    assert alone < {entry["fingerprint"] for entry in report}, "the same in another run"

@@ -102,7 +102,9 @@ def recorder(config: pytest.Config) -> ArchbenchSession:
     """What keeps this run's records, from the first sign that something is measured."""
     if _SESSION not in config.stash:
         from archbench.pytest_plugin.session import ArchbenchSession
+        from archbench.pytest_plugin.terminal import guard_terminal
 
+        guard_terminal(config)
         config.stash[_SESSION] = ArchbenchSession(config)
         config.pluginmanager.register(config.stash[_SESSION], "archbench-session")
     return config.stash[_SESSION]
@@ -247,7 +249,11 @@ def pytest_collection(session: pytest.Session) -> None:
     # A worker of pytest-xdist could not say what it refuses.
     has_list = bool(config.hook.pytest_archbench_models.get_hookimpls())
     if given_options(config) or (has_list and has_workers(config)):
-        selected_models(config)
+        from archbench.pytest_plugin.terminal import captured, guard_terminal
+
+        guard_terminal(config)
+        with captured(config):
+            selected_models(config)
 
 
 def pytest_pycollect_makemodule(
@@ -410,6 +416,9 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     were imported: another run in this process finds them as they are then."""
     if _HOLDER in config.stash:
         config.stash[_HOLDER].free()
+    terminal = sys.modules.get("archbench.pytest_plugin.terminal")
+    if terminal is not None:
+        terminal.resume_commands(config)
     importing = sys.modules.get("archbench.models.importing")
     if importing is not None:
         importing.forget_own_modules()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import pytest
 
 from archbench.core.errors import ArchitectureError, NotMeasuredError, orders_to_end
+from archbench.core.foreign import plain
 from archbench.core.records import Record, derived, merge_records
 from archbench.core.spec import ModelSpec, Target
 from archbench.pytest_plugin import MODEL_ARGUMENT, holder_of
@@ -360,7 +361,7 @@ def attach_record(
     if metric == "top1" and failed.target is not None:
         failed.target["batch_size"] = None
     _attach(item, report, _keep(item, failed))
-    report.longrepr = spelled(item.config, text)
+    report.longrepr = plain(spelled(item.config, text))
 
 
 def metric_of(item: pytest.Item) -> str:

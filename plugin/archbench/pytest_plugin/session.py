@@ -15,6 +15,7 @@ import pytest
 from archbench.pytest_plugin import MODEL_ARGUMENT, runs_again, selected_models
 from archbench.pytest_plugin.options import has_workers, is_launch, spelled
 from archbench.pytest_plugin.settings import settings_of
+from archbench.pytest_plugin.terminal import write_command
 
 if TYPE_CHECKING:
     from archbench.core.records import Record
@@ -273,9 +274,11 @@ class ArchbenchSession:
             data = self._crashed(report.nodeid)
         if data is None:
             return
+        from archbench.core.foreign import plain
         from archbench.core.records import Record
         from archbench.pytest_plugin.benchmark_bridge import add_benchmark
 
+        report.sections = [(title, plain(content)) for title, content in report.sections]
         record = Record.from_dict(data)
         if report.when == "call":
             add_benchmark(self._config, report, record)
@@ -578,7 +581,7 @@ class ArchbenchSession:
             message = spelled(self._config, f"archbench: {problem}")
             terminalreporter.write_line(message, red=True, bold=True)
         for line in self._annotations:
-            terminalreporter.write_line(line)
+            write_command(self._config, line)
         if self._records or self._problems:
             terminalreporter.write_line("")
 

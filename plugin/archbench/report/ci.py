@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from archbench.core.budgets import REASONS as BUDGET_REASONS
+from archbench.core.foreign import plain
 from archbench.core.gate import COUNTS, METRIC
 from archbench.core.metrics import METRICS, format_significant
 from archbench.core.points import MANNER, manner_of
@@ -77,8 +79,14 @@ class Finding:
 
         64 hexadecimal digits.
         """
-        parts = "\0".join((self.id, self.target, self.metric, self.status))
-        return hashlib.sha256(parts.encode("utf-8", "backslashreplace")).hexdigest()
+        # A gate's verdict and a budget's about one metric are two.
+        budget = ("budget",) if self.reason in BUDGET_REASONS else ()
+        parts = "\0".join((self.id, self.target, self.metric, self.status, *budget))
+        return _digest(parts)
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "backslashreplace")).hexdigest()
 
 
 Locate = Callable[[Finding], "tuple[str, int] | None"]
@@ -126,9 +134,8 @@ def _hashable(value: Any) -> Any:
 
 
 def _clean(text: str) -> str:
-    """Text that every encoding and every CI system takes: printable, and not a page."""
-    text = text.encode("utf-8", "backslashreplace").decode()
-    text = "".join(c if c.isprintable() or c == "\n" else " " for c in text).strip()
+    """Text that every encoding and every CI system takes: plain, and not a page."""
+    text = plain(text).strip()
     return text if len(text) <= LONGEST_SENTENCE else f"{text[:LONGEST_SENTENCE]} ..."
 
 
@@ -385,24 +392,28 @@ def code_quality(
         locate: the file and line of a finding; GitLab shows none without.
         failing: see :func:`findings`.
     """
-    report: dict[str, dict[str, Any]] = {}
+    report = []
+    seen: Counter[str] = Counter()
     for finding in findings(cells, failing=failing):
         if finding.level not in ("error", "warning"):
             continue
         path, line = locate(finding)
         severity = _SEVERITIES.get(finding.status, "critical")
-        report.setdefault(
-            finding.fingerprint,
+        fingerprint = finding.fingerprint
+        seen[fingerprint] += 1
+        if seen[fingerprint] > 1:  # as of two budgets for one figure: GitLab shows each once
+            fingerprint = _digest(f"{fingerprint} {seen[fingerprint]}")
+        report.append(
             {
                 "description": f"{finding.cell}: {finding.metric.replace('_', ' ')} "
                 f"{finding.status}: {finding.sentence}",
                 "check_name": f"archbench-{finding.metric.replace('_', '-')}",
-                "fingerprint": finding.fingerprint,
+                "fingerprint": fingerprint,
                 "severity": severity if finding.level == "error" else "minor",
                 "location": {"path": path, "lines": {"begin": line}},
-            },
+            }
         )
-    return list(report.values())
+    return report
 
 
 def metrics_text(cells: Iterable[Record]) -> str:
@@ -487,14 +498,16 @@ def junit_properties(record: Record) -> list[tuple[str, str]]:
     """What one test says about its cell beside passed or failed, in JUnit's ``<properties>``.
 
     Names and units are those of :func:`metrics_text` without their prefix, figures are unrounded;
-    ``verdict_latency`` and so on hold the status of each metric.
+    ``verdict_latency`` and so on hold the status of each metric: of a gate's verdict and a
+    budget's the one that fails, else the one that says more.
     """
     properties = [("architecture", record.id)]
     if record.target is not None:
         properties += [(name, str(record.target[name])) for name in ("device", "device_name")]
         properties += _target_fields(record.target).items()
     properties += [(name, repr(value)) for name, value, _ in _figures(record)]
-    statuses: dict[str, str] = {}
-    for verdict in record.verdicts:
-        statuses[f"verdict_{verdict['metric']}"] = verdict["status"]
-    return [*properties, *statuses.items()]
+    statuses = {verdict["metric"]: "" for verdict in record.verdicts}
+    for finding in reversed(findings([record])):
+        statuses[finding.metric] = finding.status
+    properties += [(f"verdict_{metric}", status) for metric, status in statuses.items()]
+    return [(name, _clean(value)) for name, value in properties]
