@@ -17,11 +17,22 @@ ALLOWED = {
     "zoo": {"core"},
     "catalog": {"core"},
     "devices": {"core"},
+    "runtimes": {"core", "devices"},
     "store": {"core"},
     "report": {"core"},
     "models": {"core", "catalog", "devices", "zoo"},
-    "measure": {"core", "catalog", "devices", "store", "report", "zoo", "models"},
-    "pytest_plugin": {"core", "catalog", "devices", "store", "report", "measure", "duet", "models"},
+    "measure": {"core", "catalog", "devices", "runtimes", "store", "report", "zoo", "models"},
+    "pytest_plugin": {
+        "core",
+        "catalog",
+        "devices",
+        "runtimes",
+        "store",
+        "report",
+        "measure",
+        "duet",
+        "models",
+    },
     "duet": {"core"},
     "selftest": {"core", "store"},
     "duet_selftest": {"core"},
@@ -41,6 +52,11 @@ ALLOWED = {
 }
 HEAVY = {"torch", "torchvision", "timm", "pytorchcv", "ptflops", "numpy", "scipy", "ruptures"}
 HOMES_OF_TORCH = {"measure", "models", "zoo"}
+# The kinds of devices and the runtimes need torch; what knows them by name does not.
+FILES_WITH_TORCH = {
+    *(PACKAGE / "devices" / f"{name}.py" for name in ("accelerator", "cuda", "mps")),
+    PACKAGE / "runtimes" / "compiled.py",
+}
 # The library that finds change points takes arrays; it is imported by who asks for some.
 HOME_OF_RUPTURES = PACKAGE / "report" / "change_points.py"
 
@@ -82,11 +98,34 @@ def test_imports_point_down(path: Path) -> None:
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_torch_lives_in_measure_models_and_zoo(path: Path) -> None:
-    if part_of(path) in HOMES_OF_TORCH:
+    if part_of(path) in HOMES_OF_TORCH or path in FILES_WITH_TORCH:
         return
     allowed = {"numpy", "ruptures"} if path == HOME_OF_RUPTURES else set()
     assert {name.split(".")[0] for name in imported(path)} & HEAVY <= allowed
     assert not {name.split(".")[0] for name in imported(path, lazily=False)} & HEAVY
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_only_devices_ask_torch_about_accelerators(path: Path) -> None:
+    if part_of(path) == "devices":
+        return
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    asked = {
+        node.attr
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute)
+        and isinstance(node.value, ast.Name)
+        and node.value.id == "torch"
+    }
+    assert not asked & {"cuda", "xpu", "mps", "accelerator", "hpu"}
+    compared = {
+        constant.value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Compare)
+        for constant in ast.walk(node)
+        if isinstance(constant, ast.Constant)
+    }
+    assert not compared & {"cuda", "xpu", "mps"}
 
 
 def test_core_knows_no_files_and_no_clock() -> None:

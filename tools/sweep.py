@@ -32,12 +32,13 @@ import torch
 from torch import Tensor, nn
 
 from archbench.catalog import load_catalog
+from archbench.core.errors import is_out_of_memory
 from archbench.core.spec import ModelSpec, Target
 from archbench.models.building import BUILT_PLAINLY, build, build_on_meta, build_unfilled
 from archbench.models.filling import fill_weights
 from archbench.models.libraries import library_version
 from archbench.models.loading import LoadedModel
-from archbench.models.memory_guard import is_out_of_memory, memory_guard
+from archbench.models.memory_guard import memory_guard
 
 ROOT = Path(__file__).resolve().parents[1]
 STORE = ROOT / ".archbench" / "sweep.jsonl"

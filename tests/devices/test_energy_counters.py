@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from archbench.core.errors import AbsentError
-from archbench.devices.energy import NvmlEnergy, RaplEnergy, open_counter
+from archbench.devices.energy import NvmlEnergy, RaplEnergy
+from archbench.devices.mps import Mps
 from archbench.devices.nvml import Nvml
 from tests.devices.test_nvml import UUID, Library
 
@@ -37,7 +38,7 @@ def test_packages_are_added_up_and_may_begin_anew(tmp_path: Path) -> None:
 
 def test_a_machine_without_counters(tmp_path: Path) -> None:
     with pytest.raises(AbsentError, match="this processor shows no energy counter in"):
-        open_counter("cpu", None, powercap=tmp_path / "none")
+        RaplEnergy(tmp_path / "none")
 
 
 def test_counters_kept_from_this_user(tmp_path: Path) -> None:
@@ -49,8 +50,7 @@ def test_counters_kept_from_this_user(tmp_path: Path) -> None:
 
 
 def test_nvml() -> None:
-    counter = open_counter("cuda", UUID, lambda: Nvml(Library()))
-    assert isinstance(counter, NvmlEnergy)
+    counter = NvmlEnergy(UUID, Nvml(Library()))
     assert counter.joules() == 123.456
 
 
@@ -60,9 +60,9 @@ def test_an_older_device_has_none() -> None:
 
     library = Library(nvmlDeviceGetTotalEnergyConsumption=refuse)
     with pytest.raises(AbsentError, match=r"NVML does not tell its energy \(Not Supported\)"):
-        open_counter("cuda", UUID, lambda: Nvml(library))
+        NvmlEnergy(UUID, Nvml(library))
 
 
 def test_other_kinds_have_none() -> None:
     with pytest.raises(AbsentError, match="no energy counter of mps devices is known here"):
-        open_counter("mps", None)
+        Mps("mps:0").energy()

@@ -15,8 +15,9 @@ import torch
 
 from archbench.catalog.catalog import load_catalog
 from archbench.core.readings import Reading
+from archbench.devices.cuda import Cuda
 from archbench.measure.cells import latency_record, memory_record
-from archbench.measure.device_time import BurstPlan, TorchDeviceClock, sample_device_time
+from archbench.measure.device_time import BurstPlan, sample_device_time
 from archbench.measure.hardware import list_devices, make_target
 from archbench.measure.latency import SamplingPlan
 from archbench.models.loading import ModelHolder
@@ -49,7 +50,7 @@ def warm(launch: Callable[[], object], times: int = 20) -> None:
 def test_events_agree_with_wall_time_on_long_kernels() -> None:
     launch, _ = product(8192, torch.float16)
     warm(launch)
-    series = sample_device_time(launch, TorchDeviceClock(DEVICE), BurstPlan(time_budget=3.0))
+    series = sample_device_time(launch, Cuda(DEVICE).clock(), BurstPlan(time_budget=3.0))
     number = 50
     torch.cuda.synchronize()
     start = time.perf_counter()
@@ -69,7 +70,7 @@ def test_a_graph_replay_of_a_matrix_product() -> None:
     with torch.cuda.graph(graph):
         launch()
     series = sample_device_time(
-        graph.replay, TorchDeviceClock(DEVICE), BurstPlan(time_budget=3.0), Reading
+        graph.replay, Cuda(DEVICE).clock(), BurstPlan(time_budget=3.0), Reading
     )
     rate = operations / statistics.median(series.samples)
     name = torch.cuda.get_device_name(0)
@@ -83,7 +84,7 @@ def test_a_graph_replay_of_a_matrix_product() -> None:
 def test_the_harness_leaves_the_device_no_time_to_idle() -> None:
     launch, _ = product(3000, torch.float16)
     warm(launch)
-    clock = TorchDeviceClock(DEVICE)
+    clock = Cuda(DEVICE).clock()
     number = 30
     clock.synchronize()
     clock.hold(0.05)

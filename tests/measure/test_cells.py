@@ -14,13 +14,13 @@ from archbench import ModelSpec, Target
 from archbench.core.errors import ArchitectureError, NotMeasuredError
 from archbench.core.statistics import summarize
 from archbench.measure.cells import (
-    _doubts,
     complexity_record,
     latency_record,
     load_guarded,
 )
 from archbench.measure.failures import describe_failure
 from archbench.measure.latency import SamplingPlan
+from archbench.measure.times import _doubts
 from archbench.models.loading import ModelHolder
 from archbench.models.outputs import class_scores
 from tests.measure.small import Small

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from archbench.core.errors import AbsentError, InconclusiveError
+from archbench.core.errors import InconclusiveError
 from archbench.core.readings import Reading
-from archbench.devices.nvml import Nvml
 from archbench.measure.device_time import (
     BurstPlan,
-    open_telemetry,
     sample_device_time,
 )
-from tests.devices.test_nvml import UUID, Library
 
 COOL = Reading(clock=1.5e9, temperature=50.0, power=200.0)
 HOT = Reading(clock=1.1e9, temperature=90.0, power=200.0, throttle=("thermal-slowdown",))
@@ -156,18 +153,3 @@ def test_a_device_that_stays_hot_is_given_up_after_its_retries() -> None:
         "or give it more power"
     )
     assert machine.passes == 1 + 6 * 5
-
-
-def test_telemetry_that_is_not_to_be_had_says_why() -> None:
-    def refuse() -> Nvml:
-        raise AbsentError("NVML cannot be read: no NVIDIA driver is installed")
-
-    read, reason = open_telemetry(UUID, refuse)
-    assert (read(), reason) == (
-        Reading(), "NVML cannot be read: no NVIDIA driver is installed"
-    )  # fmt: skip
-    read, reason = open_telemetry(None)
-    assert (read(), reason) == (Reading(), "the device has no UUID to find it by")
-    read, reason = open_telemetry(UUID, lambda: Nvml(Library()))
-    assert reason is None
-    assert read().clock == 1.59e9

@@ -6,11 +6,13 @@ from collections.abc import Callable
 from types import ModuleType, SimpleNamespace
 
 import pytest
+import torch
 from torch import nn
 
 from archbench.core.errors import AbsentError, UsageError
 from archbench.core.spec import Wish
 from archbench.devices.choosing import Device
+from archbench.devices.cuda import Cuda
 from archbench.devices.nvml import Nvml
 from archbench.measure import hardware
 from archbench.measure.precision import check_dtype
@@ -62,44 +64,36 @@ def test_the_cpu_is_always_there() -> None:
     assert target.slug.startswith("cpu")
 
 
-class Accelerators:
-    """Two devices of a kind, or what goes wrong when they are asked for their names."""
-
-    def __init__(self, kind: str | None, error: Exception | None = None) -> None:
-        self._kind, self._error = kind, error
-
-    def kind(self) -> str | None:
-        return self._kind
-
-    def count(self) -> int:
-        return 2
-
-    def name(self, index: int) -> str:
-        if self._error is not None:
-            raise self._error
-        return ["Tesla V100-SXM2-16GB", "Tesla T4"][index]
-
-    def uuid(self, index: int) -> str | None:
-        return [UUID, None][index]
+@pytest.fixture
+def two_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two devices of torch's, as far as listing them goes."""
+    names, uuids = ["Tesla V100-SXM2-16GB", "Tesla T4"], [UUID, None]
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda index: names[index])
+    monkeypatch.setattr(
+        torch.cuda, "get_device_properties", lambda index: SimpleNamespace(uuid=uuids[index])
+    )
 
 
+@pytest.mark.usefixtures("two_cuda")
 def test_accelerators_come_first_in_their_own_order() -> None:
-    devices = hardware.list_devices(Accelerators("cuda"))
+    devices = hardware.list_devices()
     assert devices[:2] == [
         Device("cuda:0", "Tesla V100-SXM2-16GB", UUID),
         Device("cuda:1", "Tesla T4", None),
     ]
-    assert devices[2].name == "cpu"
-    assert [device.kind for device in hardware.list_devices(Accelerators("xpu"))] == [
-        "xpu", "xpu", "cpu"
-    ]  # fmt: skip
-    assert len(hardware.list_devices(Accelerators(None))) == 1
+    assert [device.name for device in devices[2:]] == ["cpu"]
 
 
-def test_a_driver_without_a_usable_device() -> None:
-    broken = Accelerators("cuda", RuntimeError("No CUDA GPUs are available\nmore"))
+@pytest.mark.usefixtures("two_cuda")
+def test_a_driver_without_a_usable_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(index: int) -> str:
+        raise RuntimeError("No CUDA GPUs are available\nmore")
+
+    monkeypatch.setattr(torch.cuda, "get_device_name", fail)
     with pytest.raises(UsageError) as caught:
-        hardware.list_devices(broken)
+        hardware.list_devices()
     assert str(caught.value).startswith(
         "the cuda devices of this machine: their driver cannot use them: No CUDA GPUs are "
         "available. Look at what `nvidia-smi` says"
@@ -128,8 +122,6 @@ def load_nvml(**answers: object) -> Callable[[str], ModuleType]:
 
 @pytest.fixture
 def _cuda_build(monkeypatch: pytest.MonkeyPatch) -> None:
-    import torch
-
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     monkeypatch.setattr(torch.version, "cuda", "12.4")
 
@@ -142,7 +134,7 @@ def test_why_there_is_none_when_everything_is_hidden(monkeypatch: pytest.MonkeyP
 @pytest.mark.usefixtures("_cuda_build")
 def test_why_there_is_none_with_another_nvml_than_the_driver() -> None:
     mismatch = refuse(Library, "NVMLError_LibRmVersionMismatch")
-    assert hardware.absence(load_nvml(nvmlInit=mismatch)) == (
+    assert Cuda.absence(load_nvml(nvmlInit=mismatch)) == (
         "no accelerator is visible to torch, and NVML cannot be read: NVML is of another version "
         "than the loaded driver, as after an update without a restart; restart the machine"
     )
@@ -150,13 +142,11 @@ def test_why_there_is_none_with_another_nvml_than_the_driver() -> None:
 
 @pytest.mark.usefixtures("_cuda_build")
 def test_why_there_is_none_when_the_driver_has_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    import torch
-
     def fail() -> None:
         raise RuntimeError("The NVIDIA driver on your system is too old")
 
     monkeypatch.setattr(torch.cuda, "init", fail)
-    assert hardware.absence(load_nvml()) == (
+    assert Cuda.absence(load_nvml()) == (
         "the NVIDIA driver has Tesla T4, which torch cannot use: "
         "The NVIDIA driver on your system is too old"
     )
@@ -165,11 +155,18 @@ def test_why_there_is_none_when_the_driver_has_one(monkeypatch: pytest.MonkeyPat
 V100 = Device("cuda:0", "Tesla V100", UUID)
 
 
+@pytest.fixture
+def nvml(monkeypatch: pytest.MonkeyPatch) -> Library:
+    """That answers as on a machine with a T4 which two processes use."""
+    library = Library()
+    monkeypatch.setattr(Cuda, "open_nvml", staticmethod(lambda: Nvml(library)))
+    return library
+
+
+@pytest.mark.usefixtures("nvml")
 def test_others_on_a_device_are_told_before_anything_is_measured() -> None:
     with pytest.raises(UsageError) as caught:
-        hardware.refuse_shared(
-            "v100", shared_ok=False, devices=[V100, CPU], open_nvml=lambda: Nvml(Library())
-        )
+        hardware.refuse_shared("v100", shared_ok=False, devices=[V100, CPU])
     assert str(caught.value) == (
         "--gpu=v100: cuda:0 (Tesla V100) is in use by process 4000001, 5,200 MB, process 4000002. "
         "Wait for it, choose another device, or measure all the same with --shared-ok: the results "
@@ -177,34 +174,32 @@ def test_others_on_a_device_are_told_before_anything_is_measured() -> None:
     )
 
 
+@pytest.mark.usefixtures("nvml")
 def test_who_says_that_sharing_is_well_goes_on_and_it_is_noted() -> None:
-    sharing = hardware.refuse_shared(
-        "v100,cpu", shared_ok=True, devices=[V100, CPU], open_nvml=lambda: Nvml(Library())
-    )
+    sharing = hardware.refuse_shared("v100,cpu", shared_ok=True, devices=[V100, CPU])
     assert sharing.others == {"cuda:0": "process 4000001, 5,200 MB, process 4000002"}
     assert sharing.unknown == {}
 
 
-def test_a_device_of_ones_own_is_free() -> None:
+def test_a_device_of_ones_own_is_free(nvml: Library) -> None:
     def ours(handle: str) -> list[SimpleNamespace]:
         import os
 
         return [SimpleNamespace(pid=os.getpid(), usedGpuMemory=1)]
 
-    library = Library(nvmlDeviceGetComputeRunningProcesses=ours)
-    sharing = hardware.refuse_shared(
-        "v100", shared_ok=False, devices=[V100, CPU], open_nvml=lambda: Nvml(library)
-    )
+    nvml.__dict__["nvmlDeviceGetComputeRunningProcesses"] = ours
+    sharing = hardware.refuse_shared("v100", shared_ok=False, devices=[V100, CPU])
     assert sharing == hardware.Sharing({}, {})
 
 
-def test_without_nvml_it_is_not_known_who_uses_a_device() -> None:
+def test_without_nvml_it_is_not_known_who_uses_a_device(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     def missing() -> Nvml:
         raise AbsentError("NVML cannot be read: the package nvidia-ml-py is not installed")
 
-    sharing = hardware.refuse_shared(
-        "v100", shared_ok=False, devices=[V100, CPU], open_nvml=missing
-    )
+    monkeypatch.setattr(Cuda, "open_nvml", staticmethod(missing))
+    sharing = hardware.refuse_shared("v100", shared_ok=False, devices=[V100, CPU])
     assert sharing.unknown == {
         "cuda:0": "NVML cannot be read: the package nvidia-ml-py is not installed"
     }

@@ -10,11 +10,12 @@ import torch
 from torch import Tensor, nn
 
 from archbench.core.errors import AbsentError
-from archbench.core.spec import Target
+from archbench.devices.cpu import Cpu
+from archbench.devices.cuda import Cuda
+from archbench.devices.mps import Mps
 from archbench.measure.memory import memory_metrics, peak_of_events, stored_bytes
 
-CPU = Target("cpu", "AMD EPYC", "cpu-amd-epyc")
-GPU = Target("cuda:0", "Tesla V100", "v100")
+CPU = Cpu("cpu")
 
 
 class Doubling(nn.Module):
@@ -88,6 +89,12 @@ class Counters:
     def forward(self) -> None:
         self.since_reset.append("pass")
 
+    def allocated(self) -> int:
+        return 7
+
+    def free(self) -> int:
+        return 100
+
     def peak_allocated(self) -> int:
         assert self.since_reset == ["pass"], "of one pass after a reset"
         return 70
@@ -103,7 +110,7 @@ class Counters:
 
 def on_a_gpu(counters: Counters) -> dict[str, dict[str, Any]]:
     forward: Callable[[], object] = counters.forward
-    return memory_metrics(GPU, nn.Identity(), [torch.zeros(1)], forward, counters)
+    return memory_metrics(Cuda("cuda:0"), nn.Identity(), [torch.zeros(1)], forward, counters)
 
 
 def test_three_figures_of_an_accelerator() -> None:
@@ -122,8 +129,7 @@ def test_a_device_that_does_not_tell_its_use() -> None:
 
 
 def test_apples_devices_keep_no_peak() -> None:
-    target = Target("mps:0", "Apple M2", "apple")
-    metrics = memory_metrics(target, nn.Identity(), [torch.zeros(1)], lambda: None)
+    metrics = memory_metrics(Mps("mps:0"), nn.Identity(), [torch.zeros(1)], lambda: None)
     assert metrics["peak_memory"]["absent"] == (
         "torch keeps no peak of the memory of mps devices"
     )  # fmt: skip

@@ -12,6 +12,8 @@ from torch import nn
 from archbench import ModelSpec, Target
 from archbench.core.errors import ArchitectureError, NotMeasuredError, UsageError
 from archbench.core.readings import Reading
+from archbench.devices.backend import Backend
+from archbench.devices.xpu import Xpu
 from archbench.measure import partner as module
 from archbench.measure.cells import Instruments, memory_record
 from archbench.measure.latency import Clock
@@ -229,6 +231,7 @@ def test_on_an_accelerator_the_peak_of_a_process_is_of_all_its_models(
     partner = side()
     assert partner.facts(exact=True, alone=True)["counts"]["peak_memory"] == 7
     # As if it were one: nothing else about the side changes.
+    monkeypatch.setattr(Xpu, "current", Backend.current)
     partner._loaded.target = replace(TARGET, device="xpu:0")
     partner._loaded.network = None
     assert partner.facts(exact=True, alone=True)["metrics"].keys() == memory.keys()

@@ -16,6 +16,8 @@ from archbench.core.errors import InconclusiveError, NotMeasuredError, UsageErro
 from archbench.core.readings import Reading
 from archbench.core.spec import Wish
 from archbench.devices.choosing import Device
+from archbench.devices.cpu import Cpu
+from archbench.devices.cuda import Cuda
 from archbench.measure.cells import (
     Instruments,
     energy_record,
@@ -24,14 +26,16 @@ from archbench.measure.cells import (
     load_guarded,
     memory_record,
 )
-from archbench.measure.cold_cache import cache_bytes, flusher
+from archbench.measure.cold_cache import flusher
+from archbench.measure.hardware import check_wish
 from archbench.measure.largest_batch import search_largest
 from archbench.measure.latency import SamplingPlan
 from archbench.measure.precision import check_dtype
-from archbench.measure.runtimes import Runner, refuse_runtime
+from archbench.measure.running import Runner
 from archbench.models import quantizing
 from archbench.models.loading import ModelHolder
 from archbench.models.numerics import numerics
+from archbench.runtimes.compiled import Compiled
 from tests.measure.small import Small
 from tests.measure.test_device_time import HOT, Machine
 
@@ -110,10 +114,8 @@ def test_tf32_is_refused_where_there_is_none() -> None:
 def test_what_a_v100_has_no_hardware_for(
     dtype: str, refused: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from archbench.measure import precision
-
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda name: (7, 0))
-    reason = precision._refusal(GPU, dtype)
+    reason = Cuda(GPU.name).refuse_dtype(dtype)
     assert (reason is not None) is refused
 
 
@@ -154,12 +156,10 @@ def test_linear_layers_are_quantised_dynamically_where_the_rest_cannot_be() -> N
 def test_int8_is_refused_on_an_accelerator_and_without_torch_ao(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    assert quantizing.refusal(GPU) == "torch's own int8 operators run on CPUs only"
-
     def load(name: str) -> Any:
         raise ModuleNotFoundError(name)
 
-    text = quantizing.refusal(CPU, load)
+    text = quantizing.refusal(load)
     assert text == f"torch {torch.__version__} has no torch.ao.quantization any more"
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda name: (8, 0))
     with pytest.raises(UsageError, match=r"--dtype=int8: cuda:0 .* run on CPUs only"):
@@ -220,8 +220,8 @@ def test_recompilations_are_counted() -> None:
     with torch.inference_mode():
         runner = Runner(loaded, None)
         assert runner.recompilations() == 0
-        runner.inputs = (torch.zeros(1, 3, 24, 24),)  # another size: another graph
-        runner()
+        made: Any = loaded.artefact
+        made.module(torch.zeros(1, 3, 24, 24))  # another size: another graph
     assert runner.recompilations() == 1
 
 
@@ -275,9 +275,13 @@ def test_a_network_that_the_compiler_leaves_alone_is_not_measured() -> None:
         (Wish("int8", runtime="compiled"), CPU, "does not take apart what torch.ao quantised"),
     ],
 )
-def test_runtimes_that_are_refused(wish: Wish, device: Device, message: str) -> None:
+def test_runtimes_that_are_refused(
+    wish: Wish, device: Device, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for tool in ("which", "find"):
+        monkeypatch.setattr(Compiled, tool, staticmethod(lambda name: None))
     with pytest.raises(UsageError) as caught:
-        refuse_runtime(device, wish, which=lambda name: None, find=lambda name: None)
+        check_wish(device, wish)
     assert message in str(caught.value)
 
 
@@ -288,12 +292,12 @@ def test_the_size_of_a_cache(tmp_path: Path) -> None:
     for index, text in enumerate(("48K\n", "1024K\n", "32M\n")):
         (tmp_path / f"index{index}").mkdir()
         (tmp_path / f"index{index}" / "size").write_text(text, encoding="ascii")
-    assert cache_bytes(TARGET, tmp_path) == 32 * 2**20
-    assert cache_bytes(TARGET, tmp_path / "none") == 128 * 2**20
+    assert Cpu("cpu").cache_bytes(tmp_path) == 32 * 2**20
+    assert Cpu("cpu").cache_bytes(tmp_path / "none") == 128 * 2**20
 
 
 def test_a_flush_writes_over_all_of_it() -> None:
-    flush = flusher(TARGET, size=1000)
+    flush = flusher(Cpu("cpu"), size=1000)
     first, second = flush(), flush()
     assert isinstance(first, torch.Tensor)
     assert isinstance(second, torch.Tensor)
@@ -367,7 +371,7 @@ def test_memory_of_a_cell() -> None:
 def test_energy_without_a_counter_is_absent() -> None:
     from archbench.core.errors import AbsentError
 
-    def none(kind: str, uuid: str | None) -> Any:
+    def none() -> Any:
         raise AbsentError("no counter here")
 
     loaded = load_guarded(ModelHolder(), spec(), TARGET)

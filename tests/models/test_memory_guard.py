@@ -8,7 +8,8 @@ import sys
 import pytest
 import torch
 
-from archbench.models.memory_guard import is_out_of_memory, memory_guard
+from archbench.core.errors import is_out_of_memory
+from archbench.models.memory_guard import memory_guard
 
 linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="RLIMIT_DATA is Linux's")
 

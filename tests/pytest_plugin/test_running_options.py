@@ -10,6 +10,8 @@ import pytest
 
 from archbench.core.errors import InconclusiveError
 from archbench.devices.choosing import Device
+from archbench.devices.cpu import Cpu
+from archbench.devices.cuda import Cuda
 from archbench.devices.nvml import Nvml
 from archbench.measure import cells as cells_module
 from archbench.measure import hardware
@@ -84,10 +86,10 @@ def test_energy_without_a_counter_is_absent_and_green(
 ) -> None:
     from archbench.core.errors import AbsentError
 
-    def none(kind: str, uuid: str | None) -> Any:
+    def none(device: Cpu) -> Any:
         raise AbsentError("this processor shows no energy counter")
 
-    monkeypatch.setattr(cells_module.energy_record, "__defaults__", (none, None))
+    monkeypatch.setattr(Cpu, "energy", none)
     result = suite.runpytest_inprocess(
         "test_bench.py", *QUICK, CPU, "--archbench-energy", "--archbench-results=r.json"
     )
@@ -123,10 +125,7 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> list[Device]:
     """A machine with a V100 that others use, as far as choosing goes."""
     devices = [Device("cuda:0", "Tesla V100-SXM2-16GB", UUID), Device("cpu", "AMD EPYC")]
     monkeypatch.setattr(hardware, "list_devices", lambda: devices)
-    monkeypatch.setattr(
-        hardware.refuse_shared, "__kwdefaults__",
-        {"devices": None, "open_nvml": lambda: Nvml(Library())},
-    )  # fmt: skip
+    monkeypatch.setattr(Cuda, "open_nvml", staticmethod(lambda: Nvml(Library())))
     return devices
 
 

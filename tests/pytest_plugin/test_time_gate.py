@@ -61,7 +61,7 @@ class Processes:
         from archbench.core.spec import Target
         from archbench.core.verdicts import Verdict
         from archbench.devices.choosing import cpu_name, device_slug
-        from archbench.measure.environment import fingerprint
+        from archbench.measure.conditions import timing_environment
 
         self.started.append((list(nodeids), time_budget))
         median = self.medians.pop(0)
@@ -86,7 +86,7 @@ class Processes:
                     "unit": "s", "basis": "batch", "source": "measured", "samples": series,
                     "warmup": [median], "clock": "wall", "stopped_by": "time-budget",
                     "launches": [launch.as_dict()],
-                    "environment": fingerprint(target, "local"),
+                    "environment": timing_environment(target, "local"),
                 },
                 "cpu_time": {
                     "unit": "s", "basis": "batch", "source": "measured", "samples": series,

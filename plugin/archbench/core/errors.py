@@ -10,10 +10,12 @@ __all__ = [
     "AbsentError",
     "ArchbenchError",
     "ArchitectureError",
+    "FatalDeviceError",
     "InconclusiveError",
     "NotMeasuredError",
     "UsageError",
     "chain_of",
+    "is_out_of_memory",
     "orders_to_end",
 ]
 
@@ -37,6 +39,30 @@ def chain_of(error: BaseException) -> Iterator[BaseException]:
         seen.add(id(link))
         yield link
         link = link.__cause__ or link.__context__
+
+
+_RAN_OUT = (
+    "can't allocate memory",
+    "not enough memory",
+    "storage size calculation overflowed",
+    "out of memory",
+    "std::bad_alloc",
+    "could not create a memory object",
+)
+"""Of the messages of torch, its libraries and the drivers."""
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an exception, or what it was raised from, says that memory ran out."""
+    for seen in chain_of(error):
+        text = str(seen).lower()
+        if (
+            isinstance(seen, MemoryError)
+            or type(seen).__name__ in ("OutOfMemoryError", "AcceleratorOutOfMemoryError")
+            or any(words in text for words in _RAN_OUT)
+        ):
+            return True
+    return False
 
 
 class ArchbenchError(Exception):
@@ -78,6 +104,10 @@ class NotMeasuredError(ArchbenchError):
         super().__init__(sentence)
         self.reason = reason
         self.metrics = dict(metrics or {})
+
+
+class FatalDeviceError(ArchbenchError):
+    """After it this process can use its device no more; the cause is chained."""
 
 
 class InconclusiveError(ArchbenchError):

@@ -44,12 +44,13 @@ MEMORY_FORMATS = ("nchw", "nhwc")
 """Orders of the dimensions of images and activations in memory."""
 
 RUNTIMES = ("eager", "compiled", "cudagraph")
-"""How a forward pass is run: operator by operator, by ``torch.compile``, as a CUDA graph."""
+"""How a forward pass is run: operator by operator, by ``torch.compile``, as a CUDA graph. Others
+may be registered, see :mod:`archbench.runtimes.registry`."""
 
 SUFFIX = (
     rf"(?P<dtype>{'|'.join(sorted(DTYPES, key=len, reverse=True))})-b(?P<batch>\d+|max|auto)"
     r"(?:-t(?P<threads>\d+))?(?:-(?P<memory_format>nhwc))?"
-    r"(?:-(?P<runtime>compiled|cudagraph))?(?P<cold>-cold)?"
+    r"(?:-(?P<runtime>(?!(?:cold|nhwc)\b)[a-z][a-z0-9]*))?(?P<cold>-cold)?"
 )
 """What :func:`target_suffix` makes, as a regular expression."""
 
@@ -414,7 +415,7 @@ class Target:
         batch_size: images per forward pass.
         threads: intra-operator threads on the host.
         memory_format: one of :data:`MEMORY_FORMATS`.
-        runtime: one of :data:`RUNTIMES`.
+        runtime: one of :data:`RUNTIMES`, or another that is registered.
         cold_cache: whether the caches are emptied before each timed pass.
         largest_batch: whether ``batch_size`` is what was found to fit, and not asked for.
         asked: what names the device in the ids of tests, where several were asked for.
@@ -438,6 +439,11 @@ class Target:
     def kind(self) -> str:
         """``cpu``, ``cuda``, ``mps``, ``xpu``."""
         return self.device.partition(":")[0]
+
+    @property
+    def is_host(self) -> bool:
+        """Whether the device is the processor that this program runs on."""
+        return self.kind == "cpu"
 
     @property
     def wish(self) -> Wish:

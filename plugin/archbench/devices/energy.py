@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
 from archbench.core.errors import AbsentError
 from archbench.devices.nvml import Nvml
 
-__all__ = ["EnergyCounter", "NvmlEnergy", "RaplEnergy", "open_counter"]
+__all__ = ["EnergyCounter", "NvmlEnergy", "RaplEnergy"]
 
 POWERCAP = Path("/sys/class/powercap")
 
@@ -111,27 +110,3 @@ def _is_package(zone: Path) -> bool:
 
 def _number(path: Path) -> int:
     return int(path.read_text(encoding="ascii"))
-
-
-def open_counter(
-    kind: str,
-    uuid: str | None,
-    open_nvml: Callable[[], Nvml] = Nvml.open,
-    powercap: Path = POWERCAP,
-) -> EnergyCounter:
-    """The energy counter of a device.
-
-    Args:
-        kind: ``cpu``, ``cuda`` and so on.
-        uuid: of the device.
-        open_nvml: gives NVML.
-        powercap: where Linux has the processor's.
-
-    Raises:
-        AbsentError: there is none; says why.
-    """
-    if kind == "cpu":
-        return RaplEnergy(powercap)
-    if kind != "cuda" or uuid is None:
-        raise AbsentError(f"no energy counter of {kind} devices is known here")
-    return NvmlEnergy(uuid, open_nvml())

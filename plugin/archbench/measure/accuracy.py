@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import time
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,15 +16,15 @@ import torch
 from torch import Tensor, nn
 
 from archbench.core.accuracy import Outcomes
-from archbench.core.errors import NotMeasuredError
+from archbench.core.errors import AbsentError, NotMeasuredError, is_out_of_memory
 from archbench.core.fingerprints import Fingerprint
 from archbench.core.images import Image, ImageSet, digest_of
 from archbench.core.spec import Target
+from archbench.devices.backend import Backend, Batch
+from archbench.measure.running import forward_passes
 from archbench.models.datasets import read_image_bytes
 from archbench.models.labels import columns_for, in_columns
 from archbench.models.loading import TORCH_DTYPES
-from archbench.models.memory_guard import is_out_of_memory
-from archbench.models.passes import forward_named
 from archbench.models.preprocessing import ImageTransform, decode, normalized
 from archbench.models.weights import WeightedModel
 
@@ -35,8 +35,8 @@ Progress = Callable[[int, int, float], None]
 
 TOP = 5
 
-LARGEST_BATCH = {"cpu": 32, "cuda": 256}
-"""Images of a batch, by the kind of device: more make neither faster."""
+LARGEST_BATCH = {"host": 32, "accelerator": 256}
+"""Images of a batch: more make neither faster."""
 
 MEMORY_SHARE = 0.5
 """Of the free memory that a batch may take: the loader's batches lie there too."""
@@ -72,7 +72,7 @@ class Workers:
                 if hasattr(os, "sched_getaffinity")
                 else os.cpu_count() or 1
             )
-        if target.kind != "cpu":
+        if not target.is_host:
             return cls(max(cores - 1, 1), target.threads)
         loading = max(cores // 4, 1) if cores > 1 else 0
         return cls(loading, max(target.threads, cores - loading))
@@ -167,7 +167,7 @@ def evaluate(
     workers = workers or Workers.of(model.target)
     before = torch.get_num_threads()
     try:
-        with forward_named(model.spec), model.loaded.running():
+        with forward_passes(model.loaded):
             torch.set_num_threads(workers.threads)
             return _Evaluating(model, images, workers, progress).run(batch_size)
     finally:
@@ -182,7 +182,7 @@ class _Evaluating:
         self._images = images
         self._workers = workers
         self._progress = progress
-        self._device = torch.device(model.target.device)
+        self._device = model.loaded.device
         self._dtype = TORCH_DTYPES[model.target.dtype]
         size = model.spec.input_size
         if len(size) != 3 or size[0] != 3 or model.spec.inputs is not None:
@@ -191,7 +191,7 @@ class _Evaluating:
                 "other-input-size", f"{model.spec.id} takes {takes}, and images on disk are RGB"
             )
         self._empty = torch.zeros((3, *model.transform.crop), dtype=torch.uint8)
-        probe = self._forward(self._empty[None].to(self._device))
+        probe = self._forward(self._empty[None].to(self._device.name))
         self._exits, _, self._classes = probe.shape
         self._columns = columns_for(self._classes, images, model.spec.id)
         self._has_top5 = len(images.classes) > TOP
@@ -212,7 +212,7 @@ class _Evaluating:
         waited, done = 0.0, 0
         loader = _loader(dataset, min(size, total), self._workers.loading, self._device)
         # Closed whatever happens: worker processes must not outlive the evaluation.
-        with closing(_on_device(loader, self._device)) as batches:
+        with closing(_each(self._device.fed(loader))) as batches:
             while True:
                 asked = time.perf_counter()
                 batch = next(batches, None)
@@ -242,8 +242,7 @@ class _Evaluating:
                 if not is_out_of_memory(error) or size <= 1:
                     raise
             size //= 2
-            if self._device.type == "cuda":
-                torch.cuda.empty_cache()
+            self._device.empty_cache()
 
     def _judge(self, scores: Tensor, labels: Tensor) -> Tensor:
         """Whether the label is the best of the scores, and among the best five: ``(2, N)``."""
@@ -288,57 +287,37 @@ class _Evaluating:
         )
 
 
-_Batch = tuple[Tensor, Tensor, list[str]]
+def _each(batches: Iterator[Batch]) -> Generator[Batch, None, None]:
+    """The same, and what makes them is let go of where this is closed."""
+    yield from batches
 
 
 def _loader(
-    dataset: _Pixels, size: int, loading: int, device: torch.device
+    dataset: _Pixels, size: int, loading: int, device: Backend
 ) -> torch.utils.data.DataLoader[Any]:
     return torch.utils.data.DataLoader(
         dataset,
         batch_size=size,
         num_workers=loading,
         collate_fn=_collated,
-        pin_memory=device.type == "cuda",
+        pin_memory=device.pins_memory,
         prefetch_factor=4 if loading else None,
     )
 
 
-def _on_device(loader: Iterable[_Batch], device: torch.device) -> Generator[_Batch, None, None]:
-    """Batches whose pixels are on the device; an accelerator has the next one on its way."""
-    if device.type != "cuda":
-        yield from loader
-        return
-    stream: Any = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
-    ready: _Batch | None = None
-    for pixels, indices, causes in loader:
-        with torch.cuda.stream(stream):
-            moved = pixels.to(device, non_blocking=True)
-        if ready is not None:
-            yield ready
-        current = torch.cuda.current_stream(device)
-        current.wait_stream(stream)
-        # The allocator must not hand the memory out before the network has read it.
-        moved.record_stream(current)
-        ready = moved, indices, causes
-    if ready is not None:
-        yield ready
-
-
 def _batch_size(model: WeightedModel, pixels: Tensor) -> int:
     """Images whose pass fits into the memory that is free."""
-    device = torch.device(model.target.device)
+    device = model.loaded.device
     dtype = TORCH_DTYPES[model.target.dtype]
-    largest = LARGEST_BATCH.get(device.type, LARGEST_BATCH["cuda"])
-    one = normalized(pixels[None].to(device), model.transform, dtype)
-    if device.type == "cuda":
-        torch.cuda.empty_cache()
-        torch.cuda.reset_peak_memory_stats(device)
-        before = torch.cuda.memory_allocated(device)
+    largest = LARGEST_BATCH["host" if device.is_host else "accelerator"]
+    one = normalized(pixels[None].to(device.name), model.transform, dtype)
+    try:
+        counters = device.memory()
+        counters.reset()
+        before = counters.allocated()
         model.scores(one)
-        needed = torch.cuda.max_memory_allocated(device) - before
-        free = torch.cuda.mem_get_info(device)[0]
-    else:
+        needed, free = counters.peak_allocated() - before, counters.free()
+    except AbsentError:
         needed = _activation_bytes(model, one)
         free = psutil.virtual_memory().available
     fitting = int(free * MEMORY_SHARE / max(needed, 1))
@@ -408,7 +387,7 @@ def fingerprint_of(model: WeightedModel) -> tuple[Fingerprint, str]:
         ]
     ).to(model.target.device)
     inputs = normalized(pixels, model.transform, torch.float32).cpu()
-    with forward_named(model.spec), model.loaded.running():
+    with forward_passes(model.loaded):
         dtype = TORCH_DTYPES[model.target.dtype]
         scores = model.scores(normalized(pixels, model.transform, dtype)).float().cpu()
     if not bool(torch.isfinite(scores).all()):

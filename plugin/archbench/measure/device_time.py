@@ -13,117 +13,13 @@ import gc
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Protocol
 
-import torch
-
-from archbench.core.errors import AbsentError, InconclusiveError
+from archbench.core.errors import InconclusiveError
 from archbench.core.readings import Reading, throttled_by
 from archbench.core.statistics import median_precision, required_samples
-from archbench.devices.nvml import Nvml
+from archbench.devices.backend import DeviceClock, Stamp, Telemetry
 
-__all__ = [
-    "BurstPlan",
-    "DeviceClock",
-    "DeviceSeries",
-    "PassQueue",
-    "Stamp",
-    "Telemetry",
-    "TorchDeviceClock",
-    "open_telemetry",
-    "sample_device_time",
-]
-
-
-class Stamp(Protocol):
-    """A moment in a device's queue."""
-
-    def is_reached(self) -> bool:
-        """Whether the device has got there."""
-
-    def seconds_since(self, earlier: Any) -> float:
-        """Seconds of the device's clock from another stamp; both have been reached."""
-
-
-class DeviceClock(Protocol):
-    """The queue of a device, and its clock."""
-
-    can_hold: bool
-
-    def stamp(self) -> Stamp:
-        """Put a stamp into the queue."""
-
-    def hold(self, seconds: float) -> None:
-        """Put work into the queue that takes about so long and touches no memory."""
-
-    def synchronize(self) -> None:
-        """Wait until the queue is empty."""
-
-
-Telemetry = Callable[[], Reading]
-"""Reads the state of the device."""
-
-
-@dataclass(slots=True)
-class _TorchStamp:
-    event: Any
-
-    def is_reached(self) -> bool:
-        return bool(self.event.query())
-
-    def seconds_since(self, earlier: _TorchStamp) -> float:
-        return float(earlier.event.elapsed_time(self.event)) / 1e3
-
-
-class TorchDeviceClock:
-    """Events of torch on the device's current stream.
-
-    Args:
-        device: ``cuda:0``, ``xpu:0``, ``mps:0``. Only CUDA and ROCm devices can be held.
-    """
-
-    CALIBRATION = 10_000_000
-    """Cycles of the first hold, about 6 ms, from which the length of a cycle is known."""
-
-    def __init__(self, device: str) -> None:
-        self._device = torch.device(device)
-        self.can_hold = self._device.type == "cuda" and hasattr(torch.cuda, "_sleep")
-        self._cycle: float | None = None
-
-    def stamp(self) -> _TorchStamp:
-        """See :class:`DeviceClock`."""
-        event: Any
-        if self._device.type == "cuda":
-            event = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
-            event.record(torch.cuda.current_stream(self._device))
-        elif self._device.type == "mps":
-            event = torch.mps.event.Event(enable_timing=True)
-            event.record()
-        else:
-            event = torch.Event(self._device, enable_timing=True)
-            event.record(torch.accelerator.current_stream(self._device))
-        return _TorchStamp(event)
-
-    def hold(self, seconds: float) -> None:
-        """See :class:`DeviceClock`. The device spins, and its clock stays up."""
-        if not self.can_hold:
-            return
-        spin: Callable[[int], object] = torch.cuda._sleep
-        if self._cycle is None:
-            spin(self.CALIBRATION // 10)  # loads the kernel
-            start = self.stamp()
-            spin(self.CALIBRATION)
-            end = self.stamp()
-            self.synchronize()
-            self._cycle = end.seconds_since(start) / self.CALIBRATION
-        spin(round(seconds / self._cycle))
-
-    def synchronize(self) -> None:
-        """See :class:`DeviceClock`."""
-        if self._device.type == "cuda":
-            torch.cuda.synchronize(self._device)
-        else:
-            torch.accelerator.synchronize(self._device)
+__all__ = ["BurstPlan", "DeviceSeries", "PassQueue", "sample_device_time"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,35 +68,6 @@ class DeviceSeries:
     readings: tuple[Reading, ...]
     is_full: bool | None
     stopped_by: str
-
-
-def open_telemetry(
-    uuid: str | None, open_nvml: Callable[[], Nvml] = Nvml.open
-) -> tuple[Telemetry, str | None]:
-    """What reads the state of a device.
-
-    Args:
-        uuid: of the device.
-        open_nvml: gives NVML.
-
-    Returns:
-        The telemetry, and None; or one that reads nothing, and why.
-    """
-    if uuid is None:
-        return Reading, "the device has no UUID to find it by"
-    try:
-        nvml = open_nvml()
-        nvml.read(uuid)
-    except AbsentError as error:
-        return Reading, str(error)
-
-    def read() -> Reading:
-        try:
-            return nvml.read(uuid)
-        except AbsentError:
-            return Reading()  # a device that is lost ends the cell by itself
-
-    return read, None
 
 
 def sample_device_time(

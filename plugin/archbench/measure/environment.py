@@ -13,15 +13,13 @@ import psutil
 
 from archbench import __version__
 from archbench.core.constructors import file_of
-from archbench.core.errors import AbsentError
-from archbench.core.spec import ModelSpec, OwnSource, Target
-from archbench.devices.choosing import cpu_model, cpu_name
-from archbench.devices.nvml import Nvml
+from archbench.core.spec import ModelSpec, OwnSource
+from archbench.devices.choosing import cpu_name
 from archbench.measure.imports import version_of
 
 __all__ = [
+    "base_version",
     "describe_environment",
-    "fingerprint",
     "git_state",
     "package_versions",
     "provenance",
@@ -90,7 +88,7 @@ def provenance(library: str) -> str:
     imported from elsewhere than an installation; ``local`` for one of a person's own."""
     if library == "local":
         return library
-    return f"{library} {__version__ if library == 'archbench' else _base_version(library)}"
+    return f"{library} {__version__ if library == 'archbench' else base_version(library)}"
 
 
 def provenance_of(spec: ModelSpec) -> str:
@@ -109,46 +107,7 @@ def provenance_of(spec: ModelSpec) -> str:
     return f"./{path.relative_to(root).as_posix()}" if path.is_relative_to(root) else path.name
 
 
-def fingerprint(target: Target, library: str) -> dict[str, Any]:
-    """What a time was measured with: hardware first, then software. Imports torch.
-
-    Args:
-        target: that it was measured on.
-        library: that the architecture comes from.
-    """
-    import torch
-
-    from archbench.measure.yardstick import yardstick_name
-
-    is_cuda = target.kind == "cuda"
-    is_alone = target.kind == "cpu" and target.threads == 1
-    return {
-        "device_name": target.device_name,
-        # What was found to fit may differ from run to run.
-        **({"batch_size": target.batch_size} if target.largest_batch else {}),
-        "processor": cpu_model(),
-        "machine": platform.machine(),
-        "logical_cores": psutil.cpu_count(),
-        "clock": "cpu" if is_alone else "wall",
-        "yardstick": yardstick_name() if is_alone else None,
-        "torch": _base_version("torch"),
-        "library": provenance(library),
-        "driver": _driver_version() if is_cuda else None,
-        "cuda": str(torch.version.cuda or torch.version.hip) if is_cuda else None,
-        "cudnn": str(torch.backends.cudnn.version()) if is_cuda else None,  # type: ignore[no-untyped-call]
-        "python": platform.python_version(),
-        "system": f"{platform.system()} {platform.release()}",
-    }
-
-
-def _base_version(package: str) -> str:
+def base_version(package: str) -> str:
     """Without the suffix that says how it was compiled."""
     version, space, place = (version_of(package) or "absent").partition(" ")
     return version if version.startswith("(") else version.partition("+")[0] + space + place
-
-
-def _driver_version() -> str | None:
-    try:
-        return Nvml.open().driver_version()
-    except AbsentError:
-        return None

@@ -8,12 +8,16 @@ import traceback
 from pathlib import Path
 
 import archbench
-from archbench.core.errors import ArchbenchError, InconclusiveError, NotMeasuredError
+from archbench.core.errors import (
+    ArchbenchError,
+    InconclusiveError,
+    NotMeasuredError,
+    is_out_of_memory,
+)
 from archbench.core.records import Record
 from archbench.core.spec import ModelSpec, Target
 from archbench.core.verdicts import POISONED, Verdict
-from archbench.measure.poison import is_poisonous
-from archbench.models.memory_guard import is_out_of_memory
+from archbench.devices.registry import is_fatal
 
 __all__ = ["describe_failure"]
 
@@ -41,7 +45,7 @@ def describe_failure(
         details = _own_traceback(error.__cause__)
     else:
         status = "crashed"
-        reason = POISONED if is_poisonous(error) else type(error).__name__
+        reason = POISONED if is_fatal(error) else type(error).__name__
         is_ours = isinstance(error, ArchbenchError)
         cause = error.__cause__ if is_ours else error
         sentence = (

@@ -6,146 +6,65 @@ import importlib
 import importlib.metadata
 import importlib.util
 import os
-import platform
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from types import ModuleType
-from typing import Protocol
 
 import torch
 
 from archbench.core.errors import AbsentError, UsageError
 from archbench.core.spec import Target, Wish
-from archbench.devices.choosing import Device, choose, choose_all, cpu_name
-from archbench.devices.nvml import Nvml, Process, own_family
+from archbench.devices.backend import Backend
+from archbench.devices.choosing import Device, choose, choose_all
+from archbench.devices.kinds import backend_of, kinds
+from archbench.devices.nvml import own_family
 from archbench.measure.precision import check_dtype
-from archbench.measure.runtimes import refuse_runtime
+from archbench.runtimes.own import runtime_named
 
 __all__ = [
-    "Accelerators",
     "Sharing",
-    "TorchAccelerators",
     "absence",
     "check_torchvision",
     "check_wish",
-    "foreign_processes",
     "list_devices",
     "make_target",
     "refuse_shared",
-    "synchronizer",
 ]
 
 
-class Accelerators(Protocol):
-    """The accelerators of a machine, as a framework sees them."""
+def list_devices() -> list[Device]:
+    """The accelerators of this machine, in the order of their kinds, and the CPU at the end.
 
-    def kind(self) -> str | None:
-        """``cuda``, ``mps``, ``xpu``; None where there is none."""
-
-    def count(self) -> int:
-        """How many there are."""
-
-    def name(self, index: int) -> str:
-        """The maker's name of one."""
-
-    def uuid(self, index: int) -> str | None:
-        """Its UUID without prefix; None where it has none."""
-
-
-class TorchAccelerators:
-    """Through torch: NVIDIA and ROCm devices are ``cuda``, Apple's ``mps``, Intel's ``xpu``.
-
-    torch honours ``CUDA_VISIBLE_DEVICES``, and a MIG instance in it is a device of its own.
+    Raises:
+        UsageError: a driver lists a device that cannot be used.
     """
+    devices: list[Device] = []
+    for kind in kinds():
+        devices += _found(kind)
+    return devices
 
-    def kind(self) -> str | None:
-        """See :class:`Accelerators`."""
+
+def _found(kind: type[Backend]) -> list[Device]:
+    try:
         with warnings.catch_warnings():
             # A driver that cannot be used is told by `absence`.
             warnings.simplefilter("ignore")
-            if not torch.accelerator.is_available():
-                return None
-            current = torch.accelerator.current_accelerator()
-        return None if current is None else current.type
-
-    def count(self) -> int:
-        """See :class:`Accelerators`."""
-        return torch.accelerator.device_count()
-
-    def name(self, index: int) -> str:
-        """See :class:`Accelerators`."""
-        kind = self.kind()
-        if kind == "cuda":
-            return torch.cuda.get_device_name(index)
-        if kind == "xpu":
-            return torch.xpu.get_device_name(index)
-        # An Apple processor and its GPU have one name.
-        return cpu_name() if kind == "mps" else f"{kind} device {index}"
-
-    def uuid(self, index: int) -> str | None:
-        """See :class:`Accelerators`."""
-        kind = self.kind()
-        if kind not in ("cuda", "xpu"):
-            return None
-        found = getattr(getattr(torch, kind).get_device_properties(index), "uuid", None)
-        return None if found is None else str(found)
-
-
-def list_devices(accelerators: Accelerators | None = None) -> list[Device]:
-    """The accelerators that torch sees, in torch's order, and the CPU at the end.
-
-    Args:
-        accelerators: where they come from; torch's own by default.
-
-    Raises:
-        UsageError: the driver lists a device that cannot be used.
-    """
-    found = accelerators or TorchAccelerators()
-    kind = found.kind()
-    devices: list[Device] = []
-    if kind is not None:
-        try:
-            devices = [
-                Device(f"{kind}:{index}", found.name(index), found.uuid(index))
-                for index in range(found.count())
-            ]
-        except (RuntimeError, AssertionError) as error:
-            raise UsageError(
-                f"the {kind} devices of this machine",
-                f"their driver cannot use them: {_first_line(error)}",
-                "Look at what `nvidia-smi` says, restart the driver, or use --gpu=cpu with "
-                "CUDA_VISIBLE_DEVICES=",
-            ) from error
-    return [*devices, Device("cpu", cpu_name())]
-
-
-def absence(load: Callable[[str], ModuleType] = importlib.import_module) -> str:
-    """Why torch sees no accelerator.
-
-    Args:
-        load: imports a module by name.
-    """
-    if os.environ.get("CUDA_VISIBLE_DEVICES", "x").strip() in ("", "-1"):
-        return "CUDA_VISIBLE_DEVICES hides every device"
-    has_cuda = torch.version.cuda is not None
-    if not has_cuda and torch.version.hip is None and platform.system() == "Linux":
-        return f"torch {torch.__version__} is built without CUDA and ROCm"
-    try:
-        names = Nvml.open(load).names()
-    except AbsentError as error:
-        return f"no accelerator is visible to torch, and {error}"
-    if not names:
-        return "no accelerator is visible to torch, and the NVIDIA driver has none"
-    seen = f"the NVIDIA driver has {', '.join(names)}, which torch cannot use"
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            torch.cuda.init()  # type: ignore[no-untyped-call]
+            return kind.found()
     except (RuntimeError, AssertionError) as error:
-        return f"{seen}: {_first_line(error)}"
-    return seen
+        raise UsageError(
+            f"the {kind.kind} devices of this machine",
+            f"their driver cannot use them: {_first_line(error)}",
+            f"{kind.trouble_remedy}, restart the driver, or use --gpu=cpu with "
+            "CUDA_VISIBLE_DEVICES=",
+        ) from error
+
+
+def absence() -> str:
+    """Why there is no accelerator."""
+    reasons = (kind.absence() for kind in kinds())
+    return next(filter(None, reasons), "no accelerator is visible to torch")
 
 
 def check_torchvision(
@@ -194,7 +113,7 @@ def _refuse_unusable(device: Device) -> None:
         raise UsageError(
             f"--gpu={device.name}",
             f"nothing can be put on {device}: {_first_line(error)}",
-            "Look at what `nvidia-smi` says about it, or use --gpu=cpu",
+            f"{backend_of(device.name).trouble_remedy}, or use --gpu=cpu",
         ) from error
 
 
@@ -234,7 +153,7 @@ def make_target(
             f"this machine has {cores} cores, and threads that share one only wait for each other",
             f"Use --threads={cores} or fewer",
         )
-    if device.kind != "cpu":
+    if not backend_of(device.name).is_host:
         _refuse_unusable(device)
     check_wish(device, wish)
     return Target(
@@ -260,7 +179,10 @@ def check_wish(device: Device, wish: Wish) -> None:
         UsageError: it lacks the precision or the runtime; has the reason.
     """
     _check_dtype(device, wish.dtype)
-    refuse_runtime(device, wish)
+    refusal = runtime_named(wish.runtime).refuse(device, backend_of(device.name), wish)
+    if refusal is not None:
+        beside = f" with {refusal.beside}" if refusal.beside else ""
+        raise UsageError(f"--runtime={wish.runtime}{beside}", refusal.found, refusal.todo)
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,32 +202,21 @@ class Sharing:
         return {"others": self.others, "unknown": self.unknown}
 
 
-def foreign_processes(device: Device, nvml: Nvml) -> list[Process]:
-    """Processes of others that use a device.
-
-    To be asked before this run puts anything on the device: inside a container NVML may give our
-    own process a number that is not ours.
-    """
-    if device.uuid is None:
-        return []
-    ours = own_family()
-    return [one for one in nvml.processes(device.uuid) if one.pid not in ours]
-
-
 def refuse_shared(
     gpu: str,
     *,
     shared_ok: bool,
     devices: Sequence[Device] | None = None,
-    open_nvml: Callable[[], Nvml] = Nvml.open,
 ) -> Sharing:
     """Who else uses the devices that are asked for.
+
+    To be asked before this run puts anything on them: inside a container NVML may give our own
+    process a number that is not ours.
 
     Args:
         gpu: the request.
         shared_ok: whether to go on all the same.
         devices: what there is to choose from; this machine's by default.
-        open_nvml: gives NVML.
 
     Raises:
         UsageError: others use one of them and ``shared_ok`` is false.
@@ -313,13 +224,13 @@ def refuse_shared(
     there = list_devices() if devices is None else list(devices)
     others: dict[str, str] = {}
     unknown: dict[str, str] = {}
+    ours = own_family()
     for device in choose_all(gpu, there) if len(there) > 1 else ():
-        if device.kind == "cpu":
+        backend = backend_of(device.name, device.uuid)
+        if backend.is_host:
             continue
         try:
-            if device.kind != "cuda" or torch.version.hip is not None:
-                raise AbsentError(f"nothing here lists the processes on {device}")
-            found = foreign_processes(device, open_nvml())
+            found = [one for one in backend.processes() if one.pid not in ours]
         except AbsentError as error:
             unknown[device.name] = str(error)
             continue
@@ -334,12 +245,3 @@ def refuse_shared(
         if found:
             others[device.name] = text
     return Sharing(others, unknown)
-
-
-def synchronizer(target: Target) -> Callable[[], object] | None:
-    """What waits until the device has done all its work; None where nothing runs behind."""
-    if target.kind == "cpu":
-        return None
-    if target.kind == "cuda":
-        return lambda: torch.cuda.synchronize(target.device)
-    return lambda: torch.accelerator.synchronize(torch.device(target.device))

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import gc
-import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import torch
-
-from archbench.core.errors import NotMeasuredError, chain_of
-from archbench.core.spec import Target
-from archbench.models.loading import LoadedModel, free_cached
-from archbench.models.memory_guard import is_out_of_memory
+from archbench.core.errors import NotMeasuredError, is_out_of_memory
+from archbench.measure.running import release
+from archbench.models.loading import LoadedModel
 
 __all__ = ["LargestBatch", "search_largest", "with_largest_batch"]
 
@@ -95,19 +90,8 @@ def with_largest_batch(
         except Exception as error:
             if not is_out_of_memory(error):
                 raise
-            release(error, loaded.target)
+            release(error, loaded)
             return None
 
-    is_cpu = loaded.target.kind == "cpu"
-    found = search_largest(seconds_of, patience=CPU_PATIENCE if is_cpu else PATIENCE)
+    found = search_largest(seconds_of, patience=CPU_PATIENCE if loaded.target.is_host else PATIENCE)
     return loaded.fed(found.size), found
-
-
-def release(error: BaseException, target: Target) -> None:
-    """Give back what a failed pass holds: its frames keep tensors alive as long as the error is."""
-    for seen in chain_of(error):
-        traceback.clear_frames(seen.__traceback__)
-    gc.collect()
-    free_cached(target.kind)
-    if target.runtime == "compiled":
-        torch._dynamo.reset()

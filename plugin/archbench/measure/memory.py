@@ -4,95 +4,20 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from archbench.core.errors import AbsentError
-from archbench.core.spec import Target
-from archbench.devices.nvml import Nvml
+from archbench.devices.backend import Backend, MemoryCounters
 from archbench.models.quantizing import packed_tensors
 
-__all__ = [
-    "MemoryCounters",
-    "TorchMemoryCounters",
-    "memory_metrics",
-    "peak_of_events",
-    "stored_bytes",
-]
-
-
-class MemoryCounters(Protocol):
-    """What a framework and a driver count of a device's memory, in bytes."""
-
-    def reset(self) -> None:
-        """Forget earlier peaks."""
-
-    def peak_allocated(self) -> int:
-        """Most bytes of tensors since."""
-
-    def peak_reserved(self) -> int:
-        """Most bytes that the framework held of the device since."""
-
-    def device_used(self) -> int:
-        """Bytes of the device that are in use now, by everybody and for everything.
-
-        Raises:
-            AbsentError: nobody tells.
-        """
-
-
-class TorchMemoryCounters:
-    """Of torch, and of NVML for the device as a whole.
-
-    Args:
-        target: on the device.
-        open_nvml: gives NVML.
-    """
-
-    def __init__(self, target: Target, open_nvml: Callable[[], Nvml] = Nvml.open) -> None:
-        self._target = target
-        self._device = torch.device(target.device)
-        self._open_nvml = open_nvml
-        if target.kind not in ("cuda", "xpu"):
-            raise AbsentError(f"torch keeps no peak of the memory of {target.kind} devices")
-        self._counters: Any = getattr(torch, target.kind)
-
-    def reset(self) -> None:
-        """See :class:`MemoryCounters`. What torch keeps without using it goes back first."""
-        self._counters.synchronize(self._device)
-        self._counters.empty_cache()
-        self._counters.reset_peak_memory_stats(self._device)
-
-    def peak_allocated(self) -> int:
-        """See :class:`MemoryCounters`."""
-        self._counters.synchronize(self._device)
-        return int(self._counters.max_memory_allocated(self._device))
-
-    def peak_reserved(self) -> int:
-        """See :class:`MemoryCounters`."""
-        return int(self._counters.max_memory_reserved(self._device))
-
-    def device_used(self) -> int:
-        """See :class:`MemoryCounters`.
-
-        By NVML, and by the driver through torch where NVML cannot be read: the two agree but for
-        what the driver keeps for itself.
-        """
-        if self._target.uuid is not None and torch.version.hip is None:
-            try:
-                return self._open_nvml().memory_used(self._target.uuid)
-            except AbsentError:
-                pass
-        if not hasattr(self._counters, "mem_get_info"):
-            raise AbsentError("neither NVML nor torch tells the memory of the whole device")
-        free, total = self._counters.mem_get_info(self._device)
-        return int(total - free)
+__all__ = ["memory_metrics", "peak_of_events", "stored_bytes"]
 
 
 def memory_metrics(
-    target: Target,
+    device: Backend,
     module: nn.Module,
     inputs: Sequence[Tensor],
     forward: Callable[[], object],
@@ -106,23 +31,23 @@ def memory_metrics(
     out beside them during the pass, which repeats to the last bit.
 
     Args:
-        target: of the pass.
+        device: of the pass.
         module: the model.
         inputs: images, and further inputs where it has some.
         forward: runs a pass until its result is there. It has run before.
-        counters: of an accelerator; torch's own by default.
+        counters: of an accelerator; the device's own by default.
 
     Returns:
         Metrics of a record: ``peak_memory``, and on an accelerator ``reserved_memory`` and
         ``device_memory``; what is absent has a reason in place of its value.
     """
     measured = {"unit": "B", "source": "measured"}
-    if target.kind == "cpu":
+    if device.is_host:
         value = stored_bytes(module, inputs) + _peak_of_pass(forward)
         return {"peak_memory": {"value": value, "counter": "allocator", **measured}}
     if counters is None:
         try:
-            counters = TorchMemoryCounters(target)
+            counters = device.memory()
         except AbsentError as error:
             return {"peak_memory": {"absent": str(error), **measured}}
     counters.reset()

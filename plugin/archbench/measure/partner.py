@@ -19,14 +19,15 @@ from archbench.core.readings import Reading
 from archbench.core.rounds import Burst
 from archbench.core.spec import Target
 from archbench.devices.choosing import Device
-from archbench.measure.cells import Instruments, forward_passes, side_counts, within_memory
 from archbench.measure.complexity import count_parameters
+from archbench.measure.conditions import timing_environment
+from archbench.measure.counts import side_counts
 from archbench.measure.device_time import BurstPlan, PassQueue
-from archbench.measure.environment import fingerprint
 from archbench.measure.hardware import check_wish
+from archbench.measure.instruments import Instruments
 from archbench.measure.latency import Clock
 from archbench.measure.memory import memory_metrics
-from archbench.measure.runtimes import Runner
+from archbench.measure.running import Runner, forward_passes, within_memory
 from archbench.models.loading import LoadedModel
 from archbench.models.outputs import class_scores
 from archbench.models.placement import relocate
@@ -101,7 +102,9 @@ class Partner:
         with within_memory(target):
             self._move()
             with forward_passes(self._loaded):
-                self._tools = instruments or Instruments.of(target)
+                self._tools = instruments or Instruments.of(
+                    loaded.device, cold_cache=target.cold_cache
+                )
                 self._forward = Runner(loaded, self._tools.synchronize)
                 self._warm_up()
                 self._queue = None
@@ -123,7 +126,7 @@ class Partner:
         Outside of inference mode: what is made there is another kind of tensor to torch's
         compiler, which would compile again.
         """
-        if self._loaded.target.kind == "cpu":
+        if self._loaded.target.is_host:
             relocate(self._loaded.module, self._chance.randrange(2**31))
 
     def _warm_up(self) -> None:
@@ -168,7 +171,7 @@ class Partner:
             "output_shape": [1, *self._scores.shape[1:]],  # of one image, as counts are
         }
         facts["metrics"] = dict(self._forward.metrics)
-        if alone or target.kind == "cpu":
+        if alone or target.is_host:
             facts["metrics"].update(self._memory())
             facts["counts"].update(
                 {
@@ -183,7 +186,7 @@ class Partner:
             "shape": list(some.shape),
             "fp32": base64.b64encode(some.float().cpu().contiguous().numpy().tobytes()).decode(),
         }
-        facts["environment"] = fingerprint(target, spec.library)
+        facts["environment"] = timing_environment(target, spec.library)
         return facts
 
     def _memory(self) -> dict[str, dict[str, Any]]:
@@ -192,7 +195,7 @@ class Partner:
         with forward_passes(self._loaded):
             forward.output = None
             metrics = memory_metrics(
-                self._loaded.target, self._loaded.module, forward.inputs, forward
+                self._loaded.device, self._loaded.module, forward.inputs, forward
             )
             # What the framework gave back it takes again, before anything is timed.
             forward()

@@ -7,35 +7,12 @@ from torch import nn
 
 from archbench.core.errors import UsageError
 from archbench.devices.choosing import Device
+from archbench.devices.kinds import backend_of
+from archbench.models import quantizing
 from archbench.models.loading import TORCH_DTYPES
 from archbench.models.numerics import numerics
 
 __all__ = ["check_dtype"]
-
-_TF32_CAPABILITY = (8, 0)
-_BF16_CAPABILITY = (8, 0)
-"""Ampere: first with TF32 and with bf16 in hardware. Older devices emulate bf16, slowly."""
-
-
-def _capability(device: Device) -> tuple[int, int] | None:
-    """Of an NVIDIA device; None for others."""
-    if device.kind != "cuda" or torch.version.hip is not None:
-        return None
-    return torch.cuda.get_device_capability(device.name)
-
-
-def _refusal(device: Device, dtype: str) -> str | None:
-    """Why a precision makes no sense on a device, as far as that is known without trying."""
-    capability = _capability(device)
-    if dtype == "tf32" and (capability is None or capability < _TF32_CAPABILITY):
-        return "TF32 is a mode of NVIDIA devices from Ampere on"
-    if dtype in ("bf16", "amp-bf16") and capability is not None and capability < _BF16_CAPABILITY:
-        return "its hardware has no bf16, and torch would emulate it"
-    if dtype == "int8":
-        from archbench.models.quantizing import refusal
-
-        return refusal(device)
-    return None
 
 
 def check_dtype(device: Device, dtype: str) -> None:
@@ -46,8 +23,11 @@ def check_dtype(device: Device, dtype: str) -> None:
     """
     if dtype == "fp32":
         return
-    todo = "Use --dtype=fp32" + (" or fp16" if dtype == "bf16" and device.kind == "cuda" else "")
-    reason = _refusal(device, dtype)
+    backend = backend_of(device.name)
+    todo = "Use --dtype=fp32" + (backend.precision_remedy if dtype == "bf16" else "")
+    reason = backend.refuse_dtype(dtype)
+    if reason is None and dtype == "int8":
+        reason = quantizing.refusal()
     if reason is not None:
         raise UsageError(f"--dtype={dtype}", f"{device} does not run it: {reason}", todo)
     if dtype == "int8":
@@ -59,7 +39,7 @@ def check_dtype(device: Device, dtype: str) -> None:
             nn.Linear(8 * 7 * 7, 8), nn.LayerNorm(8), nn.GELU(), nn.Softmax(-1),
         )  # fmt: skip
         probe = probe.to(device.name, kind).eval()
-        with torch.inference_mode(), numerics(dtype, device.kind):
+        with backend.current(), torch.inference_mode(), numerics(dtype, device.kind):
             output = probe(torch.ones((1, 3, 16, 16), device=device.name, dtype=kind))
         if not bool(torch.isfinite(output).all()):
             raise RuntimeError("a small network returned values that are not finite")

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from archbench.core.complexity import Complexity
-from archbench.core.errors import ArchbenchError, NotMeasuredError, orders_to_end
+from archbench.core.errors import ArchbenchError, NotMeasuredError, is_out_of_memory, orders_to_end
 from archbench.core.spec import ModelSpec
 from archbench.core.summary import (
     PARTS,
@@ -31,7 +31,7 @@ from archbench.measure.elements import count_elements
 from archbench.models.building import build_on_meta
 from archbench.models.inputs import synthetic_inputs
 from archbench.models.libraries import library_version
-from archbench.models.memory_guard import is_out_of_memory, memory_guard
+from archbench.models.memory_guard import memory_guard
 from archbench.models.networks import OwnNetwork, construct
 from archbench.models.outputs import class_scores
 from archbench.models.passes import GRADIENTS, run_first

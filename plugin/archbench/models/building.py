@@ -14,11 +14,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from archbench.core.errors import ArchitectureError
+from archbench.core.errors import ArchitectureError, is_out_of_memory
 from archbench.core.spec import ModelSpec
 from archbench.models.filling import parameters_on_meta
 from archbench.models.installed import require
-from archbench.models.memory_guard import is_out_of_memory
 from archbench.models.networks import construction_named
 from archbench.models.shapes import RememberedShapes
 from archbench.models.timm_configs import is_bound_to_size

@@ -15,9 +15,8 @@ from types import ModuleType
 import torch
 
 from archbench.catalog.lists import LISTED_LIBRARIES, read_list
-from archbench.core.errors import NotMeasuredError, orders_to_end
+from archbench.core.errors import NotMeasuredError, is_out_of_memory, orders_to_end
 from archbench.core.spec import ModelSpec
-from archbench.models.memory_guard import is_out_of_memory
 from archbench.zoo import BUILT_ON
 
 __all__ = [

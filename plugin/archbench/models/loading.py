@@ -6,17 +6,18 @@ import atexit
 import contextlib
 import gc
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from archbench.core.errors import ArchitectureError, NotMeasuredError
 from archbench.core.spec import ModelSpec, Target
+from archbench.devices.backend import Backend
+from archbench.devices.kinds import backend_of
 from archbench.models.building import build_unfilled
 from archbench.models.filling import fill_weights
 from archbench.models.inputs import synthetic_inputs
@@ -30,7 +31,6 @@ from archbench.models.trying import try_out
 
 __all__ = [
     "TORCH_DTYPES",
-    "Compiled",
     "LoadedModel",
     "ModelHolder",
     "free_cached",
@@ -51,21 +51,6 @@ TORCH_DTYPES = {
 loading."""
 
 
-@dataclass(frozen=True, slots=True)
-class Compiled:
-    """A model as torch's compiler has made it.
-
-    Attributes:
-        module: to be called like the model.
-        graphs: that it was taken apart into.
-        metrics: of the compilation, as a record has them.
-    """
-
-    module: Callable[..., object]
-    graphs: int
-    metrics: dict[str, dict[str, Any]]
-
-
 @dataclass(slots=True)
 class LoadedModel:
     """A model in evaluation mode on its device.
@@ -80,7 +65,7 @@ class LoadedModel:
             ``no_grad``) or ``enabled``, where its forward pass needs more.
         notes: what has to be said of its figures: code and text.
         state: values of a person's own network, where they are not its constructor's.
-        compiled: the model as a compiler has made it, and what that cost, once it has.
+        artefact: what the runtime has made of the model, once it has.
     """
 
     spec: ModelSpec
@@ -91,7 +76,12 @@ class LoadedModel:
     gradients: str = "inference"
     notes: list[dict[str, str]] = field(default_factory=list)
     state: Mapping[str, Tensor] | None = field(default=None, repr=False)
-    compiled: Compiled | None = None
+    artefact: object = None
+
+    @property
+    def device(self) -> Backend:
+        """That it is on."""
+        return backend_of(self.target.device, self.target.uuid)
 
     def inputs(self) -> tuple[Tensor, ...]:
         """A batch of synthetic inputs, as the target wants them: the images first."""
@@ -109,7 +99,7 @@ class LoadedModel:
 
     def __call__(self, *inputs: Tensor) -> Tensor:
         """Class scores ``(N, classes)`` of images ``(N, C, H, W)``."""
-        with self.in_place():
+        with self.running():
             output = self.module(*inputs)
         return class_scores(self.spec, output, inputs[0].shape[0])
 
@@ -134,19 +124,21 @@ class LoadedModel:
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        """Whatever runs passes of the model inside does so as its target says: in its precision,
-        with its threads, and without the gradients that it does not need."""
-        with (
-            self.in_place(),
-            numerics(self.target.dtype, self.target.kind),
-            GRADIENTS[self.gradients](),
-        ):
+        """Whatever runs passes of the model inside does so as its target says: on its device, in
+        its precision, with its threads, and without the gradients that it does not need."""
+        with self.in_place(), self.computing(), GRADIENTS[self.gradients]():
+            yield
+
+    @contextmanager
+    def computing(self) -> Iterator[None]:
+        """On the target's device, in its precision and with its threads."""
+        with self.device.current(), numerics(self.target.dtype, self.target.kind):
             torch.set_num_threads(self.target.threads)
             yield
 
     def fed(self, batch_size: int) -> LoadedModel:
         """The same model, fed batches of another size."""
-        return replace(self, target=replace(self.target, batch_size=batch_size), compiled=None)
+        return replace(self, target=replace(self.target, batch_size=batch_size), artefact=None)
 
 
 def torch_memory_format(target: Target) -> torch.memory_format:
@@ -190,7 +182,8 @@ def load(
         module.to(memory_format=torch.channels_last)
     loaded = LoadedModel(spec, target, module, 0.0)
     if target.dtype == "int8":
-        loaded.module = quantize(spec, module, loaded.images())
+        with loaded.computing():
+            loaded.module = quantize(spec, module, loaded.images())
     loaded.load_seconds = time.perf_counter() - start
     return loaded
 
@@ -204,12 +197,11 @@ def _load_own(
     tried: bool,
 ) -> LoadedModel:
     loaded = LoadedModel(network.spec, target, network.module, 0.0, network, state=state)
-    with loaded.in_place(), numerics(target.dtype, target.kind):
-        torch.set_num_threads(target.threads)
+    with loaded.in_place(), loaded.computing():
         if tried:
             try_out(loaded)
     if target.dtype == "int8":
-        with loaded.in_place():
+        with loaded.in_place(), loaded.computing():
             loaded.module = quantize(network.spec, deepcopy(network.module), loaded.images())
     loaded.load_seconds = network.seconds + time.perf_counter() - start
     return loaded
@@ -262,7 +254,7 @@ class ModelHolder:
             and held.spec.is_same_network(spec)
             and _same_model(held.target, target)
         ):
-            return replace(held, target=target, compiled=None)
+            return replace(held, target=target, artefact=None)
         network = self.network(spec) if spec.is_own else None
         self._let_go(keeping=network)
         self._import(spec)
@@ -292,27 +284,24 @@ class ModelHolder:
         self._let_go(keeping=None)
 
     def _let_go(self, keeping: OwnNetwork | None) -> None:
-        kind = self._loaded.target.kind if self._loaded is not None else None
+        device = self._loaded.device if self._loaded is not None else None
+        lets_go = device is not None or self._network is not keeping
         self._loaded = None
         if self._network is not keeping:
             self._network = None
-            kind = kind or "cpu"
-        if kind is not None:
+        if lets_go:
             gc.collect()
-            free_cached(kind)
+        if device is not None:
+            free_cached(device)
 
 
-def free_cached(kind: str) -> None:
-    """Give the device what the framework keeps of its memory without using it.
+def free_cached(device: Backend) -> None:
+    """Give a device what the framework keeps of its memory without using it.
 
     After an error that leaves the device unusable this does nothing, since nothing would help.
     """
-    if kind == "cpu":
-        return
     with contextlib.suppress(RuntimeError):
-        give_back = getattr(getattr(torch, kind, None), "empty_cache", None)
-        if give_back is not None:
-            give_back()
+        device.empty_cache()
 
 
 def _same_model(one: Target, other: Target) -> bool:

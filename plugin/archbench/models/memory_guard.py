@@ -4,40 +4,17 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import psutil
 
-from archbench.core.errors import chain_of
+with suppress(ImportError):  # on Windows
+    import resource
 
-__all__ = ["is_out_of_memory", "memory_guard"]
+__all__ = ["memory_guard"]
 
 _RESERVE = 256 * 2**20
 """Bytes left for the rest of the machine."""
-
-
-_RAN_OUT = (
-    "can't allocate memory",
-    "not enough memory",
-    "storage size calculation overflowed",
-    "out of memory",
-    "std::bad_alloc",
-    "could not create a memory object",
-)
-"""Of the messages of torch, its libraries and the drivers."""
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an exception, or what it was raised from, says that memory ran out."""
-    for seen in chain_of(error):
-        text = str(seen).lower()
-        if (
-            isinstance(seen, MemoryError)
-            or type(seen).__name__ in ("OutOfMemoryError", "AcceleratorOutOfMemoryError")
-            or any(words in text for words in _RAN_OUT)
-        ):
-            return True
-    return False
 
 
 @contextmanager
@@ -55,8 +32,6 @@ def memory_guard(allowance: int | None = None) -> Iterator[None]:
     if not sys.platform.startswith("linux"):
         yield
         return
-    import resource
-
     if allowance is None:
         allowance = max(psutil.virtual_memory().available - _RESERVE, _RESERVE)
     soft, hard = resource.getrlimit(resource.RLIMIT_DATA)

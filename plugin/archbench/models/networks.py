@@ -17,12 +17,17 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import UninitializedParameter
 
-from archbench.core.errors import ArchitectureError, NotMeasuredError, chain_of, orders_to_end
+from archbench.core.errors import (
+    ArchitectureError,
+    NotMeasuredError,
+    chain_of,
+    is_out_of_memory,
+    orders_to_end,
+)
 from archbench.core.requests import arguments_text
 from archbench.core.spec import ModelSpec, OwnSource
 from archbench.models.importing import OwnModules, import_source, own_modules
 from archbench.models.inputs import synthetic_inputs
-from archbench.models.memory_guard import is_out_of_memory
 from archbench.models.onnx_graph import graph_metrics
 from archbench.models.passes import run_first
 from archbench.models.process_state import Changes, contained

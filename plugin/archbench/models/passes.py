@@ -10,11 +10,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from archbench.core.errors import ArchbenchError, ArchitectureError, orders_to_end
+from archbench.core.errors import ArchbenchError, ArchitectureError, is_out_of_memory, orders_to_end
 from archbench.core.requests import size_text
 from archbench.core.spec import ModelSpec
 from archbench.models.inputs import synthetic_inputs
-from archbench.models.memory_guard import is_out_of_memory
 from archbench.models.outputs import class_scores
 
 __all__ = [

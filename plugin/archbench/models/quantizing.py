@@ -13,7 +13,6 @@ from torch import Tensor, nn
 
 from archbench.core.errors import NotMeasuredError, orders_to_end
 from archbench.core.spec import ModelSpec
-from archbench.devices.choosing import Device
 
 __all__ = ["packed_tensors", "quantize", "quantized_layers", "refusal"]
 
@@ -24,17 +23,12 @@ CALIBRATION = 4
 """Batches of synthetic images that the ranges of activations are taken from."""
 
 
-def refusal(
-    device: Device, load: Callable[[str], ModuleType] = importlib.import_module
-) -> str | None:
-    """Why nothing can be quantised for a device; None where it can.
+def refusal(load: Callable[[str], ModuleType] = importlib.import_module) -> str | None:
+    """Why nothing can be quantised here; None where it can.
 
     Args:
-        device: that it is to run on.
         load: imports a module by name.
     """
-    if device.kind != "cpu":
-        return "torch's own int8 operators run on CPUs only"
     try:
         load("torch.ao.quantization.quantize_fx")
     except ImportError:

@@ -20,13 +20,12 @@ import torch
 from torch import Tensor, nn
 
 from archbench.catalog.lists import LISTED_LIBRARIES
-from archbench.core.errors import NotMeasuredError, UsageError, orders_to_end
+from archbench.core.errors import NotMeasuredError, UsageError, is_out_of_memory, orders_to_end
 from archbench.core.preprocessing import Transform
 from archbench.core.spec import ModelSpec, Target
 from archbench.models.building import build_unfilled
 from archbench.models.installed import named_version, pytorchcv_store, require
 from archbench.models.loading import TORCH_DTYPES, LoadedModel, load
-from archbench.models.memory_guard import is_out_of_memory
 from archbench.models.networks import OwnNetwork, construct
 from archbench.models.outputs import EVERY, IMAGENET_CLASSES, class_scores, every_exit
 from archbench.models.preprocessing import transform_of

@@ -61,9 +61,9 @@ JUDGING = (
 
 def note_poison(config: pytest.Config, error: BaseException) -> None:
     """Remember that this process can use its device no more, if that is what an error says."""
-    from archbench.measure.poison import is_poisonous
+    from archbench.devices.registry import is_fatal
 
-    if is_poisonous(error):
+    if is_fatal(error):
         lines = str(error).strip().splitlines()
         config.stash[_POISON] = lines[0] if lines else type(error).__name__
 

@@ -1,0 +1,57 @@
+"""The kinds of devices. Needs no torch: kinds are registered by the files that define them."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+from archbench.core.errors import FatalDeviceError, chain_of
+from archbench.devices.backend import Backend
+
+__all__ = ["backend_of", "is_fatal", "kinds", "register"]
+
+GROUP = "archbench.devices"
+"""Entry points of distributions that bring a kind; each names its module or class."""
+
+_KINDS: dict[str, type[Backend]] = {}
+
+_Kind = TypeVar("_Kind", bound=type[Backend])
+
+
+def register(kind: _Kind) -> _Kind:
+    """Make a kind of device known; a decorator of its class.
+
+    ``--gpu=auto`` prefers those that were registered first.
+    """
+    _KINDS[kind.kind] = kind
+    return kind
+
+
+def kinds() -> list[type[Backend]]:
+    """All that are registered, accelerators first, the host at the end."""
+    return sorted(_KINDS.values(), key=lambda kind: kind.is_host)
+
+
+def backend_of(name: str, uuid: str | None = None) -> Backend:
+    """A device by torch's name for it: ``cuda:1``.
+
+    Raises:
+        LookupError: no kind of this name is registered.
+    """
+    kind = _KINDS.get(name.partition(":")[0])
+    if kind is None:
+        raise LookupError(f"no kind of device is registered for {name}")
+    return kind(name, uuid)
+
+
+def is_fatal(error: BaseException) -> bool:
+    """Whether an exception, or what it was raised from, says that a device's context is gone, so
+    that this process can use the device no more."""
+    for seen in chain_of(error):
+        if isinstance(seen, FatalDeviceError):
+            return True
+        text = str(seen).lower()
+        for kind in _KINDS.values():
+            speaks = any(speaker in text for speaker in kind.fatal_speakers)
+            if speaks and any(words in text for words in kind.fatal_words):
+                return True
+    return False

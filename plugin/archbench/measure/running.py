@@ -1,0 +1,128 @@
+"""Running a network as its target says: the one way for everything that runs passes of it."""
+
+from __future__ import annotations
+
+import gc
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any
+
+from archbench.core.errors import ArchbenchError, chain_of, is_out_of_memory, orders_to_end
+from archbench.core.spec import ModelSpec, Target
+from archbench.models.loading import LoadedModel, ModelHolder, free_cached
+from archbench.models.memory_guard import memory_guard
+from archbench.models.passes import failed_forward
+from archbench.runtimes.own import runtime_named
+from archbench.runtimes.runtime import Job
+
+__all__ = ["Runner", "forward_passes", "load_guarded", "release", "within_memory"]
+
+
+def load_guarded(holder: ModelHolder, spec: ModelSpec, target: Target) -> LoadedModel:
+    """Load a model within the memory there is."""
+    with within_memory(target):
+        return holder.get(spec, target)
+
+
+def within_memory(target: Target) -> AbstractContextManager[None]:
+    """An accelerator's runtime reserves address space far beyond what it uses: no guard there."""
+    return memory_guard() if target.is_host else nullcontext()
+
+
+@contextmanager
+def forward_passes(loaded: LoadedModel) -> Iterator[None]:
+    """Whatever runs passes of a model inside does so on its target's device and in its precision.
+
+    What they hold is given back where memory runs out.
+
+    Raises:
+        ArchitectureError: a pass fails, by whatever its network's code raises: an assertion or an
+            exit in there is no assertion of the test. A time-out of the test or Ctrl-C is none of
+            the network's errors, and is passed on.
+        MemoryError, RuntimeError: memory ran out.
+    """
+    try:
+        with _untraced(), loaded.running():
+            yield
+    except ArchbenchError:
+        raise
+    except orders_to_end():
+        raise
+    except (Exception, SystemExit) as error:
+        if is_out_of_memory(error):
+            release(error, loaded)
+            raise
+        raise failed_forward(loaded.spec, error) from error
+
+
+@contextmanager
+def _untraced() -> Iterator[None]:
+    """Without the trace function of a coverage tool or a debugger, which would be timed as well: a
+    network of many small modules took half as long again under one."""
+    tracing = sys.gettrace()
+    sys.settrace(None)
+    try:
+        yield
+    finally:
+        sys.settrace(tracing)
+
+
+def release(error: BaseException, loaded: LoadedModel) -> None:
+    """Give back what a failed pass holds: its frames keep tensors alive as long as the error is."""
+    for seen in chain_of(error):
+        traceback.clear_frames(seen.__traceback__)
+    gc.collect()
+    free_cached(loaded.device)
+    runtime_named(loaded.target.runtime).release()
+
+
+class Runner:
+    """Forward passes on a batch that is on the device already, by the target's runtime.
+
+    To be used inside :func:`forward_passes`, from its construction on.
+
+    Args:
+        loaded: the model.
+        synchronize: waits until the device has done its work; None where nothing runs behind.
+        clock: seconds of a monotonic clock.
+
+    Raises:
+        NotMeasuredError: the model cannot be compiled or captured.
+
+    Attributes:
+        inputs: the batch: images, and further inputs where the network has some.
+        output: of the last pass.
+        metrics: what preparing it cost, by the runtime: ``compile_time``, ``graph_breaks``.
+    """
+
+    def __init__(
+        self,
+        loaded: LoadedModel,
+        synchronize: Callable[[], object] | None,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        self.inputs = loaded.inputs()
+        self.output: object = None
+        self._synchronize = synchronize
+        job = Job(loaded.spec, loaded.module, self.inputs, loaded.device, loaded.artefact, clock)
+        prepared = runtime_named(loaded.target.runtime).prepare(job)
+        loaded.artefact = prepared.artefact
+        self._start, self._recompilations = prepared.start, prepared.recompilations
+        self.metrics: dict[str, dict[str, Any]] = prepared.metrics
+
+    def launch(self) -> None:
+        """Start a pass, and do not wait for it."""
+        self.output = self._start()
+
+    def __call__(self) -> None:
+        """Run a pass until its result is there."""
+        self.launch()
+        if self._synchronize is not None:
+            self._synchronize()
+
+    def recompilations(self) -> int | None:
+        """How often the model has been compiled after the first pass; None unless it is."""
+        return None if self._recompilations is None else self._recompilations()

@@ -1,0 +1,270 @@
+"""The times of a cell as a record: every sample, what measured it, and what there is to doubt."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+
+from archbench.core.errors import InconclusiveError, NotMeasuredError
+from archbench.core.launches import COMPARED, Launch
+from archbench.core.readings import Reading, device_doubts, throttled_by
+from archbench.core.records import Record
+from archbench.core.spec import Target
+from archbench.core.statistics import Summary, summarize
+from archbench.measure.conditions import timing_environment
+from archbench.measure.device_time import BurstPlan, DeviceSeries, sample_device_time
+from archbench.measure.instruments import Instruments
+from archbench.measure.latency import LatencySeries, SamplingPlan, sample_latency
+from archbench.measure.neighbours import Neighbours
+from archbench.measure.running import Runner, forward_passes, within_memory
+from archbench.measure.yardstick import Yardstick
+from archbench.models.loading import LoadedModel
+from archbench.models.outputs import every_exit
+from archbench.models.placement import relocate
+from archbench.runtimes.own import runtime_named
+
+__all__ = ["latency_record"]
+
+MOST_RETRIES = 2
+"""Series of passes that are discarded because the device throttled, before a cell is given up."""
+
+
+def latency_record(
+    loaded: LoadedModel,
+    plan: SamplingPlan,
+    *,
+    placements: int = 1,
+    seed: int = 0,
+    instruments: Instruments | None = None,
+) -> Record:
+    """Latency of a loaded model: raw wall and processor times of every sample.
+
+    On an accelerator also the time on the device's own clock, and its clock, temperature and power
+    meanwhile.
+
+    Args:
+        loaded: the model.
+        plan: when to stop; the placements share its time budget, and on an accelerator the two
+            clocks.
+        placements: how many places in memory are tried, as far as the budget goes: the fastest is
+            kept as the launch. More than one, and the yardstick beside them, are for launches that
+            are compared with others.
+        seed: of the places.
+        instruments: what measures beside the host's clocks; the device's own by default.
+
+    Raises:
+        ArchitectureError: the forward pass fails, or returns no class scores.
+        NotMeasuredError: the scores are not finite, as when fp16 overflows; or the model cannot be
+            compiled or captured.
+        InconclusiveError: the device throttled again and again.
+        MemoryError, RuntimeError: memory ran out.
+    """
+    target = loaded.target
+    environment = timing_environment(target, loaded.spec.library)
+    if placements == 1:
+        environment["yardstick"] = None
+    with within_memory(target):
+        with forward_passes(loaded):
+            tools = instruments or Instruments.of(loaded.device, cold_cache=target.cold_cache)
+            timed = _Timed(loaded, tools, plan, has_yardstick=bool(environment["yardstick"]))
+            timed.sample(placements, seed)
+            timed.sample_device()
+        _refuse_what_is_not_finite(loaded, timed.forward.output)
+    return Record(
+        id=loaded.spec.id,
+        target=target.as_dict(),
+        metrics=timed.metrics(environment),
+        notes=[*loaded.notes, *timed.doubts()],
+        seconds={"load": loaded.load_seconds, "forward": timed.seconds},
+    )
+
+
+@dataclass(slots=True)
+class _Timed:
+    """Times of a model at some places in memory."""
+
+    loaded: LoadedModel
+    tools: Instruments
+    plan: SamplingPlan
+    has_yardstick: bool
+    forward: Runner = field(init=False)
+    placed: list[tuple[LatencySeries, tuple[float, ...]]] = field(default_factory=list)
+    device: DeviceSeries | None = None
+    readings: list[Reading] = field(default_factory=list)
+    others: float = 0.0
+
+    def sample(self, placements: int, seed: int) -> None:
+        """By the host's clocks, at each place; the plan's time is shared with the device's."""
+        target, tools, plan = self.loaded.target, self.tools, self.plan
+        share = placements if tools.clock is None else 2 * placements
+        can_move = target.is_host and runtime_named(target.runtime).follows_weights
+        neighbours = Neighbours()
+        self.forward = Runner(self.loaded, tools.synchronize)
+        for index in range(placements):
+            spent = sum(series.elapsed for series, _ in self.placed)
+            if index and spent + spent / index > plan.time_budget:
+                break
+            if placements > 1 and can_move:
+                relocate(self.loaded.module, seed + index)
+                self.forward = Runner(self.loaded, tools.synchronize)  # images elsewhere, too
+            yardstick = Yardstick() if self.has_yardstick else None
+            series = self._unthrottled(
+                replace(plan, time_budget=plan.time_budget / share),
+                yardstick.after if yardstick is not None else None,
+            )
+            if yardstick is not None:
+                yardstick.at_the_end()
+            self.placed.append((series, tuple(yardstick.seconds) if yardstick is not None else ()))
+        self.others = neighbours.share()
+
+    def _unthrottled(
+        self, plan: SamplingPlan, after: Callable[[int], object] | None
+    ) -> LatencySeries:
+        """A series during which the device did not throttle; its state around it is kept."""
+        reasons: tuple[str, ...] = ()
+        for _ in range(1 + MOST_RETRIES):
+            first = self.tools.telemetry()
+            series = sample_latency(
+                self.forward, plan, after=after, before=self.tools.flush_and_wait
+            )
+            last = self.tools.telemetry()
+            reasons = throttled_by(first, last)
+            if not reasons:
+                self.readings += [first, last]
+                return series
+        raise InconclusiveError(
+            "throttled",
+            f"the device lowered its clock in each of {1 + MOST_RETRIES} series of passes "
+            f"({', '.join(reasons)}). Let it cool down, or give it more power",
+        )
+
+    def sample_device(self) -> None:
+        """By the device's own clock, where it has one."""
+        if self.tools.clock is None:
+            return
+        self.device = sample_device_time(
+            self.forward.launch,
+            self.tools.clock,
+            BurstPlan(time_budget=self.plan.time_budget / 2, precision=self.plan.precision),
+            self.tools.telemetry,
+            self.tools.flush,
+        )
+        self.readings += self.device.readings
+
+    def _all(self, name: str) -> tuple[float, ...]:
+        return tuple(value for series, _ in self.placed for value in getattr(series, name))
+
+    @property
+    def seconds(self) -> float:
+        """Of all passes."""
+        device = sum(self.device.samples) if self.device else 0.0
+        return sum(self._all("warmup")) + sum(self._all("wall")) + device
+
+    def _fastest(self, clock: str) -> Launch:
+        launches = [
+            Launch.of(
+                series.wall, series.cpu, self.others, yardsticks,
+                is_waiting=not self.loaded.target.is_host,
+            )
+            for series, yardsticks in self.placed
+        ]  # fmt: skip
+        fastest = min(launches, key=lambda one: one.at(COMPARED, clock))
+        if self.device is None:
+            return fastest
+        return fastest.with_device(self.device.samples, self.device.is_full)
+
+    def metrics(self, environment: dict[str, Any]) -> dict[str, dict[str, Any]]:
+        """As a record has them."""
+        common = {"unit": "s", "basis": "batch", "source": "measured"}
+        metrics: dict[str, dict[str, Any]] = {
+            "latency": {
+                **common,
+                "samples": list(self._all("wall")),
+                "clock": "wall",
+                "warmup": list(self._all("warmup")),
+                "stopped_by": self.placed[0][0].stopped_by,
+                "launches": [self._fastest(environment["clock"]).as_dict()],
+                "environment": environment,
+            },
+            "cpu_time": {**common, "samples": list(self._all("cpu")), "clock": "process"},
+            **self.forward.metrics,
+        }
+        recompilations = self.forward.recompilations()
+        if recompilations is not None:
+            metrics["recompilations"] = {
+                "value": recompilations, "unit": "1", "source": "measured"
+            }  # fmt: skip
+        if self.device is not None:
+            metrics["device_time"] = {**common, **_device_entry(self.device)}
+            metrics["latency"]["telemetry"] = self.tools.no_telemetry or [
+                reading.as_dict() for reading in self.readings
+            ]
+        return metrics
+
+    def doubts(self) -> list[dict[str, str]]:
+        """Why the samples may not deserve trust."""
+        wall, cpu = self._all("wall"), self._all("cpu")
+        notes = _doubts(summarize(wall), wall, cpu, self.loaded.target)
+        if self.device is not None:
+            notes += device_doubts(self.readings, self.device.is_full)
+        return notes
+
+
+def _refuse_what_is_not_finite(loaded: LoadedModel, output: object) -> None:
+    exits = every_exit(loaded.spec, output, loaded.target.batch_size)
+    if all(bool(torch.isfinite(scores).all()) for scores in exits):
+        return
+    dtype = loaded.target.dtype
+    remedy = (
+        "Look for a division by zero or an overflow in the model"
+        if dtype in ("fp32", "tf32")
+        else "Use --dtype=fp32 or bf16"
+    )
+    raise NotMeasuredError(
+        "output-not-finite",
+        f"{loaded.spec.id} returned scores that are not finite in {dtype}; "
+        f"the time of such a run means nothing. {remedy}",
+    )
+
+
+def _device_entry(device: DeviceSeries) -> dict[str, Any]:
+    return {
+        "samples": list(device.samples),
+        "clock": "device",
+        "bursts": device.bursts,
+        "discarded": [list(reasons) for reasons in device.discarded],
+        "queue_full": device.is_full,
+        "stopped_by": device.stopped_by,
+    }
+
+
+NOISY_PRECISION = 0.05
+"""A median known no better than this is not to be trusted."""
+
+NOISY_LOST_SHARE = 0.10
+"""Wall time during which this process did not run, as a share, above which others disturbed it."""
+
+
+def _doubts(
+    summary: Summary, wall: tuple[float, ...], cpu: tuple[float, ...], target: Target
+) -> list[dict[str, str]]:
+    """Why the samples may not deserve trust."""
+    notes = []
+    if summary.precision is not None and summary.precision > NOISY_PRECISION:
+        notes.append(
+            {
+                "code": "noisy",
+                "text": f"the median is known to {summary.precision:.0%} only",
+            }
+        )
+    lost = 1 - sum(cpu) / sum(wall) if sum(wall) else 0.0
+    # With several threads the processor time of a spinning thread hides what was lost, and whoever
+    # waits for an accelerator loses nothing.
+    if target.is_host and target.threads == 1 and lost > NOISY_LOST_SHARE:
+        notes.append(
+            {"code": "disturbed", "text": f"the process did not run for {lost:.0%} of the time"}
+        )
+    return notes

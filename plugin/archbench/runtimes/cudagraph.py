@@ -1,0 +1,44 @@
+"""A pass captured once as a CUDA graph, and replayed."""
+
+from __future__ import annotations
+
+from archbench.core.errors import FatalDeviceError, NotMeasuredError, is_out_of_memory
+from archbench.core.spec import Wish
+from archbench.devices.backend import Backend
+from archbench.devices.choosing import Device
+from archbench.runtimes.registry import register
+from archbench.runtimes.runtime import Job, Prepared, Refusal, Runtime
+
+__all__ = ["CudaGraph"]
+
+
+@register
+class CudaGraph(Runtime):
+    """See :class:`Runtime`."""
+
+    name = "cudagraph"
+
+    def refuse(self, device: Device, backend: Backend, wish: Wish) -> Refusal | None:
+        """See :class:`Runtime`."""
+        if backend.can_capture:
+            return None
+        return Refusal(f"{device} has no CUDA graphs", "Use --runtime=eager or --runtime=compiled")
+
+    def prepare(self, job: Job) -> Prepared:
+        """See :class:`Runtime`."""
+        try:
+            replay, output = job.device.capture(lambda: job.module(*job.inputs))
+        except (RuntimeError, FatalDeviceError) as error:
+            if is_out_of_memory(error):
+                raise
+            raise NotMeasuredError(
+                "not-capturable",
+                f"{job.spec.id} cannot be captured as a CUDA graph: "
+                f"{str(error).strip().partition(chr(10))[0]}. Use --runtime=eager",
+            ) from error
+
+        def start() -> object:
+            replay()
+            return output
+
+        return Prepared(start)

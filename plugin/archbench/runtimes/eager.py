@@ -1,0 +1,22 @@
+"""Operator by operator, as a network is written."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from archbench.runtimes.registry import register
+from archbench.runtimes.runtime import Job, Prepared, Runtime
+
+__all__ = ["Eager"]
+
+
+@register
+class Eager(Runtime):
+    """See :class:`Runtime`."""
+
+    name = "eager"
+    follows_weights = True
+
+    def prepare(self, job: Job) -> Prepared:
+        """See :class:`Runtime`."""
+        return Prepared(partial(job.module, *job.inputs))

@@ -1,0 +1,89 @@
+"""A target on the second of two devices is measured there, and nowhere else."""
+
+from __future__ import annotations
+
+import statistics
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from archbench.core.errors import NotMeasuredError
+from archbench.core.spec import ModelSpec, Target
+from archbench.devices.kinds import is_fatal
+from archbench.measure.cells import latency_record, load_guarded
+from archbench.measure.failures import describe_failure
+from archbench.measure.latency import SamplingPlan
+from archbench.models.loading import LoadedModel, ModelHolder
+from tests.devices.virtual_cuda import KERNEL, virtual_cuda
+
+SEEN: set[int] = set()
+PLAN = SamplingPlan(time_budget=0.3)
+
+
+class Noting(nn.Module):
+    """Notes the current device of its passes, each of which takes five kernels: two additions,
+    a multiplication, a mean and a linear layer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(3, 10, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        SEEN.add(torch.cuda.current_device())
+        return self.linear(((x + 1.0) * 2.0 + 1.0).mean((2, 3)))
+
+
+def load(index: int, runtime: str) -> LoadedModel:
+    target = Target(f"cuda:{index}", "Tesla V100", "v100", runtime=runtime)
+    return load_guarded(ModelHolder(), ModelSpec.of(Noting, name="noting", input_size=16), target)
+
+
+@pytest.mark.parametrize("runtime", ["eager", "cudagraph"])
+@pytest.mark.parametrize("index", [0, 1])
+def test_the_device_of_a_target_is_current_while_it_is_measured(index: int, runtime: str) -> None:
+    with virtual_cuda(index) as machine:
+        SEEN.clear()
+        record = latency_record(load(index, runtime), PLAN)
+        assert {index} == SEEN
+        # What holds the queue back stands in the queue of the same device.
+        assert machine.slept.keys() == {index}
+        assert machine.current == 0, "as it was before"
+    device = record.metrics["device_time"]
+    assert device["queue_full"] is True
+    assert statistics.median(device["samples"]) == pytest.approx(5 * KERNEL, rel=1e-3)
+
+
+def test_scores_of_a_model_are_made_on_its_device() -> None:
+    with virtual_cuda(1):
+        loaded = load(1, "eager")
+        SEEN.clear()
+        loaded(*loaded.inputs())
+        assert {1} == SEEN
+
+
+def test_a_capture_that_fails_ends_the_use_of_the_device() -> None:
+    with virtual_cuda(1, fails_to_capture=True):
+        loaded = load(1, "cudagraph")
+        with pytest.raises(NotMeasuredError) as caught:
+            latency_record(loaded, PLAN)
+    assert caught.value.reason == "not-capturable"
+    assert is_fatal(caught.value)
+    record, _ = describe_failure(caught.value, "latency", loaded.spec, loaded.target)
+    verdict: Any = record.verdicts[0]
+    assert verdict["status"] == "not-measured"
+
+
+def test_a_network_that_fails_before_its_capture_leaves_the_device_usable() -> None:
+    class Failing(Noting):
+        def forward(self, x: Tensor) -> Tensor:
+            raise RuntimeError("shapes do not match")
+
+    with virtual_cuda(1):
+        target = Target("cuda:1", "Tesla V100", "v100", runtime="cudagraph")
+        spec = ModelSpec.of(Failing, name="failing", input_size=16)
+        loaded = LoadedModel(spec, target, Failing(), 0.0)
+        with pytest.raises(NotMeasuredError) as caught:
+            latency_record(loaded, PLAN)
+    assert not is_fatal(caught.value)

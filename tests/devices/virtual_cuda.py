@@ -1,0 +1,194 @@
+"""CUDA devices that are not there, under torch.cuda's own Python and on the CPU.
+
+Each device has streams, and each stream a timeline of its own: the moment at which it is free.
+Whatever operator runs is a kernel on the current stream of the device that the network is said to
+be on. What is asked of the wrong device is missing on the right one.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+from unittest import mock
+
+import torch
+from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
+
+__all__ = ["KERNEL", "Machine", "virtual_cuda"]
+
+KERNEL = 5e-6
+"""Seconds of a kernel."""
+
+CYCLES = 1.5e9
+"""Of a second."""
+
+_NO_KERNEL = ("view", "detach", "_to_copy", "t.default", "as_strided")
+
+
+class Machine:
+    """Two devices.
+
+    Attributes:
+        current: number of the current device.
+        slept: device to the seconds that it was told to spin.
+        fails_to_capture: whether the end of every capture is an error.
+    """
+
+    def __init__(self, model_on: int, fails_to_capture: bool) -> None:
+        self.current, self.model_on, self.fails_to_capture = 0, model_on, fails_to_capture
+        self.slept: dict[int, float] = {}
+        self.streams: list[Any] = []
+        self.now: dict[int, Any] = {}
+        for index in range(2):
+            self.now[index] = self.stream(index)
+
+    def index(self, device: Any = None) -> int:
+        if device is None:
+            return self.current
+        found = device if isinstance(device, int) else torch.device(device).index
+        return self.current if found is None or found < 0 else int(found)
+
+    def stream(self, device: Any = None, **_: Any) -> Any:
+        stream = _Stream(self.index(device))
+        self.streams.append(stream)
+        return stream
+
+    def synchronize(self, device: Any = None) -> None:
+        for stream in self.streams:
+            if stream.device_index == self.index(device):
+                stream.synchronize()
+
+    def sleep(self, cycles: int) -> None:
+        index, seconds = self.current, cycles / CYCLES
+        self.slept[index] = self.slept.get(index, 0.0) + seconds
+        self.now[index].work(seconds)
+
+    @contextmanager
+    def on_stream(self, stream: Any) -> Iterator[None]:
+        before, earlier = self.current, self.now[stream.device_index]
+        self.current, self.now[stream.device_index] = stream.device_index, stream
+        try:
+            yield
+        finally:
+            self.current, self.now[stream.device_index] = before, earlier
+
+
+class _Stream:
+    def __init__(self, index: int) -> None:
+        self.device_index, self.device = index, torch.device("cuda", index)
+        self.free_at, self.graph = 0.0, None
+
+    def work(self, seconds: float) -> None:
+        graph: Any = self.graph
+        if graph is not None:
+            graph.kernels.append(seconds)
+        else:
+            self.free_at = max(self.free_at, time.perf_counter()) + seconds
+
+    def wait_stream(self, other: _Stream) -> None:
+        self.free_at = max(self.free_at, other.free_at)
+
+    def synchronize(self) -> None:
+        assert self.free_at - time.perf_counter() < 5, "the host would wait for ever"
+        while time.perf_counter() < self.free_at:
+            pass
+
+
+def _event(machine: Machine) -> type:
+    class Event:
+        def __init__(self, **_: Any) -> None:
+            self.at, self.index = 0.0, -1
+
+        def record(self, stream: Any = None) -> None:
+            stream = stream or machine.now[machine.current]
+            self.index, self.at = stream.device_index, max(stream.free_at, time.perf_counter())
+
+        def query(self) -> bool:
+            return time.perf_counter() >= self.at
+
+        def elapsed_time(self, end: Event) -> float:
+            assert self.index == end.index, "events of different devices"
+            return (end.at - self.at) * 1e3
+
+    return Event
+
+
+def _graph(machine: Machine) -> type:
+    class Graph:
+        def __init__(self, **_: Any) -> None:
+            self.kernels: list[float] = []
+
+        def capture_begin(self, *_: Any, **__: Any) -> None:
+            self.stream = machine.now[machine.current]
+            self.stream.graph = self
+
+        def capture_end(self) -> None:
+            self.stream.graph = None
+            if machine.fails_to_capture:
+                raise RuntimeError("CUDA error: operation failed due to a previous error")
+            assert self.kernels, "the graph is empty: captured on another device"
+
+        def replay(self) -> None:
+            for seconds in self.kernels:
+                machine.now[self.stream.device_index].work(seconds)
+
+    return Graph
+
+
+class _OnTheCpu(TorchFunctionMode):
+    """Tensors that are asked for on CUDA lie on the CPU."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        def here(value: Any) -> Any:
+            is_device = isinstance(value, (str, torch.device))
+            return "cpu" if is_device and str(value).startswith("cuda") else value
+
+        given = {name: here(value) for name, value in (kwargs or {}).items()}
+        return func(*(args if func is torch.device else map(here, args)), **given)
+
+
+class _Kernels(TorchDispatchMode):
+    def __init__(self, machine: Machine) -> None:
+        super().__init__()
+        self._machine = machine
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if not any(name in str(func) for name in _NO_KERNEL):
+            self._machine.now[self._machine.model_on].work(KERNEL)
+        return func(*args, **(kwargs or {}))
+
+
+@contextmanager
+def virtual_cuda(model_on: int, *, fails_to_capture: bool = False) -> Iterator[Machine]:
+    """Two CUDA devices inside; the kernels of all operators run on one of them."""
+    machine = Machine(model_on, fails_to_capture)
+    replaced = {
+        "Stream": machine.stream,
+        "Event": _event(machine),
+        "CUDAGraph": _graph(machine),
+        "current_stream": lambda device=None: machine.now[machine.index(device)],
+        "synchronize": machine.synchronize,
+        "_sleep": machine.sleep,
+        "stream": machine.on_stream,
+        "set_device": lambda device: setattr(machine, "current", machine.index(device)),
+        "current_device": lambda: machine.current,
+        "empty_cache": lambda: None,
+        "is_available": lambda: True,
+    }
+    with ExitStack() as stack:
+        for name, double in replaced.items():
+            stack.enter_context(mock.patch.object(torch.cuda, name, double))
+        stack.enter_context(mock.patch.object(torch.backends.cudnn, "version", return_value=90000))
+        stack.enter_context(mock.patch.object(torch._C, "_host_emptyCache", int, create=True))
+        annotations = getattr(torch.cuda, "_graph_annotations", None)
+        if annotations is not None:
+            stamp = "maybe_stamp_capture_root"
+            stack.enter_context(mock.patch.object(annotations, stamp))
+        graphs: Any = torch.cuda.graphs.graph
+        stack.enter_context(mock.patch.object(graphs, "default_capture_stream", None))
+        stack.enter_context(_OnTheCpu())
+        stack.enter_context(_Kernels(machine))
+        yield machine
