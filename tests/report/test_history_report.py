@@ -133,8 +133,8 @@ def test_noise_of_less_than_a_percent_is_drawn_level() -> None:
 def test_markdown_shows_names_as_they_are() -> None:
     cell = Cell("local/a|b_<b>x</b>", "x")
     text = FORMATS["markdown"](judged([series(TIMES, cell=cell)]), [], False)
-    assert r"local/a\|b\_&lt;b>x&lt;/b>" in text
-    assert text.splitlines()[1].startswith("|:---")
+    assert r"local/a\|b\_&lt;b&gt;x&lt;/b&gt;" in text
+    assert text.splitlines()[1].startswith("|---|")
 
 
 def test_csv_and_json_hold_the_same() -> None:

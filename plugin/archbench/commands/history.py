@@ -7,7 +7,6 @@ import sys
 from collections.abc import Sequence
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
-from io import TextIOWrapper
 from pathlib import Path
 
 from archbench.core.errors import UsageError
@@ -94,9 +93,6 @@ def run(options: argparse.Namespace) -> int:
             raise UsageError(
                 f"{asked} --since={options.since}", "nothing is as new", "Go back more"
             )
-    if isinstance(sys.stdout, TextIOWrapper):
-        # The bars of a course are beyond some terminals; better a question mark than none at all.
-        sys.stdout.reconfigure(errors="replace")
     print(report.FORMATS[options.format](lines, remarks, bool(options.ids)))
     if options.format == "csv":
         for remark in remarks:

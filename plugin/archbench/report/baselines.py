@@ -11,6 +11,7 @@ from archbench.core.launches import Launch, Scale, spread
 from archbench.core.metrics import METRICS
 from archbench.core.spec import dtype_of
 from archbench.core.tolerances import Rules
+from archbench.report.tables import ABSENT, BLANK, Table
 
 __all__ = ["difference_lines", "lines_table"]
 
@@ -25,21 +26,18 @@ def lines_table(lines: Lines, slug: str | None, rules: Rules) -> str:
         slug: of the device that times are of; None for counts.
         rules: of the project, for the smallest change that a baseline of times finds.
     """
-    import tabulate
-
     first = next(iter(lines.values()))
     if "top1" in first or "outputs" in first:
-        headers, alignment = _ACCURACIES, ("left", *["right"] * 3, *["left"] * 4)
-        rows = _accuracy_rows(lines)
+        headers, rows = _ACCURACIES, _accuracy_rows(lines)
     elif slug is None:
-        headers, alignment, rows = _COUNTS, ("left", *["right"] * 3, "left"), _count_rows(lines)
+        headers, rows = _COUNTS, _count_rows(lines)
     else:
-        headers, alignment = _TIMES, ("left", *["right"] * 4, *["left"] * 3)
-        rows = _time_rows(lines, slug, rules)
-    return str(tabulate.tabulate(rows, headers, disable_numparse=True, colalign=alignment))
+        headers, rows = _TIMES, _time_rows(lines, slug, rules)
+    return Table(headers, rows, _WORDS).print_as("text")
 
 
 _ACCURACIES = ["cell", "top-1 %", "top-5 %", "images", "weights", "accepted", "commit", "reason"]
+_WORDS = ("cell", "architecture", "counted with", "weights", "accepted", "commit", "reason")
 _COUNTS = ["architecture", "params M", "GMACs", "activations M", "counted with"]
 _TIMES = ["cell", "p10 ms", "launches", "spread", "finds", "accepted", "commit", "reason"]
 
@@ -56,7 +54,7 @@ def _count_rows(lines: Lines) -> list[list[str]]:
 
 
 def _percent(entry: Mapping[str, Any] | None) -> str:
-    return f"{entry['right'] * 100 / entry['images']:.3f}" if entry else "-"
+    return f"{entry['right'] * 100 / entry['images']:.3f}" if entry else ABSENT
 
 
 def _accuracy_rows(lines: Lines) -> list[list[str]]:
@@ -71,11 +69,11 @@ def _accuracy_rows(lines: Lines) -> list[list[str]]:
                 key,
                 _percent(top1),
                 _percent(line.get("top5")),
-                f"{top1['images']:,}" if top1 else "-",
+                f"{top1['images']:,}" if top1 else ABSENT,
                 name,
                 line["when"][:10],
-                (line["commit"] or "-")[:9],
-                line["reason"] or "",
+                (line["commit"] or ABSENT)[:9],
+                line["reason"] or BLANK,
             ]
         )
     return rows
@@ -106,7 +104,7 @@ def _time_rows(lines: Lines, slug: str, rules: Rules) -> list[list[str]]:
     for key, line in lines.items():
         launches = _launches(line)
         for metric, scale in scales_of(launches, line["environment"]).items():
-            deviation, finds = "-", "-"
+            deviation, finds = ABSENT, ABSENT
             if len(launches) > 1:
                 known = spread(launches, scale)
                 rule = rules.time_rule(line["id"], slug, dtype_of(line["cell"]), scale)
@@ -122,8 +120,8 @@ def _time_rows(lines: Lines, slug: str, rules: Rules) -> list[list[str]]:
                     deviation,
                     finds,
                     line["when"][:10],
-                    (line["commit"] or "-")[:9],
-                    line["reason"] or "",
+                    (line["commit"] or ABSENT)[:9],
+                    line["reason"] or BLANK,
                 ]
             )
     return rows

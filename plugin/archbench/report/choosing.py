@@ -10,7 +10,7 @@ from archbench.core.choosing import LIMITS, Choice, Limit, LimitTable
 from archbench.core.metrics import METRICS
 from archbench.core.points import MANNER, Point
 from archbench.report.listing import PUBLISHED_NOTE, figure_text, top1_text
-from archbench.report.tables import table_text
+from archbench.report.tables import BLANK, Table, markdown
 
 __all__ = [
     "SCHEMA",
@@ -56,7 +56,8 @@ def choice_table(choice: Choice, limits: Sequence[Limit], format: str) -> str:
             ]
         )
     titles = (METRICS[metric].title for metric in metrics)
-    return table_text(["", "architecture", "library", "target", *titles], rows, format, left=4)
+    words = ["", "architecture", "library", "target"]
+    return Table([*words, *titles], rows, words).print_as(format)
 
 
 def choice_remarks(choice: Choice, limits: Sequence[Limit]) -> list[str]:
@@ -130,16 +131,16 @@ def limit_tables_text(tables: Sequence[LimitTable], format: str) -> str:
         for memory in table.memory_limits:
             choices = [table.cells[memory, rate] for rate in table.frame_rates]
             for place in range(max(1, *(len(choice.best) for choice in choices))):
-                row = [f"<= {_memory(memory)}" if place == 0 else " "]
+                row = [f"<= {_memory(memory)}" if place == 0 else BLANK]
                 for choice in choices:
                     point = choice.best[place] if place < len(choice.best) else None
-                    row += [point.name, top1_text(point)] if point else [" ", " "]
+                    row += [point.name, top1_text(point)] if point else [BLANK, BLANK]
                 rows.append(row)
         headers = ["memory"]
         for rate in table.frame_rates:
             headers += [f">= {rate:g} images/s", METRICS["top1"].title]
-        title = f"**{_heading(table)}**\n" if format == "markdown" else _heading(table)
-        blocks.append(f"{title}\n{table_text(headers, rows, format, left=len(headers))}")
+        title = f"**{markdown(_heading(table))}**\n" if format == "markdown" else _heading(table)
+        blocks.append(f"{title}\n{Table(headers, rows, headers).print_as(format)}")
     return "\n\n".join(blocks)
 
 
@@ -161,20 +162,20 @@ def limit_tables_csv(tables: Sequence[LimitTable]) -> str:
     rows = [
         [
             table.device,
-            table.dtype or "",
-            *("" if value is None else str(value) for value in _manner(table).values()),
-            str(memory),
-            str(rate),
-            str(place),
+            table.dtype,
+            *_manner(table).values(),
+            memory,
+            rate,
+            place,
             point.id,
             point.name,
-            *(str(point.value(metric)) for metric in ("top1", "peak_memory", "throughput")),
+            *(point.value(metric) for metric in ("top1", "peak_memory", "throughput")),
         ]
         for table in tables
         for (memory, rate), choice in table.cells.items()
         for place, point in enumerate(choice.best, 1)
     ]
-    return table_text(headers, rows, "csv", left=0)
+    return Table(headers, rows).print_as("csv")
 
 
 def limit_tables_json(tables: Sequence[LimitTable], remarks: Sequence[str]) -> str:

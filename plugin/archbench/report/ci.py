@@ -16,7 +16,8 @@ from archbench.core.metrics import METRICS, format_significant
 from archbench.core.points import MANNER, manner_of
 from archbench.core.records import Record, derived, target_key
 from archbench.core.verdicts import FAILING, NEWS, TOLD
-from archbench.report.table import ABSENT, NOISE, NOISY_MARK
+from archbench.report.table import NOISE, NOISY_MARK
+from archbench.report.tables import ABSENT, BLANK, Strong, Table, markdown
 
 __all__ = [
     "SUMMARY_LIMIT",
@@ -42,6 +43,7 @@ LONGEST_SENTENCE = 1000
 _SHARED = (METRIC, *COUNTS)
 """Metrics that do not depend on a device: every cell of an architecture has the same verdicts."""
 
+_WORDS = ("verdict", "architecture", "target", "metric", "why")
 _WARNING = ("inconclusive", "not-comparable")
 _SEVERITIES = {"regressed": "major", "changed": "major", "no-baseline": "major"}
 
@@ -165,53 +167,36 @@ def step_summary(
     """
     told = [finding for finding in findings(cells, failing=failing) if finding.level]
     quiet = [cell for cell in cells if not any(_level(v, failing) for v in cell.verdicts)]
-    head = [f"## archbench: {_markdown(title)}", _headline(cells, failing)]
-    head += ["\n".join(f"- {_markdown(problem)}" for problem in problems)]
+    head = [f"## archbench: {markdown(_clean(title))}", _headline(cells, failing)]
+    head += ["\n".join(f"- {markdown(_clean(problem))}" for problem in problems)]
     columns = ("verdict", "architecture", "target", "metric", "before", "now", "change", "why")
-    blocks = [_Block("", columns, [_finding_row(finding) for finding in told], "")]
+    shown = Table(columns, [_finding_row(finding) for finding in told], _WORDS)
+    blocks = [("", shown.markdown_lines(), "")]
     if quiet:
         figures = ("architecture", "target", "params M", "GMACs", "p50 ms", "p95 ms", "images/s")
         summary = f"{len(quiet):,} {'cell needs' if len(quiet) == 1 else 'cells need'} no attention"
         start = f"<details><summary>{summary}</summary>\n\n"
-        rows = [_cell_row(cell) for cell in quiet]
-        blocks.append(_Block(start, (*figures, "verdict"), rows, "\n</details>\n"))
+        table = Table((*figures, "verdict"), [_cell_row(cell) for cell in quiet], _WORDS)
+        blocks.append((start, table.markdown_lines(), "\n</details>\n"))
     text = "\n\n".join(part for part in head if part) + "\n"
     left_out = (
         "\n{:,} more rows are left out: GitHub shows 1 MiB. The results file has everything.\n"
     )
     # What is certain to be written comes off the limit first, then rows in the order they are read.
     certain = len((text + left_out.format(10**9)).encode())
-    certain += sum(len(block.frame.encode()) for block in blocks)
+    frames = [f"\n{start}{lines[0]}\n{lines[1]}\n" for start, lines, _ in blocks]
+    certain += sum(
+        len((frame + end).encode()) for frame, (_, _, end) in zip(frames, blocks, strict=True)
+    )
     if certain > limit:
         raise ValueError(f"a step summary of {limit} bytes has no room for a table")
     budget, omitted = limit - certain, 0
-    for block in blocks:
-        rows, budget = _fitting(block.rows, budget)
-        omitted += len(block.rows) - len(rows)
+    for frame, (_, lines, end) in zip(frames, blocks, strict=True):
+        rows, budget = _fitting([f"{line}\n" for line in lines[2:]], budget)
+        omitted += len(lines) - 2 - len(rows)
         if rows:
-            text += f"\n{block.start}{block.header}{''.join(rows)}{block.end}"
+            text += f"{frame}{''.join(rows)}{end}"
     return text + (left_out.format(omitted) if omitted else "")
-
-
-@dataclass(frozen=True, slots=True)
-class _Block:
-    """One table of Markdown."""
-
-    start: str
-    columns: Sequence[str]
-    rows: Sequence[str]
-    end: str
-
-    @property
-    def header(self) -> str:
-        numbers = ("before", "now", "change", "params M", "GMACs", "p50 ms", "p95 ms", "images/s")
-        rule = ("--:" if column in numbers else ":--" for column in self.columns)
-        return f"| {' | '.join(self.columns)} |\n| {' | '.join(rule)} |\n"
-
-    @property
-    def frame(self) -> str:
-        """Everything but the rows."""
-        return f"\n{self.start}{self.header}{self.end}"
 
 
 def _fitting(rows: Sequence[str], budget: int) -> tuple[list[str], int]:
@@ -253,51 +238,37 @@ def _status(finding: Finding) -> str:
     return f"{finding.status}, {finding.reason}" if finding.reason in TOLD else finding.status
 
 
-def _finding_row(finding: Finding) -> str:
-    status = _status(finding)
-    return _row(
-        f"**{status}**" if finding.level == "error" else status,
-        _markdown(finding.id),
-        _markdown(finding.target or ABSENT),
-        _markdown(finding.metric.replace("_", " ")),
-        _markdown(_value_text(finding.metric, finding.baseline)),
-        _markdown(_value_text(finding.metric, finding.value)),
-        _markdown(_change_text(finding.baseline, finding.value)),
+def _finding_row(finding: Finding) -> list[object]:
+    return [
+        Strong(_status(finding)) if finding.level == "error" else _status(finding),
+        finding.id,
+        finding.target,
+        finding.metric.replace("_", " "),
+        _value_text(finding.metric, finding.baseline),
+        _value_text(finding.metric, finding.value),
+        _change_text(finding.baseline, finding.value),
         # A count's sentence is its old and its new value, which stand here already.
-        "" if finding.metric in COUNTS else _markdown(finding.sentence),
-    )
+        BLANK if finding.metric in COUNTS else finding.sentence,
+    ]
 
 
-def _cell_row(cell: Record) -> str:
+def _cell_row(cell: Record) -> list[object]:
     statistics = derived(cell)
     noisy = any(note["code"] in NOISE for note in cell.notes)
     p50 = _figure("latency", statistics.get("p50"))
-    return _row(
-        _markdown(cell.id),
-        _markdown(target_key(cell.target) or ABSENT),
+    return [
+        cell.id,
+        target_key(cell.target),
         *(_figure(name, cell.metrics.get(name, {}).get("value")) for name in ("params", "macs")),
-        _markdown(f"{NOISY_MARK}{p50}") if noisy else p50,
+        f"{NOISY_MARK}{p50}" if noisy else p50,
         _figure("latency", statistics.get("p95")),
         _figure("throughput", statistics.get("throughput")),
         ", ".join(sorted({verdict["status"] for verdict in cell.verdicts}, key=NEWS.index)),
-    )
+    ]
 
 
 def _figure(metric: str, value: float | None) -> str:
     return ABSENT if value is None else METRICS[metric].text(value)
-
-
-def _row(*fields: str) -> str:
-    return f"| {' | '.join(fields)} |\n"
-
-
-def _markdown(text: str) -> str:
-    """Text that Markdown shows as it is, on one line, inside a table."""
-    text = _clean(text)
-    for sign, entity in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;")):
-        text = text.replace(sign, entity)
-    text = "".join(f"\\{c}" if c in "\\`*_[]|~#!" else c for c in text)
-    return " ".join(text.split())
 
 
 def _value_text(metric: str, value: Any) -> str:

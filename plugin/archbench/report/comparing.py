@@ -9,7 +9,7 @@ from archbench.core.comparing import Change, Comparison
 from archbench.core.metrics import METRICS
 from archbench.core.points import MANNER, Point, manner_text, setting_text
 from archbench.report.listing import PUBLISHED_NOTE, figure_text
-from archbench.report.tables import table_text
+from archbench.report.tables import Table
 
 __all__ = ["SCHEMA", "comparison_json", "comparison_remarks", "comparison_table"]
 
@@ -70,7 +70,7 @@ def comparison_table(comparison: Comparison, titles: tuple[str, str], format: st
             ]
             for change in comparison.changes
         ]
-        return table_text(headers, raw, format, left=0)
+        return Table(headers, raw).print_as(format)
     title = METRICS[metric].title
     rows = [
         [
@@ -83,8 +83,9 @@ def comparison_table(comparison: Comparison, titles: tuple[str, str], format: st
         ]
         for change in comparison.changes
     ]
-    headers = ["architecture", "library", "target", *(f"{title} {side}" for side in titles)]
-    return table_text([*headers, "change"], rows, format, left=3)
+    words = ["architecture", "library", "target"]
+    headers = [*words, *(f"{title} {side}" for side in titles), "change"]
+    return Table(headers, rows, words).print_as(format)
 
 
 def comparison_remarks(comparison: Comparison, titles: tuple[str, str]) -> list[str]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from archbench.core.complexity import Complexity
 from archbench.core.conventions import CONVENTIONS, Convention, Style
+from archbench.report.tables import Table
 
 __all__ = ["conventions_dict", "conventions_list", "conventions_table"]
 
@@ -60,8 +61,6 @@ def conventions_table(
         elements: numbers of :data:`archbench.core.conventions.ELEMENTS`.
         ptflops: params and MACs that it counts itself, where it does.
     """
-    import tabulate
-
     rows = []
     for name, convention in CONVENTIONS.items():
         flops, params, flops_style, params_style = _printed(
@@ -72,13 +71,12 @@ def conventions_table(
             [
                 name,
                 f"{flops_style.text(flops)} {flops_style.unit}".strip(),
-                f"{relative:.3f}" if complexity.macs else "-",
+                f"{relative:.3f}" if complexity.macs else None,
                 f"{params_style.text(params)} {params_style.unit}".strip(),
             ]
         )
     headers = ["convention", "operations", "per MAC", "params"]
-    alignment = ("left", "right", "right", "right")
-    return str(tabulate.tabulate(rows, headers, disable_numparse=True, colalign=alignment))
+    return Table(headers, rows, ("convention",)).print_as("text")
 
 
 def conventions_dict(

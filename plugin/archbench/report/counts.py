@@ -11,6 +11,7 @@ from archbench.core.complexity import BIASES, Complexity, LayerCost
 from archbench.core.gate import COUNTS, METRIC, difference_text
 from archbench.core.records import Record
 from archbench.report.findings import shortened
+from archbench.report.tables import Table
 
 __all__ = [
     "changed_layers",
@@ -135,8 +136,6 @@ def comparison_text(counted: Sequence[tuple[str, Complexity]]) -> str:
     Args:
         counted: id and counts of each, at least two.
     """
-    import tabulate
-
     rows = [
         [
             id,
@@ -146,8 +145,7 @@ def comparison_text(counted: Sequence[tuple[str, Complexity]]) -> str:
         for id, complexity in counted
     ]
     headers = ["id", "input", "params", "MACs", "activations", "max channels", "operator calls"]
-    alignment = ("left", "left", *["right"] * len(_COMPARED))
-    blocks = [tabulate.tabulate(rows, headers, disable_numparse=True, colalign=alignment)]
+    blocks = [Table(headers, rows, ("id", "input")).print_as("text")]
     (first, reference), *others = counted
     if len({complexity.input_shape for _, complexity in counted}) > 1:
         blocks.append("Their input sizes differ: --input-size=N compares all at one.")

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from archbench.core.history import (
@@ -22,10 +21,10 @@ from archbench.core.history import (
 from archbench.core.metrics import METRICS
 from archbench.core.points import MANNER
 from archbench.report.change_points import change_points, why_none
+from archbench.report.tables import ABSENT, BLANK, Table, markdown
 
 __all__ = ["FORMATS", "Line", "history_data", "judged", "shown_since"]
 
-ABSENT = "-"
 CHANGE_MARK = "◆"
 _BARS = "▁▂▃▄▅▆▇█"
 
@@ -192,30 +191,18 @@ _COLUMNS = (
 
 
 def _csv(lines: Sequence[Line], remarks: Sequence[str], detailed: bool) -> str:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, _COLUMNS, lineterminator="\n")
-    writer.writeheader()
+    rows = []
     for line in lines:
         cell = line.series.cell
+        shared = {name: getattr(cell, name) for name in _COLUMNS[:9]}
+        shared |= {"metric": line.series.metric, "unit": METRICS[line.series.metric].unit}
         for item in _entries(line):
             point = item["change_point"]
-            writer.writerow(
-                {
-                    "id": cell.id,
-                    "device": cell.device,
-                    "dtype": cell.dtype,
-                    "batch_size": cell.batch_size,
-                    "threads": cell.threads,
-                    **_manner(cell),
-                    "metric": line.series.metric,
-                    "unit": METRICS[line.series.metric].unit,
-                    **item,
-                    "change_point": None if point is None else point["change"],
-                    "events": "; ".join(item["events"]),
-                    "sources": "; ".join(item["sources"]),
-                }
-            )
-    return text.getvalue().rstrip("\n")
+            fields = shared | item
+            fields["change_point"] = None if point is None else point["change"]
+            fields |= {name: "; ".join(item[name]) for name in ("events", "sources")}
+            rows.append([fields[name] for name in _COLUMNS])
+    return Table(_COLUMNS, rows).print_as("csv")
 
 
 def _percent(share: float | None) -> str:
@@ -272,22 +259,6 @@ def _to_one_before(line: Line, index: int) -> str:
     return _difference(line.series.metric, values[index - 1], values[index])
 
 
-def _table(
-    headers: Sequence[str], rows: Sequence[Sequence[str]], align: Sequence[str], style: str
-) -> str:
-    import tabulate
-
-    if style == "pipe":
-        # A bar inside a cell would end it, and a name is no markup.
-        rows = [
-            [cell.replace("|", r"\|").replace("<", "&lt;").replace("_", r"\_") for cell in row]
-            for row in rows
-        ]
-    return str(
-        tabulate.tabulate(rows, headers, tablefmt=style, disable_numparse=True, colalign=align)
-    )
-
-
 def _overview(lines: Sequence[Line], style: str) -> str:
     rows = []
     for line in lines:
@@ -311,8 +282,8 @@ def _overview(lines: Sequence[Line], style: str) -> str:
         "cell", "target", "metric", "entries", "course", "last", "to one before",
         "last change point", "since", "commit",
     ]  # fmt: skip
-    align = ["left"] * 3 + ["right", "left"] + ["right"] * 2 + ["left"] * 3
-    return _table(headers, rows, align, style)
+    words = ("cell", "target", "metric", "course", "last change point", "since", "commit")
+    return Table(headers, rows, words).print_as(style)
 
 
 def _detail(line: Line, style: str) -> str:
@@ -336,28 +307,21 @@ def _detail(line: Line, style: str) -> str:
                 _commit(entry),
                 _figure(series.metric, entry.value),
                 _to_one_before(line, index),
-                "; ".join(remarks),
+                "; ".join(remarks) or BLANK,
             ]
         )
     headers = ["date (UTC)", "commit", title, "to one before", f"{CHANGE_MARK} change point"]
-    table = _table(headers, rows, ["left", "left", "right", "right", "left"], style)
-    head = f"{_heading(heading, style)}{_course(line)}\n" + ("\n" if style == "pipe" else "")
+    words = (*headers[:2], headers[-1])
+    table = Table(headers, rows, words).print_as(style)
+    head = f"{_heading(heading, style)}{_course(line)}\n" + ("\n" if style == "markdown" else "")
     return head + table + (f"\n\nNo change points: {line.absent}." if line.absent else "")
 
 
 def _heading(text: str, style: str) -> str:
-    return f"### `{text}`\n\n" if style == "pipe" else f"{text}\n"
+    return f"### {markdown(text)}\n\n" if style == "markdown" else f"{text}\n"
 
 
-def _text(lines: Sequence[Line], remarks: Sequence[str], detailed: bool) -> str:
-    return _document(lines, remarks, detailed, "simple")
-
-
-def _markdown(lines: Sequence[Line], remarks: Sequence[str], detailed: bool) -> str:
-    return _document(lines, remarks, detailed, "pipe")
-
-
-def _document(lines: Sequence[Line], remarks: Sequence[str], detailed: bool, style: str) -> str:
+def _document(style: str, lines: Sequence[Line], remarks: Sequence[str], detailed: bool) -> str:
     blocks = []
     if detailed:
         blocks += [_detail(line, style) for line in lines]
@@ -372,15 +336,16 @@ def _document(lines: Sequence[Line], remarks: Sequence[str], detailed: bool, sty
     if any(entry.dirty for line in lines for entry in line.entries):
         blocks.append("+ tracked files differed from the commit.")
     if remarks:
-        blocks.append("\n".join(f"- {remark}" for remark in remarks))
+        said = map(markdown, remarks) if style == "markdown" else remarks
+        blocks.append("\n".join(f"- {remark}" for remark in said))
     return "\n\n".join(blocks)
 
 
 FORMATS: dict[str, Callable[[Sequence[Line], Sequence[str], bool], str]] = {
-    "text": _text,
+    "text": partial(_document, "text"),
     "json": _json,
     "csv": _csv,
-    "markdown": _markdown,
+    "markdown": partial(_document, "markdown"),
 }
 """For each ``--format`` what makes it of lines, remarks on what was left out, and whether each line
 is shown entry by entry."""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from archbench.core.metrics import METRICS
 from archbench.core.points import Point
-from archbench.report.tables import table_text
+from archbench.report.tables import Table
 
 __all__ = ["PUBLISHED_NOTE", "SCHEMA", "points_csv", "points_json", "points_table", "top1_text"]
 
@@ -86,13 +86,13 @@ def points_table(points: Sequence[Point], format: str) -> str:
     shown = [metric for metric in _SHOWN if any(metric in point.figures for point in points)]
     has_target = len({point.target for point in points}) > 1
     has_run = len({point.run for point in points}) > 1
-    headers = [
+    words = [
         "architecture",
         "library",
         *(["target"] if has_target else []),
         *(["run"] if has_run else []),
-        *(METRICS[metric].title for metric in shown),
     ]
+    headers = [*words, *(METRICS[metric].title for metric in shown)]
     rows = [
         [
             point.name,
@@ -103,7 +103,7 @@ def points_table(points: Sequence[Point], format: str) -> str:
         ]
         for point in points
     ]
-    return table_text(headers, rows, format, left=2 + has_target + has_run)
+    return Table(headers, rows, words).print_as(format)
 
 
 def points_csv(points: Sequence[Point]) -> str:
@@ -123,21 +123,16 @@ def points_csv(points: Sequence[Point]) -> str:
     ]
     rows = []
     for point in points:
-        row = [_cell(getattr(point, name)) for name in _FIELDS]
+        row = [getattr(point, name) for name in _FIELDS]
         for metric in metrics:
             figure = point.figures.get(metric)
-            if figure is None:
-                row += [""] * 5
-            else:
-                row += map(
-                    _cell, (figure.value, figure.low, figure.high, figure.kind, figure.source)
-                )
+            row += (
+                [None] * 5
+                if figure is None
+                else [figure.value, figure.low, figure.high, figure.kind, figure.source]
+            )
         rows.append(row)
-    return table_text(headers, rows, "csv", left=0)
-
-
-def _cell(value: object) -> str:
-    return "" if value is None else str(value)
+    return Table(headers, rows).print_as("csv")
 
 
 def points_json(points: Sequence[Point], remarks: Sequence[str]) -> str:

@@ -27,7 +27,13 @@ class ShownStream(io.TextIOBase):
 
     def write(self, text: str) -> int:
         """Write what is left of the text; returns how many characters were given."""
-        self._stream.write(self._pieces(text))
+        made = self._pieces(text)
+        try:
+            self._stream.write(made)
+        except UnicodeEncodeError:
+            # Some signs are beyond some terminals; better a question mark than nothing at all.
+            coding = self._stream.encoding
+            self._stream.write(made.encode(coding, "replace").decode(coding))
         return len(text)
 
 

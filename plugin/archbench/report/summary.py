@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from math import prod
@@ -17,13 +15,13 @@ from archbench.core.summary import (
     Summary,
     UnlistedParameters,
 )
+from archbench.report.tables import ABSENT, BLANK, Table, markdown
 
 __all__ = ["FORMATS", "SCHEMA"]
 
 SCHEMA = 1
 """Of the JSON document. 1: first version."""
 
-ABSENT = "-"
 ELSEWHERE_MARK = "*"
 MEGABYTE = 1024**2
 """torchsummary's."""
@@ -41,11 +39,11 @@ def _as_text(summary: Summary) -> str:
 
 
 def _as_markdown(summary: Summary) -> str:
-    parts = [f"## {_heading(summary)}"]
+    parts = [f"## {markdown(_heading(summary))}"]
     if summary.layers is not None:
         parts += ["### Layers", _layer_markdown(summary.layers)]
         parts.append("\n".join(f"- {line}" for line in _total_lines(summary.layers)))
-        parts += [note.replace(ELSEWHERE_MARK, "\\*") for note in _notes(summary.layers)]
+        parts += map(markdown, _notes(summary.layers))
     if summary.tree is not None:
         parts += ["### Modules", _tree_markdown(summary.tree)]
         parts.append("\n".join(f"- {line}" for line in _complexity_lines(summary.tree)))
@@ -67,19 +65,15 @@ def _as_json(summary: Summary) -> str:
 
 
 def _as_csv(summary: Summary) -> str:
-    columns: Sequence[str]
-    rows: Iterator[dict[str, Any]]
     if summary.tree is None and summary.layers is not None:
-        columns, rows = _LAYER_COLUMNS, _layer_records(summary.layers)
+        columns: Sequence[str] = _LAYER_COLUMNS
+        records = list(_layer_records(summary.layers))
     elif summary.layers is None and summary.tree is not None:
-        columns, rows = _TREE_COLUMNS, _tree_records(summary.tree)
+        columns, records = _TREE_COLUMNS, list(_tree_records(summary.tree))
     else:
         raise ValueError("CSV is one table: a summary of one part")
-    file = io.StringIO()
-    writer = csv.DictWriter(file, columns, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return file.getvalue().removesuffix("\n")
+    rows = [[record.get(name) for name in columns] for record in records]
+    return Table(columns, rows).print_as("csv")
 
 
 FORMATS: Mapping[str, Callable[[Summary], str]] = {
@@ -183,11 +177,11 @@ def _layer_markdown(table: LayerTable) -> str:
         for row in table.rows
     ]
     rows += [
-        ["", own.type, own.name or ", ".join(own.parameters), ABSENT, f"{own.params:,}"]
+        [BLANK, own.type, own.name or ", ".join(own.parameters), ABSENT, f"{own.params:,}"]
         for own in table.unlisted
     ]
     headers = ["#", "type", "layer", "output shape", "params"]
-    return _markdown_table(headers, rows, ["right", "left", "left", "left", "right"])
+    return Table(headers, rows, headers[1:4]).print_as("markdown")
 
 
 def _layers_document(table: LayerTable) -> dict[str, Any]:
@@ -320,7 +314,7 @@ def _tree_markdown(tree: ModuleTree) -> str:
     rows = [
         [
             node.type,
-            node.name,
+            node.name or BLANK,
             _millions(node.params),
             f"{_params_share(node, tree):.3%}",
             _giga(node.macs),
@@ -329,7 +323,7 @@ def _tree_markdown(tree: ModuleTree) -> str:
         for node in _nodes(tree.root)
     ]
     headers = ["type", "module", "params", "share", "MACs", "share"]
-    return _markdown_table(headers, rows, ["left", "left", *["right"] * 4])
+    return Table(headers, rows, ("type", "module")).print_as("markdown")
 
 
 def _tree_document(tree: ModuleTree) -> dict[str, Any]:
@@ -387,17 +381,3 @@ def _tree_records(tree: ModuleTree) -> Iterator[dict[str, Any]]:
             "hidden_modules": node.hidden_modules,
             "details": node.details,
         }
-
-
-def _markdown_table(
-    headers: Sequence[str], rows: Sequence[Sequence[str]], alignment: Sequence[str]
-) -> str:
-    import tabulate
-
-    # A bar inside a cell would end it.
-    escaped = [[cell.replace("|", r"\|") for cell in row] for row in rows]
-    return str(
-        tabulate.tabulate(
-            escaped, headers, tablefmt="pipe", disable_numparse=True, colalign=alignment
-        )
-    )

@@ -9,10 +9,10 @@ from archbench.core.metrics import METRICS
 from archbench.core.records import Record, derived
 from archbench.core.spec import ModelSpec
 from archbench.core.verdicts import FAILING, NEWS, TOLD
+from archbench.report.tables import ABSENT, BLANK, Table
 
 __all__ = ["catalogue_table", "cell_line", "doubts", "is_bad", "run_table"]
 
-ABSENT = "-"
 PUBLISHED_MARK = "*"
 NOISY_MARK = "~"
 NOISE = ("noisy", "disturbed")
@@ -48,15 +48,13 @@ def _status(cell: Record) -> str:
 def run_table(
     cells: Sequence[Record], published_top1: Mapping[str, float], *, with_target: bool
 ) -> str:
-    """One line for each cell, with tabulate.
+    """One line for each cell.
 
     Args:
         cells: merged records.
         published_top1: percent by architecture id; printed with a mark, since it was not measured.
         with_target: whether precision, batch size and threads differ and need a column.
     """
-    import tabulate
-
     is_timed = any(cell.target and cell.target["batch_size"] for cell in cells)
     is_evaluated = any("top1" in cell.metrics for cell in cells)
     more = [
@@ -100,13 +98,10 @@ def run_table(
                     else [_metric(cell, "activations"), _metric(cell, "max_channels")]
                 ),
                 *(_metric(cell, name) for name in more),
-                _status(cell),
+                _status(cell) or BLANK,
             ]
         )
-    left = 3 if with_target else 2
-    alignment = [*["left"] * left, *["right"] * (len(headers) - left - 1), "left"]
-    # Numbers keep the digits they were given: tabulate must not read them again.
-    return str(tabulate.tabulate(rows, headers, disable_numparse=True, colalign=alignment))
+    return Table(headers, rows, ("architecture", "library", "target", "verdict")).print_as("text")
 
 
 def _accuracies(cell: Record) -> list[str]:
@@ -174,17 +169,14 @@ def catalogue_table(models: Sequence[ModelSpec], published_top1: Mapping[str, fl
         models: the selection.
         published_top1: percent by architecture id, None where nothing is published.
     """
-    import tabulate
-
     rows = [
         [
             model.id,
-            model.label or "",
+            model.label or BLANK,
             "x".join(map(str, model.input_size)),
-            ABSENT if (top1 := published_top1.get(model.id)) is None else f"{top1:.2f}",
+            None if (top1 := published_top1.get(model.id)) is None else f"{top1:.2f}",
         ]
         for model in models
     ]
-    headers = ["id", "in the seed documents", "input", f"top-1 %{PUBLISHED_MARK}"]
-    alignment = ("left", "left", "left", "right")
-    return str(tabulate.tabulate(rows, headers, disable_numparse=True, colalign=alignment))
+    words = ["id", "in the seed documents", "input"]
+    return Table([*words, f"top-1 %{PUBLISHED_MARK}"], rows, words).print_as("text")

@@ -1,53 +1,115 @@
-"""A table of text in the forms that people and programs read."""
+"""A table in the forms that people and programs read."""
 
 from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
+import re
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from html import escape
 
-__all__ = ["ABSENT", "TABLE_FORMATS", "table_text"]
+from archbench.core.foreign import plain
+
+__all__ = ["ABSENT", "BLANK", "TABLE_FORMATS", "Strong", "Table", "markdown"]
 
 TABLE_FORMATS = ("text", "markdown", "csv")
-"""What :func:`table_text` can make."""
+"""What a table can be printed as."""
 
 ABSENT = "-"
 """Stands in a table for people where there is no value; in CSV the field is empty."""
 
+BLANK = " "
+"""A cell that stays empty for people too."""
 
-def table_text(
-    headers: Sequence[str], rows: Sequence[Sequence[str]], format: str, *, left: int
-) -> str:
-    """A table without a line break at its end.
 
-    Args:
+class Strong(str):
+    """A cell that is printed in bold where that can be."""
+
+    __slots__ = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Rows of figures under headers.
+
+    Attributes:
         headers: one for each column.
-        rows: cells as they are printed; an empty one is absent.
-        format: one of :data:`TABLE_FORMATS`.
-        left: number of columns at the left that hold words; the others are aligned to the right.
+        rows: cells; texts as they are printed, anything else as :class:`str` makes it. None and an
+            empty text are absent.
+        words: headers of the columns that hold words; the others are aligned to the right.
     """
-    if format == "csv":
+
+    headers: Sequence[str]
+    rows: Sequence[Sequence[object]]
+    words: Collection[str] = ()
+
+    def print_as(self, format: str) -> str:
+        """The table without a line break at its end.
+
+        Args:
+            format: one of :data:`TABLE_FORMATS`.
+        """
+        if format == "csv":
+            return self._csv()
+        return "\n".join(self.markdown_lines()) if format == "markdown" else self._text()
+
+    def markdown_lines(self) -> list[str]:
+        """Header, rule, and a line for each row."""
+        rule = "|".join("---" if header in self.words else "---:" for header in self.headers)
+        lines = [f"| {' | '.join(map(_cell, line))} |" for line in (self.headers, *self._said())]
+        return [lines[0], f"|{rule}|", *lines[1:]]
+
+    def _said(self) -> list[list[str]]:
+        return [
+            [cell if isinstance(cell, Strong) else _text(cell) or ABSENT for cell in row]
+            for row in self.rows
+        ]
+
+    def _text(self) -> str:
+        import tabulate
+
+        alignment = ["left" if header in self.words else "right" for header in self.headers]
+        # Numbers keep the digits they were given: tabulate must not read them again.
+        return str(
+            tabulate.tabulate(
+                self._said(), self.headers, disable_numparse=True, colalign=alignment or None
+            )
+        )
+
+    def _csv(self) -> str:
         file = io.StringIO()
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(headers)
-        writer.writerows(rows)
+        writer.writerow(self.headers)
+        writer.writerows([_no_formula(_text(cell)) for cell in row] for row in self.rows)
         return file.getvalue().removesuffix("\n")
-    filled = [[cell or ABSENT for cell in row] for row in rows]
-    if format == "markdown":
-        rule = ["---"] * left + ["---:"] * (len(headers) - left)
-        lines = [headers, rule, *filled]
-        return "\n".join(
-            f"| {' | '.join(map(_marked_down, line))} |" if line is not rule
-            else f"|{'|'.join(rule)}|"
-            for line in lines
-        )  # fmt: skip
-    import tabulate
-
-    alignment = ["left"] * left + ["right"] * (len(headers) - left)
-    # Numbers keep the digits they were given: tabulate must not read them again.
-    return str(tabulate.tabulate(filled, headers, disable_numparse=True, colalign=alignment))
 
 
-def _marked_down(cell: str) -> str:
-    return escape(cell, quote=False).replace("|", "\\|")
+def _text(cell: object) -> str:
+    return "" if cell is None else str(cell)
+
+
+def _cell(text: str) -> str:
+    return f"**{markdown(text)}**" if isinstance(text, Strong) else markdown(text)
+
+
+def _no_formula(text: str) -> str:
+    """What a spreadsheet would compute is a text there, as OWASP's "CSV injection" has it."""
+    if not text.startswith(("=", "+", "-", "@", "\t", "\r")):
+        return text
+    try:
+        float(text)
+    except ValueError:
+        return f"'{text}"
+    return text
+
+
+def markdown(text: str) -> str:
+    """Text that Markdown and the HTML in it show as it is, on one line, inside a table too."""
+    line = escape(" ".join(plain(text).split()) or text, quote=False)
+    # An underscore within a word marks nothing.
+    return re.sub(r"[\\`*|~]|\](?=[(\[:])|(?<!\w)_|_(?!\w)|^[#+-](?=\s)|##", _escaped, line)
+
+
+def _escaped(match: re.Match[str]) -> str:
+    return "".join(f"\\{sign}" for sign in match[0])
