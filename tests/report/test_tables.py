@@ -46,10 +46,15 @@ def test_no_rows() -> None:
     assert Table(["a", "b"], []).print_as("text").split() == ["a", "b", "---", "---"]
 
 
-@pytest.mark.parametrize("text", ["=HYPERLINK(1)", "+1+1", "-2+3", "@SUM(A1)", "\t=1", "\r=1"])
+@pytest.mark.parametrize("text", ["=HYPERLINK(1)", "+1+1", "-2+3", "@SUM(A1)", "\t=1", " =1"])
 def test_spreadsheets_compute_nothing(text: str) -> None:
     (row,) = list(csv.reader(io.StringIO(Table(["a"], [[text]]).print_as("csv"), newline="")))[1:]
     assert row == [f"'{text}"]
+
+
+def test_a_return_ends_no_row() -> None:
+    text = Table(["a"], [["x\ry"]]).print_as("csv")
+    assert list(csv.reader(io.StringIO(text, newline=""))) == [["a"], ["x\ny"]]
 
 
 @pytest.mark.parametrize("text", ["-1.5", "+2", "-1e-05", "-inf", "1=2", "a-b"])

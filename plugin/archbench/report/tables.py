@@ -81,7 +81,7 @@ class Table:
         file = io.StringIO()
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(self.headers)
-        writer.writerows([_no_formula(_text(cell)) for cell in row] for row in self.rows)
+        writer.writerows([_no_formula(plain(_text(cell))) for cell in row] for row in self.rows)
         return file.getvalue().removesuffix("\n")
 
 
@@ -95,7 +95,7 @@ def _cell(text: str) -> str:
 
 def _no_formula(text: str) -> str:
     """What a spreadsheet would compute is a text there, as OWASP's "CSV injection" has it."""
-    if not text.startswith(("=", "+", "-", "@", "\t", "\r")):
+    if not text.lstrip().startswith(("=", "+", "-", "@")):
         return text
     try:
         float(text)
