@@ -35,20 +35,7 @@ ALLOWED = {
     },
     "duet": {"core"},
     "selftest": {"core", "store"},
-    "duet_selftest": {"core"},
-    "commands": {"core", "catalog", "devices", "store", "report"},
-    "cli": {
-        "core",
-        "catalog",
-        "commands",
-        "devices",
-        "store",
-        "report",
-        "measure",
-        "models",
-        "selftest",
-        "duet_selftest",
-    },
+    "cli": {"core", "catalog", "devices", "store", "report", "measure", "models", "selftest"},
 }
 HEAVY = {"torch", "torchvision", "timm", "pytorchcv", "ptflops", "numpy", "scipy", "ruptures"}
 HOMES_OF_TORCH = {"measure", "models", "zoo"}

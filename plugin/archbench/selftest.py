@@ -1,8 +1,9 @@
-"""How often the gate is wrong on this machine: unchanged networks, and ones made slower on purpose.
+"""How often a gate is wrong on this machine: unchanged networks, and ones made slower on purpose.
 
-A project of small networks is made in a directory of its own. Its baseline is accepted, then whole
-runs are repeated: with nothing changed, every change that is reported is a false alarm; with more
-layers than were accepted, whose cost is known exactly, every change that is not is a miss.
+A project of small networks is made. For the gate of stored baselines its baseline is accepted; for
+the paired comparison ("duet") it is committed, and whole runs compare its work tree with that. With
+nothing changed, every change that is reported is a false alarm; with more layers, whose cost is
+known exactly, every one that is not is a miss. All of the machinery has a part in it.
 """
 
 from __future__ import annotations
@@ -15,33 +16,33 @@ import subprocess
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from archbench.core.errors import ArchbenchError
+from archbench.core.errors import ArchbenchError, UsageError
 from archbench.core.gate import scale_of
 from archbench.core.launches import Launch, spread
 from archbench.core.metrics import format_seconds
-from archbench.core.statistics import clopper_pearson
+from archbench.core.rounds import ClockRule, DuetLaunch, default_rules, has_told, judge
+from archbench.core.statistics import clopper_pearson, quantile
 from archbench.core.tolerances import Rules
 from archbench.store.baselines import read_baselines
 
-__all__ = ["Outcome", "stored_selftest"]
+__all__ = ["DUET", "STORED", "Outcome", "Trial", "rejudged", "replay", "selftest"]
+
+SCHEMA = 1
+"""Of a line of stored rounds."""
 
 _NETS = '''
-"""Stacks of equal convolutions; the environment adds some of them."""
-
-import os
+"""Stacks of equal convolutions."""
 
 from torch import nn
 
-LAYERS = 20
-
 
 def stack(channels):
-    layers = round(LAYERS * (1 + float(os.environ.get("ARCHBENCH_SELFTEST_EXTRA", "0"))))
-    equal = [nn.Conv2d(channels, channels, 3, padding=1) for _ in range(layers)]
+    equal = [nn.Conv2d(channels, channels, 3, padding=1) for _ in range({layers})]
     return nn.Sequential(
         nn.Conv2d(3, channels, 3, padding=1), *equal,
         nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, 10),
@@ -58,8 +59,8 @@ def pytest_archbench_models():
     from nets import stack
 
     return [
-        ModelSpec.of(partial(stack, 16 + 8 * i), name=f"stack{i}", input_size=32)
-        for i in range(CELLS)
+        ModelSpec.of(partial(stack, {channels}), name=f"stack{{i}}", input_size={pixels})
+        for i in range({cells})
     ]
 """
 
@@ -70,86 +71,182 @@ def test_latency(bench, loaded_model):
 
 
 @dataclass(frozen=True, slots=True)
+class Trial:
+    """What a gate is tried on.
+
+    Attributes:
+        layers: equal ones of each network.
+        channels, pixels: of the network of number ``i``, in Python.
+        cells, rounds, injected_rounds: as of :func:`selftest`, where nobody says another number.
+        extras: shares of layers to add: 0.05 for 5 in a hundred.
+        arguments: of pytest.
+    """
+
+    layers: int
+    channels: str
+    pixels: str
+    cells: int
+    rounds: int
+    injected_rounds: int
+    extras: tuple[float, ...]
+    arguments: tuple[str, ...] = ()
+
+
+STORED = Trial(20, "16 + 8 * i", "32", 10, 30, 6, (0.2, 0.5))
+"""The gate of stored baselines."""
+
+DUET = Trial(
+    100, "8 + 8 * (i % 4)", "16 + 8 * (i // 4 % 5)", 20, 3, 1, (0.02, 0.05, 0.1),
+    ("--archbench-against=HEAD",),
+)  # fmt: skip
+"""Two versions side by side."""
+
+
+@dataclass(slots=True)
 class Outcome:
     """Verdicts of one kind of run.
 
     Attributes:
         extra: share of layers that were added; 0 for an unchanged network.
         statuses: how many verdicts had each status.
+        seconds: of bursts, or of forward passes, for each verdict.
+        launches: of each verdict of a duet.
+        starts: seconds that a pair of processes took to come up.
     """
 
     extra: float
-    statuses: Counter[str]
-
-    @property
-    def verdicts(self) -> int:
-        """How many there are."""
-        return sum(self.statuses.values())
+    statuses: Counter[str] = field(default_factory=Counter)
+    seconds: list[float] = field(default_factory=list)
+    launches: list[int] = field(default_factory=list)
+    starts: list[float] = field(default_factory=list)
 
     @property
     def alarms(self) -> int:
         """How many report a change: false without one, and found with one."""
-        if self.extra:
-            return self.statuses["regressed"]
-        return self.statuses["regressed"] + self.statuses["improved"]
+        regressed = self.statuses["regressed"]
+        return regressed if self.extra else regressed + self.statuses["improved"]
+
+    def add(self, line: Mapping[str, Any]) -> None:
+        """Count one verdict, see :func:`_lines`."""
+        self.statuses[line["status"]] += 1
+        self.seconds.append(line["seconds"])
+        if line["launches"]:
+            self.launches.append(len(line["launches"]))
+        self.starts += line["start_seconds"]
 
     def text(self) -> str:
-        """One line, with the Clopper-Pearson interval of 95 %."""
-        low, high = clopper_pearson(self.alarms, self.verdicts)
-        others = ", ".join(f"{number} {status}" for status, number in sorted(self.statuses.items()))
+        """One line with the Clopper-Pearson interval of 95 %, and one about a duet's cost."""
+        number = self.statuses.total()
+        low, high = clopper_pearson(self.alarms, number)
+        others = ", ".join(f"{count} {status}" for status, count in sorted(self.statuses.items()))
         what = f"{self.extra:+.0%} layers, found" if self.extra else "unchanged, false alarms"
+        text = f"{what}: {self.alarms} of {number} ({low:.2%} to {high:.2%} at 95 %)   {others}"
+        if not self.launches:
+            return text
+        ordered = sorted(self.seconds)
         return (
-            f"{what}: {self.alarms} of {self.verdicts} ({low:.1%} to {high:.1%} at 95 %)   {others}"
+            f"{text}\n  bursts for a verdict: {statistics.median(ordered):.1f} s, "
+            f"at most {quantile(ordered, 0.9):.1f} s for 9 of 10; "
+            f"launches: {statistics.mean(self.launches):.1f}; "
+            f"start of a pair: {statistics.median(self.starts):.1f} s"
         )
 
 
-def stored_selftest(
+def selftest(
+    trial: Trial,
     *,
-    cells: int,
-    rounds: int,
-    injected_rounds: int,
-    extras: Sequence[float],
     say: Callable[[str], None],
+    cells: int | None = None,
+    rounds: int | None = None,
+    injected_rounds: int | None = None,
+    store: Path | None = None,
     directory: Path | None = None,
+    gpu: str = "cpu",
 ) -> list[Outcome]:
-    """Try the gate of stored baselines on this machine.
+    """Try a gate on this machine.
 
     Args:
+        trial: :data:`STORED` or :data:`DUET`.
+        say: tells the person how far it is.
         cells: networks.
         rounds: runs with nothing changed, of ``cells`` verdicts each.
-        injected_rounds: runs with each of ``extras``.
-        extras: shares of layers to add: 0.2 for a fifth more.
-        say: tells the person how far it is.
+        injected_rounds: runs with each of the trial's extra layers.
+        store: file that all rounds of a duet are appended to.
         directory: for the project; a temporary one by default.
+        gpu: the device, as ``--gpu`` names one.
 
     Raises:
         ArchbenchError: a run fails for another reason than its verdicts.
+        UsageError: ``store`` cannot be written.
     """
+    cells = trial.cells if cells is None else cells
+    rounds = trial.rounds if rounds is None else rounds
+    injected = trial.injected_rounds if injected_rounds is None else injected_rounds
+    if store is not None:
+        _append(store, "")  # found out before anything is measured
     with tempfile.TemporaryDirectory() as name:
         root = directory or Path(name)
-        root.mkdir(parents=True, exist_ok=True)
-        for file, text in (
-            ("nets.py", _NETS),
-            ("conftest.py", f"CELLS = {cells}\n{_CONFTEST}"),
-            ("test_time.py", _TEST),
-            ("pytest.ini", "[pytest]\npythonpath = .\n"),
-        ):
-            (root / file).write_text(text, encoding="utf-8")
-        _run(root, 0.0, "--archbench-baseline-update")
-        say(_smallest_change(root))
+        _make_project(root, trial, cells)
+        if trial is DUET:
+            _commit(root)
+        else:
+            _run(root, trial, 0.0, gpu, "--archbench-baseline-update")
+            say(_smallest_change(root))
         outcomes = []
-        for extra, number in [(0.0, rounds), *((extra, injected_rounds) for extra in extras)]:
-            statuses: Counter[str] = Counter()
+        for extra, number in [(0.0, rounds), *((extra, injected) for extra in trial.extras)]:
+            outcome = Outcome(extra)
             for index in range(number):
-                seconds, found = _run(root, extra)
-                statuses += found
-                alarms = Outcome(extra, found).alarms
+                before = outcome.alarms
+                for line in _lines(_run(root, trial, extra, gpu), extra):
+                    outcome.add(line)
+                    if store is not None:
+                        _append(store, json.dumps(line, allow_nan=False) + "\n")
                 say(
-                    f"{extra:+.0%}, run {index + 1} of {number}: {alarms} of {cells} changed, "
-                    f"{format_seconds(seconds)}"
+                    f"{extra:+.0%}, run {index + 1} of {number}: {outcome.alarms - before} of "
+                    f"{cells} changed, {format_seconds(sum(outcome.seconds))} of measuring so far"
                 )
-            outcomes.append(Outcome(extra, statuses))
+            if number:
+                outcomes.append(outcome)
         return outcomes
+
+
+def _append(store: Path, text: str) -> None:
+    try:
+        with store.open("a", encoding="utf-8") as stored:
+            stored.write(text)
+    except OSError as error:
+        raise UsageError(
+            f"--store={store}",
+            f"it cannot be written ({error.strerror})",
+            "Name a file in a directory that exists and is writable",
+        ) from None
+
+
+def _make_project(root: Path, trial: Trial, cells: int) -> None:
+    root.mkdir(parents=True, exist_ok=True)
+    conftest = _CONFTEST.format(channels=trial.channels, pixels=trial.pixels, cells=cells)
+    for file, text in (
+        ("nets.py", _NETS.format(layers=trial.layers)),
+        ("conftest.py", conftest),
+        ("test_time.py", _TEST),
+        ("pytest.ini", "[pytest]\npythonpath = .\n"),
+        (".gitignore", ".archbench/\n__pycache__/\nresults.json\n"),
+    ):
+        (root / file).write_text(text, encoding="utf-8")
+
+
+def _commit(root: Path) -> None:
+    identity = ("-c", "user.name=archbench", "-c", "user.email=archbench@localhost")
+    for command in (
+        ("init", "--quiet"),
+        ("add", "."),
+        (*identity, "commit", "--quiet", "--no-verify", "--no-gpg-sign", "-m", "reference"),
+    ):
+        done = subprocess.run(
+            ["git", *command], cwd=root, capture_output=True, text=True, check=False
+        )
+        if done.returncode:
+            raise ArchbenchError(f"git {command[0]} failed: {done.stderr.strip()}")
 
 
 def _smallest_change(root: Path) -> str:
@@ -168,20 +265,20 @@ def _smallest_change(root: Path) -> str:
     )
 
 
-def _run(root: Path, extra: float, *arguments: str) -> tuple[float, Counter[str]]:
-    """One pytest run of the project; seconds, and how many verdicts had each status."""
+def _run(root: Path, trial: Trial, extra: float, gpu: str, *arguments: str) -> Any:
+    """One pytest run of the project with more layers than it has; its results."""
+    layers = trial.layers + round(trial.layers * extra)
+    (root / "nets.py").write_text(_NETS.format(layers=layers), encoding="utf-8")
     results = root / "results.json"
     results.unlink(missing_ok=True)
     environment = {
         name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")
     }
-    environment["ARCHBENCH_SELFTEST_EXTRA"] = str(extra)
     done = subprocess.run(
         [
             *(sys.executable, "-m", "pytest", "-q", "-p", "archbench.pytest_plugin"),
-            *("test_time.py", "--archbench-models=local/*", "--archbench-gpu=cpu"),
-            f"--archbench-results={results}",
-            *arguments,
+            *("test_time.py", "--archbench-models=local/*", f"--archbench-gpu={gpu}"),
+            *(f"--archbench-results={results}", *trial.arguments, *arguments),
         ],
         cwd=root,
         env=environment,
@@ -189,17 +286,98 @@ def _run(root: Path, extra: float, *arguments: str) -> tuple[float, Counter[str]
         text=True,
         check=False,
     )
-    accepting = bool(arguments)
-    if done.returncode not in (0, 1) or not results.exists() or (accepting and done.returncode):
-        tail = "\n".join(done.stdout.strip().splitlines()[-15:])
+    # Whoever accepts a baseline expects no failure.
+    if done.returncode not in (0, 1) or not results.exists() or (arguments and done.returncode):
+        tail = "\n".join((done.stdout + done.stderr).strip().splitlines()[-15:])
         raise ArchbenchError(
             f"a run of the self-test ended with status {done.returncode}; it printed:\n{tail}"
         )
-    document = json.loads(results.read_text(encoding="utf-8"))
-    statuses = Counter(
-        verdict["status"]
-        for cell in document["cells"]
-        for verdict in cell["verdicts"]
-        if verdict["metric"] == "latency"
-    )
-    return sum(cell["seconds"].get("forward", 0.0) for cell in document["cells"]), statuses
+    return json.loads(results.read_text(encoding="utf-8"))
+
+
+def _lines(results: Any, extra: float) -> Iterator[dict[str, Any]]:
+    """For each cell what is counted, and stored of a duet."""
+    for cell in results["cells"]:
+        duet = cell["metrics"].get("duet_ratio", {})
+        yield {
+            "schema": SCHEMA,
+            "extra": extra,
+            "cell": cell["id"],
+            "status": next(v["status"] for v in cell["verdicts"] if v["metric"] == "latency"),
+            "seconds": duet.get("seconds", cell["seconds"].get("forward", 0.0)),
+            "start_seconds": duet.get("start_seconds", []),
+            "launches": duet.get("series", []),
+        }
+
+
+def replay(path: Path, rules: Sequence[ClockRule] | None = None) -> list[Outcome]:
+    """Feed stored rounds to the rule, one after another, as if they were measured now.
+
+    Args:
+        path: that ``--store`` has written.
+        rules: of all cells; by default those of one thread of a CPU, or of an accelerator where the
+            rounds have its times.
+
+    Raises:
+        UsageError: there is no such file, or it is damaged or newer.
+    """
+    outcomes: dict[float, Outcome] = {}
+    for line, launches in _read(path):
+        outcome = outcomes.setdefault(line["extra"], Outcome(line["extra"]))
+        has_device = any(one.candidate.device for launch in launches for one in launch.rounds)
+        status, used = rejudged(
+            launches, rules or default_rules("cuda" if has_device else "cpu", threads=1)
+        )
+        seconds = sum(launch.seconds for launch in used)
+        outcome.add({**line, "status": status, "launches": used, "seconds": seconds})
+    if not outcomes:
+        raise UsageError(f"--replay={path}", "it holds no rounds", "Make it with --store=FILE")
+    return [outcomes[extra] for extra in sorted(outcomes)]
+
+
+def rejudged(
+    launches: Sequence[DuetLaunch], rules: Sequence[ClockRule]
+) -> tuple[str, list[DuetLaunch]]:
+    """The status that the rounds lead to, and the part of them that it takes.
+
+    Rounds end where a verdict once stood, so a rule that asks for more may run out of them:
+    ``inconclusive``.
+    """
+    used: list[DuetLaunch] = []
+    for launch in launches:
+        part = DuetLaunch([], launch.stolen, launch.others, launch.images)
+        used.append(part)
+        for one in launch.rounds:
+            part.rounds.append(one)
+            status = judge(used, rules).status
+            if status not in (None, "inconclusive"):
+                return str(status), used
+            if has_told(used, rules):
+                break
+    return "inconclusive", used
+
+
+def _read(path: Path) -> Iterable[tuple[dict[str, Any], list[DuetLaunch]]]:
+    try:
+        lines = path.read_bytes().splitlines()
+    except OSError as error:
+        raise UsageError(
+            f"--replay={path}", f"it cannot be read ({error.strerror})", "Make it with --store=FILE"
+        ) from None
+    for number, text in enumerate(lines, 1):
+        try:
+            line = json.loads(text)
+            known = line["schema"] == SCHEMA
+            launches = [DuetLaunch.from_dict(one) for one in line["launches"]] if known else []
+            float(line["extra"] if known else 0)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise UsageError(
+                f"--replay={path}", f"line {number} is damaged ({error})", "Delete it"
+            ) from None
+        if not known:
+            raise UsageError(
+                f"--replay={path}",
+                f"line {number} is of schema {line['schema']}, this archbench reads {SCHEMA}",
+                "Use the archbench that wrote it",
+            )
+        yield line, launches

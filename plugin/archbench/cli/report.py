@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from archbench.commands.sources import SOURCES, Loaded, points_from, title_of
+from archbench.cli.sources import SOURCES, Loaded, points_from, title_of
 from archbench.core.errors import UsageError
 from archbench.core.history import Cell
 from archbench.core.points import Point
@@ -125,7 +125,7 @@ MOST_LINES = 500
 
 def _history(points: Sequence[Point]) -> dict[str, list[dict[str, Any]]] | None:
     """The latency of the cells that are shown, over all stored runs; None where there is none."""
-    from archbench.commands.history import stored_history
+    from archbench.cli.history import stored_history
     from archbench.report.history import history_data
 
     shown = {Cell.of_point(point).title for point in points if point.device and point.when}

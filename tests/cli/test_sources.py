@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from archbench.commands.sources import filtered, points_from
+from archbench.cli.sources import filtered, points_from
 from archbench.core.errors import UsageError
 from archbench.core.records import Record
 from archbench.store.journal import read_run, run_paths
 from archbench.store.results import results_document, write_results
 
 if TYPE_CHECKING:
-    from tests.commands.conftest import StoredRuns
+    from tests.cli.conftest import StoredRuns
 
 
 def refusal(sources: list[str], root: Path) -> str:

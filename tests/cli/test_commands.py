@@ -15,7 +15,7 @@ import pytest
 from archbench import __version__, cli
 from archbench.store.baselines import key_of, read_baselines, update_baselines
 
-LISTINGS = Path(__file__).parent / "listings"
+LISTINGS = Path(__file__).parents[1] / "listings"
 
 
 def out(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
@@ -467,7 +467,7 @@ def test_baselines_of_accuracies(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    examples = Path(__file__).parent / "store" / "examples"
+    examples = Path(__file__).parents[1] / "store" / "examples"
     for kind, name in (("accuracy", "accuracy"), ("fingerprint", "fingerprints")):
         path = tmp_path / "baselines" / f"{name}.jsonl"
         path.parent.mkdir(exist_ok=True)
@@ -486,3 +486,15 @@ def test_baselines_of_accuracies(
     assert "~ timm/a fp32: top-1 66.667 % -> 33.333 %, first" in out(capsys, "baselines", "diff")
     out(capsys, "baselines", "prune", "timm/a")
     assert len(path.read_text(encoding="utf-8").splitlines()) == 1
+
+
+def test_a_command_is_one_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The example of docs/design.md."""
+    text = (Path(__file__).parents[2] / "docs" / "design.md").read_text(encoding="utf-8")
+    example = text.partition("```python\n# cli/heaviest.py\n")[2].partition("```")[0]
+    (tmp_path / "heaviest.py").write_text(example, encoding="utf-8")
+    monkeypatch.setattr(cli, "__path__", [*cli.__path__, str(tmp_path)])
+    assert cli.main(["heaviest", "torchvision/resnet18", "torchvision/vgg16"]) == 0
+    assert capsys.readouterr().out == "torchvision/vgg16\n"

@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from archbench.commands.sources import SOURCES, filtered, points_from
+from archbench.cli.sources import SOURCES, filtered, points_from
 from archbench.core.comparing import compare
 from archbench.core.errors import UsageError
 from archbench.core.metrics import METRICS

@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from archbench.commands.sources import SOURCES, filtered, points_from
+from archbench.cli.sources import SOURCES, filtered, points_from
 from archbench.core.choosing import (
     FRAME_RATES,
     LIMITS,

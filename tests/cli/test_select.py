@@ -15,7 +15,7 @@ import pytest
 from archbench import cli
 
 if TYPE_CHECKING:
-    from tests.commands.conftest import StoredRuns
+    from tests.cli.conftest import StoredRuns
 
 
 def out(capsys: pytest.CaptureFixture[str], *arguments: str, status: int = 0) -> str:

@@ -1,0 +1,66 @@
+"""The ``archbench`` command: one file a command.
+
+Every module of this package that has ``add_parser`` is a command; see docs/design.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from pkgutil import iter_modules
+
+from archbench import __version__
+from archbench.core.errors import ArchbenchError
+from archbench.report.streams import ShownStream
+
+__all__ = ["main"]
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="archbench",
+        description="Benchmarks of image-classification architectures. "
+        "Measuring is pytest's part: pytest benchmarks",
+    )
+    parser.add_argument("--version", action="version", version=f"archbench {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for module in iter_modules(__path__):
+        command = import_module(f"{__name__}.{module.name}")
+        if hasattr(command, "add_parser"):
+            command.add_parser(commands)
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit status. 2 for a request that cannot be served."""
+    out, errors = ShownStream(sys.stdout), ShownStream(sys.stderr)
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(errors):
+        return _run(arguments)
+
+
+def _run(arguments: Sequence[str] | None) -> int:
+    options = _parser().parse_args(arguments)
+    try:
+        status: int = options.run(options)
+        # Here and not when the interpreter ends, where a closed pipe could no longer be handled.
+        print(end="", flush=True)
+        if arguments is None:
+            from archbench.cli.architectures import end_foreign_output
+
+            end_foreign_output()
+    except ArchbenchError as error:
+        print(f"archbench: {error}", file=sys.stderr)
+        return 2
+    except MemoryError as error:
+        print(f"archbench: memory ran out: {error}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:
+        # `archbench list | head`: the reader has what it wanted. What is still buffered goes
+        # nowhere, or the interpreter would complain of it at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    return status

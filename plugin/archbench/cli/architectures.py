@@ -1,0 +1,78 @@
+"""What the commands that count one architecture have in common."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from archbench.catalog import load_catalog
+from archbench.catalog.own import is_own_request, own_architectures
+from archbench.core.errors import UsageError
+from archbench.core.requests import parse_request
+from archbench.core.spec import ModelSpec
+from archbench.report.streams import held_back
+
+__all__ = ["architecture", "end_foreign_output", "foreign_code", "whole_number"]
+
+_FOREIGN: list[bool] = []
+"""Whether a network's own code has run, which may print as late as when the interpreter ends."""
+
+
+@contextlib.contextmanager
+def foreign_code() -> Iterator[None]:
+    """What a network's own code prints goes to standard error; the other is the document's."""
+    _FOREIGN.append(True)
+    with held_back("stdout"):
+        yield
+
+
+def end_foreign_output() -> None:
+    """Keep what a network prints from now on out of the document, which is complete."""
+    if _FOREIGN:
+        os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+
+
+def whole_number(text: str) -> int:
+    """What an option that is a number of things holds."""
+    if not (text.isdecimal() and int(text) > 0):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a whole number of at least 1; write for example 2"
+        )
+    return int(text)
+
+
+def architecture(command: str, request: str, pixels: int | None = None) -> ModelSpec:
+    """The one architecture that a request is about, fed images of ``pixels`` if that is given."""
+    asked = f"archbench {command} {request}"
+    if pixels is not None and parse_request(request, asked).size:
+        raise UsageError(
+            f"{asked} --input-size={pixels}",
+            "both the id and the option say how large the images are",
+            "Give one of them",
+        )
+    found: Sequence[ModelSpec]
+    if is_own_request(request):
+        found = own_architectures(request, Path.cwd(), f"archbench {command} ")
+    elif request.startswith("local/"):
+        raise UsageError(
+            asked,
+            "architectures of one's own are known by that name to a run of pytest only",
+            f"Write archbench {command} path/to/file.py:constructor",
+        )
+    else:
+        found = load_catalog().select((), request) if request.strip(" ,") else ()
+    if len(found) != 1:
+        ids = ", ".join(spec.id for spec in found[:5])
+        more = ", ..." if len(found) > 5 else ""
+        raise UsageError(
+            asked,
+            f"it names {len(found)} architectures: {ids}{more}"
+            if found
+            else "it names no architecture",
+            "Write one of them" if found else "Write an id such as timm/resnet50",
+        )
+    return found[0] if pixels is None else found[0].with_input_size(pixels)

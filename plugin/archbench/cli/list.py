@@ -1,0 +1,46 @@
+"""``archbench list``: the architectures that a selection holds."""
+
+from __future__ import annotations
+
+import argparse
+
+from archbench.catalog import SUITES, load_catalog, published_top1
+from archbench.report.table import catalogue_table
+
+__all__ = ["add_parser", "run"]
+
+
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command."""
+    listing = commands.add_parser(
+        "list",
+        help="show the architectures that a selection holds",
+        description="Show the architectures that pytest would run with the same options.",
+    )
+    listing.add_argument("--suite", help="name of a suite (default: seeds)")
+    listing.add_argument(
+        "--models", action="append", metavar="GLOB", help="ids or globs: timm/resnet*; repeatable"
+    )
+    listing.add_argument("--suites", action="store_true", help="list the suites instead")
+    listing.add_argument("--ids", action="store_true", help="ids only, one a line")
+    listing.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print them."""
+    catalog = load_catalog()
+    if options.suites:
+        width = max(map(len, SUITES))
+        for name, description in SUITES.items():
+            print(f"{name:<{width}}  {len(catalog.suite(name)):>5}  {description}")
+        return 0
+    suite = options.suite or (() if options.models else "seeds")
+    models = catalog.select(suite, options.models or ())
+    if options.ids:
+        print("\n".join(model.id for model in models))
+        return 0
+    figures = {model.id: published_top1(model) for model in models}
+    top1 = {id: figure.value if figure else None for id, figure in figures.items()}
+    print(catalogue_table(models, top1))
+    print(f"\n{len(models)} architectures. * published, not measured here.")
+    return 0

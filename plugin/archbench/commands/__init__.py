@@ -1,1 +1,0 @@
-"""Commands of ``archbench`` about stored runs and published tables, a module each."""
