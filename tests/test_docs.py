@@ -20,6 +20,7 @@ import pytest
 
 from archbench import cli
 from archbench.core.records import Record
+from archbench.core.spec import Target
 from archbench.store.journal import Journal
 
 ROOT = Path(__file__).parents[1]
@@ -54,7 +55,7 @@ def store_runs(root: Path) -> None:
         journal = Journal(
             root / ".archbench" / "runs", {"environment": environment}, f"202609{day:02d}T030000Z-1"
         )
-        target = {"slug": "cpu-amd-epyc", "dtype": "fp32", "batch_size": 1, "threads": 1}
+        target = Target("cpu", "AMD EPYC", "cpu-amd-epyc")
         for id, factor in (("torchvision/resnet18", 1.0), ("timm/resnet50", 2.26)):
             latency = {"samples": [milliseconds * factor / 1000], "unit": "s", "source": "measured"}
             macs = {"value": round(1_814_073_344 * factor), "unit": "1", "source": "counted"}

@@ -330,7 +330,7 @@ def stored_run(directory: Path, architectures: int, batch_sizes: tuple[int, ...]
             # Census of layers, times of launches and the like: what a real line holds besides.
             counts["layers"] = {"value": [["Conv2d", 9408, 118013952, 1]] * 40, "source": "counted"}
             for batch_size in batch_sizes:
-                target = Target("cpu", "CPU", "cpu-x", batch_size=batch_size).as_dict()
+                target = Target("cpu", "CPU", "cpu-x", batch_size=batch_size)
                 seconds = counted["macs"].value * 1e-11 * batch_size
                 samples = [seconds * generator.uniform(1, 1.02) for _ in range(60)]
                 latency = {"unit": "s", "source": "measured", "samples": samples}

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from archbench.core.records import Record
+from archbench.core.spec import Target
 from archbench.store.journal import Journal
 
 
@@ -44,11 +45,7 @@ class StoredRuns:
 
         ``manner`` changes fields of its target: ``{"runtime": "compiled"}``.
         """
-        target = {
-            "device": "cpu", "device_name": "X", "slug": slug, "dtype": dtype,
-            "batch_size": batch_size, "threads": 1, "memory_format": "nchw", "runtime": "eager",
-            **(manner or {}),
-        }  # fmt: skip
+        target = Target("cpu", "X", slug, dtype, batch_size, **(manner or {}))
         figures: dict[str, dict[str, Any]] = {
             "params": {"value": 1000, "unit": "1", "source": "counted"},
             "macs": {"value": 2_000_000, "unit": "1", "source": "counted"},

@@ -14,6 +14,7 @@ import pytest
 
 from archbench import cli
 from archbench.core.records import Record
+from archbench.core.spec import Target
 from archbench.store.journal import Journal
 
 TIMES = [0.010, 0.0101, 0.0099, 0.010, 0.012, 0.0121, 0.0119, 0.012]
@@ -37,7 +38,7 @@ def store(
         }
     }
     journal = Journal(root / ".archbench" / "runs", header, f"202601{day:02d}T030405Z-1")
-    target = {"slug": slug, "dtype": "fp32", "batch_size": 1, "threads": 1, **manner}
+    target = Target("cpu", "X", slug, **manner)
     metrics: dict[str, dict[str, Any]] = {
         "macs": {"value": macs, "unit": "1", "source": "counted"},
         "latency": {"samples": [latency], "unit": "s", "source": "measured"},

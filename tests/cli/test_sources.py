@@ -11,6 +11,7 @@ import pytest
 from archbench.cli.sources import filtered, points_from
 from archbench.core.errors import UsageError
 from archbench.core.records import Record
+from archbench.core.verdicts import Verdict
 from archbench.store.journal import read_run, run_paths
 from archbench.store.results import results_document, write_results
 
@@ -81,7 +82,9 @@ def test_counts_join_the_cells_of_their_architecture(store_run: StoredRuns, tmp_
 
 def test_the_status_that_says_most(store_run: StoredRuns, tmp_path: Path) -> None:
     cell = store_run.record("timm/resnet50", [0.01])
-    cell.verdicts = [{"metric": "macs", "status": "unchanged"}, {"status": "regressed"}]
+    cell.verdicts = [
+        Verdict("macs", "unchanged", "r", "s"), Verdict("latency", "regressed", "r", "s")
+    ]  # fmt: skip
     store_run("r", cell)
     assert points_from(["r"], tmp_path).points[0].status == "regressed"
 
@@ -139,7 +142,6 @@ def test_a_damaged_line_is_named_and_left_out(store_run: StoredRuns, tmp_path: P
 @pytest.mark.parametrize(
     ("metrics", "cause"),
     [
-        ({"latency": "fast"}, "latency is 'fast', which no run writes"),
         ({"latency": {"samples": [1.0, "x"]}}, "not all samples of latency are numbers"),
         ({"latency": {"samples": [1.0, "NaN", 2.0]}}, "latency is nan, which it cannot be"),
         ({"latency": {"samples": [1.0, "Infinity"]}}, "latency is inf, which it cannot be"),

@@ -12,6 +12,7 @@ from archbench.core.quantities import Quantity
 from archbench.core.records import Record
 from archbench.core.selectors import Selector
 from archbench.core.spec import Target
+from archbench.core.verdicts import Note
 
 
 def counted(id: str = "timm/a", **counts: int) -> Record:
@@ -27,7 +28,7 @@ def counted(id: str = "timm/a", **counts: int) -> Record:
 def timed(
     *samples: float, id: str = "timm/a", dtype: str = "fp32", batch_size: int = 1, threads: int = 1
 ) -> Record:
-    target = Target("cpu", "AMD EPYC", "cpu-amd-epyc", dtype, batch_size, threads).as_dict()
+    target = Target("cpu", "AMD EPYC", "cpu-amd-epyc", dtype, batch_size, threads)
     return Record(id, target, {"latency": {"samples": list(samples), "unit": "s"}})
 
 
@@ -252,7 +253,7 @@ def test_a_figure_that_comes_to_be_measured_is_judged() -> None:
 
 def test_doubts_about_the_samples_are_told() -> None:
     record = timed(0.020)
-    record.notes.append({"code": "noisy", "text": "the median is known to 12 % only"})
+    record.notes.append(Note("noisy", "the median is known to 12 % only"))
     over = judge(budget("latency_p50 <= 10 ms"), record)
     assert over.status == "regressed"
     assert over.sentence.endswith("; in doubt, since the median is known to 12 % only")
@@ -329,12 +330,12 @@ def test_budgets_that_nothing_could_tell() -> None:
     assert unjudged(every, [only_timed, both]) == [(small, 1), (memory, 2)]
     assert unjudged(every, [only_counted]) == [(fast, 1), (memory, 1)]
     # Judged and found not to be measured: the test has failed already.
-    both.verdicts.append(judge(memory, both).as_dict())
+    both.verdicts.append(judge(memory, both))
     assert unjudged(every, [both]) == []
 
 
 def test_an_accuracy_is_of_every_batch_size() -> None:
-    where = {**Target("cpu", "any", "cpu").as_dict(), "batch_size": None}
+    where = Target("cpu", "any", "cpu").batchless
     record = Record("timm/a", where, {"top1": {"value": 74.0, "unit": "%", "source": "measured"}})
     small = Budget(parse_limit("top1 >= 75 %"), batch_size=1, threads=2)
     assert small.selects(record)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import permutations
 
 import pytest
@@ -20,10 +21,11 @@ from archbench.core.history import (
 )
 from archbench.core.points import Point
 from archbench.core.records import Record
+from archbench.core.spec import Target
 
 USUAL = ("nchw", "eager", False)
 CELL = Cell("timm/a", "v100", "fp32", 1, 1, *USUAL)
-TARGET = {"slug": "v100", "dtype": "fp32", "batch_size": 4, "threads": 1, "runtime": "eager"}
+TARGET = Target("cuda:0", "V100", "v100", batch_size=4)
 WHEN = "2026-01-02T03:04:05+00:00"
 
 
@@ -180,7 +182,7 @@ def test_figures_of_a_record_find_their_lines() -> None:
 
 
 def test_how_a_cell_is_run_is_part_of_its_line() -> None:
-    target = {**TARGET, "memory_format": "nhwc", "runtime": "compiled", "cold_cache": True}
+    target = replace(TARGET, memory_format="nhwc", runtime="compiled", cold_cache=True)
     metrics = {"device_time": {"samples": [0.5], "unit": "s"}}
     (found,) = observations_of(Record("timm/a", target, metrics), "r", WHEN, environment={})
     assert found.cell == Cell("timm/a", "v100", "fp32", 4, 1, "nhwc", "compiled", True)
@@ -190,7 +192,7 @@ def test_how_a_cell_is_run_is_part_of_its_line() -> None:
 
 def test_the_largest_batch_is_one_line_whatever_its_size() -> None:
     def found(size: int, day: int) -> Observation:
-        target = {**TARGET, "batch_size": size, "largest_batch": True}
+        target = replace(TARGET, batch_size=size, largest_batch=True)
         record = Record("timm/a", target, {"latency": {"samples": [size / 1000], "unit": "s"}})
         when = f"2026-01-{day:02d}T00:00:00+00:00"
         return observations_of(record, f"r{day}", when, environment={}, metrics=["latency"])[0]
@@ -203,12 +205,12 @@ def test_the_largest_batch_is_one_line_whatever_its_size() -> None:
 
 
 def test_a_point_stands_on_the_line_of_its_cell() -> None:
-    target = {**TARGET, "runtime": "compiled", "largest_batch": True}
+    target = replace(TARGET, runtime="compiled", largest_batch=True)
     point = Point(
         "timm/a", "a", "timm", "A", "v100", dtype="fp32", batch_size=4, threads=1,
         memory_format="nchw", runtime="compiled", cold_cache=False, largest_batch=True,
     )  # fmt: skip
-    assert Cell.of_point(point) == Cell.of("timm/a", target)
+    assert Cell.of_point(point) == Cell.of("timm/a", "v100", target.wish)
 
 
 def test_versions_name_the_library_of_the_architecture() -> None:

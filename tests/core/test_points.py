@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from archbench.core.points import Figure, Point, manner_of, with_derived
+from archbench.core.points import Figure, Point, with_derived
 
 
 def test_what_follows_from_figures() -> None:
@@ -60,12 +60,3 @@ def test_target_and_text() -> None:
 def test_a_target_says_what_is_unusual(fields: dict[str, Any], target: str) -> None:
     stated = {"device": "v100", "dtype": "fp16", "batch_size": 8, "threads": 1}
     assert Point("timm/a", "a", "timm", "A", **{**stated, **fields}).target == target
-
-
-def test_targets_from_before_were_run_as_usual() -> None:
-    assert manner_of({"dtype": "fp32"}) == {
-        "memory_format": "nchw", "runtime": "eager", "cold_cache": False
-    }  # fmt: skip
-    assert manner_of({"memory_format": "nhwc", "runtime": "compiled", "cold_cache": True}) == {
-        "memory_format": "nhwc", "runtime": "compiled", "cold_cache": True
-    }  # fmt: skip

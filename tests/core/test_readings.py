@@ -11,6 +11,7 @@ from archbench.core.readings import (
     slowed_by,
     throttled_by,
 )
+from archbench.core.verdicts import Note
 
 USUAL = Reading(1.5e9, 50.0, 200.0, (), 2e9)
 HOT = Reading(1.9e9, 90.0, 200.0, ("thermal-slowdown",), 2e9)
@@ -58,6 +59,6 @@ def test_readings_survive_being_stored() -> None:
 def test_doubts_about_times_that_were_kept() -> None:
     assert device_doubts([USUAL, CAPPED], None) == []
     assert device_doubts([USUAL, CAPPED, CAPPED], True) == [
-        {"code": "power-capped", "text": "the device was at its power limit"}
+        Note("power-capped", "the device was at its power limit")
     ]
-    assert [note["code"] for note in device_doubts([], False)] == ["queue-not-full"]
+    assert [note.code for note in device_doubts([], False)] == ["queue-not-full"]

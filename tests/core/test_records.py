@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import json
+import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from archbench.core.records import Record, derived, merge_records, to_builtin
+from archbench.core.records import Record, derived, merge_records, target_of
 from archbench.core.spec import Target
-from archbench.core.verdicts import Verdict
+from archbench.core.verdicts import Note, Verdict
 
 
-def target(batch_size: int = 1, threads: int = 1) -> dict[str, object]:
-    return Target(
-        "cpu", "AMD EPYC", "cpu-amd-epyc", batch_size=batch_size, threads=threads
-    ).as_dict()
+def target(batch_size: int = 1, threads: int = 1) -> Target:
+    return Target("cpu", "AMD EPYC", "cpu-amd-epyc", batch_size=batch_size, threads=threads)
 
 
 def latency(*samples: float) -> dict[str, dict[str, object]]:
@@ -44,7 +44,7 @@ def test_a_count_alone_is_a_cell() -> None:
 
 
 def test_order_of_contributions_does_not_matter_to_the_content() -> None:
-    timed = Record("timm/a", target(), latency(0.1), notes=[{"code": "noisy", "text": "x"}])
+    timed = Record("timm/a", target(), latency(0.1), notes=[Note("noisy", "x")])
     assert merge_records([COUNTED, timed]) == merge_records([timed, COUNTED])
 
 
@@ -62,7 +62,7 @@ def test_threads_are_part_of_the_key() -> None:
 
 def test_key_of_a_stored_target_is_the_targets_own() -> None:
     cell = Target("cpu", "AMD EPYC", "cpu-amd-epyc", dtype="bf16", batch_size=8, threads=4)
-    assert Record("timm/a", cell.as_dict()).key[1] == cell.key
+    assert Record("timm/a", cell).key[1] == cell.key
 
 
 def test_derived_statistics() -> None:
@@ -84,7 +84,8 @@ def test_derived_statistics() -> None:
 
 def test_builtin_types_exactly() -> None:
     # A float subclass in a worker's report makes pytest-xdist drop the report.
-    value = to_builtin({"a": np.float64(1.5), "b": (np.int64(2), True, None), "c": np.bool_(False)})
+    metric = {"a": np.float64(1.5), "b": [np.int64(2), True, None], "c": np.bool_(False)}
+    value = Record("timm/a", metrics={"x": metric}).as_dict()["metrics"]["x"]
     assert value == {"a": 1.5, "b": [2, True, None], "c": False}
     assert type(value["a"]) is float
     assert type(value["b"][0]) is int
@@ -94,8 +95,8 @@ def test_builtin_types_exactly() -> None:
 
 
 def test_what_json_cannot_hold_is_refused() -> None:
-    with pytest.raises(TypeError, match="got set"):
-        to_builtin({1, 2})
+    with pytest.raises(TypeError, match="got object"):
+        Record("timm/a", metrics={"x": {"value": object()}}).as_dict()
 
 
 def test_record_survives_the_way_through_json() -> None:
@@ -103,8 +104,8 @@ def test_record_survives_the_way_through_json() -> None:
         "timm/a",
         target(),
         latency(0.1),
-        [Verdict("latency", "crashed", "ValueError", "it failed").as_dict()],
-        [{"code": "noisy", "text": "x"}],
+        [Verdict("latency", "crashed", "ValueError", "it failed")],
+        [Note("noisy", "x")],
         {"load": 1.0},
     )
     assert Record.from_dict(json.loads(json.dumps(record.as_dict()))) == record
@@ -115,12 +116,12 @@ def test_unknown_status_is_refused() -> None:
         Verdict("latency", "passed", "", "")
 
 
-def accuracy(dtype: str = "fp32", **verdict: str) -> Record:
+def accuracy(dtype: str = "fp32", status: str = "", reason: str = "") -> Record:
     """What does not depend on a batch size."""
-    where = {**target(), "batch_size": None, "dtype": dtype}
+    where = replace(target(), dtype=dtype).batchless
     top1 = {"top1": {"value": 80.0, "unit": "%", "source": "measured"}}
-    if verdict:
-        return Record("timm/a", where, verdicts=[{"metric": "top1", **verdict}])
+    if status:
+        return Record("timm/a", where, verdicts=[Verdict("top1", status, reason, "s")])
     return Record("timm/a", where, top1)
 
 
@@ -134,7 +135,7 @@ def test_an_accuracy_joins_every_batch_size_of_its_precision() -> None:
 
 
 def test_the_largest_batch_is_a_cell_of_its_own() -> None:
-    largest = Record("timm/a", {**target(37), "largest_batch": True}, latency(0.1))
+    largest = Record("timm/a", replace(target(37), largest_batch=True), latency(0.1))
     assert merge_records([largest])[0].suffix == "fp32-bmax"
     (cell,) = merge_records([largest, accuracy(), largest])
     assert cell.suffix == "fp32-bmax"
@@ -149,9 +150,45 @@ def test_threads_are_of_times_only() -> None:
 
 def test_what_nobody_asked_for_hides_nothing() -> None:
     unasked = accuracy(status="not-measured", reason="no-dataset")
-    known = {"metric": "latency", "status": "unchanged", "reason": "within-threshold"}
+    known = Verdict("latency", "unchanged", "within-threshold", "s")
     timed = Record("timm/a", target(), latency(0.1), verdicts=[known])
     (cell,) = merge_records([unasked, timed])
     assert cell.verdicts == [known]
     (alone,) = merge_records([unasked])
-    assert [v["status"] for v in alone.verdicts] == ["not-measured"]
+    assert [v.status for v in alone.verdicts] == ["not-measured"]
+
+
+def test_targets_from_before_were_run_as_usual() -> None:
+    old = {
+        "device": "cuda:0",
+        "device_name": "V100",
+        "slug": "v100",
+        "dtype": "fp16",
+        "batch_size": 8,
+    }
+    target = target_of({**old, "threads": 2})
+    assert target.key == "v100/fp16-b8-t2"
+    assert (target.memory_format, target.runtime, target.cold_cache) == ("nchw", "eager", False)
+
+
+@pytest.mark.parametrize(
+    ("change", "cause"),
+    [
+        ({"slug": ["x"]}, "Expected `str`, got `array` - at `$.slug`"),
+        ({"batch_size": 0}, "its batch_size is 0"),
+        ({"threads": True}, "Expected `int`, got `bool` - at `$.threads`"),
+        ({"asked": "\x1b[31m"}, "its asked is '\\x1b[31m'"),
+    ],
+)
+def test_targets_that_cannot_be(change: dict[str, object], cause: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(cause)):
+        target_of({"device": "cpu", "device_name": "X", "slug": "x", **change})
+
+
+def test_two_budgets_of_one_metric_are_two_verdicts() -> None:
+    def verdict(budget: str | None) -> Verdict:
+        return Verdict("params", "regressed", "over-budget", "s", budget=budget)
+
+    first = Record("timm/a", verdicts=[verdict("params <= 5 M"), verdict("params <= 9 M")])
+    (cell,) = merge_records([first, Record("timm/a", verdicts=[verdict("params <= 5 M")])])
+    assert [one.budget for one in cell.verdicts] == ["params <= 9 M", "params <= 5 M"]

@@ -98,8 +98,5 @@ def test_a_target_has_the_suffix_of_its_wish() -> None:
         batch_size=4, cold_cache=True
     )
     assert target.key == "v100/fp16-bmax-nhwc-cudagraph"
-    assert target_key(target.as_dict()) == target.key
-    assert Record("timm/a", target.as_dict()).test_suffix == "fp16-bmax-nhwc-cudagraph@v100"
-    # As older journals have it.
-    old = {"slug": "v100", "dtype": "fp16", "batch_size": 8, "threads": 2}
-    assert target_key(old) == "v100/fp16-b8-t2"
+    assert target_key(target) == target.key
+    assert Record("timm/a", target).test_suffix == "fp16-bmax-nhwc-cudagraph@v100"

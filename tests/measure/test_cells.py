@@ -37,7 +37,7 @@ def test_latency_record() -> None:
     record = latency_record(load_guarded(ModelHolder(), small(), TARGET), PLAN)
     latency = record.metrics["latency"]
     assert record.id == "local/small"
-    assert record.target == TARGET.as_dict()
+    assert record.target == TARGET
     assert (latency["unit"], latency["basis"], latency["source"]) == ("s", "batch", "measured")
     assert len(latency["samples"]) == len(record.metrics["cpu_time"]["samples"]) >= 3
     assert all(0 < sample < 1 for sample in latency["samples"])
@@ -127,7 +127,7 @@ def test_out_of_memory_is_a_result_of_its_cell() -> None:
     error = RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried\nmore")
     record, text = describe_failure(error, "latency", small(), TARGET)
     (verdict,) = record.verdicts
-    assert verdict["status"] == "out-of-memory"
+    assert verdict.status == "out-of-memory"
     assert text == (
         "out-of-memory: local/small does not fit into memory at batch size 2 in fp32: "
         "DefaultCPUAllocator: can't allocate memory: you tried. "
@@ -143,7 +143,7 @@ def test_a_failing_constructor_is_a_crashed_cell_with_its_own_traceback() -> Non
     with pytest.raises(ArchitectureError) as caught:
         load_guarded(ModelHolder(), spec, TARGET)
     record, text = describe_failure(caught.value, "latency", spec, TARGET)
-    assert record.verdicts[0]["status"] == "crashed"
+    assert record.verdicts[0].status == "crashed"
     assert text.startswith(
         "crashed: local/broken cannot be built: ValueError: width must be positive\n\n  File"
     )
@@ -160,7 +160,7 @@ def test_whatever_a_forward_pass_raises_is_its_own_failure(error: BaseException)
     with pytest.raises(ArchitectureError) as caught:
         latency_record(load_guarded(ModelHolder(), spec, TARGET), PLAN)
     record, text = describe_failure(caught.value, "latency", spec, TARGET)
-    assert record.verdicts[0]["status"] == "crashed"
+    assert record.verdicts[0].status == "crashed"
     assert text.startswith(
         f"crashed: local/raising failed in its forward pass: {type(error).__name__}: {error} "
         "(images of 3x16x16)\n\n"
@@ -173,7 +173,7 @@ def test_a_failing_forward_pass_is_a_crashed_cell() -> None:
     error = RuntimeError("shapes do not match")
     record, text = describe_failure(error, "latency", small(), None)
     assert record.target is None
-    assert record.verdicts[0]["reason"] == "RuntimeError"
+    assert record.verdicts[0].reason == "RuntimeError"
     assert text.startswith("crashed: local/small failed: RuntimeError: shapes do not match")
 
 
@@ -182,10 +182,10 @@ def test_doubts() -> None:
     assert _doubts(summarize(quiet), tuple(quiet), tuple(quiet), TARGET) == []
     wild = [0.05, 0.10, 0.20] * 4
     (note,) = _doubts(summarize(wild), tuple(wild), tuple(wild), TARGET)
-    assert note["code"] == "noisy"
+    assert note.code == "noisy"
     halved = tuple(value / 2 for value in quiet)
     (note,) = _doubts(summarize(quiet), tuple(quiet), halved, TARGET)
-    assert note["text"] == "the process did not run for 50% of the time"
+    assert note.text == "the process did not run for 50% of the time"
     waiting = Target("cuda:0", "Tesla T4", "t4")
     assert _doubts(summarize(quiet), tuple(quiet), halved, waiting) == []
 

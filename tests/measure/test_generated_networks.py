@@ -259,7 +259,7 @@ def test_count_time_and_comparison_are_of_the_network_that_was_written(
     images = loaded.images()
     with torch.no_grad():
         expected = plain(images)
-    assert loaded.notes == [] or {note["code"] for note in loaded.notes} == {"gradients"}
+    assert loaded.notes == [] or {note.code for note in loaded.notes} == {"gradients"}
     assert torch.allclose(loaded(images), expected, atol=1e-5)
 
     side = Partner(loaded, seed=1, clock=fast_clock())

@@ -56,7 +56,7 @@ def test_a_try_that_fails_leaves_nothing_behind() -> None:
 
     def run(tried: LoadedModel) -> float:
         held = Weight()
-        if tried.target.batch_size > 5:
+        if tried.target.images > 5:
             raise RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB")
         del held
         # What an earlier failure held in its frames is gone.

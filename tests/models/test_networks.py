@@ -16,6 +16,7 @@ from torch.nn.utils import parametrizations, prune
 from archbench import ModelSpec
 from archbench.core.errors import ArchitectureError, NotMeasuredError
 from archbench.core.spec import Target
+from archbench.core.verdicts import Note
 from archbench.measure.cells import forward_passes
 from archbench.measure.complexity import count
 from archbench.models.loading import LoadedModel, ModelHolder, load
@@ -307,11 +308,11 @@ def test_values_that_make_times_lie_are_found_said_and_filled(
     plain = constructor()
     model = loaded(constructor)
     (note,) = model.notes
-    assert note == {
-        "code": "filled",
-        "text": f"its values were {found}, which moves times: {filled} was filled with random "
+    assert note == Note(
+        "filled",
+        f"its values were {found}, which moves times: {filled} was filled with random "
         "numbers; it has 4 parameters",
-    }
+    )
     for name, parameter in model.module.named_parameters():
         assert torch.equal(parameter, plain.get_parameter(name)) is (name != filled), name
     scores = model(*model.inputs())
@@ -328,8 +329,8 @@ def test_a_signal_that_fades_has_all_of_the_network_filled() -> None:
 
     model = loaded(fading)
     (note,) = model.notes
-    assert note["text"].startswith("its values were denormal in ")
-    assert "8 tensors, 1.weight first, were filled" in note["text"]
+    assert note.text.startswith("its values were denormal in ")
+    assert "8 tensors, 1.weight first, were filled" in note.text
     assert model(*model.inputs()).abs().mean() > 1e-3
 
 
@@ -337,7 +338,7 @@ def test_filling_stays_with_a_network_in_every_precision() -> None:
     holder, spec = ModelHolder(), ModelSpec.of(zeros, input_size=32)
     for dtype in ("bf16", "fp32", "bf16"):
         model = holder.get(spec, Target("cpu", "AMD EPYC", "cpu", dtype=dtype))
-        assert [note["code"] for note in model.notes] == ["filled"]
+        assert [note.code for note in model.notes] == ["filled"]
         with model.running():
             assert model.module.get_parameter("fc.weight").any()
 
@@ -504,7 +505,7 @@ def test_a_pass_that_needs_gradients_leaves_inference_mode() -> None:
     model = loaded(Gradients)
     assert model.gradients == "none"
     (note,) = model.notes
-    assert note["text"].startswith("its passes run under no_grad, since otherwise: ")
+    assert note.text.startswith("its passes run under no_grad, since otherwise: ")
     assert count(ModelSpec.of(Gradients, input_size=32)).macs == 7 * 7 * 64 * 147 + 64_000
 
 
@@ -635,8 +636,8 @@ def test_a_network_that_keeps_its_results_is_said_to(
     constructor: type[nn.Module], is_said: bool
 ) -> None:
     loaded = load(ModelSpec.of(constructor, name="net", input_size=8), Target("cpu", "x", "cpu"))
-    codes = [note["code"] for note in loaded.notes]
+    codes = [note.code for note in loaded.notes]
     assert ("keeps-results" in codes) is is_said
     if is_said:
-        (text,) = (note["text"] for note in loaded.notes if note["code"] == "keeps-results")
+        (text,) = (note.text for note in loaded.notes if note.code == "keeps-results")
         assert text.startswith("a later pass calls 0 operators where the first called ")

@@ -159,6 +159,6 @@ def test_a_network_with_several_exits_is_loaded() -> None:
     silent = load(ModelSpec.of(Exits, input_size=8, scores="every"), target)
     assert silent.notes == []
     said = load(ModelSpec.of(Exits, input_size=8), target)
-    assert [note["code"] for note in said.notes] == ["which-scores"]
+    assert [note.code for note in said.notes] == ["which-scores"]
     images = said.images()
     assert said(images).equal(said.module.get_submodule("heads.2")(images.flatten(1)))

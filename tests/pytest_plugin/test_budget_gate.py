@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
 from archbench.core.records import Record
 from archbench.core.spec import Target
+from archbench.core.verdicts import Verdict
 from archbench.pytest_plugin.budgets import (
     budget_failure,
     configuration_of,
@@ -44,7 +43,7 @@ def counted(id: str = "timm/a") -> Record:
 
 
 def timed(*samples: float, id: str = "timm/a", batch_size: int = 1) -> Record:
-    target = Target("cpu", "AMD EPYC", "cpu-amd-epyc", batch_size=batch_size).as_dict()
+    target = Target("cpu", "AMD EPYC", "cpu-amd-epyc", batch_size=batch_size)
     return Record(id, target, {"latency": {"samples": list(samples), "unit": "s"}})
 
 
@@ -53,8 +52,8 @@ def configured(pytester: pytest.Pytester, text: str, *arguments: str) -> pytest.
     return pytester.parseconfig(f"--rootdir={pytester.path}", *arguments)
 
 
-def outcomes(verdicts: list[dict[str, Any]]) -> list[tuple[str, str]]:
-    return [(verdict["metric"], verdict["reason"]) for verdict in verdicts]
+def outcomes(verdicts: list[Verdict]) -> list[tuple[str, str]]:
+    return [(verdict.metric, verdict.reason) for verdict in verdicts]
 
 
 def test_each_figure_is_judged_where_it_is_measured(pytester: pytest.Pytester) -> None:
@@ -73,8 +72,8 @@ def test_each_figure_is_judged_where_it_is_measured(pytester: pytest.Pytester) -
 
 def test_bytes_are_judged_in_every_precision_of_the_run(pytester: pytest.Pytester) -> None:
     config = configured(pytester, BUDGETS, "--archbench-dtype=fp16,fp32")
-    verdicts = [v for v in judge_budgets(config, counted()) if v["metric"] == "param_bytes"]
-    assert [(verdict["value"], verdict["reason"]) for verdict in verdicts] == [
+    verdicts = [v for v in judge_budgets(config, counted()) if v.metric == "param_bytes"]
+    assert [(verdict.value, verdict.reason) for verdict in verdicts] == [
         (8_200_000, "within-budget"),
         (16_400_000, "over-budget"),
     ]

@@ -8,20 +8,18 @@ from pathlib import Path
 import pytest
 
 from archbench.core.records import Record
+from archbench.core.spec import Target
 from archbench.core.verdicts import Verdict
 from archbench.pytest_plugin.ci import CiReport, report_to_ci, set_junit_properties
 from archbench.pytest_plugin.options import spelled
 from archbench.report.ci import SUMMARY_LIMIT
 
-TARGET = {
-    "device": "cpu", "device_name": "EPYC", "slug": "cpu", "dtype": "fp32", "batch_size": 1,
-    "threads": 1,
-}  # fmt: skip
+TARGET = Target("cpu", "EPYC", "cpu")
 
 
 def record(metric: str = "latency") -> Record:
     verdict = Verdict(metric, "crashed", "died", "give it more with --time-budget=9")
-    return Record("local/net", TARGET, verdicts=[verdict.as_dict()])
+    return Record("local/net", TARGET, verdicts=[verdict])
 
 
 @pytest.fixture

@@ -80,6 +80,29 @@ def test_junit_has_a_failure_for_the_cell_and_metric_and_the_figures(
     assert "params" not in timed, "a test says what it measured itself"
 
 
+def test_a_metric_with_an_accepted_value_and_a_budget(project: pytest.Pytester) -> None:
+    budgets = [f'[[budget]]\nlimit = "params <= {limit}"\n' for limit in ("1 M", 100, 150)]
+    (project.path / "archbench.toml").write_text("".join(budgets), encoding="utf-8")
+    files = ("--junitxml=junit.xml", "--archbench-code-quality=quality.json")
+    run(project, *files, "-k", "complexity").assert_outcomes(failed=1, deselected=1)
+    (suite,) = ElementTree.parse(project.path / "junit.xml").getroot()
+    assert properties(suite[0])["verdict_params"] == "regressed"
+    report = json.loads((project.path / "quality.json").read_text(encoding="utf-8"))
+    about = [entry for entry in report if entry["check_name"] == "archbench-params"]
+    assert sorted(entry["description"] for entry in about) == [
+        f"local/Small: params changed: params {PARAMS} -> {PARAMS + 4} (+4, +2.53 %)",
+        "local/Small: params regressed: params is 162, 62 % over its budget params <= 100 "
+        "(archbench.toml, budget 2)",
+        "local/Small: params regressed: params is 162, 8 % over its budget params <= 150 "
+        "(archbench.toml, budget 3)",
+    ]
+    # The budget that is kept says nothing against the accepted value.
+    (project.path / "archbench.toml").write_text(budgets[0], encoding="utf-8")
+    run(project, *files, "-k", "complexity").assert_outcomes(failed=1, deselected=1)
+    (suite,) = ElementTree.parse(project.path / "junit.xml").getroot()
+    assert properties(suite[0])["verdict_params"] == "changed"
+
+
 def properties(test: ElementTree.Element) -> dict[str, str]:
     found = [(str(p.get("name")), str(p.get("value"))) for p in test.iter("property")]
     assert len(dict(found)) == len(found), "each once"

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from archbench.core.records import Record
+from archbench.core.verdicts import Note, Verdict
 from archbench.pytest_plugin.launched import Launched, merged
 from tests.pytest_plugin.test_amount_gate import verdicts
 from tests.pytest_plugin.test_time_gate import QUICK, TEST, Processes
@@ -229,12 +230,10 @@ def test_confirmations_that_were_lost_are_named(
 
 def test_a_launch_that_fails_is_still_against_the_cell() -> None:
     item = Launched()
-    item.fail({"status": "inconclusive", "reason": "throttled", "sentence": "it was hot"})
+    item.fail(Verdict("latency", "inconclusive", "throttled", "it was hot"))
     assert (item.died, item.lost) == (None, [("throttled", "it was hot")])
-    assert item.note == {
-        "code": "launches-lost", "text": "1 launch was lost, the last since it was hot"
-    }  # fmt: skip
-    item.fail({"status": "crashed", "reason": "RuntimeError", "sentence": "no"})
+    assert item.note == Note("launches-lost", "1 launch was lost, the last since it was hot")
+    item.fail(Verdict("latency", "crashed", "RuntimeError", "no"))
     assert item.died == "it failed in a process of its own: no"
     assert Launched.from_dict(json.loads(json.dumps(item.as_dict()))) == item
     assert Launched().note is None

@@ -70,7 +70,7 @@ class Processes:
         if median is None:
             sentence = f"the device lowered its clock in launch {len(self.started)}. Let it cool"
             verdict = Verdict("latency", "inconclusive", "throttled", sentence)
-            record = Record("local/small", target.as_dict(), verdicts=[verdict.as_dict()])
+            record = Record("local/small", target, verdicts=[verdict])
             return launching.LaunchedTests(dict.fromkeys(nodeids, record), None, 1, "", 1.0)
         series = [median] * 5
         launch = Launch(
@@ -80,7 +80,7 @@ class Processes:
             launch = launch.with_device([self.device.pop(0)] * 5, queue_full=True)
         record = Record(
             "local/small",
-            target.as_dict(),
+            target,
             {
                 "latency": {
                     "unit": "s", "basis": "batch", "source": "measured", "samples": series,

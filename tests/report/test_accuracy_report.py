@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from archbench.core.records import Record
+from archbench.core.spec import Target
+from archbench.core.verdicts import Note, Verdict
 from archbench.report.accuracy import accuracy_findings
 from archbench.report.table import cell_line, run_table
 
@@ -15,8 +17,8 @@ def cell(name: str = "a", status: str = "unchanged", reason: str = "equal", **to
         "value": 80.0, "images": 10_000, "low": 79.2, "high": 80.8, "unreadable": 0,
         "images_per_second": 100.0, "dataset": {"sample": None, "of": 10_000}, **top1,
     }  # fmt: skip
-    target = {"slug": "cpu", "dtype": "fp32", "batch_size": None, "threads": 1}
-    verdict = {"metric": "top1", "status": status, "reason": reason, "sentence": "as it is"}
+    target = Target("cpu", "X", "cpu").batchless
+    verdict = Verdict("top1", status, reason, "as it is")
     metrics = {"top1": figures, "top5": {"value": 95.0}}
     return Record(f"timm/{name}", target, metrics, [verdict], seconds={"evaluate": 100.0})
 
@@ -51,13 +53,13 @@ def test_what_has_no_baseline_is_told_beside_what_is_published() -> None:
 
 def test_images_that_could_not_be_read_are_named() -> None:
     one = cell()
-    one.notes.append({"code": "images-unreadable", "text": "2 of 10,002 images, x.png among them"})
+    one.notes.append(Note("images-unreadable", "2 of 10,002 images, x.png among them"))
     lines = accuracy_findings([one], accepting=False)
     assert lines[1] == "  timm/a: 2 of 10,002 images, x.png among them."
 
 
 def test_what_was_not_asked_for() -> None:
-    none = Record("timm/a", notes=[{"code": "accuracy-not-measured", "text": "no images"}])
+    none = Record("timm/a", notes=[Note("accuracy-not-measured", "no images")])
     assert accuracy_findings([none, none], accepting=False) == [
         "Accuracy: 2 not measured: no images."
     ]
@@ -65,7 +67,7 @@ def test_what_was_not_asked_for() -> None:
 
 
 def test_fingerprints_are_counted() -> None:
-    verdicts = [{"metric": "fingerprint", "status": "changed", "reason": "differs"}]
+    verdicts = [Verdict("fingerprint", "changed", "differs", "s")]
     assert accuracy_findings([Record("timm/a", verdicts=verdicts)], accepting=False) == [
         "Fingerprints: 1 changed."
     ]

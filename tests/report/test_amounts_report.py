@@ -5,18 +5,20 @@ from __future__ import annotations
 from typing import Any
 
 from archbench.core.records import Record
+from archbench.core.spec import Target
+from archbench.core.verdicts import Verdict
 from archbench.report.amounts import amount_findings
 
-TARGET = {"slug": "cpu", "dtype": "fp32", "batch_size": 1, "threads": 1}
+TARGET = Target("cpu", "X", "cpu")
 
 
 def cell(metric: str, status: str, **entry: Any) -> Record:
-    verdict = {"metric": metric, "status": status, "reason": "r", "sentence": "s"}
+    verdict = Verdict(metric, status, "r", "s")
     return Record("timm/a", TARGET, {metric: entry}, verdicts=[verdict])
 
 
 def test_nothing_about_what_was_not_asked_for() -> None:
-    over = {"metric": "peak_memory", "status": "regressed", "reason": "over-budget"}
+    over = Verdict("peak_memory", "regressed", "over-budget", "s", budget="peak_memory <= 1 GB")
     record = Record("timm/a", TARGET, {"peak_memory": {"value": 5}}, verdicts=[over])
     assert amount_findings([record], accepting=False) == []
 

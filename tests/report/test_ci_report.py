@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 import shlex
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from archbench.core.records import Record
-from archbench.core.verdicts import FAILING
+from archbench.core.spec import Target
+from archbench.core.verdicts import FAILING, Verdict
 from archbench.report.ci import (
     Finding,
     annotation_lines,
@@ -21,23 +23,17 @@ from archbench.report.ci import (
 )
 
 
-def target(batch_size: int = 1, slug: str = "v100") -> dict[str, Any]:
-    return {
-        "device": "cuda:0", "device_name": "Tesla V100", "slug": slug, "dtype": "fp16",
-        "batch_size": batch_size, "threads": 1,
-    }  # fmt: skip
+def target(batch_size: int = 1, slug: str = "v100") -> Target:
+    return Target("cuda:0", "Tesla V100", slug, "fp16", batch_size)
 
 
 def verdict(
     metric: str, status: str, reason: str = "r", sentence: str = "so it is", **values: Any
-) -> dict[str, Any]:
-    return {
-        "metric": metric, "status": status, "reason": reason, "sentence": sentence,
-        "baseline": None, "value": None, **values,
-    }  # fmt: skip
+) -> Verdict:
+    return Verdict(metric, status, reason, sentence, **values)
 
 
-def cell(id: str, *verdicts: dict[str, Any], batch_size: int = 1, **metrics: Any) -> Record:
+def cell(id: str, *verdicts: Verdict, batch_size: int = 1, **metrics: Any) -> Record:
     return Record(id, target(batch_size), metrics=metrics, verdicts=list(verdicts))
 
 
@@ -121,7 +117,7 @@ def test_summary() -> None:
 
 
 def test_an_accepted_change_fails_nothing() -> None:
-    text = step_summary([cell("a/1", {**BIGGER, "reason": "accepted"})], "v100")
+    text = step_summary([cell("a/1", replace(BIGGER, reason="accepted"))], "v100")
     assert "**None of 1 cell fails**: 1 changed, accepted." in text
     assert "| changed, accepted | a/1 |" in text
 
@@ -224,7 +220,7 @@ def test_fingerprints_outlive_the_values_and_tell_cells_apart() -> None:
     def prints(*cells: Record) -> set[str]:
         return {entry["fingerprint"] for entry in code_quality(cells, at)}
 
-    later = {**SLOWER, "sentence": "26 ms -> 31 ms", "value": 0.031}
+    later = replace(SLOWER, sentence="26 ms -> 31 ms", value=0.031)
     assert prints(cell("a/1", SLOWER)) == prints(cell("a/1", later))
     assert len(prints(cell("a/1", SLOWER), cell("a/1", SLOWER, batch_size=8))) == 2
     assert len(prints(cell("a/1", SLOWER, verdict("latency", "crashed")))) == 2
@@ -247,13 +243,12 @@ def test_openmetrics() -> None:
     ]
 
 
-MANNER = {"memory_format": "nhwc", "runtime": "compiled", "cold_cache": True, "largest_batch": True}
-
-
 def test_cells_that_are_run_differently_keep_their_figures_apart() -> None:
-    usual = {"memory_format": "nchw", "runtime": "eager", "cold_cache": False}
-    plain = Record("a/1", {**target(), **usual}, metrics={"latency": TIMED})
-    other = Record("a/1", {**target(), **MANNER}, metrics={"latency": TIMED})
+    plain = Record("a/1", target(), metrics={"latency": TIMED})
+    unusual = replace(
+        target(), memory_format="nhwc", runtime="compiled", cold_cache=True, largest_batch=True
+    )
+    other = Record("a/1", unusual, metrics={"latency": TIMED})
     lines = [line for line in metrics_text([plain, other]).splitlines() if "p50" in line][1:]
     labels = 'architecture="a/1",device="v100",dtype="fp16",batch_size="1",threads="1"'
     more = 'largest_batch="true",memory_format="nhwc",runtime="compiled",cold_cache="true"'
@@ -301,37 +296,43 @@ def test_junit_properties() -> None:
     assert junit_properties(Record("a/1")) == [("architecture", "a/1")]
 
 
-GATE = verdict("peak_memory", "regressed", "bigger", "150 MB -> 200 MB")
-KEPT = verdict("peak_memory", "unchanged", "within-budget", "200 MB of 300 MB")
-OVER = verdict("peak_memory", "regressed", "over-budget", "200 MB of 180 MB")
+# A metric with a baseline and budgets.
+
+BIGGER_PEAK = verdict("peak_memory", "regressed", "more", "5 MB -> 6 MB; the tolerance is 0.1 MB")
 
 
-@pytest.mark.parametrize("verdicts", [(GATE, KEPT), (KEPT, GATE), (OVER, EQUAL, GATE)])
-def test_a_gate_and_a_budget_on_one_metric_are_said_as_what_fails(
-    verdicts: tuple[dict[str, Any], ...],
-) -> None:
-    assert dict(junit_properties(cell("a/1", *verdicts)))["verdict_peak_memory"] == "regressed"
+def budgeted(limit: str, status: str, metric: str = "peak_memory") -> Verdict:
+    return verdict(metric, status, "over-budget", f"beyond {limit}", budget=limit)
 
 
-def test_a_kept_gate_hides_no_budget() -> None:
-    kept = verdict("peak_memory", "improved", "smaller")
-    for verdicts in ((kept, OVER), (OVER, kept)):
-        assert dict(junit_properties(cell("a/1", *verdicts)))["verdict_peak_memory"] == "regressed"
+@pytest.mark.parametrize("worst_first", [True, False])
+def test_junit_says_the_worst_of_what_a_metric_has(worst_first: bool) -> None:
+    kept = budgeted("peak_memory <= 1 GB", "unchanged")
+    pair = (BIGGER_PEAK, kept) if worst_first else (kept, BIGGER_PEAK)
+    assert dict(junit_properties(cell("a/1", *pair)))["verdict_peak_memory"] == "regressed"
 
 
-def test_an_accepted_regression_says_less_than_a_failure() -> None:
-    accepted = verdict("peak_memory", "regressed", "accepted")
-    crashed = verdict("peak_memory", "crashed", "died")
-    for verdicts in ((accepted, crashed), (crashed, accepted)):
-        assert dict(junit_properties(cell("a/1", *verdicts)))["verdict_peak_memory"] == "crashed"
+def test_what_was_accepted_does_not_hide_a_budget() -> None:
+    accepted = replace(BIGGER_PEAK, status="changed", reason="accepted")
+    over = budgeted("peak_memory <= 1 GB", "not-measured")
+    properties = dict(junit_properties(cell("a/1", accepted, over)))
+    assert properties["verdict_peak_memory"] == "not-measured"
 
 
-def test_gitlab_is_told_of_a_gate_and_of_every_budget() -> None:
-    tighter = verdict("peak_memory", "regressed", "over-budget", "200 MB of 100 MB")
-    report = code_quality([cell("a/1", GATE, OVER, tighter, KEPT)], at)
+def test_the_summary_says_what_a_budget_of_a_count_says() -> None:
+    text = step_summary(
+        [cell("a/1", BIGGER, budgeted("params <= 1 M", "regressed", "params"))], "x"
+    )
+    assert text.count("beyond params &lt;= 1 M") == 1
+    assert "params 200 -> 204" not in text, "both values stand in the row"
+
+
+def test_gitlab_has_the_baseline_and_every_budget() -> None:
+    budgets = [budgeted(f"peak_memory <= {size} MB", "regressed") for size in (4, 5)]
+    report = code_quality([cell("a/1", BIGGER_PEAK, *budgets)], at)
     assert [entry["description"].rpartition(": ")[2] for entry in report] == [
-        "150 MB -> 200 MB", "200 MB of 180 MB", "200 MB of 100 MB",
-    ]  # fmt: skip
+        "5 MB -> 6 MB; the tolerance is 0.1 MB",
+        "beyond peak_memory <= 4 MB",
+        "beyond peak_memory <= 5 MB",
+    ]
     assert len({entry["fingerprint"] for entry in report}) == 3
-    alone = {entry["fingerprint"] for entry in code_quality([cell("a/1", OVER)], at)}
-    assert alone < {entry["fingerprint"] for entry in report}, "the same in another run"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from archbench.core.complexity import BIASES, Complexity, LayerCost, layer_census
 from archbench.core.records import Record
-from archbench.core.verdicts import Verdict
+from archbench.core.verdicts import Note, Verdict
 from archbench.report.counts import (
     changed_layers,
     changed_text,
@@ -33,7 +33,7 @@ def test_changed_layers() -> None:
     assert gone == {("Conv2d", 50, 500): 1}
     assert came == {("Conv2d", 52, 500): 1, ("Net", 7, 0): 1}
     text = changed_text(
-        [Verdict("params", "changed", "differs", "params 220 -> 229 (+9, +4.09 %)").as_dict()],
+        [Verdict("params", "changed", "differs", "params 220 -> 229 (+9, +4.09 %)")],
         {"layers": layer_census(OLD)},
         new,
     )
@@ -61,9 +61,9 @@ def test_long_lists_are_cut() -> None:
 
 
 def cell(name: str, status: str, *, opinion: str = "") -> Record:
-    notes = [{"code": "second-opinion", "text": opinion}] if opinion else []
+    notes = [Note("second-opinion", opinion)] if opinion else []
     metric = "params" if status == "changed" else "complexity"
-    return Record(name, verdicts=[Verdict(metric, status, "x", "x").as_dict()], notes=notes)
+    return Record(name, verdicts=[Verdict(metric, status, "x", "x")], notes=notes)
 
 
 def test_biases_are_no_news() -> None:

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from archbench import ModelSpec, Target
 from archbench.core.records import Record
-from archbench.core.verdicts import Verdict
+from archbench.core.verdicts import Note, Verdict
 from archbench.report.table import catalogue_table, cell_line, doubts, is_bad, run_table
 
-TARGET = Target("cpu", "AMD EPYC", "cpu-amd-epyc", batch_size=2).as_dict()
+TARGET = Target("cpu", "AMD EPYC", "cpu-amd-epyc", batch_size=2)
 COUNTS = {
     "params": {"value": 11_689_512, "unit": "1", "source": "counted"},
     "macs": {"value": 1_814_073_344, "unit": "1", "source": "counted"},
 }
 
 
-def timed(samples: list[float], notes: list[dict[str, str]] | None = None) -> Record:
+def timed(samples: list[float], notes: list[Note] | None = None) -> Record:
     latency = {"samples": samples, "unit": "s", "source": "measured"}
     return Record("torchvision/resnet18", TARGET, {**COUNTS, "latency": latency}, notes=notes or [])
 
@@ -34,7 +36,7 @@ def test_a_row() -> None:
 
 def test_what_was_published_is_not_of_quantised_weights() -> None:
     record = timed([0.01] * 200)
-    record.target = {**TARGET, "dtype": "int8"}
+    record.target = replace(TARGET, dtype="int8")
     assert row(run_table([record], {"torchvision/resnet18": 69.758}, with_target=False))[2] == "-"
 
 
@@ -44,7 +46,7 @@ def test_what_is_absent_is_a_dash() -> None:
 
 
 def test_noise_is_marked_and_explained() -> None:
-    noisy = timed([0.01] * 3, [{"code": "noisy", "text": "x"}])
+    noisy = timed([0.01] * 3, [Note("noisy", "x")])
     cells = [noisy, timed([0.01] * 3)]
     assert "~10" in row(run_table(cells, {}, with_target=False))
     first, second = doubts(cells)
@@ -55,19 +57,19 @@ def test_noise_is_marked_and_explained() -> None:
 
 
 def test_a_failure_is_its_verdict() -> None:
-    verdict = Verdict("latency", "crashed", "ValueError", "it failed").as_dict()
+    verdict = Verdict("latency", "crashed", "ValueError", "it failed")
     cell = Record("timm/a", TARGET, COUNTS, [verdict, verdict])
     assert row(run_table([cell], {}, with_target=True))[-1] == "crashed"
     assert cell_line(cell) == "crashed"
 
 
 def test_what_is_only_told_is_no_failure() -> None:
-    changed = Verdict("params", "changed", "told", "params 1 -> 2").as_dict()
+    changed = Verdict("params", "changed", "told", "params 1 -> 2")
     cell = timed([0.01] * 8)
     cell.verdicts.append(changed)
     assert not is_bad(cell)
     assert cell_line(cell) == "10 ms  200 images/s  ±0.0 %"
-    cell.verdicts.append({**changed, "reason": "differs"})
+    cell.verdicts.append(replace(changed, reason="differs"))
     assert is_bad(cell)
 
 

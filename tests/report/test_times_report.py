@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from archbench.core.records import Record
+from archbench.core.spec import Target
+from archbench.core.verdicts import Verdict
 from archbench.report.times import time_findings
 
-TARGET = {"slug": "cpu", "dtype": "fp32", "batch_size": 1, "threads": 1}
+TARGET = Target("cpu", "X", "cpu")
 
 
 def cell(model: str, status: str, **fields: Any) -> Record:
-    verdict = {"metric": "latency", "status": status, "reason": "r", "sentence": "s", **fields}
+    verdict = Verdict("latency", status, "r", "s", **fields)
     return Record(model, TARGET, {"latency": {"launches": [{}]}}, verdicts=[verdict])
 
 
 def test_nothing_about_what_was_not_timed() -> None:
-    counted = {"metric": "complexity", "status": "unchanged", "reason": "equal", "sentence": "s"}
-    over = {"metric": "latency", "status": "regressed", "reason": "over-budget", "sentence": "s"}
+    counted = Verdict("complexity", "unchanged", "equal", "s")
+    over = Verdict("latency", "regressed", "over-budget", "s", budget="latency_p50 <= 1 ms")
     assert time_findings([Record("a", verdicts=[counted, over])], accepting=False) == []
 
 
@@ -63,11 +66,11 @@ def test_a_tolerance_below_what_can_be_found() -> None:
 
 def test_a_devices_time_is_told_from_the_latency() -> None:
     unclear, coarse = (cell("timm/a", "inconclusive"), cell("timm/b", "unchanged"))
-    unclear.verdicts[0]["metric"] = "device_time"
-    coarse.verdicts[0].update(threshold=0.1, tolerance=0.1)
-    coarse.verdicts.append(
-        {**coarse.verdicts[0], "metric": "device_time", "threshold": 0.031, "tolerance": 0.02}
-    )
+    unclear.verdicts = [replace(unclear.verdicts[0], metric="device_time")]
+    first = replace(coarse.verdicts[0], threshold=0.1, tolerance=0.1)
+    coarse.verdicts = [
+        first, replace(first, metric="device_time", threshold=0.031, tolerance=0.02)
+    ]  # fmt: skip
     assert time_findings([unclear, coarse], accepting=False) == [
         "Times: 2 unchanged, 1 inconclusive.",
         "  timm/a fp32-b1: device time: s",

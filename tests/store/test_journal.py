@@ -15,6 +15,7 @@ from archbench.core.records import Record
 from archbench.store.journal import Journal, new_run_id, read_run
 
 CELL = Record("timm/a", None, {"params": {"value": 5, "unit": "1", "source": "counted"}})
+TARGET = {"device": "cpu", "device_name": "X", "slug": "x", "dtype": "fp32"}
 EXAMPLES = Path(__file__).parent / "examples"
 
 
@@ -65,25 +66,26 @@ def test_damaged_lines_are_named_and_left_out(tmp_path: Path) -> None:
     run = read_run(journal.path)
     assert [cell.id for cell in run.cells] == ["timm/a", "timm/c"]
     assert [number for number, _ in run.damaged] == [3, 4, 5]
-    assert run.damaged[1][1] == "it has no field 'id'"
+    assert run.damaged[1][1] == "Object missing required field `id`"
 
 
 @pytest.mark.parametrize(
     ("change", "cause"),
     [
-        ({"id": 5}, "its id is 5"),
+        ({"id": 5}, "Expected `str`, got `int` - at `$.id`"),
         ({"id": "local/\x1b[31mred"}, "its id is 'local/\\x1b[31mred'"),
         ({"id": "local/a\nb"}, "its id is 'local/a\\nb'"),
-        ({"target": {"slug": ["x"], "dtype": "fp32"}}, "its slug is ['x']"),
-        ({"target": {"slug": "x", "dtype": "fp32", "batch_size": 0}}, "its batch_size is 0"),
+        ({"target": {**TARGET, "slug": ["x"]}}, "Expected `str`, got `array` - at `$.target.slug`"),
+        ({"target": {**TARGET, "batch_size": 0}}, "its batch_size is 0 - at `$.target`"),
         (
-            {"target": {"slug": "x", "dtype": "fp32", "runtime": None}},
-            "its runtime is None",
+            {"target": {**TARGET, "runtime": None}},
+            "Expected `str`, got `null` - at `$.target.runtime`",
         ),
         (
-            {"target": {"slug": "x", "dtype": "fp32", "cold_cache": "yes"}},
-            "its cold_cache is 'yes'",
+            {"target": {**TARGET, "cold_cache": "yes"}},
+            "Expected `bool`, got `str` - at `$.target.cold_cache`",
         ),
+        ({"metrics": {"x": "fast"}}, "Expected `object`, got `str` - at `$.metrics[...]`"),
         ({"metrics": {"params": {"value": 10**400}}}, "its params is no such figure"),
         ({"metrics": {"params": {"value": -5}}}, "its params is no such figure"),
         ({"metrics": {"top1": {"value": 7000.0}}}, "its top1 is 7000.0 %"),

@@ -15,7 +15,7 @@ from archbench.store.results import results_document, write_results
 def test_document() -> None:
     cell = Record(
         "torchvision/resnet18",
-        Target("cpu", "AMD EPYC", "cpu-amd-epyc").as_dict(),
+        Target("cpu", "AMD EPYC", "cpu-amd-epyc"),
         {
             "params": {"value": 11689512, "unit": "1", "source": "counted"},
             "latency": {"samples": [0.1, 0.2], "unit": "s", "source": "measured"},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,12 @@ import pytest
 from archbench.core.errors import UsageError
 from archbench.core.history import Cell, Entry
 from archbench.core.records import Record
+from archbench.core.spec import Target
 from archbench.store.baselines import update_baselines
 from archbench.store.history import Found, in_baselines, in_benchmarks, in_runs
 from archbench.store.journal import Journal
 
-TARGET = {"slug": "cpu-x", "dtype": "fp32", "batch_size": 2, "threads": 1}
+TARGET = Target("cpu", "X", "cpu-x", batch_size=2)
 CELL = Cell("timm/a", "cpu-x", "fp32", 2, 1, "nchw", "eager", False)
 
 
@@ -102,7 +104,7 @@ PLAIN = {
 }
 OURS = {
     "fullname": "benchmarks/test_latency.py::test_latency[timm/a]",
-    "extra_info": {"archbench": "timm/a", **TARGET, "macs": 7, "params": 3, "p50": 0.25},
+    "extra_info": {"archbench": "timm/a", **asdict(TARGET), "macs": 7, "params": 3, "p50": 0.25},
     "stats": {"median": 0.25},
 }
 

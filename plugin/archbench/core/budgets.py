@@ -195,12 +195,12 @@ class Budget:
         target = record.target
         if target is None:
             return self.selector.matches(record.id, None, dtype)
-        return self.selector.matches(record.id, target["slug"], target["dtype"]) and (
+        return self.selector.matches(record.id, target.slug, target.dtype) and (
             # An accuracy depends on neither, and has no batch size.
-            target["batch_size"] is None
+            target.batch_size is None
             or (
-                self.batch_size in (None, target["batch_size"])
-                and self.threads in (None, target["threads"])
+                self.batch_size in (None, target.batch_size)
+                and self.threads in (None, target.threads)
             )
         )
 
@@ -229,23 +229,24 @@ def judge(budget: Budget, record: Record, dtype: str | None = None) -> Verdict:
         ``not-measured`` with ``too-few-samples``, ``figure-missing`` or ``nothing-measures-it``.
     """
     name, limit = budget.limit.figure, budget.limit
-    precision = record.target["dtype"] if record.target is not None else dtype
+    precision = record.target.dtype if record.target is not None else dtype
+    about = f"{limit} in {precision}" if name == "param_bytes" else str(limit)
     value = _value(budget, record, precision)
     if isinstance(value, _Missing):
         sentence = f"{budget} cannot be judged: {value.cause}"
-        return Verdict(name, "not-measured", value.reason, sentence)
+        return Verdict(name, "not-measured", value.reason, sentence, budget=about)
     shown = f"{name} in {precision}" if name == "param_bytes" else name
     shown += f" is {limit.text(value)}"
     excess = limit.excess(value)
     if excess <= 0:
         sentence = f"{shown}, within its budget {budget}"
-        return Verdict(name, "unchanged", "within-budget", sentence, value=value)
+        return Verdict(name, "unchanged", "within-budget", sentence, value=value, budget=about)
     bound = limit.bound.value
     share = f"{format_significant(excess / bound * 100, 3)} % " if bound else ""
     sentence = f"{shown}, {share}{'short of' if limit.is_least else 'over'} its budget {budget}"
     if not budget.figure.counted and record.notes:
-        sentence += f"; in doubt, since {', '.join(note['text'] for note in record.notes)}"
-    return Verdict(name, "regressed", "over-budget", sentence, value=value)
+        sentence += f"; in doubt, since {', '.join(note.text for note in record.notes)}"
+    return Verdict(name, "regressed", "over-budget", sentence, value=value, budget=about)
 
 
 def _value(budget: Budget, record: Record, dtype: str | None) -> float | _Missing:
@@ -298,6 +299,6 @@ def unjudged(budgets: Sequence[Budget], cells: Sequence[Record]) -> list[tuple[B
 
 def _is_judged(budget: Budget, cell: Record) -> bool:
     return any(
-        verdict["metric"] == budget.limit.figure and verdict["reason"] in REASONS
+        verdict.metric == budget.limit.figure and verdict.budget is not None
         for verdict in cell.verdicts
     )

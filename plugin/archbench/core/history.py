@@ -15,13 +15,13 @@ from archbench.core.metrics import METRICS
 from archbench.core.points import (
     Figure,
     Point,
-    manner_of,
     manner_text,
     setting_text,
     target_text,
     with_derived,
 )
 from archbench.core.records import Record, derived
+from archbench.core.spec import Wish
 from archbench.core.statistics import median_interval, quantile
 
 __all__ = [
@@ -67,21 +67,18 @@ class Cell:
     largest_batch: bool = False
 
     @classmethod
-    def of(cls, id: str, target: Mapping[str, Any]) -> Cell:
-        """What was timed on a stored target.
-
-        Raises:
-            KeyError: the target lacks what every one has.
-        """
-        largest = bool(target.get("largest_batch"))
+    def of(cls, id: str, slug: str, wish: Wish) -> Cell:
+        """What was timed on a device."""
         return cls(
             id,
-            target["slug"],
-            target["dtype"],
-            None if largest else target["batch_size"],
-            target["threads"],
-            **manner_of(target),
-            largest_batch=largest,
+            slug,
+            wish.dtype,
+            wish.batch_size,
+            wish.threads,
+            wish.memory_format,
+            wish.runtime,
+            wish.cold_cache,
+            wish.batch_size is None,
         )
 
     @classmethod
@@ -258,7 +255,7 @@ def figures_of(record: Record, source: str) -> dict[str, Figure]:
             figures[name] = Figure(float(metric["value"]), str(metric.get("source", "")), source)
     if "p95" in (statistics := derived(record)):
         figures["latency_p95"] = Figure(statistics["p95"], "measured", source)
-    return with_derived(figures, (record.target or {}).get("batch_size"))
+    return with_derived(figures, record.target.batch_size if record.target is not None else None)
 
 
 def observations_of(
@@ -286,9 +283,9 @@ def observations_of(
     target = record.target
     timed = None
     if target is not None:
-        timed = Cell.of(record.id, target)
+        timed = Cell.of(record.id, target.slug, target.wish)
         if timed.largest_batch:
-            versions["batch size"] = str(target["batch_size"])
+            versions["batch size"] = str(target.batch_size)
     found = []
     for name, figure in figures_of(record, source).items():
         cell = Cell(record.id) if is_exact(name) else timed

@@ -14,7 +14,6 @@ __all__ = [
     "MANNER",
     "Figure",
     "Point",
-    "manner_of",
     "manner_text",
     "setting_text",
     "target_text",
@@ -30,11 +29,6 @@ MANNER: Mapping[str, str | bool] = MappingProxyType(
     {"memory_format": "nchw", "runtime": "eager", "cold_cache": False}
 )
 """How a network is run beside its precision and batch size, with what is usual."""
-
-
-def manner_of(target: Mapping[str, Any]) -> dict[str, Any]:
-    """The :data:`MANNER` of a stored target; what older ones do not say was usual then."""
-    return {name: target.get(name, usual) for name, usual in MANNER.items()}
 
 
 def manner_text(memory_format: str | None, runtime: str | None, cold_cache: bool | None) -> str:

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from archbench.core.verdicts import Note
+
 __all__ = [
     "CAPPED",
     "LOW_CLOCK",
@@ -101,7 +103,7 @@ def mean_clock(readings: Sequence[Reading]) -> float | None:
     return sum(clocks) / len(clocks) if clocks and len(clocks) == len(readings) else None
 
 
-def device_doubts(readings: Sequence[Reading], is_full: bool | None) -> list[dict[str, str]]:
+def device_doubts(readings: Sequence[Reading], is_full: bool | None) -> list[Note]:
     """Notes on times of a device that were kept.
 
     Args:
@@ -111,8 +113,8 @@ def device_doubts(readings: Sequence[Reading], is_full: bool | None) -> list[dic
     notes = []
     if is_full is False:
         text = "the host was slower than the device, so the device's time has gaps in it"
-        notes.append({"code": "queue-not-full", "text": text})
+        notes.append(Note("queue-not-full", text))
     capped = sum(CAPPED in reading.throttle for reading in readings)
     if 2 * capped > len(readings):
-        notes.append({"code": "power-capped", "text": "the device was at its power limit"})
+        notes.append(Note("power-capped", "the device was at its power limit"))
     return notes

@@ -1,16 +1,18 @@
-"""What one test contributes to one cell, in builtin types, and how contributions meet."""
+"""What one test contributes to one cell, and how contributions meet."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from archbench.core.spec import target_suffix
-from archbench.core.statistics import Absent, summarize
-from archbench.core.verdicts import UNASKED
+import msgspec
 
-__all__ = ["ABOUT_NETWORKS", "Record", "derived", "merge_records", "target_key", "to_builtin"]
+from archbench.core.spec import Target
+from archbench.core.statistics import Absent, summarize
+from archbench.core.verdicts import UNASKED, Note, Verdict
+
+__all__ = ["ABOUT_NETWORKS", "Record", "derived", "merge_records", "target_key", "target_of"]
 
 
 ABOUT_NETWORKS = ("filled", "doubtful-values", "gradients", "keeps-results", "which-scores")
@@ -23,45 +25,41 @@ class Record:
 
     Attributes:
         id: of the architecture.
-        target: :meth:`archbench.core.spec.Target.as_dict`; None for what does not depend on a
-            device, such as counts. Its batch size is None for what depends on the precision alone,
-            such as accuracies.
+        target: None for what does not depend on a device, such as counts. Its batch size is None
+            for what depends on the precision alone, such as accuracies.
         metrics: name to ``{"value" or "samples", "unit", "source", ...}``.
-        verdicts: :meth:`archbench.core.verdicts.Verdict.as_dict`.
-        notes: ``{"code", "text"}``: doubts about the samples.
+        verdicts: what became of its metrics.
+        notes: doubts about the samples.
         seconds: where the time went: ``count``, ``load``, ``forward``.
     """
 
     id: str
-    target: dict[str, Any] | None = None
+    target: Target | None = None
     metrics: dict[str, dict[str, Any]] = field(default_factory=dict)
-    verdicts: list[dict[str, Any]] = field(default_factory=list)
-    notes: list[dict[str, str]] = field(default_factory=list)
+    verdicts: list[Verdict] = field(default_factory=list)
+    notes: list[Note] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
-        """Builtin types only, exactly: a worker's report carries nothing else."""
-        fields = {
-            "id": self.id,
-            "target": self.target,
-            "metrics": self.metrics,
-            "verdicts": self.verdicts,
-            "notes": self.notes,
-            "seconds": self.seconds,
-        }
-        return {name: to_builtin(value) for name, value in fields.items()}
+        """Its JSON form, in builtin types exactly: a worker's report carries nothing else.
+
+        Raises:
+            TypeError: it holds what JSON has no form for.
+        """
+        form: dict[str, Any] = msgspec.to_builtins(self, enc_hook=_builtin)
+        return form
 
     @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> Record:
-        """The inverse of :meth:`as_dict`."""
-        return cls(
-            id=data["id"],
-            target=data.get("target"),
-            metrics=dict(data.get("metrics", {})),
-            verdicts=list(data.get("verdicts", [])),
-            notes=list(data.get("notes", [])),
-            seconds=dict(data.get("seconds", {})),
-        )
+    def from_dict(cls, data: object) -> Record:
+        """The inverse of :meth:`as_dict`; reads what older versions wrote as well.
+
+        Raises:
+            ValueError: a field is missing or of another type; says which.
+        """
+        try:
+            return msgspec.convert(data, cls)
+        except msgspec.ValidationError as error:
+            raise ValueError(str(error)) from None
 
     @property
     def key(self) -> tuple[str, str]:
@@ -71,18 +69,17 @@ class Record:
     @property
     def suffix(self) -> str:
         """The part of the key that does not depend on the device; empty without a target."""
-        return self.key[1].rpartition("/")[2]
+        return self.target.suffix if self.target is not None else ""
 
     @property
     def test_suffix(self) -> str:
         """What the ids of its tests show: the suffix, and the device where a run has several."""
-        asked = (self.target or {}).get("asked")
-        return f"{self.suffix}@{asked}" if asked else self.suffix
+        return self.target.id if self.target is not None else ""
 
     @property
     def is_quantised(self) -> bool:
         """Whether its weights are others than were published."""
-        return self.target is not None and self.target["dtype"] == "int8"
+        return self.target is not None and self.target.dtype == "int8"
 
     @property
     def is_measured(self) -> bool:
@@ -90,41 +87,33 @@ class Record:
         return bool(self.metrics)
 
 
-def target_key(target: dict[str, Any] | None) -> str:
-    """:attr:`archbench.core.spec.Target.key` of a stored target; empty for none."""
-    if target is None:
-        return ""
-    # Older journals have neither memory format nor runtime.
-    suffix = target_suffix(
-        target["dtype"],
-        "max" if target.get("largest_batch") else target["batch_size"],
-        target["threads"],
-        target.get("memory_format", "nchw"),
-        target.get("runtime", "eager"),
-        bool(target.get("cold_cache")),
-    )
-    return f"{target['slug']}/{suffix}"
-
-
-def to_builtin(value: Any) -> Any:
-    """A copy in exact builtin types.
-
-    A subclass of float (every numpy scalar) in a report makes a worker drop it.
+def target_of(data: object) -> Target:
+    """A stored target; what older versions did not write was usual then.
 
     Raises:
-        TypeError: for what JSON has no form for.
+        ValueError: a field is missing or of another type; says which.
     """
-    if value is None or type(value) in (bool, int, float, str):
-        return value
-    if isinstance(value, dict):
-        return {str(name): to_builtin(item) for name, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [to_builtin(item) for item in value]
-    for kind in (bool, int, float, str):
+    try:
+        return msgspec.convert(data, Target)
+    except msgspec.ValidationError as error:
+        raise ValueError(str(error)) from None
+
+
+def target_key(target: Target | None) -> str:
+    """:attr:`archbench.core.spec.Target.key`; empty for none."""
+    return target.key if target is not None else ""
+
+
+def _builtin(value: Any) -> Any:
+    """The builtin form of a numpy scalar or of a subclass of a number or a text.
+
+    A subclass of float in a report makes a worker drop it.
+    """
+    if hasattr(value, "item"):
+        return value.item()
+    for kind in (int, float, str):
         if isinstance(value, kind):
             return kind(value)
-    if hasattr(value, "item"):
-        return to_builtin(value.item())
     raise TypeError(f"a record holds numbers, text, lists and tables, got {type(value).__name__}")
 
 
@@ -148,7 +137,7 @@ def merge_records(records: Iterable[Record]) -> list[Record]:
     batched = {
         (cell.id, _precision(cell.target))
         for cell in cells.values()
-        if cell.target is not None and cell.target["batch_size"] is not None
+        if cell.target is not None and cell.target.batch_size is not None
     }
     merged = []
     for (model_id, target), cell in cells.items():
@@ -163,27 +152,24 @@ def merge_records(records: Iterable[Record]) -> list[Record]:
         for part in (*others, cell):
             if part is not None:
                 _join(whole, part)
-        asked = [verdict for verdict in whole.verdicts if verdict.get("reason") not in UNASKED]
+        asked = [verdict for verdict in whole.verdicts if verdict.reason not in UNASKED]
         if asked:
             whole.verdicts = asked
         merged.append(whole)
     return merged
 
 
-def _precision(target: dict[str, Any] | None) -> str:
+def _precision(target: Target | None) -> str:
     """The key of what depends on the device and the precision alone."""
-    return target_key({**target, "batch_size": None, "largest_batch": False}) if target else ""
+    return target_key(target.batchless if target is not None else None)
 
 
 def _join(into: Record, record: Record) -> None:
     into.metrics.update(record.metrics)
 
     # A test that ran several times says the same several times.
-    def said(verdict: Mapping[str, Any]) -> tuple[Any, ...]:
-        return tuple(verdict.get(key) for key in ("metric", "status", "reason"))
-
-    again = [said(one) for one in record.verdicts]
-    into.verdicts = [one for one in into.verdicts if said(one) not in again] + record.verdicts
+    again = {verdict.about for verdict in record.verdicts}
+    into.verdicts = [one for one in into.verdicts if one.about not in again] + record.verdicts
     into.notes.extend(record.notes)
     into.seconds.update(record.seconds)
 
@@ -211,7 +197,7 @@ def derived(record: Record) -> dict[str, Any]:
         absent["precision"] = "the median's interval needs 6 samples"
     else:
         result["precision"] = summary.precision
-    result["throughput"] = record.target["batch_size"] / summary.median
+    result["throughput"] = record.target.images / summary.median
     if absent:
         result["absent"] = absent
     return result

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from archbench.core.constructors import (
@@ -412,7 +412,8 @@ class Target:
         device_name: the vendor's name of it.
         slug: short name of the device for files and tables: ``cpu-amd-epyc``, ``v100``.
         dtype: one of :data:`DTYPES`.
-        batch_size: images per forward pass.
+        batch_size: images per forward pass; None for what depends on the precision alone, as an
+            accuracy, which chooses one by itself.
         threads: intra-operator threads on the host.
         memory_format: one of :data:`MEMORY_FORMATS`.
         runtime: one of :data:`RUNTIMES`, or another that is registered.
@@ -426,7 +427,7 @@ class Target:
     device_name: str
     slug: str
     dtype: str = "fp32"
-    batch_size: int = 1
+    batch_size: int | None = 1
     threads: int = 1
     memory_format: str = "nchw"
     runtime: str = "eager"
@@ -434,6 +435,15 @@ class Target:
     largest_batch: bool = False
     asked: str = ""
     uuid: str | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("slug", "dtype", "memory_format", "runtime", "asked"):
+            if not getattr(self, name).isprintable():
+                raise ValueError(f"its {name} is {getattr(self, name)!r}")
+        for name in ("batch_size", "threads"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ValueError(f"its {name} is {value!r}")
 
     @property
     def kind(self) -> str:
@@ -444,6 +454,22 @@ class Target:
     def is_host(self) -> bool:
         """Whether the device is the processor that this program runs on."""
         return self.kind == "cpu"
+
+    @property
+    def images(self) -> int:
+        """The batch size of what has one.
+
+        Raises:
+            ValueError: it has none.
+        """
+        if self.batch_size is None:
+            raise ValueError(f"{self.key} has no batch size")
+        return self.batch_size
+
+    @property
+    def batchless(self) -> Target:
+        """The same without what an accuracy does not depend on."""
+        return replace(self, batch_size=None, threads=1, largest_batch=False)
 
     @property
     def wish(self) -> Wish:
@@ -464,13 +490,16 @@ class Target:
 
         The device is left out, so that a test keeps its name from machine to machine.
         """
+        if self.batch_size is None and not self.largest_batch:
+            return target_suffix(self.dtype, None, self.threads)
         return self.wish.suffix
+
+    @property
+    def id(self) -> str:
+        """The suffix, and the device where the run has several: ``fp16-b1@v100``."""
+        return f"{self.suffix}@{self.asked}" if self.asked else self.suffix
 
     @property
     def key(self) -> str:
         """``cpu-amd-epyc/fp32-b1``: device and suffix."""
         return f"{self.slug}/{self.suffix}"
-
-    def as_dict(self) -> dict[str, Any]:
-        """Builtin types only, ready for JSON and for a worker's report."""
-        return asdict(self)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["FAILING", "NEWS", "POISONED", "STATUSES", "TOLD", "UNASKED", "Verdict"]
+__all__ = ["FAILING", "NEWS", "POISONED", "STATUSES", "TOLD", "UNASKED", "Note", "Verdict"]
 
 STATUSES = (
     "unchanged",
@@ -39,6 +39,19 @@ NEWS = (*FAILING, "inconclusive", "not-comparable", "improved", "no-baseline", "
 
 
 @dataclass(frozen=True, slots=True)
+class Note:
+    """A doubt about what was measured, or how it came about.
+
+    Attributes:
+        code: for programs.
+        text: for people.
+    """
+
+    code: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Verdict:
     """What became of one metric of one cell.
 
@@ -52,6 +65,7 @@ class Verdict:
         threshold: the relative change that has to be exceeded, where the metric has a spread.
         tolerance: the relative change that the project's rules ask to find; the threshold is
             larger where the spread does not allow it.
+        budget: the limit that it is about: ``top1 >= 75 %``; None for a comparison with a baseline.
     """
 
     metric: str
@@ -62,11 +76,18 @@ class Verdict:
     value: Any = None
     threshold: float | None = None
     tolerance: float | None = None
+    budget: str | None = None
 
     def __post_init__(self) -> None:
         if self.status not in STATUSES:
             raise ValueError(f"unknown status {self.status!r}; statuses are {', '.join(STATUSES)}")
 
-    def as_dict(self) -> dict[str, Any]:
-        """Builtin types only."""
-        return asdict(self)
+    @property
+    def about(self) -> tuple[str, str, str, str | None]:
+        """What it says, without the values."""
+        return self.metric, self.status, self.reason, self.budget
+
+    @property
+    def is_bad(self) -> bool:
+        """Whether it fails a test whatever was asked for."""
+        return self.status in FAILING and self.reason not in TOLD

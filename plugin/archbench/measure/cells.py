@@ -80,7 +80,7 @@ def memory_record(loaded: LoadedModel, instruments: Instruments | None = None) -
         forward()
         forward.output = None
         metrics = memory_metrics(loaded.device, loaded.module, forward.inputs, forward)
-    return Record(id=loaded.spec.id, target=target.as_dict(), metrics=metrics)
+    return Record(id=loaded.spec.id, target=target, metrics=metrics)
 
 
 def energy_record(
@@ -101,7 +101,7 @@ def energy_record(
         try:
             counter = (open_ or loaded.device.energy)()
             window = measure_energy(Runner(loaded, loaded.device.wait), counter, plan)
-            metrics = energy_metrics(window, counter, target.batch_size)
+            metrics = energy_metrics(window, counter, target.images)
         except AbsentError as error:
             metrics = absent_energy(str(error))
-    return Record(id=loaded.spec.id, target=target.as_dict(), metrics=metrics)
+    return Record(id=loaded.spec.id, target=target, metrics=metrics)

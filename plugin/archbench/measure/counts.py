@@ -9,6 +9,7 @@ from archbench.core.complexity import Complexity, disagreement, layer_census
 from archbench.core.errors import ArchbenchError
 from archbench.core.records import Record
 from archbench.core.spec import ModelSpec
+from archbench.core.verdicts import Note
 from archbench.measure.complexity import count
 from archbench.measure.environment import provenance_of
 from archbench.models.libraries import library_version
@@ -66,7 +67,7 @@ def complexity_record(
             "output_shape": {"value": list(complexity.output_shape), **number},
             "layers": {"value": layer_census(complexity.layers), **counted},
         },
-        notes=[{"code": "second-opinion", "text": text}] if text else [],
+        notes=[Note("second-opinion", text)] if text else [],
         seconds={"count": seconds},
     )
     return record, complexity

@@ -57,9 +57,9 @@ def describe_failure(
     verdict = Verdict(metric, status, reason, sentence)
     record = Record(
         id=spec.id,
-        target=target.as_dict() if target else None,
+        target=target,
         metrics=error.metrics if isinstance(error, NotMeasuredError) else {},
-        verdicts=[verdict.as_dict()],
+        verdicts=[verdict],
     )
     return record, f"{status}: {sentence}{details}"
 

@@ -7,7 +7,7 @@ import gc
 import random
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -113,7 +113,7 @@ class Partner:
                     launch, flush = self._forward.launch, self._tools.flush
                     self._queue = PassQueue(launch, self._tools.clock, plan, flush)
             output = self._forward.output
-            self._scores = class_scores(loaded.spec, output, target.batch_size)
+            self._scores = class_scores(loaded.spec, output, target.images)
         if not bool(torch.isfinite(self._scores).all()):
             raise NotMeasuredError(
                 "output-not-finite",
@@ -155,7 +155,7 @@ class Partner:
         spec, target = self._loaded.spec, self._loaded.target
         facts: dict[str, Any] = {
             "id": spec.id,
-            "target": target.as_dict(),
+            "target": asdict(target),
             "kind": target.kind,
             "batch_size": target.batch_size,
         }
@@ -163,7 +163,7 @@ class Partner:
             facts["no_telemetry"] = self._tools.no_telemetry
         if not exact:
             return facts
-        facts["notes"] = list(self._loaded.notes)
+        facts["notes"] = [asdict(note) for note in self._loaded.notes]
         params, _ = count_parameters(self._loaded.module)
         facts["counts"] = {
             "params": params,

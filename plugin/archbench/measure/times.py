@@ -14,6 +14,7 @@ from archbench.core.readings import Reading, device_doubts, throttled_by
 from archbench.core.records import Record
 from archbench.core.spec import Target
 from archbench.core.statistics import Summary, summarize
+from archbench.core.verdicts import Note
 from archbench.measure.conditions import timing_environment
 from archbench.measure.device_time import BurstPlan, DeviceSeries, sample_device_time
 from archbench.measure.instruments import Instruments
@@ -75,7 +76,7 @@ def latency_record(
         _refuse_what_is_not_finite(loaded, timed.forward.output)
     return Record(
         id=loaded.spec.id,
-        target=target.as_dict(),
+        target=target,
         metrics=timed.metrics(environment),
         notes=[*loaded.notes, *timed.doubts()],
         seconds={"load": loaded.load_seconds, "forward": timed.seconds},
@@ -204,7 +205,7 @@ class _Timed:
             ]
         return metrics
 
-    def doubts(self) -> list[dict[str, str]]:
+    def doubts(self) -> list[Note]:
         """Why the samples may not deserve trust."""
         wall, cpu = self._all("wall"), self._all("cpu")
         notes = _doubts(summarize(wall), wall, cpu, self.loaded.target)
@@ -214,7 +215,7 @@ class _Timed:
 
 
 def _refuse_what_is_not_finite(loaded: LoadedModel, output: object) -> None:
-    exits = every_exit(loaded.spec, output, loaded.target.batch_size)
+    exits = every_exit(loaded.spec, output, loaded.target.images)
     if all(bool(torch.isfinite(scores).all()) for scores in exits):
         return
     dtype = loaded.target.dtype
@@ -250,21 +251,14 @@ NOISY_LOST_SHARE = 0.10
 
 def _doubts(
     summary: Summary, wall: tuple[float, ...], cpu: tuple[float, ...], target: Target
-) -> list[dict[str, str]]:
+) -> list[Note]:
     """Why the samples may not deserve trust."""
     notes = []
     if summary.precision is not None and summary.precision > NOISY_PRECISION:
-        notes.append(
-            {
-                "code": "noisy",
-                "text": f"the median is known to {summary.precision:.0%} only",
-            }
-        )
+        notes.append(Note("noisy", f"the median is known to {summary.precision:.0%} only"))
     lost = 1 - sum(cpu) / sum(wall) if sum(wall) else 0.0
     # With several threads the processor time of a spinning thread hides what was lost, and whoever
     # waits for an accelerator loses nothing.
     if target.is_host and target.threads == 1 and lost > NOISY_LOST_SHARE:
-        notes.append(
-            {"code": "disturbed", "text": f"the process did not run for {lost:.0%} of the time"}
-        )
+        notes.append(Note("disturbed", f"the process did not run for {lost:.0%} of the time"))
     return notes

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from archbench.core.errors import ArchitectureError, NotMeasuredError
 from archbench.core.spec import ModelSpec, Target
+from archbench.core.verdicts import Note
 from archbench.devices.backend import Backend
 from archbench.devices.kinds import backend_of
 from archbench.models.building import build_unfilled
@@ -74,7 +75,7 @@ class LoadedModel:
     load_seconds: float
     network: OwnNetwork | None = None
     gradients: str = "inference"
-    notes: list[dict[str, str]] = field(default_factory=list)
+    notes: list[Note] = field(default_factory=list)
     state: Mapping[str, Tensor] | None = field(default=None, repr=False)
     artefact: object = None
 
@@ -87,7 +88,7 @@ class LoadedModel:
         """A batch of synthetic inputs, as the target wants them: the images first."""
         return synthetic_inputs(
             self.spec,
-            self.target.batch_size,
+            self.target.images,
             device=self.target.device,
             dtype=TORCH_DTYPES[self.target.dtype],
             memory_format=torch_memory_format(self.target),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from torch import Tensor, nn
 
 from archbench.core.errors import ArchitectureError
+from archbench.core.verdicts import Note
 from archbench.models.outputs import class_scores, doubt_about
 from archbench.models.passes import (
     GRADIENTS,
@@ -41,7 +42,7 @@ def try_out(loaded: LoadedModel) -> None:
         ArchitectureError: the pass fails, or returns no class scores.
         MemoryError, RuntimeError: memory ran out.
     """
-    batch = min(loaded.target.batch_size, MOST_TRIED)
+    batch = min(loaded.target.images, MOST_TRIED)
     inputs = loaded.fed(batch).inputs()
     try:
         (output, trouble, calls), loaded.gradients, cause = run_first(
@@ -59,21 +60,21 @@ def try_out(loaded: LoadedModel) -> None:
     if cause is not None:
         how = "under no_grad" if loaded.gradients == "none" else "with gradients"
         text = f"its passes run {how}, since otherwise: {_first_sentence(cause)}"
-        loaded.notes.append({"code": "gradients", "text": text})
+        loaded.notes.append(Note("gradients", text))
     if calls is not None and 2 * later < calls:
         text = (
             f"a later pass calls {later} operators where the first called {calls}: it keeps "
             "results from pass to pass, and the time is that of the later ones"
         )
-        loaded.notes.append({"code": "keeps-results", "text": text})
+        loaded.notes.append(Note("keeps-results", text))
     doubt = doubt_about(loaded.spec, output, batch)
     if doubt is not None:
-        loaded.notes.append({"code": "which-scores", "text": doubt})
+        loaded.notes.append(Note("which-scores", doubt))
     if trouble is not None and loaded.state is None:
         _fill(loaded, inputs, trouble)
     network = loaded.network
     if network is not None and loaded.state is None and "filled" in network.found:
-        loaded.notes.append({"code": "filled", "text": network.found["filled"]})
+        loaded.notes.append(Note("filled", network.found["filled"]))
 
 
 def _calls_of_a_later_pass(loaded: LoadedModel, batch: int) -> int:
@@ -102,7 +103,7 @@ def _fill(loaded: LoadedModel, inputs: tuple[Tensor, ...], found: Trouble) -> No
             return
         trouble = left
     text = f"its values are {trouble}, which moves times, and filling it did not help"
-    loaded.notes.append({"code": "doubtful-values", "text": text})
+    loaded.notes.append(Note("doubtful-values", text))
 
 
 def _filled_text(module: nn.Module, found: Trouble, filled: Sequence[str]) -> str:

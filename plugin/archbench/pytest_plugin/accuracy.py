@@ -17,7 +17,7 @@ from archbench.core.fingerprints import METRIC, Fingerprint, fingerprint_verdict
 from archbench.core.metrics import format_seconds
 from archbench.core.records import Record
 from archbench.core.spec import ModelSpec, Target
-from archbench.core.verdicts import FAILING, Verdict
+from archbench.core.verdicts import FAILING, Note, Verdict
 from archbench.pytest_plugin import holder_of
 from archbench.pytest_plugin.options import is_worker, spelled
 from archbench.pytest_plugin.settings import Settings, settings_of
@@ -104,20 +104,15 @@ def images_of(config: pytest.Config) -> ImageSet | None:
     return config.stash[_IMAGES]
 
 
-def _target_dict(target: Target) -> dict[str, Any]:
-    """Without a batch size: an accuracy does not depend on it."""
-    return {**target.as_dict(), "batch_size": None, "threads": 1}
-
-
 def not_measured(config: pytest.Config, spec: ModelSpec, target: Target) -> tuple[Record, str]:
     """What a test of accuracy leaves where there are no images, and why."""
     sentence = spelled(config, "no images were given to measure it on; give --imagenet=DIR")
     verdict = Verdict("top1", "not-measured", "no-dataset", sentence)
     record = Record(
         spec.id,
-        _target_dict(target),
-        verdicts=[verdict.as_dict()],
-        notes=[{"code": ACCURACY_NOTE, "text": sentence}],
+        target.batchless,
+        verdicts=[verdict],
+        notes=[Note(ACCURACY_NOTE, sentence)],
     )
     return record, f"not-measured: {sentence}"
 
@@ -237,25 +232,25 @@ def _record(model: WeightedModel, images: ImageSet, found: Evaluation, key: str)
     if found.unreadable_count:
         name, cause = found.unreadable[0]
         notes.append(
-            {
-                "code": "images-unreadable",
-                "text": f"{found.unreadable_count:,} of {len(images.images):,} images could not be "
+            Note(
+                "images-unreadable",
+                f"{found.unreadable_count:,} of {len(images.images):,} images could not be "
                 f"read and are left out, {name} among them ({cause})",
-            }
+            )
         )
     if found.lacking:
         notes.append(
-            {
-                "code": "classes-lacking",
-                "text": f"{found.lacking} of the images' classes are not among the network's, so "
+            Note(
+                "classes-lacking",
+                f"{found.lacking} of the images' classes are not among the network's, so "
                 "that all their images count as wrong",
-            }
+            )
         )
     return Record(
         model.spec.id,
-        _target_dict(model.target),
+        model.target.batchless,
         {"top1": top1, **({"top5": metric(found.top5)} if found.top5 is not None else {})},
-        notes=notes + [one for one in model.loaded.notes if one["code"] == "which-scores"],
+        notes=notes + [one for one in model.loaded.notes if one.code == "which-scores"],
         seconds={"load_weights": model.loaded.load_seconds, "evaluate": found.seconds},
     )
 
@@ -277,9 +272,7 @@ def _taken_up(config: pytest.Config, key: str) -> Record | None:
     except (OSError, ArchbenchError, KeyError):
         return None
     record.metrics["top1"]["taken_up"] = True
-    record.notes.append(
-        {"code": "taken-up", "text": "evaluated by an earlier run that did not reach its end"}
-    )
+    record.notes.append(Note("taken-up", "evaluated by an earlier run that did not reach its end"))
     return record
 
 
@@ -296,7 +289,7 @@ def keep_outcomes(config: pytest.Config, record: Record, run: Path) -> None:
         run: directory of the run.
     """
     top1 = record.metrics["top1"]
-    kept = outcomes_path(run, record.id, record.target["dtype"] if record.target else "")
+    kept = outcomes_path(run, record.id, record.target.dtype if record.target else "")
     kept.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(_evaluation_path(config, top1["key"]), kept)
     top1["outcomes"] = kept.relative_to(run).as_posix()
@@ -372,12 +365,12 @@ def _judge_accuracy(
     settings = settings_of(config)
     assert record.target is not None
     baselines = _accepted(config, "accuracy")
-    key = f"{record.id} {record.target['dtype']}"
+    key = f"{record.id} {record.target.dtype}"
     line = baselines.lines.get(key)
     failures = []
     for metric, now in outcomes.items():
         tolerance = configuration_of(config).rules.tolerance(
-            metric, record.id, record.target["slug"], record.target["dtype"]
+            metric, record.id, record.target.slug, record.target.dtype
         )
         assert tolerance.confidence is not None
         before = _stored_outcomes(line, metric, baselines.path) if line is not None else None
@@ -392,7 +385,7 @@ def _judge_accuracy(
         )
         if before is None:
             verdict = _beside_published(record, spec, metric, now) or verdict
-        record.verdicts.append(verdict.as_dict())
+        record.verdicts.append(verdict)
         if settings.baseline_update != "all" and _fails(settings, verdict):
             name = metric.replace("top", "top-")
             failures.append(f"{verdict.status}: {key}: {name} {verdict.sentence}")
@@ -476,7 +469,7 @@ def _environment(record: Record) -> dict[str, Any]:
 
     assert record.target is not None
     return {
-        "device_name": record.target["device_name"],
+        "device_name": record.target.device_name,
         "torch": library_version("torch"),
         "library": provenance(record.id.partition("/")[0]),
         "pillow": library_version("pillow"),
@@ -504,10 +497,10 @@ def fingerprint_record(
     baselines = _accepted(config, "fingerprint")
     key = f"{spec.id} {target.dtype}"
     line = baselines.lines.get(key)
-    record = Record(spec.id, _target_dict(target))
+    record = Record(spec.id, target.batchless)
     if line is None and settings.baseline_update is None:
         verdict = fingerprint_verdict(None, _NOTHING, target.dtype)
-        record.verdicts.append(verdict.as_dict())
+        record.verdicts.append(verdict)
         if settings.needs_baseline and baselines.lines:
             where = baselines.path.relative_to(config.rootpath)
             return record, [spelled(config, f"no-baseline: {key} has no line in {where}")]
@@ -533,7 +526,7 @@ def fingerprint_record(
     verdict = fingerprint_verdict(
         before, now, target.dtype, same_device=device == target.device_name, accept=accept
     )
-    record.verdicts.append(verdict.as_dict())
+    record.verdicts.append(verdict)
     if accept or verdict.status == "no-baseline" or not _fails(settings, verdict):
         return record, []
     lines = [f"{verdict.status}: {key}: {verdict.sentence}"]
@@ -588,7 +581,7 @@ def write_accuracies(
     lines: dict[str, dict[str, dict[str, Any]]] = {"accuracy": {}, "fingerprint": {}}
     for record in records:
         assert record.target is not None
-        dtype = record.target["dtype"]
+        dtype = record.target.dtype
         shared = {
             "id": record.id,
             "cell": dtype,

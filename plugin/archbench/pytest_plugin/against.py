@@ -18,7 +18,7 @@ import pytest
 from archbench.core.errors import ArchbenchError
 from archbench.core.gate import COUNTS
 from archbench.core.readings import device_doubts
-from archbench.core.records import Record
+from archbench.core.records import Record, target_of
 from archbench.core.rounds import ClockRule
 from archbench.core.sides import (
     OF_FRAMEWORK,
@@ -34,7 +34,7 @@ from archbench.core.sides import (
     versions_changed,
 )
 from archbench.core.spec import Wish
-from archbench.core.verdicts import TOLD, Verdict
+from archbench.core.verdicts import TOLD, Note, Verdict
 from archbench.duet import imports
 from archbench.duet.children import (
     CANDIDATE,
@@ -231,9 +231,9 @@ class _Players:
 
     def rules_of(self, facts: Mapping[str, Any]) -> tuple[ClockRule, ...]:
         """The rules of a cell, from what the candidate says about its model."""
-        target = facts["target"]
+        target = target_of(facts["target"])
         return configuration_of(self._config).rules.duet_rules(
-            facts["id"], target["slug"], target["dtype"], facts["kind"], target["threads"]
+            facts["id"], target.slug, target.dtype, target.kind, target.threads
         )
 
     def start(self, seed: int, cells: Sequence[str]) -> Pair:
@@ -412,7 +412,7 @@ def _tell(
 def _accepted(config: pytest.Config, one: Played, changes: Sequence[Verdict]) -> list[Verdict]:
     """The same changes, with those that are only told said to be so."""
     facts = one.facts[CANDIDATE]
-    target = facts["target"]
+    target = target_of(facts["target"])
     if not changes:
         return []
     counts = accepted_counts(config).lines.get(facts["id"])
@@ -420,7 +420,7 @@ def _accepted(config: pytest.Config, one: Played, changes: Sequence[Verdict]) ->
     peak = ((times or {}).get("amounts") or {}).get("peak_memory")
     changes = accept_changes(changes, facts["counts"], counts, peak)
     rules = configuration_of(config).rules
-    if not rules.tells("counts", facts["id"], target["slug"], target["dtype"]):
+    if not rules.tells("counts", facts["id"], target.slug, target.dtype):
         return changes
     return [
         change if change.reason in TOLD else replace(change, reason="told") for change in changes
@@ -436,7 +436,8 @@ def _how_to_accept(config: pytest.Config, facts: Mapping[str, Any], bad: Sequenc
         what = f"run a test that calls bench.complexity {instead}"
         has = f"has others in line {number}" if number else f"has none of {facts['id']}"
     else:
-        path = times_path(config, facts["target"]["slug"], facts["target"]["dtype"])
+        target = target_of(facts["target"])
+        path = times_path(config, target.slug, target.dtype)
         what, has = f"run the same on this device {instead}", "holds what was accepted there"
     return (
         f"If this is meant: {what}, and commit {path.relative_to(config.rootpath)}, which {has}.\n"
@@ -501,9 +502,9 @@ def _record(one: Played, verdicts: Sequence[Verdict], name: str = "") -> Record:
     facts = one.facts.get(CANDIDATE, {})
     record = Record(
         facts.get("id", name),
-        facts.get("target"),
-        verdicts=[verdict.as_dict() for verdict in verdicts],
-        notes=list(facts.get("notes", ())),
+        target_of(facts["target"]) if "target" in facts else None,
+        verdicts=list(verdicts),
+        notes=[Note(**note) for note in facts.get("notes", ())],
     )
     bursts = [item.candidate for launch in one.launches for item in launch.rounds]
     if bursts:
@@ -684,11 +685,11 @@ def _ran_lines(
 def _passed(told: Mapping[str, Told]) -> list[str]:
     """How the times of tests that pass compare, what improved first: a failure tells by itself."""
     times = [
-        (verdict["status"], f"  {verdict['status']}: {_name(nodeid)}: {verdict['sentence']}")
+        (verdict.status, f"  {verdict.status}: {_name(nodeid)}: {verdict.sentence}")
         for nodeid, one in told.items()
         if one.failure is None
         for verdict in one.record.verdicts
-        if verdict["metric"] == "latency" and verdict["reason"] not in TOLD
+        if verdict.metric == "latency" and verdict.reason not in TOLD
     ]
     return [line for _, line in sorted(times, key=lambda time: time[0] != "improved")]
 
@@ -704,8 +705,8 @@ _TOLD_OF = {
 def _told_lines(told: Mapping[str, Told]) -> list[str]:
     """What changed and fails nothing."""
     return [
-        f"  {_TOLD_OF[verdict['reason']]}: {_name(nodeid)}: {verdict['sentence']}"
+        f"  {_TOLD_OF[verdict.reason]}: {_name(nodeid)}: {verdict.sentence}"
         for nodeid, one in told.items()
         for verdict in one.record.verdicts
-        if verdict["reason"] in TOLD
+        if verdict.reason in TOLD
     ]

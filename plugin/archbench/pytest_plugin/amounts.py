@@ -52,12 +52,12 @@ def judge_amounts(node: pytest.Item, record: Record) -> str | None:
         for name, value in amounts_of(record).items()
         if name in accepted
     ]
-    record.verdicts += [verdict.as_dict() for verdict in verdicts]
+    record.verdicts += verdicts
     bad = [verdict for verdict in verdicts if fails(settings, verdict)]
     if not bad or settings.baseline_update == "all":
         return None
     lines = [
-        f"{verdict.status}: {record.id} {record.suffix} on {record.target['slug']}: "
+        f"{verdict.status}: {record.id} {record.suffix} on {record.target.slug}: "
         f"{verdict.metric.replace('_', ' ')} {verdict.sentence}"
         for verdict in bad
     ]
@@ -80,8 +80,6 @@ def _verdict(
     if other is not None:
         return other
     target = record.target
-    tolerance = configuration_of(config).rules.tolerance(
-        name, record.id, target["slug"], target["dtype"]
-    )
+    tolerance = configuration_of(config).rules.tolerance(name, record.id, target.slug, target.dtype)
     accept = settings_of(config).baseline_update == "all"
     return amount_verdict(name, accepted, value, tolerance, accept=accept)

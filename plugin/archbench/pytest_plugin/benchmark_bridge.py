@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from archbench.core.records import Record, derived, target_key
+from archbench.core.records import Record, derived, target_of
 from archbench.pytest_plugin.options import has_workers, is_worker
 
 __all__ = [
@@ -130,9 +130,9 @@ def add_benchmark(config: pytest.Config, report: pytest.TestReport, record: Reco
     target = record.target
     params = {
         "model_spec": record.id,
-        "dtype": target["dtype"],
-        "batch_size": target["batch_size"],
-        "threads": target["threads"],
+        "dtype": target.dtype,
+        "batch_size": target.batch_size,
+        "threads": target.threads,
     }
     entry = Metadata(
         SimpleNamespace(
@@ -160,7 +160,10 @@ def add_benchmark(config: pytest.Config, report: pytest.TestReport, record: Reco
 
 
 def _extra_info(record: Record) -> dict[str, Any]:
-    info: dict[str, Any] = {"archbench": record.id, **(record.target or {})}
+    info: dict[str, Any] = {
+        "archbench": record.id,
+        **(asdict(record.target) if record.target is not None else {}),
+    }
     for name, metric in record.metrics.items():
         if metric.get("value") is not None:
             info[name] = metric["value"]
@@ -196,11 +199,11 @@ def prepare_benchmark_session(config: pytest.Config, cells: Sequence[Record]) ->
         if "archbench" not in info:
             continue
         ours += 1
-        cell = by_key.get((info["archbench"], target_key(info)))
+        cell = by_key.get((info["archbench"], target_of(info).key))
         if cell is not None:
             # Counts come from another test of the same cell.
             info.update(_extra_info(cell))
-    slugs = {cell.target["slug"] for cell in cells if cell.target}
+    slugs = {cell.target.slug for cell in cells if cell.target}
     path = getattr(session.storage, "path", None)
     if isinstance(path, Path) and len(slugs) == 1:
         session.storage.path = path / slugs.pop()

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
 
 import pytest
 
 from archbench.core.budgets import Budget, judge, unjudged
 from archbench.core.errors import UsageError
 from archbench.core.records import Record
-from archbench.core.verdicts import FAILING
+from archbench.core.verdicts import FAILING, Verdict
 from archbench.pytest_plugin.options import spelled
 from archbench.pytest_plugin.settings import settings_of
 from archbench.store.configuration import Configuration, read_configuration
@@ -34,7 +33,7 @@ def configuration_of(config: pytest.Config) -> Configuration:
     return config.stash[_CONFIGURATION]
 
 
-def judge_budgets(config: pytest.Config, record: Record) -> list[dict[str, Any]]:
+def judge_budgets(config: pytest.Config, record: Record) -> list[Verdict]:
     """Judge what a test has just measured, in the process that measured it.
 
     A budget is judged with the record that has its figure.
@@ -44,13 +43,13 @@ def judge_budgets(config: pytest.Config, record: Record) -> list[dict[str, Any]]
         record: of one measurement, not joined with others.
 
     Returns:
-        :meth:`archbench.core.verdicts.Verdict.as_dict` of each budget that selects the record.
+        One verdict for each budget that selects the record.
 
     Raises:
         pytest.UsageError: the configuration makes no sense.
     """
     return [
-        judge(budget, record, dtype).as_dict()
+        judge(budget, record, dtype)
         for budget in configuration_of(config).budgets
         if budget.figure.metric in record.metrics
         for dtype in _precisions(config, budget, record)
@@ -66,7 +65,7 @@ def _precisions(config: pytest.Config, budget: Budget, record: Record) -> Sequen
 
 
 def budget_failure(
-    config: pytest.Config, record: Record, verdicts: Iterable[Mapping[str, Any]]
+    config: pytest.Config, record: Record, verdicts: Iterable[Verdict]
 ) -> str | None:
     """The text of a failed test; None where all budgets are kept.
 
@@ -75,12 +74,12 @@ def budget_failure(
         record: what was judged.
         verdicts: from :func:`judge_budgets`.
     """
-    failed = [verdict for verdict in verdicts if verdict["status"] in FAILING]
+    failed = [verdict for verdict in verdicts if verdict.status in FAILING]
     if not failed:
         return None
     cell = f"{record.id} {record.suffix}".strip()
-    lines = [f"{verdict['status']}: {cell}: {verdict['sentence']}" for verdict in failed]
-    if any(verdict["reason"] == "too-few-samples" for verdict in failed):
+    lines = [f"{verdict.status}: {cell}: {verdict.sentence}" for verdict in failed]
+    if any(verdict.reason == "too-few-samples" for verdict in failed):
         lines.append(
             "Give the cell more time, as --time-budget=30, or limit latency_p50, which is always "
             "known."

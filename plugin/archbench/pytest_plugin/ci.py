@@ -101,7 +101,7 @@ def report_to_ci(
 
 def _spelled_cell(config: pytest.Config, cell: Record) -> Record:
     """With our options spelled as they exist in this project."""
-    verdicts = [{**v, "sentence": spelled(config, v["sentence"])} for v in cell.verdicts]
+    verdicts = [replace(v, sentence=spelled(config, v.sentence)) for v in cell.verdicts]
     return replace(cell, verdicts=verdicts)
 
 
@@ -132,7 +132,7 @@ def _locator(
     """The accepted line that a count is compared with; for the rest the file of its test."""
     baselines = counts_path(config).relative_to(config.rootpath).as_posix()
     tests = {
-        (record.id, verdict["metric"]): nodeid.partition("::")[0]
+        (record.id, verdict.metric): nodeid.partition("::")[0]
         for nodeid, record in records.items()
         for verdict in record.verdicts
     }

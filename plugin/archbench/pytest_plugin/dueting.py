@@ -220,7 +220,7 @@ class Dueting:
         if self.danced or self.ended.get("status") or report.passed or runs_again(report):
             return
         record = getattr(report, "archbench", None)
-        verdicts = record["verdicts"] if record is not None else []
+        verdicts = Record.from_dict(record).verdicts if record is not None else []
         text = report.longreprtext
         if report.skipped:
             reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else text
@@ -236,9 +236,9 @@ class Dueting:
             verdict = verdicts[-1]
             _, _, details = text.partition("\n\n")
             self.ended |= {
-                "status": verdict["status"],
-                "reason": verdict["reason"],
-                "sentence": verdict["sentence"],
+                "status": verdict.status,
+                "reason": verdict.reason,
+                "sentence": verdict.sentence,
                 "details": details,
             }
         else:
@@ -348,10 +348,9 @@ def dance(duet: Dueting, loaded_model: LoadedModel) -> Record:
                 break
     duet.danced = True
     common = {"unit": "s", "basis": "batch", "source": "measured"}
-    target = facts[order.sides[-1]]["target"]
     return Record(
         loaded_model.spec.id,
-        target,
+        loaded_model.target,
         {
             "latency": {**common, "samples": walls, "clock": "wall"},
             "cpu_time": {**common, "samples": cpus, "clock": "process"},

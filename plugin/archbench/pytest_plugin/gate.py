@@ -145,7 +145,7 @@ def time_rules(
 
     assert record.target is not None
     rules = configuration_of(config).rules
-    slug, dtype = record.target["slug"], record.target["dtype"]
+    slug, dtype = record.target.slug, record.target.dtype
     return {
         metric: rules.time_rule(record.id, slug, dtype, scale)
         for metric, scale in scales_of(baseline, then, now).items()
@@ -179,7 +179,7 @@ def not_comparable(then: Mapping[str, Any], now: Mapping[str, Any], metric: str)
 def accepted_line(config: pytest.Config, record: Record) -> tuple[dict[str, Any] | None, str]:
     """The accepted line of a measured cell, or None; and where it stands, for people."""
     assert record.target is not None
-    path = times_path(config, record.target["slug"], record.target["dtype"])
+    path = times_path(config, record.target.slug, record.target.dtype)
     baselines = _times(config, path)
     key = f"{record.id} {record.suffix}"
     return baselines.lines.get(
@@ -226,11 +226,11 @@ def judge_time(
         )
         for metric, rule in time_rules(config, record, accepted or (), then, now).items()
     ]
-    record.verdicts += [verdict.as_dict() for verdict in verdicts]
+    record.verdicts += verdicts
     bad = [verdict for verdict in verdicts if fails(settings, verdict)]
     if settings.baseline_update == "all" or not bad:
         return None
-    cell = f"{record.id} {record.suffix} on {record.target['slug']}"
+    cell = f"{record.id} {record.suffix} on {record.target.slug}"
     lines = [f"{one.status}: {cell}: {time_sentence(one.metric, one.sentence)}" for one in bad]
     if line is not None:
         lines.append(f"Baseline: {where}, {_accepted(line)}.")
@@ -238,7 +238,7 @@ def judge_time(
         if changed:
             lines.append(f"Since then: {', '.join(changed)}.")
     if all(verdict.status == "inconclusive" for verdict in bad):
-        lines += [f"{note['text']}." for note in record.notes if note["code"] == LOST]
+        lines += [f"{note.text}." for note in record.notes if note.code == LOST]
         lines.append("Run it again while less else runs on this machine.")
     else:
         lines.append(how_to_accept(node, record.id))
@@ -295,7 +295,7 @@ def unasked_lines(config: pytest.Config, cells: Sequence[Record]) -> list[str]:
     from archbench.pytest_plugin.selection import known_architecture
 
     files = [accepted_counts(config)]
-    targets = {(cell.target["slug"], cell.target["dtype"]) for cell in cells if cell.target}
+    targets = {(cell.target.slug, cell.target.dtype) for cell in cells if cell.target}
     files += [_times(config, times_path(config, *target)) for target in sorted(targets)]
     is_known = known_architecture(config)
     lines = []
@@ -349,7 +349,7 @@ def write_times(config: pytest.Config, timed: Sequence[Record]) -> list[tuple[Pa
             "commit": commit,
             "reason": settings.baseline_reason,
         }
-        path = times_path(config, record.target["slug"], record.target["dtype"])
+        path = times_path(config, record.target.slug, record.target.dtype)
         files.setdefault(path, {})[key_of(line)] = line
     lock = settings.directory / "baselines.lock"
     only_new = settings.baseline_update == "new"
@@ -382,7 +382,7 @@ def judge_counts(node: pytest.Item, record: Record, complexity: Complexity) -> s
     accept = settings_of(config).baseline_update == "all"
     line = _line(record)
     verdicts = count_verdicts(baseline, line, accept=accept)
-    record.verdicts += [verdict.as_dict() for verdict in verdicts]
+    record.verdicts += verdicts
     if baseline is None and settings_of(config).needs_baseline:
         return spelled(
             config,

@@ -16,6 +16,7 @@ from archbench.core.gate import needs_confirmation
 from archbench.core.launches import LEAST_BASELINE, LEAST_LAUNCHES, LOST, Launch
 from archbench.core.metrics import format_seconds
 from archbench.core.records import Record
+from archbench.core.verdicts import Note, Verdict
 from archbench.pytest_plugin.gate import accepted_times, time_rules
 from archbench.pytest_plugin.launching import LaunchedTests, launch, order_of
 from archbench.pytest_plugin.manifest import cell_of, is_batchless
@@ -64,20 +65,20 @@ class Launched:
     lost: list[tuple[str, str]] = field(default_factory=list)
 
     @property
-    def note(self) -> dict[str, str] | None:
+    def note(self) -> Note | None:
         """What a record of the others says of those that were lost; None where none was."""
         if not self.lost:
             return None
         number = len(self.lost)
         are = "launch was" if number == 1 else "launches were"
-        return {"code": LOST, "text": f"{number} {are} lost, the last since {self.lost[-1][1]}"}
+        return Note(LOST, f"{number} {are} lost, the last since {self.lost[-1][1]}")
 
-    def fail(self, verdict: Mapping[str, Any]) -> None:
+    def fail(self, verdict: Verdict) -> None:
         """Take in that a launch measured nothing, with the verdict that it gave."""
-        if verdict["status"] == "inconclusive":
-            self.lost.append((verdict["reason"], verdict["sentence"]))
+        if verdict.status == "inconclusive":
+            self.lost.append((verdict.reason, verdict.sentence))
         else:
-            self.died = f"it failed in a process of its own: {verdict['sentence']}"
+            self.died = f"it failed in a process of its own: {verdict.sentence}"
 
     def as_dict(self) -> dict[str, Any]:
         """Builtin types only."""
@@ -173,12 +174,11 @@ def merged(records: Sequence[Record]) -> Record:
     ):  # fmt: skip
         name = "latency" if metric is latency else "cpu_time"
         metric[series] = [value for record in records for value in record.metrics[name][series]]
-    notes = {note["code"]: note for record in records for note in record.notes}
+    notes = {note.code: note for record in records for note in record.notes}
     often = [
         note
         for code, note in notes.items()
-        if 2 * sum(any(n["code"] == code for n in record.notes) for record in records)
-        > len(records)
+        if 2 * sum(any(n.code == code for n in record.notes) for record in records) > len(records)
     ]
     seconds = {
         name: sum(record.seconds.get(name, 0.0) for record in records) for name in first.seconds

@@ -259,7 +259,7 @@ def launch(
 
 
 def _is_poisoned(record: Record) -> bool:
-    return any(verdict["reason"] == POISONED for verdict in record.verdicts)
+    return any(verdict.reason == POISONED for verdict in record.verdicts)
 
 
 def _free_core(chance: random.Random) -> int | None:

@@ -216,7 +216,7 @@ class Bench:
         item = told(self._node.config, self._node.nodeid)
         if item is None:
             record = self._measured(loaded_model, self._settings.time_budget)
-            record.verdicts.append(not_compared().as_dict())
+            record.verdicts.append(not_compared())
             return self._record(record)
         failures = [item.failure, self._over_budget(item.record)]
         record = self._record(item.record)
@@ -224,7 +224,7 @@ class Bench:
         if "latency" not in record.metrics:
             # Told, and no figures to go on with.
             verdict = item.record.verdicts[0]
-            text = f"{verdict['status']}: {verdict['sentence']}"
+            text = f"{verdict.status}: {verdict.sentence}"
             pytest.skip(spelled(self._node.config, text))
         return record
 
@@ -238,7 +238,7 @@ class Bench:
         metric = {"value": found.size, "unit": "1", "source": "measured"}
         record = Record(
             sized.spec.id,
-            sized.target.as_dict(),
+            sized.target,
             {"max_batch_size": {**metric, "stopped_by": found.stopped_by}},
         )
         self._record(record)
@@ -359,7 +359,7 @@ def attach_record(
     metric = metric_of(item)
     failed, text = describe_failure(error, metric, spec, target)
     if metric == "top1" and failed.target is not None:
-        failed.target["batch_size"] = None
+        failed.target = failed.target.batchless
     _attach(item, report, _keep(item, failed))
     report.longrepr = plain(spelled(item.config, text))
 
@@ -385,7 +385,7 @@ def _attach_foreign_failure(
     lines = str(error).strip().splitlines() or [type(error).__name__]
     sentence = f"its test failed: {lines[0]}"
     verdict = Verdict(metric_of(item), "crashed", "test-failed", sentence)
-    record = Record(spec.id, target.as_dict() if target else None, verdicts=[verdict.as_dict()])
+    record = Record(spec.id, target, verdicts=[verdict])
     _attach(item, report, _keep(item, record))
 
 

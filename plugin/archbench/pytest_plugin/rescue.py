@@ -302,7 +302,7 @@ class Rescuer:
         spec, _ = known_of(item)
         if spec is not None:
             verdict = Verdict(metric_of(item), "crashed", reason, sentence)
-            record = Record(spec.id, None, verdicts=[verdict.as_dict()])
+            record = Record(spec.id, None, verdicts=[verdict])
             report.archbench = record.as_dict()  # type: ignore[attr-defined]
         return report
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from archbench.core.verdicts import Note
 from archbench.pytest_plugin import MODEL_ARGUMENT, runs_again, selected_models
 from archbench.pytest_plugin.options import has_workers, is_launch, spelled
 from archbench.pytest_plugin.settings import settings_of
@@ -288,9 +289,9 @@ class ArchbenchSession:
         self._records[test] = record
         sharing = self._config.stash.get(_SHARING, None)
         others = sharing.others if sharing is not None else {}
-        if record.target is not None and record.target["device"] in others:
-            text = f"others used the device: {others[record.target['device']]}"
-            record.notes.append({"code": "shared-device", "text": text})
+        if record.target is not None and record.target.device in others:
+            text = f"others used the device: {others[record.target.device]}"
+            record.notes.append(Note("shared-device", text))
         self._by_model.setdefault(record.id, {})[test] = record
         if not report.passed:
             self._timed.pop(test, None)
@@ -325,13 +326,14 @@ class ArchbenchSession:
         cells = self._manifest.cells_with(nodeid) if self._manifest is not None else []
         if not cells:
             return None
+        from archbench.core.records import Record
         from archbench.core.verdicts import Verdict
 
         model = cells[0][0]
         sentence = f"the worker process died while it was measuring {model}"
         metric = "latency" if any(suffix for _, suffix in cells) else "complexity"
         verdict = Verdict(metric, "crashed", "worker-died", sentence)
-        return {"id": model, "target": None, "verdicts": [verdict.as_dict()]}
+        return Record(model, verdicts=[verdict]).as_dict()
 
     def pytest_runtest_logfinish(self, nodeid: str) -> None:
         """Write each cell that has ended to the journal, then say so."""
@@ -477,7 +479,7 @@ class ArchbenchSession:
             is_new = settings_of(self._config).baseline_update == "new"
             if enough:
                 good.append(record)
-            elif not is_new or any(v["status"] == "no-baseline" for v in record.verdicts):
+            elif not is_new or any(v.status == "no-baseline" for v in record.verdicts):
                 poor.append((record, launches))
         if poor:
             record, launches = poor[0]
@@ -684,9 +686,11 @@ class ArchbenchSession:
         if not targets:
             return "counted"
         first = targets[0]
-        parts = [f"{first['device']} ({first['device_name']})"]
+        parts = [f"{first.device} ({first.device_name})"]
         threads, dtype, batch = (
-            value.pop() if len(value := {target[field] for target in targets}) == 1 else None
+            value.pop()
+            if len(value := {getattr(target, field) for target in targets}) == 1
+            else None
             for field in ("threads", "dtype", "batch_size")
         )
         if threads:
@@ -696,10 +700,10 @@ class ArchbenchSession:
         if batch:
             parts.append(f"batch size {batch}")
         for field, usual in (("memory_format", "nchw"), ("runtime", "eager")):
-            values = {target.get(field, usual) for target in targets}
+            values = {getattr(target, field) for target in targets}
             if len(values) == 1 and values != {usual}:
                 parts.append(values.pop())
-        if all(target.get("cold_cache") for target in targets):
+        if all(target.cold_cache for target in targets):
             parts.append("cold cache")
         if settings_of(self._config).quick:
             parts.append("quick: not for comparing")

@@ -24,44 +24,44 @@ def accuracy_findings(cells: Sequence[Record], *, accepting: bool) -> list[str]:
         accepting: whether this run writes the baseline.
     """
     measured = [cell for cell in cells if "top1" in cell.metrics]
-    absent = [cell for cell in cells if any(note["code"] == NOTE for note in cell.notes)]
+    absent = [cell for cell in cells if any(note.code == NOTE for note in cell.notes)]
     lines = []
     if absent:
-        reason = next(note["text"] for note in absent[0].notes if note["code"] == NOTE)
+        reason = next(note.text for note in absent[0].notes if note.code == NOTE)
         lines.append(f"Accuracy: {len(absent):,} not measured: {reason}.")
     if measured:
         lines.append(_measured_text(measured))
         for cell in measured:
             lines += [
-                f"  {cell.id}: {note['text']}."
+                f"  {cell.id}: {note.text}."
                 for note in cell.notes
-                if note["code"] in ("images-unreadable", "classes-lacking", "taken-up")
+                if note.code in ("images-unreadable", "classes-lacking", "taken-up")
             ]
         new = [
             cell
             for cell in measured
             if any(
-                verdict["metric"] == "top1"
-                and (verdict["status"] == "no-baseline" or "published" in verdict["reason"])
+                verdict.metric == "top1"
+                and (verdict.status == "no-baseline" or "published" in verdict.reason)
                 for verdict in cell.verdicts
             )
         ]
         if new and not accepting:
             told = [
-                f"  {cell.id}: {verdict['sentence']}."
+                f"  {cell.id}: {verdict.sentence}."
                 for cell in new
                 for verdict in cell.verdicts
-                if verdict["metric"] == "top1" and "published" in verdict["reason"]
+                if verdict.metric == "top1" and "published" in verdict.reason
             ]
             lines += told
             lines.append(
                 "  Accept what has no baseline: the same command with --baseline-update=new"
             )
     states = Counter(
-        verdict["status"]
+        verdict.status
         for cell in cells
         for verdict in cell.verdicts
-        if verdict["metric"] == METRIC and verdict["status"] != "no-baseline"
+        if verdict.metric == METRIC and verdict.status != "no-baseline"
     )
     if states:
         lines.append(f"Fingerprints: {states_text(states)}.")
@@ -72,12 +72,12 @@ def accuracy_findings(cells: Sequence[Record], *, accepting: bool) -> list[str]:
 def _untold(cells: Sequence[Record]) -> list[str]:
     """Why an accuracy or a fingerprint could not be compared."""
     lines = [
-        f"  {cell.id}: {verdict['metric']} {verdict['status']}: {verdict['sentence']}."
+        f"  {cell.id}: {verdict.metric} {verdict.status}: {verdict.sentence}."
         for cell in cells
         for verdict in cell.verdicts
-        if verdict["metric"] in ("top1", METRIC)
-        and verdict["status"] in ("not-comparable", "inconclusive")
-        and "published" not in verdict["reason"]
+        if verdict.metric in ("top1", METRIC)
+        and verdict.status in ("not-comparable", "inconclusive")
+        and "published" not in verdict.reason
     ]
     return shortened(lines)
 
@@ -85,7 +85,7 @@ def _untold(cells: Sequence[Record]) -> list[str]:
 def _measured_text(measured: Sequence[Record]) -> str:
     states: Counter[str] = Counter()
     for cell in measured:
-        statuses = {v["status"] for v in cell.verdicts if v["metric"] in ("top1", "top5")}
+        statuses = {v.status for v in cell.verdicts if v.metric in ("top1", "top5")}
         states.update(sorted(statuses, key=NEWS.index)[:1])
     told = states_text(states)
     first = measured[0].metrics["top1"]

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from archbench.core.budgets import REASONS as BUDGET_REASONS
 from archbench.core.records import Record
 from archbench.core.tolerances import AMOUNTS
 from archbench.report.findings import states_text
@@ -25,10 +24,10 @@ def amount_findings(cells: Sequence[Record], *, accepting: bool) -> list[str]:
     lines = []
     for name in AMOUNTS:
         judged = [
-            (cell, verdict["status"])
+            (cell, verdict.status)
             for cell in cells
             for verdict in cell.verdicts
-            if verdict["metric"] == name and verdict["reason"] not in BUDGET_REASONS
+            if verdict.metric == name and verdict.budget is None
         ]
         states = Counter(status for _, status in judged)
         if states:

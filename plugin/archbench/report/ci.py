@@ -5,17 +5,17 @@ from __future__ import annotations
 import hashlib
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from archbench.core.budgets import REASONS as BUDGET_REASONS
 from archbench.core.foreign import plain
 from archbench.core.gate import COUNTS, METRIC
 from archbench.core.metrics import METRICS, format_significant
-from archbench.core.points import MANNER, manner_of
+from archbench.core.points import MANNER
 from archbench.core.records import Record, derived, target_key
-from archbench.core.verdicts import FAILING, NEWS, TOLD
+from archbench.core.spec import Target
+from archbench.core.verdicts import FAILING, NEWS, TOLD, Verdict
 from archbench.report.table import NOISE, NOISY_MARK
 from archbench.report.tables import ABSENT, BLANK, Strong, Table, markdown
 
@@ -55,7 +55,7 @@ class Finding:
     Attributes:
         id: of the architecture.
         target: ``cpu-amd-epyc/fp32-b1``; empty where the verdict does not depend on it.
-        metric, status, reason, sentence, baseline, value: of the verdict.
+        metric, status, reason, sentence, baseline, value, budget: of the verdict.
         level: ``error`` where it fails a test, ``warning`` where nothing could be told, ``notice``
             where it is better or accepted; None for what needs nobody's attention.
     """
@@ -69,6 +69,7 @@ class Finding:
     baseline: Any
     value: Any
     level: str | None
+    budget: str | None = None
 
     @property
     def cell(self) -> str:
@@ -81,14 +82,10 @@ class Finding:
 
         64 hexadecimal digits.
         """
-        # A gate's verdict and a budget's about one metric are two.
-        budget = ("budget",) if self.reason in BUDGET_REASONS else ()
-        parts = "\0".join((self.id, self.target, self.metric, self.status, *budget))
-        return _digest(parts)
-
-
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode("utf-8", "backslashreplace")).hexdigest()
+        # A metric may have a baseline and several budgets.
+        about = () if self.budget is None else (self.budget,)
+        parts = "\0".join((self.id, self.target, self.metric, self.status, *about))
+        return hashlib.sha256(parts.encode("utf-8", "backslashreplace")).hexdigest()
 
 
 Locate = Callable[[Finding], "tuple[str, int] | None"]
@@ -105,26 +102,27 @@ def findings(cells: Iterable[Record], *, failing: Sequence[str] = FAILING) -> li
     found: dict[Finding, None] = {}
     for cell in cells:
         for verdict in cell.verdicts:
-            shared = verdict["metric"] in _SHARED
+            shared = verdict.metric in _SHARED
             finding = Finding(
                 cell.id,
                 "" if shared else target_key(cell.target),
-                verdict["metric"],
-                verdict["status"],
-                verdict["reason"],
-                _clean(verdict["sentence"]) or verdict["reason"],
-                _hashable(verdict.get("baseline")),
-                _hashable(verdict.get("value")),
+                verdict.metric,
+                verdict.status,
+                verdict.reason,
+                _clean(verdict.sentence) or verdict.reason,
+                _hashable(verdict.baseline),
+                _hashable(verdict.value),
                 _level(verdict, failing),
+                verdict.budget,
             )
             found.setdefault(finding)
     levels = ("error", "warning", "notice", None)
     return sorted(found, key=lambda f: (levels.index(f.level), NEWS.index(f.status)))
 
 
-def _level(verdict: dict[str, Any], failing: Sequence[str]) -> str | None:
-    status = verdict["status"]
-    if verdict["reason"] in TOLD or (status == "improved" and status not in failing):
+def _level(verdict: Verdict, failing: Sequence[str]) -> str | None:
+    status = verdict.status
+    if verdict.reason in TOLD or (status == "improved" and status not in failing):
         return "notice"
     if status in failing:
         return "error"
@@ -248,13 +246,13 @@ def _finding_row(finding: Finding) -> list[object]:
         _value_text(finding.metric, finding.value),
         _change_text(finding.baseline, finding.value),
         # A count's sentence is its old and its new value, which stand here already.
-        BLANK if finding.metric in COUNTS else finding.sentence,
+        BLANK if finding.metric in COUNTS and finding.budget is None else finding.sentence,
     ]
 
 
 def _cell_row(cell: Record) -> list[object]:
     statistics = derived(cell)
-    noisy = any(note["code"] in NOISE for note in cell.notes)
+    noisy = any(note.code in NOISE for note in cell.notes)
     p50 = _figure("latency", statistics.get("p50"))
     return [
         cell.id,
@@ -263,7 +261,7 @@ def _cell_row(cell: Record) -> list[object]:
         f"{NOISY_MARK}{p50}" if noisy else p50,
         _figure("latency", statistics.get("p95")),
         _figure("throughput", statistics.get("throughput")),
-        ", ".join(sorted({verdict["status"] for verdict in cell.verdicts}, key=NEWS.index)),
+        ", ".join(sorted({verdict.status for verdict in cell.verdicts}, key=NEWS.index)),
     ]
 
 
@@ -363,28 +361,24 @@ def code_quality(
         locate: the file and line of a finding; GitLab shows none without.
         failing: see :func:`findings`.
     """
-    report = []
-    seen: Counter[str] = Counter()
+    report: dict[str, dict[str, Any]] = {}
     for finding in findings(cells, failing=failing):
         if finding.level not in ("error", "warning"):
             continue
         path, line = locate(finding)
         severity = _SEVERITIES.get(finding.status, "critical")
-        fingerprint = finding.fingerprint
-        seen[fingerprint] += 1
-        if seen[fingerprint] > 1:  # as of two budgets for one figure: GitLab shows each once
-            fingerprint = _digest(f"{fingerprint} {seen[fingerprint]}")
-        report.append(
+        report.setdefault(
+            finding.fingerprint,
             {
                 "description": f"{finding.cell}: {finding.metric.replace('_', ' ')} "
                 f"{finding.status}: {finding.sentence}",
                 "check_name": f"archbench-{finding.metric.replace('_', '-')}",
-                "fingerprint": fingerprint,
+                "fingerprint": finding.fingerprint,
                 "severity": severity if finding.level == "error" else "minor",
                 "location": {"path": path, "lines": {"begin": line}},
-            }
+            },
         )
-    return report
+    return list(report.values())
 
 
 def metrics_text(cells: Iterable[Record]) -> str:
@@ -398,7 +392,7 @@ def metrics_text(cells: Iterable[Record]) -> str:
     families: dict[str, dict[str, str]] = {}
     states: Counter[str] = Counter()
     for cell in cells:
-        states.update({verdict["status"] for verdict in cell.verdicts})
+        states.update({verdict.status for verdict in cell.verdicts})
         for name, value, shared in _figures(cell):
             labels = _labels(cell, shared)
             families.setdefault(f"archbench_{name}", {})[labels] = repr(value)
@@ -441,17 +435,17 @@ def _figures(cell: Record) -> Iterator[tuple[str, float, bool]]:
 def _labels(cell: Record, shared: bool) -> str:
     labels = {"architecture": cell.id}
     if cell.target is not None and not shared:
-        labels["device"] = cell.target["slug"]
+        labels["device"] = cell.target.slug
         labels.update(_target_fields(cell.target))
     return ",".join(f'{name}="{_label(value)}"' for name, value in labels.items())
 
 
-def _target_fields(target: Mapping[str, Any]) -> dict[str, str]:
+def _target_fields(target: Target) -> dict[str, str]:
     """What tells the cells of an architecture and a device apart; of the manner what is unusual."""
-    fields = {name: str(target[name]) for name in ("dtype", "batch_size", "threads")}
-    if target.get("largest_batch"):
+    fields = {name: str(getattr(target, name)) for name in ("dtype", "batch_size", "threads")}
+    if target.largest_batch:
         fields["largest_batch"] = "true"
-    manner = manner_of(target)
+    manner = {name: getattr(target, name) for name in MANNER}
     return fields | {
         name: str(value).lower() for name, value in manner.items() if value != MANNER[name]
     }
@@ -469,16 +463,20 @@ def junit_properties(record: Record) -> list[tuple[str, str]]:
     """What one test says about its cell beside passed or failed, in JUnit's ``<properties>``.
 
     Names and units are those of :func:`metrics_text` without their prefix, figures are unrounded;
-    ``verdict_latency`` and so on hold the status of each metric: of a gate's verdict and a
-    budget's the one that fails, else the one that says more.
+    ``verdict_latency`` and so on hold the status of each metric; of one that has several verdicts,
+    as from a baseline and a budget, that of the worst.
     """
     properties = [("architecture", record.id)]
     if record.target is not None:
-        properties += [(name, str(record.target[name])) for name in ("device", "device_name")]
+        properties += [(name, getattr(record.target, name)) for name in ("device", "device_name")]
         properties += _target_fields(record.target).items()
     properties += [(name, repr(value)) for name, value, _ in _figures(record)]
-    statuses = {verdict["metric"]: "" for verdict in record.verdicts}
-    for finding in reversed(findings([record])):
-        statuses[finding.metric] = finding.status
-    properties += [(f"verdict_{metric}", status) for metric, status in statuses.items()]
-    return [(name, _clean(value)) for name, value in properties]
+    statuses: dict[str, str] = {}
+    for verdict in sorted(record.verdicts, key=_weight):
+        statuses.setdefault(f"verdict_{verdict.metric}", verdict.status)
+    return [(name, _clean(value)) for name, value in (*properties, *statuses.items())]
+
+
+def _weight(verdict: Verdict) -> tuple[bool, int]:
+    """Orders verdicts, what fails a test first."""
+    return not verdict.is_bad, NEWS.index(verdict.status)

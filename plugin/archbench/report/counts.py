@@ -6,10 +6,10 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from archbench.core.budgets import REASONS as BUDGET_REASONS
 from archbench.core.complexity import BIASES, Complexity, LayerCost
 from archbench.core.gate import COUNTS, METRIC, difference_text
 from archbench.core.records import Record
+from archbench.core.verdicts import Verdict
 from archbench.report.findings import shortened
 from archbench.report.tables import Table
 
@@ -43,7 +43,7 @@ def changed_layers(
 
 
 def changed_text(
-    verdicts: Iterable[Mapping[str, Any]],
+    verdicts: Iterable[Verdict],
     baseline: Mapping[str, Any],
     layers: Sequence[LayerCost],
 ) -> str:
@@ -54,7 +54,7 @@ def changed_text(
         baseline: the accepted line: ``layers`` among its fields.
         layers: of now.
     """
-    lines = [f"  {verdict['sentence']}" for verdict in verdicts]
+    lines = [f"  {verdict.sentence}" for verdict in verdicts]
     gone, came = changed_layers(baseline["layers"], layers)
     if gone or came:
         lines.append("layers that changed (- baseline, + now):")
@@ -93,14 +93,11 @@ def count_findings(cells: Sequence[Record], *, accepting: bool) -> list[str]:
     opinions: dict[str, str] = {}
     for cell in cells:
         for verdict in cell.verdicts:
-            if (
-                verdict["metric"] in (METRIC, "layers", *COUNTS)
-                and verdict["reason"] not in BUDGET_REASONS
-            ):
-                states[cell.id] = verdict["status"]
+            if verdict.metric in (METRIC, "layers", *COUNTS) and verdict.budget is None:
+                states[cell.id] = verdict.status
         for note in cell.notes:
-            if note["code"] == "second-opinion":
-                opinions[cell.id] = note["text"]
+            if note.code == "second-opinion":
+                opinions[cell.id] = note.text
     lines = []
     if states:
         counted = ", ".join(

@@ -36,10 +36,10 @@ def network_findings(cells: Sequence[Record]) -> list[str]:
         cells: merged records.
     """
     lines = [
-        f"  {cell.id}: {note['text']}."
+        f"  {cell.id}: {note.text}."
         for cell in cells
         for note in cell.notes
-        if note["code"] in ABOUT_NETWORKS
+        if note.code in ABOUT_NETWORKS
     ]
     lines = list(dict.fromkeys(lines))
     return ["Networks:", *shortened(lines)] if lines else []

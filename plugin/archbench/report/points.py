@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from archbench.core.metrics import METRICS
-from archbench.core.points import KINDS, Figure, Point, manner_of, with_derived
+from archbench.core.points import KINDS, MANNER, Figure, Point, with_derived
 from archbench.core.records import Record
+from archbench.core.spec import Target
 from archbench.core.statistics import QUANTILES, median_interval, quantile, required_samples
 from archbench.core.verdicts import NEWS
 
@@ -47,37 +48,37 @@ def point_of(
     if len(samples) >= required_samples(QUANTILES["p95"]):
         p95 = quantile(sorted(samples), QUANTILES["p95"])
         figures["latency_p95"] = Figure(p95, figures["latency"].kind, run)
-    target = cell.target or {}
+    target = cell.target
     library, _, name = cell.id.partition("/")
     if not (library and name):
         raise ValueError(f"an id is expected, as timm/resnet50, found {cell.id!r}")
     environment = header.get("environment") or {}
     git = environment.get("git") or {}
-    batch_size = target.get("batch_size")
-    # An accuracy was not timed: it is the same however the network is run.
-    manner: dict[str, Any] = manner_of(target) if batch_size is not None else {}
-    statuses = {verdict.get("status") for verdict in cell.verdicts}
+    statuses = {verdict.status for verdict in cell.verdicts}
     return Point(
         id=cell.id,
         name=name,
         library=library,
         family=family,
-        device=target.get("slug", ""),
-        device_name=target.get("device_name", ""),
-        dtype=target.get("dtype"),
-        batch_size=batch_size,
-        threads=target.get("threads"),
+        **_setting(target),
         run=run,
         when=environment.get("time"),
         commit=git.get("commit") if isinstance(git, Mapping) else None,
         figures=with_derived(
-            figures if cell.is_quantised else {**published, **figures}, batch_size
+            figures if cell.is_quantised else {**published, **figures},
+            None if target is None else target.batch_size,
         ),
         status=next((status for status in NEWS if status in statuses), ""),
-        **manner,
-        largest_batch=bool(target.get("largest_batch")),
-        asked=target.get("asked", ""),
     )
+
+
+def _setting(target: Target | None) -> dict[str, Any]:
+    """On what, and how it was run; how is left out for an accuracy, which does not depend on it."""
+    if target is None:
+        return {}
+    timed = {} if target.batch_size is None else {name: getattr(target, name) for name in MANNER}
+    same = ("device_name", "dtype", "batch_size", "threads", "largest_batch", "asked")
+    return {"device": target.slug, **{name: getattr(target, name) for name in same}, **timed}
 
 
 def _has_number(name: str, metric: Any) -> bool:

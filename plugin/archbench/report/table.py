@@ -35,12 +35,12 @@ def _throughput(statistics: Mapping[str, Any]) -> str:
 
 
 def _is_noisy(cell: Record) -> bool:
-    return any(note["code"] in NOISE for note in cell.notes)
+    return any(note.code in NOISE for note in cell.notes)
 
 
 def _status(cell: Record) -> str:
     """What failed; where nothing did, the verdict that says most."""
-    statuses = list(dict.fromkeys(verdict["status"] for verdict in cell.verdicts))
+    statuses = list(dict.fromkeys(verdict.status for verdict in cell.verdicts))
     failing = [status for status in statuses if status in FAILING]
     return ", ".join(failing or sorted(statuses, key=NEWS.index)[:1])
 
@@ -55,7 +55,7 @@ def run_table(
         published_top1: percent by architecture id; printed with a mark, since it was not measured.
         with_target: whether precision, batch size and threads differ and need a column.
     """
-    is_timed = any(cell.target and cell.target["batch_size"] for cell in cells)
+    is_timed = any(cell.target and cell.target.batch_size for cell in cells)
     is_evaluated = any("top1" in cell.metrics for cell in cells)
     more = [
         name
@@ -116,7 +116,7 @@ def _accuracies(cell: Record) -> list[str]:
 def is_bad(cell: Record) -> bool:
     """Whether a verdict about the cell is one that fails a test."""
     return any(
-        verdict["status"] in FAILING and verdict["reason"] not in TOLD for verdict in cell.verdicts
+        verdict.status in FAILING and verdict.reason not in TOLD for verdict in cell.verdicts
     )
 
 

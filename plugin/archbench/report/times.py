@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
 
-from archbench.core.budgets import REASONS as BUDGET_REASONS
 from archbench.core.gate import share_text, time_sentence
 from archbench.core.records import Record
 from archbench.core.tolerances import TIMES
@@ -29,30 +27,36 @@ def time_findings(cells: Sequence[Record], *, accepting: bool) -> list[str]:
         (cell, verdict)
         for cell in cells
         for verdict in cell.verdicts
-        if verdict["metric"] in TIMES and verdict["reason"] not in BUDGET_REASONS
+        if verdict.metric in TIMES and verdict.budget is None
     ]
     if not judged:
         return []
-    states = Counter(verdict["status"] for _, verdict in judged)
+    states = Counter(verdict.status for _, verdict in judged)
     lines = [f"Times: {states_text(states)}."]
-    improved = [cell.id for cell, verdict in judged if verdict["status"] == "improved"]
+    improved = [cell.id for cell, verdict in judged if verdict.status == "improved"]
     if improved and not accepting:
         lines.append(f"  Accept what improved: {_accepting(improved)}")
-    new = [cell for cell, verdict in judged if verdict["status"] == "no-baseline"]
+    new = [cell for cell, verdict in judged if verdict.status == "no-baseline"]
     if new and not accepting:
         lines.append(
             f"  Without a baseline {_launches(new)} compared with nothing. Accept what has none: "
             "the same command with --baseline-update=new"
         )
     unclear = [
-        f"  {cell.id} {cell.suffix}: {time_sentence(verdict['metric'], verdict['sentence'])}"
+        f"  {cell.id} {cell.suffix}: {time_sentence(verdict.metric, verdict.sentence)}"
         for cell, verdict in judged
-        if verdict["status"] in ("inconclusive", "not-comparable")
+        if verdict.status in ("inconclusive", "not-comparable")
     ]
     lines += shortened(unclear)
     for metric in TIMES:  # each has a tolerance of its own
-        of_metric = [(cell, verdict) for cell, verdict in judged if verdict["metric"] == metric]
-        coarse = [(cell, verdict) for cell, verdict in of_metric if _is_coarse(verdict)]
+        of_metric = [(cell, verdict) for cell, verdict in judged if verdict.metric == metric]
+        coarse = [
+            (cell, one.tolerance, one.threshold)
+            for cell, one in of_metric
+            if one.threshold is not None
+            and one.tolerance is not None
+            and one.threshold > one.tolerance * BARELY
+        ]
         if coarse:
             lines.append(_coarse_text(metric, coarse, len(of_metric)))
     return lines
@@ -72,16 +76,10 @@ def _accepting(models: Sequence[str]) -> str:
     return f"the same command with --models={','.join(names)} --baseline-update"
 
 
-def _is_coarse(verdict: dict[str, Any]) -> bool:
-    threshold, tolerance = verdict.get("threshold"), verdict.get("tolerance")
-    return threshold is not None and tolerance is not None and threshold > tolerance * BARELY
-
-
-def _coarse_text(metric: str, coarse: Sequence[tuple[Record, dict[str, Any]]], number: int) -> str:
-    least = min(verdict["tolerance"] for _, verdict in coarse)
-    ordered = sorted(coarse, key=lambda pair: pair[1]["threshold"])
-    low, high = ordered[0][1]["threshold"], ordered[-1][1]["threshold"]
-    worst = ordered[-1][0]
+def _coarse_text(metric: str, coarse: Sequence[tuple[Record, float, float]], number: int) -> str:
+    """Of cells with their tolerance and the threshold that their baseline allows."""
+    least = min(tolerance for _, tolerance, _ in coarse)
+    (_, _, low), *_, (worst, _, high) = sorted([*coarse, coarse[0]], key=lambda one: one[2])
     ends = dict.fromkeys(map(share_text, (low, high)))
     what = "" if metric == "latency" else f" of {metric.replace('_', ' ')}"
     return (

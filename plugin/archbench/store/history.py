@@ -6,7 +6,7 @@ import json
 import subprocess
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from archbench.core.history import Cell, Entry, Observation, moment, observation
 from archbench.core.launches import QUANTILES
 from archbench.core.metrics import METRICS
 from archbench.core.points import Figure, with_derived
-from archbench.core.records import merge_records
+from archbench.core.records import merge_records, target_of
 from archbench.core.spec import Wish
 from archbench.core.statistics import quantile
 from archbench.store.baselines import parse_baselines
@@ -174,7 +174,8 @@ def _of_benchmark(
         cell = Cell(str(benchmark["fullname"]), origin.slug(str(cpu or "")))
         figures = {"latency": Figure(median, "measured", origin.source)}
     else:
-        cell = Cell.of(info["archbench"], info)
+        target = target_of(info)
+        cell = Cell.of(info["archbench"], target.slug, target.wish)
         counts = {
             name: Figure(float(info[name]), "counted", origin.source)
             for name in ("params", "macs")
@@ -183,9 +184,9 @@ def _of_benchmark(
         figures = {**counts, "latency": Figure(median, "measured", origin.source)}
         if "p95" in info:
             figures["latency_p95"] = Figure(float(info["p95"]), "measured", origin.source)
-        figures = with_derived(figures, info["batch_size"])
+        figures = with_derived(figures, target.batch_size)
         if cell.largest_batch:
-            versions["batch size"] = str(info["batch_size"])
+            versions["batch size"] = str(target.batch_size)
     return [
         Observation(
             Cell(cell.id) if name in ("params", "macs") else cell,
@@ -286,8 +287,7 @@ def _accepted_time(
     wish = Wish.parse(line["cell"])
     # Of the largest batch that fits the environment says how large it was.
     batch_size = environment.get("batch_size") if wish.batch_size is None else wish.batch_size
-    target = {**asdict(wish), "slug": device, "largest_batch": wish.batch_size is None}
-    cell = Cell.of(line["id"], target)
+    cell = Cell.of(line["id"], device, wish)
     library, _, version = str(environment.get("library") or "").partition(" ")
     versions = versions_of(
         {

@@ -96,28 +96,10 @@ def checked(record: Record) -> Record:
     Raises:
         ValueError: names what cannot.
     """
-    if not isinstance(record.id, str) or not record.id.isprintable() or not record.id:
+    if not record.id or not record.id.isprintable():
         raise ValueError(f"its id is {record.id!r}")
-    target = record.target
-    if target is not None:
-        if not isinstance(target, dict):
-            raise ValueError(f"its target is {target!r}")
-        for name in ("slug", "dtype"):
-            if not isinstance(target.get(name), str) or not target[name].isprintable():
-                raise ValueError(f"its {name} is {target.get(name)!r}")
-        for name in ("memory_format", "runtime", "asked"):
-            text = target.get(name, "")
-            if not isinstance(text, str) or not text.isprintable():
-                raise ValueError(f"its {name} is {text!r}")
-        for name in ("cold_cache", "largest_batch"):
-            if type(target.get(name, False)) is not bool:
-                raise ValueError(f"its {name} is {target[name]!r}")
-        for name in ("batch_size", "threads"):
-            value = target.get(name)
-            if value is not None and (type(value) is not int or value < 1):
-                raise ValueError(f"its {name} is {value!r}")
     for name, metric in record.metrics.items():
-        value = metric.get("value") if isinstance(metric, dict) else None
+        value = metric.get("value")
         if isinstance(value, (int, float)) and not 0 <= value < LARGEST:
             raise ValueError(f"its {name} is no such figure")
         if name in ("top1", "top5") and isinstance(value, (int, float)) and value > 100:
