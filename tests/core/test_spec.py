@@ -81,7 +81,7 @@ def test_a_wish_and_its_text(wish: Wish, text: str) -> None:
     assert wish.suffix == text.partition("@")[0]
 
 
-@pytest.mark.parametrize("text", ["", "fp32", "fp32-b", "fp8-b1", "fp32-b1-fast", "fp32-b1-"])
+@pytest.mark.parametrize("text", ["", "fp32", "fp32-b", "fp8-b1", "fp32-b1-Fast", "fp32-b1-"])
 def test_what_names_no_target(text: str) -> None:
     with pytest.raises(ValueError, match="names no target"):
         Wish.parse(text)

@@ -180,7 +180,7 @@ def compiling_text(metrics: Mapping[str, Mapping[str, Any]]) -> str | None:
     """``compiled in 38.0 s with 1 graph break``; None for a side that is not compiled.
 
     Args:
-        metrics: of a side, as :class:`archbench.measure.runtimes.Runner` has them.
+        metrics: of a side, as :class:`archbench.measure.running.Runner` has them.
     """
     if "compile_time" not in metrics:
         return None

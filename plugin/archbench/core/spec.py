@@ -29,6 +29,7 @@ __all__ = [
     "Target",
     "Wish",
     "dtype_of",
+    "suffix_pattern",
     "target_suffix",
 ]
 
@@ -47,12 +48,22 @@ RUNTIMES = ("eager", "compiled", "cudagraph")
 """How a forward pass is run: operator by operator, by ``torch.compile``, as a CUDA graph. Others
 may be registered, see :mod:`archbench.runtimes.registry`."""
 
-SUFFIX = (
-    rf"(?P<dtype>{'|'.join(sorted(DTYPES, key=len, reverse=True))})-b(?P<batch>\d+|max|auto)"
-    r"(?:-t(?P<threads>\d+))?(?:-(?P<memory_format>nhwc))?"
-    r"(?:-(?P<runtime>(?!(?:cold|nhwc)\b)[a-z][a-z0-9]*))?(?P<cold>-cold)?"
-)
-"""What :func:`target_suffix` makes, as a regular expression."""
+
+def suffix_pattern(runtimes: Iterable[str] = ()) -> str:
+    """What :func:`target_suffix` makes, as a regular expression.
+
+    Args:
+        runtimes: that are known; any name by default, as in a file from elsewhere.
+    """
+    runtime = "|".join(runtimes) or r"(?!(?:cold|nhwc)\b)[a-z][a-z0-9]*"
+    return (
+        rf"(?P<dtype>{'|'.join(sorted(DTYPES, key=len, reverse=True))})-b(?P<batch>\d+|max|auto)"
+        r"(?:-t(?P<threads>\d+))?(?:-(?P<memory_format>nhwc))?"
+        rf"(?:-(?P<runtime>{runtime}))?(?P<cold>-cold)?"
+    )
+
+
+SUFFIX = suffix_pattern()
 
 CHANNEL_ARGUMENTS = {"timm": "in_chans", "pytorchcv": "in_channels"}
 """Argument of a library's constructors that says how many channels an image has; the others take

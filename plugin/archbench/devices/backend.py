@@ -95,11 +95,12 @@ class Backend:
         uuid: of the device, where it has one.
 
     Attributes:
-        kind: torch's name of the kind: ``cuda``.
+        kind: its name in options and targets, which is torch's where torch knows it: ``cuda``.
         is_host: whether it is the processor that this program runs on: nothing runs behind it, and
             its memory is the program's.
         precision_remedy: precisions to use instead of one that it lacks, beside fp32.
         trouble_remedy: what to look at where its driver does not let it be used.
+        place: torch's name of where its tensors lie; its own name where this is left empty.
         pins_memory: whether images reach it faster from memory that is pinned.
         can_capture: whether passes can be captured as a graph.
         fatal_speakers, fatal_words: a message that has one of each, in lower case, says that a
@@ -110,6 +111,7 @@ class Backend:
     is_host: ClassVar[bool] = False
     precision_remedy: ClassVar[str] = ""
     trouble_remedy: ClassVar[str] = "Look at what its driver says"
+    place: str = ""
     pins_memory: ClassVar[bool] = False
     can_capture: ClassVar[bool] = False
     fatal_speakers: ClassVar[tuple[str, ...]] = ()
@@ -117,6 +119,7 @@ class Backend:
 
     def __init__(self, name: str, uuid: str | None = None) -> None:
         self.name, self.uuid = name, uuid
+        self.place = self.place or name
 
     @classmethod
     def found(cls) -> list[Device]:
@@ -224,4 +227,4 @@ class Backend:
     def fed(self, batches: Iterable[Batch]) -> Iterator[Batch]:
         """Batches whose pixels are on the device."""
         for pixels, *rest in batches:
-            yield (pixels.to(self.name), *rest)
+            yield (pixels.to(self.place), *rest)

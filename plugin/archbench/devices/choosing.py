@@ -155,8 +155,9 @@ def choose(request: str, devices: Sequence[Device], *, worker: int = 0, remark: 
     """The device that a request names.
 
     Args:
-        request: ``auto`` (the first accelerator, else the CPU), ``cpu``, ``cuda``, ``cuda:1``,
-            ``mps``, ``xpu``, or any part of the maker's name in any case (``v100``, ``a100-40gb``).
+        request: ``auto`` (the first accelerator, else the CPU), a kind (``cpu``, ``cuda``,
+            ``mps``, ``xpu``), one of a kind (``cuda:1``), or any part of the maker's name in any
+            case (``v100``, ``a100-40gb``).
         devices: what is there, accelerators in their own order.
         worker: of several that measure side by side: where more than one device of the same name
             answers to ``auto``, to a kind or to a name, each takes another in turn.
@@ -171,7 +172,7 @@ def choose(request: str, devices: Sequence[Device], *, worker: int = 0, remark: 
     accelerators = [device for device in devices if device.kind != "cpu"]
     if wanted == "auto":
         found = accelerators or list(devices)
-    elif wanted == "cpu" or re.fullmatch(r"(cuda|mps|xpu)(:\d+)?", wanted):
+    elif wanted.partition(":")[0] in {device.kind for device in devices}:
         found = [device for device in devices if wanted in (device.name, device.kind)]
     else:
         found = [device for device in accelerators if _letters(wanted) and _matches(device, wanted)]
@@ -180,7 +181,7 @@ def choose(request: str, devices: Sequence[Device], *, worker: int = 0, remark: 
             raise UsageError(
                 asked,
                 f"matches several devices: {names}",
-                "Write more of the name, or --gpu=cuda:N",
+                f"Write more of the name, or --gpu={found[0].kind}:N",
             )
     if found:
         alike = [device for device in found if device.vendor_name == found[0].vendor_name]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from archbench.core.errors import FatalDeviceError, chain_of
-from archbench.devices.backend import Backend
+
+if TYPE_CHECKING:
+    from archbench.devices.backend import Backend
 
 __all__ = ["backend_of", "is_fatal", "kinds", "register"]
 
@@ -14,21 +16,31 @@ GROUP = "archbench.devices"
 
 _KINDS: dict[str, type[Backend]] = {}
 
-_Kind = TypeVar("_Kind", bound=type[Backend])
+_Kind = TypeVar("_Kind", bound="type[Backend]")
 
 
 def register(kind: _Kind) -> _Kind:
     """Make a kind of device known; a decorator of its class.
 
-    ``--gpu=auto`` prefers those that were registered first.
+    ``--gpu=auto`` prefers archbench's own, then those that were registered first.
+
+    Raises:
+        ValueError: its name cannot stand before the number of a device.
     """
-    _KINDS[kind.kind] = kind
+    name = kind.kind
+    if not (name.isascii() and name.isalnum() and name.islower()):
+        raise ValueError(f"{name!r} is no kind of device: lower-case letters and digits only")
+    _KINDS[name] = kind
     return kind
 
 
 def kinds() -> list[type[Backend]]:
     """All that are registered, accelerators first, the host at the end."""
-    return sorted(_KINDS.values(), key=lambda kind: kind.is_host)
+    return sorted(_KINDS.values(), key=lambda kind: (kind.is_host, not _is_own(kind)))
+
+
+def _is_own(kind: type[Backend]) -> bool:
+    return kind.__module__.startswith("archbench.devices.")
 
 
 def backend_of(name: str, uuid: str | None = None) -> Backend:

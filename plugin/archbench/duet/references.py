@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from archbench.core.errors import UsageError
@@ -68,8 +68,12 @@ class Reference:
         return self.kind == "flags" and not ("compiled" in runtimes and runtime == "compiled")
 
 
-def parse_reference(text: str) -> Reference:
+def parse_reference(text: str, runtimes: Sequence[str] = RUNTIMES) -> Reference:
     """Read ``--against``'s value; what it names is not looked for yet.
+
+    Args:
+        text: that was typed.
+        runtimes: that are known here.
 
     Raises:
         UsageError: it cannot name anything.
@@ -97,13 +101,13 @@ def parse_reference(text: str) -> Reference:
             )
         return Reference("packages", text, requirements=requirements)
     if "=" in text:
-        return Reference("flags", text, flags=_flags(asked, text))
+        return Reference("flags", text, flags=_flags(asked, text, runtimes))
     if text.startswith("-") or any(sign in text for sign in " :?*[\\"):
         raise UsageError(asked, "no revision is called that", f"Write {_EXAMPLES}")
     return Reference("revision", text, "" if text == MERGE_BASE else text)
 
 
-def _flags(asked: str, text: str) -> tuple[tuple[str, str], ...]:
+def _flags(asked: str, text: str, runtimes: Sequence[str]) -> tuple[tuple[str, str], ...]:
     flags: dict[str, str] = {}
     for part in split_requests(text):
         name, equals, value = (piece.strip() for piece in part.partition("="))
@@ -116,10 +120,9 @@ def _flags(asked: str, text: str) -> tuple[tuple[str, str], ...]:
         refuse_unknown(asked, name, FLAGS, "flag")
         if name in flags:
             raise UsageError(asked, f"{name} is given twice", "Give it once")
-        if FLAGS[name] and value not in FLAGS[name]:
-            raise UsageError(
-                asked, f"{value!r} is no {name}", f"Write one of {', '.join(FLAGS[name])}"
-            )
+        known = runtimes if name == "runtime" else FLAGS[name]
+        if known and value not in known:
+            raise UsageError(asked, f"{value!r} is no {name}", f"Write one of {', '.join(known)}")
         if name == "batch-size" and not (value.isdecimal() and int(value) > 0):
             raise UsageError(
                 asked,

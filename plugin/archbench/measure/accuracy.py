@@ -191,7 +191,7 @@ class _Evaluating:
                 "other-input-size", f"{model.spec.id} takes {takes}, and images on disk are RGB"
             )
         self._empty = torch.zeros((3, *model.transform.crop), dtype=torch.uint8)
-        probe = self._forward(self._empty[None].to(self._device.name))
+        probe = self._forward(self._empty[None].to(self._device.place))
         self._exits, _, self._classes = probe.shape
         self._columns = columns_for(self._classes, images, model.spec.id)
         self._has_top5 = len(images.classes) > TOP
@@ -310,7 +310,7 @@ def _batch_size(model: WeightedModel, pixels: Tensor) -> int:
     device = model.loaded.device
     dtype = TORCH_DTYPES[model.target.dtype]
     largest = LARGEST_BATCH["host" if device.is_host else "accelerator"]
-    one = normalized(pixels[None].to(device.name), model.transform, dtype)
+    one = normalized(pixels[None].to(device.place), model.transform, dtype)
     try:
         counters = device.memory()
         counters.reset()
@@ -385,7 +385,7 @@ def fingerprint_of(model: WeightedModel) -> tuple[Fingerprint, str]:
             transform(synthetic_picture(width, height, seed))
             for seed, (width, height) in enumerate(FINGERPRINT_IMAGES)
         ]
-    ).to(model.target.device)
+    ).to(model.loaded.device.place)
     inputs = normalized(pixels, model.transform, torch.float32).cpu()
     with forward_passes(model.loaded):
         dtype = TORCH_DTYPES[model.target.dtype]

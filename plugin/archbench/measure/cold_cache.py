@@ -21,7 +21,7 @@ def flusher(device: Backend, size: int | None = None) -> Callable[[], object]:
         size: bytes of the cache; the device's own by default.
     """
     length = 2 * (device.cache_bytes() if size is None else size)
-    buffer = torch.empty(length, dtype=torch.uint8, device=device.name)
+    buffer = torch.empty(length, dtype=torch.uint8, device=device.place)
     values = iter(range(1 << 62))
 
     def flush() -> object:

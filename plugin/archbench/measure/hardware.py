@@ -108,7 +108,9 @@ _check_dtype = cache(check_dtype)
 def _refuse_unusable(device: Device) -> None:
     """Refuse a device that the driver lists and nothing can be put on."""
     try:
-        torch.ones(1, device=device.name).add_(1).cpu()
+        backend = backend_of(device.name)
+        with backend.current():
+            torch.ones(1, device=backend.place).add_(1).cpu()
     except (RuntimeError, AssertionError) as error:
         raise UsageError(
             f"--gpu={device.name}",

@@ -38,9 +38,13 @@ def check_dtype(device: Device, dtype: str) -> None:
             nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(),
             nn.Linear(8 * 7 * 7, 8), nn.LayerNorm(8), nn.GELU(), nn.Softmax(-1),
         )  # fmt: skip
-        probe = probe.to(device.name, kind).eval()
-        with backend.current(), torch.inference_mode(), numerics(dtype, device.kind):
-            output = probe(torch.ones((1, 3, 16, 16), device=device.name, dtype=kind))
+        probe = probe.to(backend.place, kind).eval()
+        with (
+            backend.current(),
+            torch.inference_mode(),
+            numerics(dtype, backend.place),
+        ):
+            output = probe(torch.ones((1, 3, 16, 16), device=backend.place, dtype=kind))
         if not bool(torch.isfinite(output).all()):
             raise RuntimeError("a small network returned values that are not finite")
     except (RuntimeError, NotImplementedError) as error:

@@ -89,7 +89,7 @@ class LoadedModel:
         return synthetic_inputs(
             self.spec,
             self.target.images,
-            device=self.target.device,
+            device=self.device.place,
             dtype=TORCH_DTYPES[self.target.dtype],
             memory_format=torch_memory_format(self.target),
         )
@@ -120,7 +120,7 @@ class LoadedModel:
         for all its targets."""
         assert self.network is not None
         dtype = TORCH_DTYPES[self.target.dtype]
-        device, memory_format = torch.device(self.target.device), torch_memory_format(self.target)
+        device, memory_format = torch.device(self.device.place), torch_memory_format(self.target)
         self.network.place(device, dtype, memory_format, self.state)
 
     @contextmanager
@@ -133,7 +133,10 @@ class LoadedModel:
     @contextmanager
     def computing(self) -> Iterator[None]:
         """On the target's device, in its precision and with its threads."""
-        with self.device.current(), numerics(self.target.dtype, self.target.kind):
+        with (
+            self.device.current(),
+            numerics(self.target.dtype, self.device.place),
+        ):
             torch.set_num_threads(self.target.threads)
             yield
 
@@ -177,11 +180,11 @@ def load(
     if spec.is_own:
         return _load_own(network or construct(spec), target, start, state, tried=tried)
     module = build_unfilled(spec)
-    fill_weights(module, torch.device(target.device), TORCH_DTYPES[target.dtype])
+    loaded = LoadedModel(spec, target, module, 0.0)
+    fill_weights(module, torch.device(loaded.device.place), TORCH_DTYPES[target.dtype])
     module.eval().requires_grad_(False)
     if target.memory_format == "nhwc":
         module.to(memory_format=torch.channels_last)
-    loaded = LoadedModel(spec, target, module, 0.0)
     if target.dtype == "int8":
         with loaded.computing():
             loaded.module = quantize(spec, module, loaded.images())

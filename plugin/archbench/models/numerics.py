@@ -24,7 +24,7 @@ _EXACT = ("none", "ieee")
 
 
 @contextmanager
-def numerics(dtype: str, kind: str) -> Iterator[None]:
+def numerics(dtype: str, place: str) -> Iterator[None]:
     """Make torch compute in a precision, and nothing else, inside.
 
     ``tf32`` lets matrix products and convolutions use TF32; every other precision turns it off in
@@ -34,7 +34,7 @@ def numerics(dtype: str, kind: str) -> Iterator[None]:
 
     Args:
         dtype: one of :data:`archbench.core.spec.DTYPES`.
-        kind: of the device.
+        place: torch's name of where tensors lie: ``cuda:0``.
     """
     wanted = dtype == "tf32"
     newer, older = read_fp32(), read_older_fp32()
@@ -51,7 +51,9 @@ def numerics(dtype: str, kind: str) -> Iterator[None]:
     try:
         if dtype in AUTOCAST:
             # Without its cache: a graph that is captured must not hold on to copies of weights.
-            with torch.autocast(kind, dtype=AUTOCAST[dtype], cache_enabled=False):
+            with torch.autocast(
+                torch.device(place).type, dtype=AUTOCAST[dtype], cache_enabled=False
+            ):
                 yield
         else:
             yield

@@ -436,9 +436,9 @@ def load_weighted(
     else:
         fill = _with_timm if spec.library == "timm" and tags_weights() else _with_state
         module = fill(spec, file, state)
-        module.to(torch.device(target.device), TORCH_DTYPES[target.dtype])
-        module.eval().requires_grad_(False)
         loaded = LoadedModel(spec, target, module, 0.0)
+        module.to(torch.device(loaded.device.place), TORCH_DTYPES[target.dtype])
+        module.eval().requires_grad_(False)
     loaded.load_seconds = time.perf_counter() - start
     return WeightedModel(loaded, transform, file)
 

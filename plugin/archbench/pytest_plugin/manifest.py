@@ -4,16 +4,25 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from functools import cache
 
-from archbench.core.spec import LIBRARIES, SUFFIX, dtype_of
+from archbench.core.spec import LIBRARIES, dtype_of, suffix_pattern
+from archbench.runtimes.registry import runtime_names
 
 __all__ = ["Manifest", "cell_of", "is_batchless"]
 
-_TARGET = rf"{SUFFIX}(?:@[^\]]+?)?"
 _MODEL = rf"(?P<model>(?:{'|'.join(LIBRARIES)})/.+?)"
-_PARAMETERS = re.compile(rf"\[{_MODEL}(?:-(?P<target>{_TARGET}))?\]$")
-_AMONG_OTHERS = re.compile(rf"\[(?:.+-)?{_MODEL}-(?P<target>{_TARGET})(?:-.+)?\]$")
-"""With parameters of the test's own before or behind ours: only a target ends a name then."""
+
+
+@cache
+def _patterns(runtimes: tuple[str, ...]) -> tuple[re.Pattern[str], re.Pattern[str]]:
+    """Of our parameters; and of these among parameters of the test's own before or behind them,
+    where only a target ends a name."""
+    target = rf"{suffix_pattern(runtimes)}(?:@[^\]]+?)?"
+    return (
+        re.compile(rf"\[{_MODEL}(?:-(?P<target>{target}))?\]$"),
+        re.compile(rf"\[(?:.+-)?{_MODEL}-(?P<target>{target})(?:-.+)?\]$"),
+    )
 
 
 _REPEAT = re.compile(r"(?P<test>.+)-(?P<number>\d+)-(?P<of>\d+)\]")
@@ -26,9 +35,10 @@ def cell_of(nodeid: str) -> tuple[str, str] | None:
     ``("timm/resnet50", "fp32-b1")``; a test that needs no device has an empty suffix, one that
     chooses its batch size by itself ``fp32-bauto``.
     """
-    match = _PARAMETERS.search(nodeid)
+    alone, among_others = _patterns(runtime_names())
+    match = alone.search(nodeid)
     if match is None or not match["target"]:
-        match = _AMONG_OTHERS.search(nodeid) or match
+        match = among_others.search(nodeid) or match
     return None if match is None else (_unescaped(match["model"]), match["target"] or "")
 
 

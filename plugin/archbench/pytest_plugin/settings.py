@@ -12,7 +12,7 @@ import pytest
 
 from archbench.core.errors import UsageError
 from archbench.core.launches import LEAST_BASELINE
-from archbench.core.spec import DTYPES, MEMORY_FORMATS, RUNTIMES, Wish
+from archbench.core.spec import DTYPES, MEMORY_FORMATS, Wish
 from archbench.devices.choosing import split_request
 from archbench.duet.references import Reference, parse_reference
 from archbench.pytest_plugin.options import (
@@ -21,6 +21,7 @@ from archbench.pytest_plugin.options import (
     destination,
     spelled,
 )
+from archbench.runtimes.registry import runtime_names
 from archbench.store.directory import OWN, own_directory
 
 __all__ = ["Settings", "settings_of"]
@@ -245,7 +246,7 @@ def _against(
             "--batch-size=64"
         )
     try:
-        return parse_reference(text)
+        return parse_reference(text, runtime_names())
     except UsageError as error:
         raise pytest.UsageError(str(error)) from None
 
@@ -408,7 +409,7 @@ def _read(config: pytest.Config) -> Settings:
         memory_formats=_names(
             "memory-format", several("memory-format", "nchw"), "memory format", MEMORY_FORMATS
         ),
-        runtimes=_names("runtime", several("runtime", "eager"), "runtime", RUNTIMES),
+        runtimes=_names("runtime", several("runtime", "eager"), "runtime", runtime_names()),
         cold_cache=flag("cold-cache"),
         energy=flag("energy"),
         shared_ok=flag("shared-ok"),

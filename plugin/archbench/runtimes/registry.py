@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from importlib.metadata import entry_points
-from typing import TypeVar
+import re
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+from typing import TYPE_CHECKING, TypeVar
 
 from archbench.core.spec import RUNTIMES
-from archbench.runtimes.runtime import Runtime
+
+if TYPE_CHECKING:
+    from archbench.runtimes.runtime import Runtime
 
 __all__ = ["GROUP", "register", "runtime_named", "runtime_names"]
 
@@ -15,7 +19,7 @@ GROUP = "archbench.runtimes"
 
 _RUNTIMES: dict[str, Runtime] = {}
 
-_Class = TypeVar("_Class", bound=type[Runtime])
+_Class = TypeVar("_Class", bound="type[Runtime]")
 
 
 def register(runtime: _Class) -> _Class:
@@ -25,7 +29,7 @@ def register(runtime: _Class) -> _Class:
         ValueError: its name cannot stand in the id of a test.
     """
     name = runtime.name
-    if not (name.isascii() and name.isalnum() and name.islower() and name[0].isalpha()):
+    if not re.fullmatch(r"(?!(?:cold|nchw|nhwc|t\d+)$)[a-z][a-z0-9]*", name):
         raise ValueError(f"{name!r} is no name of a runtime: lower-case letters and digits only")
     _RUNTIMES[name] = runtime()
     return runtime
@@ -33,8 +37,12 @@ def register(runtime: _Class) -> _Class:
 
 def runtime_names() -> tuple[str, ...]:
     """Of all runtimes, archbench's own first; those of other distributions are not imported."""
-    others = [*_RUNTIMES, *sorted(found.name for found in entry_points(group=GROUP))]
-    return tuple(dict.fromkeys([*RUNTIMES, *others]))
+    return tuple(dict.fromkeys([*RUNTIMES, *_RUNTIMES, *_advertised()]))
+
+
+@cache
+def _advertised() -> dict[str, EntryPoint]:
+    return {found.name: found for found in sorted(entry_points(group=GROUP))}
 
 
 def runtime_named(name: str) -> Runtime:
@@ -43,9 +51,8 @@ def runtime_named(name: str) -> Runtime:
     Raises:
         LookupError: there is none.
     """
-    if name not in _RUNTIMES:
-        for found in entry_points(group=GROUP, name=name):
-            register(found.load())
+    if name not in _RUNTIMES and name in _advertised():
+        register(_advertised()[name].load())
     if name not in _RUNTIMES:
         raise LookupError(f"no runtime is registered as {name}")
     return _RUNTIMES[name]

@@ -1,0 +1,194 @@
+"""A kind of device and a runtime that come from one file each, outside of the package."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from archbench.catalog.catalog import load_catalog
+from archbench.core.spec import Wish
+from archbench.devices import registry as devices
+from archbench.measure.cells import latency_record, load_guarded
+from archbench.measure.hardware import make_target
+from archbench.measure.latency import SamplingPlan
+from archbench.models.loading import ModelHolder
+from archbench.pytest_plugin import launched, launching
+from archbench.pytest_plugin.manifest import cell_of
+from archbench.runtimes import registry as runtimes
+from archbench.runtimes.runtime import Runtime
+
+HERE = Path(__file__).parent
+MODEL = "timm/mobilenetv3_small_050"
+TEST = """
+def test_latency(bench, loaded_model):
+    bench.latency(loaded_model)
+"""
+RULES = """
+[[tolerance]]
+metric = "latency"
+device = "simulator0"
+relative = "50 %"
+
+[[budget]]
+limit = "latency_p50 <= 0.001 us"
+device = "simulator0"
+"""
+CELLS = ["fp32-b1", "fp32-b1-twice"]
+
+
+class Project:
+    """Where the two files are imported by conftest.py and by nothing else."""
+
+    def __init__(self, pytester: pytest.Pytester) -> None:
+        self.pytester, self.path = pytester, pytester.path
+        for name in ("one_device.py", "one_runtime.py"):
+            shutil.copy(HERE / name, self.path)
+        pytester.makeconftest("import one_device\nimport one_runtime\n")
+        pytester.makepyfile(test_time=TEST)
+
+    def bench(self, *more: str) -> pytest.RunResult:
+        return self.pytester.runpytest_inprocess(
+            *("test_time.py", f"--archbench-models={MODEL}", "--archbench-time-budget=0.1"),
+            *(["--archbench-gpu=sim"] if not any("gpu" in one for one in more) else []),
+            *(["--archbench-runtime=eager,twice"] if not any("run" in one for one in more) else []),
+            *more,
+        )
+
+    def archbench(self, *arguments: str) -> str:
+        done = self.pytester.run(sys.executable, "-m", "archbench", *arguments, timeout=300)
+        assert done.ret == 0, done.stderr.str()
+        return done.stdout.str()
+
+
+def measured_here(
+    config: pytest.Config, nodeids: Sequence[str], *_: object
+) -> launching.LaunchedTests:
+    """Stands for a fresh process, which takes long: measures in this one."""
+    records = {}
+    for nodeid in nodeids:
+        cell = cell_of(nodeid)
+        assert cell is not None
+        target = make_target("sim", wish=Wish.parse(cell[1]))
+        loaded = load_guarded(ModelHolder(), load_catalog().get(MODEL), target)
+        record = latency_record(loaded, SamplingPlan(time_budget=0.1), placements=2)
+        for launch in record.metrics["latency"]["launches"]:
+            launch.update(others=0.0, lost=0.0)  # however busy the machine is
+        records[nodeid] = record
+    return launching.LaunchedTests(records, None, 0, "", 1.0)
+
+
+@pytest.fixture
+def project(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Project:
+    monkeypatch.setattr(devices, "_KINDS", dict(devices._KINDS))
+    monkeypatch.setattr(runtimes, "_RUNTIMES", dict(runtimes._RUNTIMES))
+    monkeypatch.setattr(launched.prepare, "__defaults__", (measured_here,))
+    return Project(pytester)
+
+
+def cells_of(project: Project) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads((project.path / "r.json").read_text())["cells"]
+    return found
+
+
+def test_a_run_and_what_is_made_of_it(project: Project) -> None:
+    accepted = project.bench("--archbench-baseline-update", "--archbench-baseline-reason=first")
+    accepted.assert_outcomes(passed=2)
+    (path,) = (project.path / "baselines").glob("*/fp32.jsonl")
+    assert path.parent.name == "simulator0"
+    _, *lines = map(json.loads, path.read_text().splitlines())
+    assert [line["cell"] for line in lines] == CELLS
+
+    (project.path / "archbench.toml").write_text(RULES)
+    compared = project.bench("--archbench-results=r.json", "--junitxml=junit.xml")
+    compared.assert_outcomes(failed=2)
+    in_table(compared.stdout.str())
+    in_junit((project.path / "junit.xml").read_text())
+    in_results(cells_of(project))
+    for cell in cells_of(project):
+        judged = {verdict["metric"]: verdict for verdict in cell["verdicts"]}
+        assert judged["latency"]["status"] != "no-baseline"
+        assert judged["latency"]["tolerance"] == pytest.approx(0.5)
+        assert judged["latency_p50"]["reason"] == "over-budget"
+
+    chosen = project.archbench(
+        *("select", "r.json", "--device=simulator*", "--runtime=twice", "--max-latency=10s"),
+        "--format=json",
+    )
+    assert MODEL in chosen
+    project.archbench("report", "r.json", "--format=html", "-o", "page.html")
+    page = (project.path / "page.html").read_text()
+    assert "simulator0" in page
+    assert "twice" in page
+
+
+def in_junit(text: str) -> None:
+    for cell in CELLS:
+        assert f"test_latency[{MODEL}-{cell}]" in text
+    assert "over its budget latency_p50 &lt;= 0.001 us" in text
+
+
+def in_table(text: str) -> None:
+    assert "sim:0 (Simulator 0)" in text
+    rows = [line for line in text.splitlines() if line.startswith("mobilenetv3_small_050 ")]
+    assert ["twice" in row for row in rows] == [False, True]
+
+
+def in_results(cells: list[dict[str, Any]]) -> None:
+    targets = [cell["target"] for cell in cells]
+    assert {(one["device"], one["slug"]) for one in targets} == {("sim:0", "simulator0")}
+    assert [one["runtime"] for one in targets] == ["eager", "twice"]
+    once, twice = (cell["metrics"] for cell in cells)
+    assert twice["preparation"] == {"value": 2, "unit": "1", "source": "measured"}
+    assert "preparation" not in once
+    for metrics in (once, twice):
+        # The device's clock goes twice as fast as the host's.
+        assert min(metrics["device_time"]["samples"]) > min(metrics["latency"]["samples"])
+        assert metrics["device_time"]["queue_full"] is None
+    assert min(twice["latency"]["samples"]) > 1.2 * min(once["latency"]["samples"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--archbench-gpu=sim:2",), "this machine has sim:0 (Simulator 0), sim:1 (Simulator 1)"),
+        (("--archbench-dtype=bf16",), "--archbench-runtime=twice: it cannot run bf16. Use"),
+        (("--archbench-runtime=thrice",), "Use eager, compiled, cudagraph, twice"),
+    ],
+)
+def test_what_it_cannot_do_is_refused(
+    project: Project, arguments: tuple[str, ...], message: str
+) -> None:
+    refused = project.bench(*arguments)
+    assert refused.ret == pytest.ExitCode.USAGE_ERROR
+    assert message in refused.stderr.str()
+
+
+def test_its_errors_may_be_fatal() -> None:
+    code = (
+        "import one_device, archbench.devices.kinds as kinds\n"
+        "print(kinds.is_fatal(RuntimeError('Simulator error: unplugged')),"
+        " kinds.is_fatal(RuntimeError('Simulator error: busy')))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=HERE, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == ["True", "False"]
+
+
+@pytest.mark.parametrize("name", ["cold", "t2", "nhwc", "a-b", "Fast", ""])
+def test_a_runtimes_name_can_stand_in_an_id(name: str) -> None:
+    with pytest.raises(ValueError, match="is no name of a runtime"):
+        runtimes.register(type("Named", (Runtime,), {"name": name}))
+
+
+@pytest.mark.parametrize("name", ["one_device.py", "one_runtime.py"])
+def test_the_page_shows_the_files_that_these_tests_run(name: str) -> None:
+    page = (HERE.parents[1] / "docs" / "design.md").read_text(encoding="utf-8")
+    assert f"```python\n{(HERE / name).read_text(encoding='utf-8')}```\n" in page
