@@ -111,7 +111,7 @@ def count_own(network: OwnNetwork, *, second_opinion: bool = True) -> Complexity
         if isinstance(found, Complexity):
             return found
     try:
-        with network.in_place():
+        with network.in_place(), network.as_built():
             counted = _counted(network, second_opinion)
     except ArchbenchError as error:
         known = ("count with second opinion", "count")

@@ -26,6 +26,7 @@ from archbench.core.errors import (
 )
 from archbench.core.requests import arguments_text
 from archbench.core.spec import ModelSpec, OwnSource
+from archbench.models.built import Built, hold, places_of
 from archbench.models.importing import OwnModules, import_source, own_modules
 from archbench.models.inputs import synthetic_inputs
 from archbench.models.onnx_graph import graph_metrics
@@ -77,6 +78,7 @@ class OwnNetwork:
         seconds: importing and building.
         changes: what its code has changed in the process, see
             :mod:`archbench.models.process_state`.
+        built: what its constructor has left.
         found: what was found out about it and need not be found out again, by name.
     """
 
@@ -84,9 +86,11 @@ class OwnNetwork:
     module: nn.Module
     seconds: float
     changes: Changes
+    built: Built
     found: dict[str, Any] = field(default_factory=dict)
     _modules: OwnModules | None = None
     _placed: tuple[Any, ...] | None = None
+    _state: Mapping[str, Tensor] | None = None
     _kept: list[Callable[[], None]] = field(default_factory=list)
 
     @contextlib.contextmanager
@@ -94,6 +98,20 @@ class OwnNetwork:
         """With what its code imports and has set; the process is put back afterwards."""
         with contained(self.changes), self._modules.in_place() if self._modules else _nothing():
             yield
+
+    @contextlib.contextmanager
+    def as_built(self) -> Iterator[None]:
+        """Inside, the network is as its constructor left it, whatever was done with it since."""
+        now = places_of(self.module)
+        for restore in self._kept:
+            restore()
+        try:
+            with self.built.restored():
+                yield
+        finally:
+            hold(now)
+            if self._state is not None:
+                self.module.load_state_dict(self._state, strict=False)
 
     @property
     def own_dtype(self) -> torch.dtype:
@@ -142,28 +160,18 @@ class OwnNetwork:
         if moves:
             # Not `to`, which takes the imaginary part away from complex numbers.
             self.module._apply(lambda tensor: _placed(tensor, device, dtype, memory_format))  # type: ignore[no-untyped-call]
-        self._placed = wanted
+        self._placed, self._state = wanted, state
 
     def put_back(self) -> None:
         """Undo :meth:`place`: every tensor is the one that was built."""
         for restore in self._kept:
             restore()
         self._kept.clear()
-        self._placed = None
+        self._placed = self._state = None
 
     def _keep(self, *, values: bool) -> None:
-        def parameter(held: Tensor, data: Tensor) -> Callable[[], None]:
-            return lambda: setattr(held, "data", data)
-
-        def entry(owner: Any, name: str, value: Tensor) -> Callable[[], None]:
-            return lambda: owner.__setitem__(name, value)
-
-        for module in self.module.modules():
-            for name, held in module.named_parameters(recurse=False, remove_duplicate=False):
-                self._kept.append(entry(module._parameters, name, held))
-                self._kept.append(parameter(held, held.data))
-            for name, buffer in module.named_buffers(recurse=False, remove_duplicate=False):
-                self._kept.append(entry(module._buffers, name, buffer))
+        places = places_of(self.module)
+        self._kept.append(lambda: hold(places))
         for tensor in (*self.module.parameters(), *self.module.buffers()) if values else ():
             self._kept.append(_restoring(tensor.data, tensor.detach().clone()))
 
@@ -228,7 +236,8 @@ def construct(spec: ModelSpec) -> OwnNetwork:
                 module.eval()  # an exported program has no modes
         if any(isinstance(one, UninitializedParameter) for one in module.parameters()):
             run_first(spec, lambda: module(*synthetic_inputs(spec, 1)))  # it learns its sizes
-    return OwnNetwork(spec, module, time.perf_counter() - start, changes, _modules=modules)
+        built = Built(module)
+    return OwnNetwork(spec, module, time.perf_counter() - start, changes, built, _modules=modules)
 
 
 def _built(spec: ModelSpec) -> Any:

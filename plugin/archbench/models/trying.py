@@ -94,14 +94,20 @@ def _fill(loaded: LoadedModel, inputs: tuple[Tensor, ...], found: Trouble) -> No
     for everything in (False, True):
         network.put_back()
         filled = fill_in_place(network.module, everything=everything)
+        network.built.keep_values(list(filled.values()))
         loaded.place()
         if filled:
-            network.found["filled"] = _filled_text(network.module, found, filled)
+            network.found["filled"] = _filled_text(network.module, found, list(filled))
         with GRADIENTS[loaded.gradients]():
             _, left, _ = watch_pass(loaded.module, lambda: loaded.module(*inputs))
         if left is None:
             return
         trouble = left
+    # What its constructor gave it is as good.
+    network.put_back()
+    network.built.give_back_values()
+    network.found.pop("filled", None)
+    loaded.place()
     text = f"its values are {trouble}, which moves times, and filling it did not help"
     loaded.notes.append(Note("doubtful-values", text))
 

@@ -181,7 +181,9 @@ class _Plain:
 
 
 @torch.no_grad()
-def fill_in_place(model: nn.Module, *, everything: bool, seed: int = 0) -> list[str]:
+def fill_in_place(
+    model: nn.Module, *, everything: bool, seed: int = 0
+) -> dict[str, tuple[Tensor, Tensor]]:
     """Fill whole tensors of a network with values that behave like trained ones.
 
     Shared tensors stay shared, and none moves.
@@ -193,10 +195,10 @@ def fill_in_place(model: nn.Module, *, everything: bool, seed: int = 0) -> list[
         seed: of the numbers.
 
     Returns:
-        Names of what was filled.
+        By the names of what was filled, the tensor and a copy of what it held before.
     """
     noise = _Plain(seed)
-    filled = []
+    filled: dict[str, tuple[Tensor, Tensor]] = {}
     for module_name, module in model.named_modules():
         tensors = [*_floating(module.named_parameters(recurse=False))]
         tensors += [
@@ -206,8 +208,11 @@ def fill_in_place(model: nn.Module, *, everything: bool, seed: int = 0) -> list[
         ]
         for name, tensor in tensors:
             if everything or _is_bad(name, tensor):
+                filled[f"{module_name}.{name}".lstrip(".")] = (
+                    tensor.detach(),
+                    tensor.detach().clone(),
+                )
                 fill_parameter(noise, module, name, tensor.data, constructed=False)
-                filled.append(f"{module_name}.{name}".lstrip("."))
     return filled
 
 
