@@ -253,9 +253,75 @@ def test_networks_of_other_precisions_are_counted_and_timed(dtype: torch.dtype) 
     assert count(spec, network).macs == 7 * 7 * 64 * 147 + 64_000
     model = load(spec, TARGET, network)
     with model.running():
-        assert model.module.get_parameter("fc.weight").dtype is torch.float32
+        assert model.module.get_parameter("fc.weight").dtype is dtype
+        assert model(*model.inputs()).dtype is dtype
+    name = str(dtype).removeprefix("torch.")
+    assert [(note.code, note.text) for note in model.notes] == [
+        ("precision", f"it was built in {name} and is timed so; any other --dtype converts it")
+    ]
+    converted = load(spec, Target("cpu", "AMD EPYC", "cpu", dtype="amp-bf16"), network)
+    with converted.running():
+        assert converted.module.get_parameter("fc.weight").dtype is torch.float32
+    assert not converted.notes
     network.put_back()
     assert network.module.get_parameter("fc.weight").dtype is dtype
+
+
+class Casting(nn.Module):
+    """Its layers are in precisions of their own, between which its code casts."""
+
+    def __init__(self, *dtypes: torch.dtype) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(nn.Linear(192, 192, dtype=dtype) for dtype in dtypes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x.flatten(1)
+        for place, layer in enumerate(self.layers):
+            x = layer(x.to(layer.weight.dtype) if place else x)  # type: ignore[arg-type]
+        return x
+
+
+class HeadInBf16(nn.Module):
+    """``torch.fft`` of a CPU takes no bf16."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = nn.Linear(192, 10).bfloat16()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(torch.fft.fft(x).real.flatten(1).bfloat16())
+
+
+BF16, FP32, FP64 = torch.bfloat16, torch.float32, torch.float64
+
+
+@pytest.mark.parametrize(
+    ("constructor", "images"),
+    [
+        (lambda: Casting(FP32, BF16, BF16), FP32),
+        (lambda: Casting(BF16, FP32, FP32), BF16),
+        (lambda: Casting(FP64, BF16, BF16, FP32), FP64),
+        (HeadInBf16, FP32),
+    ],
+)
+def test_networks_whose_code_casts_run_as_they_were_built(
+    constructor: Callable[[], nn.Module], images: torch.dtype
+) -> None:
+    spec = ModelSpec.of(constructor, name="net", input_size=8)
+    network = construct(spec)
+    before = [parameter.dtype for parameter in network.module.parameters()]
+    model = load(spec, TARGET, network)
+    assert model.images().dtype is images is network.inputs()[0].dtype
+    with model.running():
+        assert [parameter.dtype for parameter in model.module.parameters()] == before
+    assert torch.isfinite(model(*model.inputs())).all()
+    assert [note.code for note in model.notes] == ["precision"]
+
+
+def test_a_precision_that_code_does_not_allow_is_refused_by_name() -> None:
+    spec = ModelSpec.of(HeadInBf16, input_size=8)
+    with pytest.raises(NotMeasuredError, match="Use --dtype=fp32, which runs it as it was built"):
+        load(spec, Target("cpu", "AMD EPYC", "cpu", dtype="fp16"))
 
 
 def test_a_tensor_of_another_precision_among_the_others_stays() -> None:

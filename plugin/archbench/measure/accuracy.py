@@ -24,7 +24,6 @@ from archbench.devices.backend import Backend, Batch
 from archbench.measure.running import forward_passes
 from archbench.models.datasets import read_image_bytes
 from archbench.models.labels import columns_for, in_columns
-from archbench.models.loading import TORCH_DTYPES
 from archbench.models.preprocessing import ImageTransform, decode, normalized
 from archbench.models.weights import WeightedModel
 
@@ -183,7 +182,7 @@ class _Evaluating:
         self._workers = workers
         self._progress = progress
         self._device = model.loaded.device
-        self._dtype = TORCH_DTYPES[model.target.dtype]
+        self._dtype = model.loaded.input_dtype
         size = model.spec.input_size
         if len(size) != 3 or size[0] != 3 or model.spec.inputs is not None:
             takes = "several inputs" if model.spec.inputs else f"inputs of {size}"
@@ -308,7 +307,7 @@ def _loader(
 def _batch_size(model: WeightedModel, pixels: Tensor) -> int:
     """Images whose pass fits into the memory that is free."""
     device = model.loaded.device
-    dtype = TORCH_DTYPES[model.target.dtype]
+    dtype = model.loaded.input_dtype
     largest = LARGEST_BATCH["host" if device.is_host else "accelerator"]
     one = normalized(pixels[None].to(device.place), model.transform, dtype)
     try:
@@ -388,7 +387,7 @@ def fingerprint_of(model: WeightedModel) -> tuple[Fingerprint, str]:
     ).to(model.loaded.device.place)
     inputs = normalized(pixels, model.transform, torch.float32).cpu()
     with forward_passes(model.loaded):
-        dtype = TORCH_DTYPES[model.target.dtype]
+        dtype = model.loaded.input_dtype
         scores = model.scores(normalized(pixels, model.transform, dtype)).float().cpu()
     if not bool(torch.isfinite(scores).all()):
         raise NotMeasuredError(

@@ -29,7 +29,7 @@ pass reads."""
 class Place(NamedTuple):
     """Where a module holds a parameter or buffer, which, and of a parameter its memory."""
 
-    owner: dict[str, Tensor | None]
+    owner: dict[str, Any]
     name: str
     held: Tensor
     data: Tensor | None

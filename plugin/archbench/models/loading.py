@@ -84,13 +84,20 @@ class LoadedModel:
         """That it is on."""
         return backend_of(self.target.device, self.target.uuid)
 
+    @property
+    def input_dtype(self) -> torch.dtype:
+        """Of images: a person's own network runs in fp32 as it was built, in whatever precision."""
+        if self.network is not None and self.target.dtype == "fp32":
+            return self.network.input_dtype
+        return TORCH_DTYPES[self.target.dtype]
+
     def inputs(self) -> tuple[Tensor, ...]:
         """A batch of synthetic inputs, as the target wants them: the images first."""
         return synthetic_inputs(
             self.spec,
             self.target.images,
             device=self.device.place,
-            dtype=TORCH_DTYPES[self.target.dtype],
+            dtype=self.input_dtype,
             memory_format=torch_memory_format(self.target),
         )
 
@@ -119,7 +126,8 @@ class LoadedModel:
         """Bring a person's own network to the target, unless it is there already: it is one network
         for all its targets."""
         assert self.network is not None
-        dtype = TORCH_DTYPES[self.target.dtype]
+        # As it was built, or converted.
+        dtype = None if self.target.dtype == "fp32" else TORCH_DTYPES[self.target.dtype]
         device, memory_format = torch.device(self.device.place), torch_memory_format(self.target)
         self.network.place(device, dtype, memory_format, self.state)
 

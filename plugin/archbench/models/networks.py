@@ -122,11 +122,35 @@ class OwnNetwork:
                 elements[tensor.dtype] = elements.get(tensor.dtype, 0) + tensor.numel()
         return max(elements, key=lambda dtype: elements[dtype]) if elements else torch.float32
 
+    @property
+    def input_dtype(self) -> torch.dtype:
+        """Of images for the network as it was built: the precision that it is in. Where its code
+        casts, or layers are of several precisions, the first in which a pass runs."""
+        known: torch.dtype | None = self.found.get("input dtype")
+        if known is None:
+            with self.in_place(), self.as_built():
+                known = self._found_input_dtype()
+            self.found["input dtype"] = known
+        return known
+
+    def _found_input_dtype(self) -> torch.dtype:
+        tensors = (*self.module.parameters(), *self.module.buffers())
+        own, others = self.own_dtype, {one.dtype for one in tensors if one.is_floating_point()}
+        candidates = [own, *sorted({*others, torch.float32} - {own}, key=str, reverse=True)]
+        for dtype in candidates if len(candidates) > 1 else ():
+            inputs = self._inputs(1, dtype)
+            with contextlib.suppress(ArchitectureError):
+                run_first(self.spec, lambda: self.module(*inputs))  # noqa: B023
+                return dtype
+        return own
+
     def inputs(self, batch_size: int = 1, seed: int = 0) -> tuple[Tensor, ...]:
-        """Synthetic inputs where the network is, in the precision that it is in."""
+        """Synthetic inputs where the network is, in the precision that it is built in."""
+        return self._inputs(batch_size, self.input_dtype, seed)
+
+    def _inputs(self, batch_size: int, dtype: torch.dtype, seed: int = 0) -> tuple[Tensor, ...]:
         first = next(iter(self.module.parameters()), None)
         device = torch.device("cpu") if first is None else first.device
-        dtype = self.own_dtype
         return synthetic_inputs(self.spec, batch_size, device=device, dtype=dtype, seed=seed)
 
     def place(

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import torch
 from torch import Tensor, nn
 
-from archbench.core.errors import ArchitectureError
+from archbench.core.errors import ArchitectureError, NotMeasuredError
 from archbench.core.verdicts import Note
 from archbench.models.outputs import class_scores, doubt_about
 from archbench.models.passes import (
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     from archbench.models.loading import LoadedModel
 
 __all__ = ["try_out"]
+
+_OF_PRECISION = ("dtype", "scalar type", "same type", "bfloat16", "half")
+"""Of the messages by which torch says that two precisions do not go together."""
 
 MOST_TRIED = 4
 """Images of the pass."""
@@ -40,6 +44,7 @@ def try_out(loaded: LoadedModel) -> None:
 
     Raises:
         ArchitectureError: the pass fails, or returns no class scores.
+        NotMeasuredError: its code fixes a precision, and another one was asked for.
         MemoryError, RuntimeError: memory ran out.
     """
     batch = min(loaded.target.images, MOST_TRIED)
@@ -56,7 +61,9 @@ def try_out(loaded: LoadedModel) -> None:
             loaded.gradients = "inference" if cause is None else "none"
         later = _calls_of_a_later_pass(loaded, batch)
     except ArchitectureError as error:
+        _refuse_fixed_precision(loaded, error)
         raise with_other_size(loaded.spec, loaded.module, error) from error.__cause__
+    _note_precision(loaded)
     if cause is not None:
         how = "under no_grad" if loaded.gradients == "none" else "with gradients"
         text = f"its passes run {how}, since otherwise: {_first_sentence(cause)}"
@@ -75,6 +82,29 @@ def try_out(loaded: LoadedModel) -> None:
     network = loaded.network
     if network is not None and loaded.state is None and "filled" in network.found:
         loaded.notes.append(Note("filled", network.found["filled"]))
+
+
+def _note_precision(loaded: LoadedModel) -> None:
+    """Say of a network that runs as it was built that this is not fp32."""
+    assert loaded.network is not None
+    own, images = loaded.network.own_dtype, loaded.input_dtype
+    if loaded.target.dtype == "fp32" and {own, images} != {torch.float32}:
+        texts = [str(dtype).removeprefix("torch.") for dtype in (own, images)]
+        fed = "" if own is images else f", with images in {texts[1]}"
+        text = f"it was built in {texts[0]} and is timed so{fed}; any other --dtype converts it"
+        loaded.notes.append(Note("precision", text))
+
+
+def _refuse_fixed_precision(loaded: LoadedModel, error: ArchitectureError) -> None:
+    """A network whose code casts runs as it was built, and is converted to no other precision."""
+    text = str(error).lower()
+    if loaded.target.dtype == "fp32" or not any(words in text for words in _OF_PRECISION):
+        return
+    raise NotMeasuredError(
+        "precision-fixed",
+        f"{error}. It was converted to {loaded.target.dtype}, and its code or a part of it keeps "
+        "another precision. Use --dtype=fp32, which runs it as it was built",
+    ) from error.__cause__
 
 
 def _calls_of_a_later_pass(loaded: LoadedModel, batch: int) -> int:
