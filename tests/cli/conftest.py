@@ -45,7 +45,7 @@ class StoredRuns:
 
         ``manner`` changes fields of its target: ``{"runtime": "compiled"}``.
         """
-        target = Target("cpu", "X", slug, dtype, batch_size, **(manner or {}))
+        target = Target("cpu", "X", slug, dtype=dtype, batch_size=batch_size, **(manner or {}))
         figures: dict[str, dict[str, Any]] = {
             "params": {"value": 1000, "unit": "1", "source": "counted"},
             "macs": {"value": 2_000_000, "unit": "1", "source": "counted"},

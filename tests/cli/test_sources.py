@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from archbench.cli.sources import filtered, points_from
+from archbench.cli.filters import filtered
+from archbench.cli.sources import points_from
 from archbench.core.errors import UsageError
 from archbench.core.records import Record
 from archbench.core.verdicts import Verdict
@@ -205,15 +206,15 @@ def test_cells_of_one_target(store_run: StoredRuns, tmp_path: Path) -> None:
         store_run.record("timm/resnet18", [1.0], slug="v100", dtype="bf16"),
     )
     points = points_from(["r"], tmp_path).points
-    assert filtered(points) == points
-    assert filtered(points, device="v*") == points[1:]
-    assert filtered(points, device="v100", dtype="bf16") == points[2:]
-    assert filtered(points, batch_size=8) == points[1:2]
+    assert filtered(points, {}) == points
+    assert filtered(points, {"device": "v*"}) == points[1:]
+    assert filtered(points, {"device": "v100", "dtype": "bf16"}) == points[2:]
+    assert filtered(points, {"batch_size": "8"}) == points[1:2]
     with pytest.raises(UsageError) as error:
-        filtered(points, device="h100")
+        filtered(points, {"device": "h100"})
     assert str(error.value) == (
         "--device=h100: no cell is left; there are cpu-x, v100. "
         "Write one of them, or leave out --device"
     )
     with pytest.raises(UsageError, match="--dtype=bf16: no cell is left; there are fp32"):
-        filtered(points, device="cpu-x", dtype="bf16")
+        filtered(points, {"device": "cpu-x", "dtype": "bf16"})

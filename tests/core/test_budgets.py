@@ -28,7 +28,9 @@ def counted(id: str = "timm/a", **counts: int) -> Record:
 def timed(
     *samples: float, id: str = "timm/a", dtype: str = "fp32", batch_size: int = 1, threads: int = 1
 ) -> Record:
-    target = Target("cpu", "AMD EPYC", "cpu-amd-epyc", dtype, batch_size, threads)
+    target = Target(
+        "cpu", "AMD EPYC", "cpu-amd-epyc", dtype=dtype, batch_size=batch_size, threads=threads
+    )
     return Record(id, target, {"latency": {"samples": list(samples), "unit": "s"}})
 
 

@@ -194,7 +194,7 @@ def test_a_table_for_each_way_of_running() -> None:
         cell("a", runtime="compiled", top1=60, peak_memory=0.5e9, throughput=90),
     ]
     eager, compiled = best_by_limits(cells, memory_limits=(1e9,), frame_rates=(60,))
-    assert (eager.manner, compiled.manner) == ("", "compiled")
+    assert (eager.unusual, compiled.unusual) == ("", "compiled")
     assert not eager.cells[1e9, 60].best
     assert names(compiled.cells[1e9, 60].best) == ["a"]
     assert limit_tables_text([eager, compiled], "text").count("batch 1, compiled") == 1

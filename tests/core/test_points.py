@@ -34,8 +34,8 @@ def test_what_is_given_is_not_derived_and_nothing_comes_of_nothing() -> None:
 
 
 def test_target_and_text() -> None:
-    point = Point("timm/a", "a", "timm", "A", "v100", "Tesla V100", "fp16", 8, 1,
-                  figures={"latency": Figure(0.0123456, "measured", "r")})  # fmt: skip
+    point = Point("timm/a", "a", "timm", "A", "v100", "Tesla V100", dtype="fp16", batch_size=8,
+                  threads=1, figures={"latency": Figure(0.0123456, "measured", "r")})  # fmt: skip
     assert point.target == "v100 fp16 batch 8"
     assert (point.text("latency"), point.value("latency")) == ("12.35", 0.0123456)
     assert point.text("top1") is None

@@ -9,7 +9,7 @@ import pytest
 from archbench import ModelSpec, Target
 from archbench.core.errors import UsageError
 from archbench.core.records import Record, target_key
-from archbench.core.spec import Wish
+from archbench.core.run_config import RunConfig
 
 
 def my_net() -> None:
@@ -63,38 +63,17 @@ def test_target_names() -> None:
     assert Target("cpu", "x", "cpu-x", threads=2).suffix == "fp32-b1-t2"
 
 
-@pytest.mark.parametrize(
-    ("wish", "text"),
-    [
-        (Wish(), "fp32-b1"),
-        (Wish("bf16", 8, 2), "bf16-b8-t2"),
-        (Wish("amp-fp16", None), "amp-fp16-bmax"),
-        (Wish("fp16", 4, 1, "nhwc", "compiled"), "fp16-b4-nhwc-compiled"),
-        (Wish("tf32", 4, 2, "nhwc", "cudagraph", True), "tf32-b4-t2-nhwc-cudagraph-cold"),
-        (Wish("int8", 1, 1, "nhwc"), "int8-b1-nhwc"),
-        (Wish("fp32", 1, cold_cache=True, asked="cuda:1"), "fp32-b1-cold@cuda:1"),
-    ],
-)
-def test_a_wish_and_its_text(wish: Wish, text: str) -> None:
-    assert wish.id == text
-    assert Wish.parse(text) == wish
-    assert wish.suffix == text.partition("@")[0]
-
-
-@pytest.mark.parametrize("text", ["", "fp32", "fp32-b", "fp8-b1", "fp32-b1-Fast", "fp32-b1-"])
-def test_what_names_no_target(text: str) -> None:
-    with pytest.raises(ValueError, match="names no target"):
-        Wish.parse(text)
-
-
-def test_a_target_has_the_suffix_of_its_wish() -> None:
+def test_a_target_has_the_suffix_of_its_run_configuration() -> None:
     target = Target(
-        "cuda:0", "Tesla V100", "v100", "fp16", 37, memory_format="nhwc", runtime="cudagraph",
-        largest_batch=True, asked="v100",
+        "cuda:0", "Tesla V100", "v100", dtype="fp16", batch_size=37, memory_format="nhwc",
+        runtime="cudagraph", largest_batch=True, asked="v100",
     )  # fmt: skip
-    wish = Wish("fp16", None, 1, "nhwc", "cudagraph", False, "v100")
-    assert target.wish == wish
-    assert Target("cpu", "x", "x", batch_size=4, cold_cache=True).wish == Wish(
+    config = RunConfig(
+        dtype="fp16", batch_size=None, largest_batch=True, memory_format="nhwc",
+        runtime="cudagraph", asked="v100",
+    )  # fmt: skip
+    assert target.config == config
+    assert Target("cpu", "x", "x", batch_size=4, cold_cache=True).config == RunConfig(
         batch_size=4, cold_cache=True
     )
     assert target.key == "v100/fp16-bmax-nhwc-cudagraph"

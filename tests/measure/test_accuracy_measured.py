@@ -28,7 +28,7 @@ HERE = Workers(loading=0, threads=1)
 
 
 def weighted(spec: Any, path: Path, dtype: str = "fp32", **sizes: int) -> WeightedModel:
-    return load_weighted(spec, Target("cpu", "any", "cpu", dtype), str(path), None, **sizes)
+    return load_weighted(spec, Target("cpu", "any", "cpu", dtype=dtype), str(path), None, **sizes)
 
 
 def evaluated(model: WeightedModel, images: Path, **how: Any) -> Evaluation:

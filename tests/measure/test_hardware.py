@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from archbench.core.errors import AbsentError, UsageError
-from archbench.core.spec import Wish
+from archbench.core.run_config import RunConfig
 from archbench.devices.choosing import Device
 from archbench.devices.cuda import Cuda
 from archbench.devices.nvml import Nvml
@@ -107,8 +107,15 @@ def test_a_device_that_nothing_can_be_put_on() -> None:
 
 
 def test_a_target_has_all_that_was_asked_for() -> None:
-    wish = Wish("bf16", None, 1, "nhwc", "eager", True, "cpu")
-    target = hardware.make_target("v100,cpu", wish=wish, devices=[V100, CPU])
+    config = RunConfig(
+        dtype="bf16",
+        batch_size=None,
+        largest_batch=True,
+        memory_format="nhwc",
+        cold_cache=True,
+        asked="cpu",
+    )
+    target = hardware.make_target("v100,cpu", config=config, devices=[V100, CPU])
     assert target.suffix == "bf16-bmax-nhwc-cold"
     assert (target.asked, target.largest_batch, target.device) == ("cpu", True, "cpu")
 

@@ -14,7 +14,7 @@ from torch import nn
 from archbench import ModelSpec, Target
 from archbench.core.errors import InconclusiveError, NotMeasuredError, UsageError
 from archbench.core.readings import Reading
-from archbench.core.spec import Wish
+from archbench.core.run_config import RunConfig
 from archbench.devices.choosing import Device
 from archbench.devices.cpu import Cpu
 from archbench.devices.cuda import Cuda
@@ -27,7 +27,7 @@ from archbench.measure.cells import (
     memory_record,
 )
 from archbench.measure.cold_cache import flusher
-from archbench.measure.hardware import check_wish
+from archbench.measure.hardware import check_config
 from archbench.measure.largest_batch import search_largest
 from archbench.measure.latency import SamplingPlan
 from archbench.measure.precision import check_dtype
@@ -267,21 +267,29 @@ def test_a_network_that_the_compiler_leaves_alone_is_not_measured() -> None:
 
 
 @pytest.mark.parametrize(
-    ("wish", "device", "message"),
+    ("config", "device", "message"),
     [
-        (Wish(runtime="cudagraph"), CPU, "--runtime=cudagraph: cpu (AMD EPYC) has no CUDA graphs"),
-        (Wish(runtime="compiled"), CPU, "with a C++ compiler, and there is none. Install g++"),
-        (Wish(runtime="compiled"), GPU, "with triton, which is not installed. Install triton"),
-        (Wish("int8", runtime="compiled"), CPU, "does not take apart what torch.ao quantised"),
+        (
+            RunConfig(runtime="cudagraph"),
+            CPU,
+            "--runtime=cudagraph: cpu (AMD EPYC) has no CUDA graphs",
+        ),
+        (RunConfig(runtime="compiled"), CPU, "with a C++ compiler, and there is none. Install g++"),
+        (RunConfig(runtime="compiled"), GPU, "with triton, which is not installed. Install triton"),
+        (
+            RunConfig(dtype="int8", runtime="compiled"),
+            CPU,
+            "does not take apart what torch.ao quantised",
+        ),
     ],
 )
 def test_runtimes_that_are_refused(
-    wish: Wish, device: Device, message: str, monkeypatch: pytest.MonkeyPatch
+    config: RunConfig, device: Device, message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for tool in ("which", "find"):
         monkeypatch.setattr(Compiled, tool, staticmethod(lambda name: None))
     with pytest.raises(UsageError) as caught:
-        check_wish(device, wish)
+        check_config(device, config)
     assert message in str(caught.value)
 
 
@@ -343,7 +351,7 @@ def test_a_device_adds_its_own_time_and_its_state() -> None:
     assert launch["device"] == pytest.approx([2e-3] * 9)
     assert launch["queue_full"] is True
     assert found.metrics["latency"]["telemetry"][0] == reading.as_dict()
-    assert [note["code"] for note in found.notes if note["code"] == "power-capped"]
+    assert [note.code for note in found.notes if note.code == "power-capped"]
 
 
 def test_a_cpu_has_no_clock_of_its_own() -> None:

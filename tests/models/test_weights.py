@@ -157,7 +157,7 @@ def test_precision(tmp_path: Path) -> None:
     saved("torchvision/squeezenet1_1", tmp_path / "x.safetensors")
     spec = load_catalog().get("torchvision/squeezenet1_1")
     model = load_weighted(
-        spec, Target("cpu", "any", "cpu", "bf16"), str(tmp_path / "x.safetensors")
+        spec, Target("cpu", "any", "cpu", dtype="bf16"), str(tmp_path / "x.safetensors")
     )
     assert {p.dtype for p in model.module.parameters()} == {torch.bfloat16}
 

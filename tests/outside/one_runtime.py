@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from archbench.core.spec import Wish
+from archbench.core.run_config import RunConfig
 from archbench.devices.backend import Backend
 from archbench.devices.choosing import Device
 from archbench.runtimes.registry import register
@@ -15,8 +15,8 @@ class Twice(Runtime):
 
     name = "twice"
 
-    def refuse(self, device: Device, backend: Backend, wish: Wish) -> Refusal | None:
-        if wish.dtype == "bf16":
+    def refuse(self, device: Device, backend: Backend, config: RunConfig) -> Refusal | None:
+        if config.dtype == "bf16":
             return Refusal("it cannot run bf16", "Use --dtype=fp32")
         return None
 

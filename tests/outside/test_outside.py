@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from archbench.catalog.catalog import load_catalog
-from archbench.core.spec import Wish
+from archbench.core.run_config import RunConfig
 from archbench.devices import registry as devices
 from archbench.measure.cells import latency_record, load_guarded
 from archbench.measure.hardware import make_target
@@ -75,7 +75,7 @@ def measured_here(
     for nodeid in nodeids:
         cell = cell_of(nodeid)
         assert cell is not None
-        target = make_target("sim", wish=Wish.parse(cell[1]))
+        target = make_target("sim", config=RunConfig.parse(cell[1]))
         loaded = load_guarded(ModelHolder(), load_catalog().get(MODEL), target)
         record = latency_record(loaded, SamplingPlan(time_budget=0.1), placements=2)
         for launch in record.metrics["latency"]["launches"]:

@@ -79,9 +79,9 @@ def _cells(
                 figures["energy_per_image"] = Figure(seconds / batch * 180, "measured", run)
             cells.append(
                 Point(
-                    id, name, "timm", family, device, device_name, dtype, batch, 1, run,
+                    id, name, "timm", family, device, device_name, run,
                     "2026-03-01T10:00:00+00:00", "0a1b2c3d4e5f", with_derived(figures, batch),
-                    "unchanged",
+                    "unchanged", dtype=dtype, batch_size=batch, threads=1,
                 )
             )  # fmt: skip
     return cells

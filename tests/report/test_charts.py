@@ -72,7 +72,8 @@ def seed_points() -> list[Point]:
         found.append(
             Point(
                 f"{row['library']}/{row['name']}", row["name"], row["library"], family, "cpu",
-                "a CPU", "fp32", 1, 1, "a run", figures=with_derived(figures, 1),
+                "a CPU", "a run", figures=with_derived(figures, 1), dtype="fp32", batch_size=1,
+                threads=1,
             )
         )  # fmt: skip
     assert len(found) == 71

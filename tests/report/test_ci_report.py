@@ -24,7 +24,7 @@ from archbench.report.ci import (
 
 
 def target(batch_size: int = 1, slug: str = "v100") -> Target:
-    return Target("cuda:0", "Tesla V100", slug, "fp16", batch_size)
+    return Target("cuda:0", "Tesla V100", slug, dtype="fp16", batch_size=batch_size)
 
 
 def verdict(

@@ -11,7 +11,7 @@ import pytest
 from archbench.core.history import Cell, Entry, Series
 from archbench.report.history import FORMATS, history_data, judged, shown_since
 
-CELL = Cell("timm/a", "v100", "fp32", 1, 1)
+CELL = Cell("timm/a", "v100", dtype="fp32", batch_size=1, threads=1)
 TIMES = [0.010, 0.0101, 0.0099, 0.010, 0.012, 0.0121, 0.0119, 0.012]
 
 

@@ -19,7 +19,16 @@ from archbench.store.history import Found, in_baselines, in_benchmarks, in_runs
 from archbench.store.journal import Journal
 
 TARGET = Target("cpu", "X", "cpu-x", batch_size=2)
-CELL = Cell("timm/a", "cpu-x", "fp32", 2, 1, "nchw", "eager", False)
+CELL = Cell(
+    "timm/a",
+    "cpu-x",
+    dtype="fp32",
+    batch_size=2,
+    threads=1,
+    memory_format="nchw",
+    runtime="eager",
+    cold_cache=False,
+)
 
 
 def slug(cpu: str) -> str:
@@ -289,7 +298,7 @@ def test_a_baseline_of_a_cell_that_cannot_be_is_named(tmp_path: Path) -> None:
     assert found.observations == []
     (remark,) = found.remarks
     assert remark.startswith("baselines/cpu-x/fp32.jsonl at ")
-    assert remark.endswith("timm/a: left out: 'fp99-b2' names no target")
+    assert remark.endswith("timm/a: left out: 'fp99-b2' names no run configuration")
 
 
 def test_baselines_that_were_deleted(tmp_path: Path) -> None:

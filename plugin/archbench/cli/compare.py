@@ -6,23 +6,20 @@ import argparse
 import sys
 from pathlib import Path
 
-from archbench.cli.sources import SOURCES, filtered, points_from
+from archbench.cli.filters import filtered
+from archbench.cli.sources import SOURCES, points_from
 from archbench.core.comparing import compare
 from archbench.core.errors import UsageError
 from archbench.core.metrics import METRICS
 from archbench.core.points import Point
+from archbench.core.run_config import axes
 from archbench.report.comparing import comparison_json, comparison_remarks, comparison_table
 
 __all__ = ["FORMATS", "add_parser", "run"]
 
 FORMATS = ("text", "markdown", "csv", "json")
 
-_SIDES = {
-    "devices": "device",
-    "dtypes": "dtype",
-    "runtimes": "runtime",
-    "memory_formats": "memory_format",
-}
+_SIDES = {"devices": "device", **{f"{one.name}s": one.name for one in axes() if one.values}}
 """Options that make two sides, with what they choose by."""
 
 _NUMBERS = {2: "two", 3: "three", 4: "four"}
@@ -38,10 +35,11 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     parser.add_argument("sources", nargs="*", metavar="SOURCE", help=SOURCES)
     parser.add_argument("--devices", nargs=2, metavar="GLOB", help="short names: v100 t4")
-    parser.add_argument("--dtypes", nargs=2, metavar="DTYPE", help="precisions: fp32 bf16")
-    parser.add_argument("--runtimes", nargs=2, metavar="NAME", help="eager compiled")
-    parser.add_argument("--memory-formats", nargs=2, metavar="NAME", help="nchw nhwc")
-    parser.add_argument("--batch-size", type=int, metavar="N", help="images of a batch")
+    for one in axes():
+        if one.values:
+            help = f"two of {', '.join(one.values)}"
+            parser.add_argument(f"--{one.option}s", nargs=2, metavar="NAME", help=help)
+    parser.add_argument("--batch-size", metavar="N", help="images of a batch")
     parser.add_argument(
         "--metric",
         choices=sorted(METRICS),
@@ -72,13 +70,13 @@ def run(options: argparse.Namespace) -> int:
         remarks = loaded.remarks
         for name in (first, second):
             wanted = {_SIDES[chosen[0]]: name}
-            sides.append(filtered(loaded.points, **wanted, batch_size=options.batch_size))
+            sides.append(filtered(loaded.points, {**wanted, "batch_size": options.batch_size}))
         titles = (first, second)
     elif len(options.sources) == 2:
         for source in options.sources:
             loaded = points_from([source], root)
             remarks += loaded.remarks
-            sides.append(filtered(loaded.points, batch_size=options.batch_size))
+            sides.append(filtered(loaded.points, {"batch_size": options.batch_size}))
         titles = (options.sources[0], options.sources[1])
     else:
         raise UsageError(

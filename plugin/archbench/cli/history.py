@@ -9,6 +9,7 @@ from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from pathlib import Path
 
+from archbench.cli.filters import FILTERS, add_filters, value_of
 from archbench.core.errors import UsageError
 from archbench.core.history import Series, is_exact, moment, series_of
 from archbench.core.metrics import METRICS
@@ -41,13 +42,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help=f"repeatable; default {', '.join(DEFAULT_METRICS)}. Others: "
         f"{', '.join(name for name in METRICS if name not in DEFAULT_METRICS)}",
     )
-    history.add_argument(
-        "--device", metavar="NAME", help="short name or glob: cpu-amd-epyc, 'cpu*'"
-    )
-    history.add_argument("--dtype", metavar="NAME", help="precision: fp32")
-    history.add_argument("--batch-size", type=int, metavar="N", help="images of a batch")
-    history.add_argument("--memory-format", metavar="NAME", help="nchw or nhwc")
-    history.add_argument("--runtime", metavar="NAME", help="eager, compiled or cudagraph")
+    add_filters(history)
     history.add_argument(
         "--since", metavar="DATE", help="show nothing older, as 2026-01-31 (change points stay)"
     )
@@ -178,15 +173,12 @@ def _selected(asked: str, series: Sequence[Series], options: argparse.Namespace)
             raise UsageError(f"{asked}", f"no stored run holds {id!r}", _near(id, series))
     if options.ids:
         found = [one for one in found if any(_is_meant(one.cell.id, id) for id in options.ids)]
-    for option, name in (
-        ("--device", "device"), ("--dtype", "dtype"), ("--batch-size", "batch_size"),
-        ("--memory-format", "memory_format"), ("--runtime", "runtime"),
-    ):  # fmt: skip
-        wanted = getattr(options, name)
+    for name in FILTERS:
+        option, wanted = f"--{name}".replace("_", "-"), getattr(options, name)
         if wanted is None:
             continue
         timed = [one for one in found if not is_exact(one.metric)]
-        values = {getattr(one.cell, name) for one in timed}
+        values = {value_of(one.cell, name) for one in timed}
         meant = {value for value in values if fnmatchcase(str(value), str(wanted))}
         if not meant and (timed or not found):
             known = ", ".join(sorted(str(value) for value in values if value is not None))
@@ -195,7 +187,7 @@ def _selected(asked: str, series: Sequence[Series], options: argparse.Namespace)
                 f"nothing stored is of that, only of {known or 'none'}",
                 "Name one of them, or leave the option out",
             )
-        found = [one for one in found if is_exact(one.metric) or getattr(one.cell, name) in meant]
+        found = [one for one in found if is_exact(one.metric) or value_of(one.cell, name) in meant]
     return found
 
 

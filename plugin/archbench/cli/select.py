@@ -6,7 +6,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from archbench.cli.sources import SOURCES, filtered, points_from
+from archbench.cli.filters import add_filters, filtered
+from archbench.cli.sources import SOURCES, points_from
 from archbench.core.choosing import (
     FRAME_RATES,
     LIMITS,
@@ -47,11 +48,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("sources", nargs="*", metavar="SOURCE", help=SOURCES)
     for name, kind in LIMITS.items():
         parser.add_argument(f"--{name}", metavar="LIMIT", help=kind.help)
-    parser.add_argument("--device", metavar="GLOB", help="short names of devices: v100, cpu*")
-    parser.add_argument("--dtype", metavar="DTYPE", help="precision: fp32")
-    parser.add_argument("--batch-size", type=int, metavar="N", help="images of a batch")
-    parser.add_argument("--memory-format", metavar="NAME", help="nchw or nhwc")
-    parser.add_argument("--runtime", metavar="NAME", help="eager, compiled or cudagraph")
+    add_filters(parser)
     parser.add_argument(
         "--top", type=int, default=5, metavar="N", help="how many to show (default: 5)"
     )
@@ -90,14 +87,7 @@ def run(options: argparse.Namespace) -> int:
     memory_limits = _list(options.memory_limits, "memory-limits", "a size", MEMORY_LIMITS)
     frame_rates = _list(options.frame_rates, "frame-rates", "a rate", FRAME_RATES)
     loaded = points_from(options.sources, Path.cwd())
-    points = filtered(
-        loaded.points,
-        device=options.device,
-        dtype=options.dtype,
-        batch_size=options.batch_size,
-        memory_format=options.memory_format,
-        runtime=options.runtime,
-    )
+    points = filtered(loaded.points, vars(options))
     _refuse_without_top1(points, options.sources)
     if options.table:
         return _show_tables(options, points, loaded.remarks, memory_limits, frame_rates)

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import gc
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from functools import cache
 from pathlib import Path
 
@@ -23,7 +22,7 @@ from archbench.store.directory import runs_directory
 from archbench.store.journal import Run, read_run, run_paths
 from archbench.store.results import read_results
 
-__all__ = ["SOURCES", "Loaded", "filtered", "points_from", "title_of"]
+__all__ = ["SOURCES", "Loaded", "points_from", "title_of"]
 
 SOURCES = (
     "a run's id or the beginning of one, latest, the path of a journal.jsonl or of a --results "
@@ -92,50 +91,6 @@ def _loaded(sources: Sequence[str], root: Path) -> Loaded:
             points += found
             remarks += said
     return Loaded(points, remarks)
-
-
-def filtered(
-    points: Sequence[Point],
-    *,
-    device: str | None = None,
-    dtype: str | None = None,
-    batch_size: int | None = None,
-    memory_format: str | None = None,
-    runtime: str | None = None,
-) -> list[Point]:
-    """The cells of one device, precision, batch size, memory format and runtime.
-
-    Args:
-        points: of any.
-        device: glob over short names; None for all.
-        dtype: glob over precisions; None for all.
-        batch_size: images of a batch; None for all.
-        memory_format, runtime: globs; None for all.
-
-    Raises:
-        UsageError: nothing is left; says what there is.
-    """
-    asked: tuple[tuple[str, str | int | None, Callable[[Point], str | int | None]], ...] = (
-        ("--device", device, lambda point: point.device),
-        ("--dtype", dtype, lambda point: point.dtype),
-        ("--batch-size", batch_size, lambda point: point.batch_size),
-        ("--memory-format", memory_format, lambda point: point.memory_format),
-        ("--runtime", runtime, lambda point: point.runtime),
-    )
-    found = list(points)
-    for option, wanted, of in asked:
-        if wanted is None:
-            continue
-        there = sorted({str(of(point)) for point in found if of(point)})
-        found = [point for point in found if fnmatchcase(str(of(point) or ""), str(wanted))]
-        if not found:
-            listed = ", ".join(there) or "none: nothing was timed, or nobody stated it"
-            raise UsageError(
-                f"{option}={wanted}",
-                f"no cell is left; there are {listed}",
-                f"Write one of them, or leave out {option}",
-            )
-    return found
 
 
 def title_of(sources: Sequence[str]) -> str:

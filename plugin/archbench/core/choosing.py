@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 
 from archbench.core.errors import UsageError
 from archbench.core.metrics import METRICS
-from archbench.core.points import MANNER, Figure, Point, manner_text
+from archbench.core.points import Figure, Point
 from archbench.core.quantities import parse_quantity
+from archbench.core.run_config import StatedConfig
 
 __all__ = [
     "FRAME_RATES",
@@ -208,14 +209,12 @@ def _cell_name(point: Point) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class LimitTable:
-    """The best architectures of one device for each pair of limits.
+class LimitTable(StatedConfig):
+    """The best architectures of one device and run configuration for each pair of limits.
 
     Attributes:
         device: short name.
         device_name: the vendor's name.
-        dtype: of the cells; None where it is not stated.
-        memory_format, runtime, cold_cache: how they are run; None where it is not stated.
         memory_limits: in bytes.
         frame_rates: in images per second.
         cells: for each pair ``(memory limit, frame rate)`` the choice.
@@ -223,18 +222,9 @@ class LimitTable:
 
     device: str
     device_name: str
-    dtype: str | None
-    memory_format: str | None
-    runtime: str | None
-    cold_cache: bool | None
     memory_limits: tuple[float, ...]
     frame_rates: tuple[float, ...]
     cells: Mapping[tuple[float, float], Choice]
-
-    @property
-    def manner(self) -> str:
-        """What is unusual about how they are run, see :func:`manner_text`."""
-        return manner_text(self.memory_format, self.runtime, self.cold_cache)
 
 
 def best_by_limits(
@@ -256,19 +246,15 @@ def best_by_limits(
         frame_rates: in images per second.
         count: architectures in a cell of the table at most.
     """
-    tables: dict[tuple[str | bool | None, ...], list[Point]] = {}
+    tables: dict[tuple[object, ...], list[Point]] = {}
     for point in points:
         if point.device and point.batch_size == 1:
-            manner = (getattr(point, name) for name in MANNER)
-            tables.setdefault((point.device, point.dtype, *manner), []).append(point)
+            key = (point.device, *point.values_without("batch_size", "threads"))
+            tables.setdefault(key, []).append(point)
     return [
         LimitTable(
             cells[0].device,
             cells[0].device_name,
-            cells[0].dtype,
-            cells[0].memory_format,
-            cells[0].runtime,
-            cells[0].cold_cache,
             tuple(memory_limits),
             tuple(frame_rates),
             {
@@ -283,6 +269,7 @@ def best_by_limits(
                 for memory in memory_limits
                 for rate in frame_rates
             },
+            **cells[0].fields_without("batch_size", "threads", "largest_batch"),
         )
         for cells in tables.values()
     ]
@@ -318,5 +305,4 @@ def borrow_memory(points: Sequence[Point]) -> tuple[list[Point], dict[str, str]]
 
 def _elsewhere(point: Point) -> tuple[object, ...]:
     """Names the cell whatever its device."""
-    manner = (getattr(point, name) for name in MANNER)
-    return point.run, point.id, point.name, point.dtype, point.batch_size, *manner
+    return point.run, point.id, point.name, *point.values_without("threads")

@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Any
 
 from archbench.core.pareto import LOWER_IS_BETTER, figure_range
-from archbench.core.points import MANNER, Point
+from archbench.core.points import Point
+from archbench.core.run_config import axis, further_axes
 
 __all__ = ["Change", "Comparison", "compare"]
 
@@ -44,7 +44,10 @@ _TIMED = frozenset(
 )
 """Metrics of how a network was run; for all others cells of any two may pair."""
 
-_USUAL: Mapping[str, str | bool] = MappingProxyType({**MANNER, "largest_batch": False})
+
+def _run_alike() -> tuple[str, ...]:
+    """In what the cells of a pair are run alike."""
+    return (*(one.name for one in further_axes()), "largest_batch")
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,14 +113,14 @@ def compare(left: Iterable[Point], right: Iterable[Point], metric: str) -> Compa
     rights = [point for point in right if metric in point.figures]
     is_timed = metric in _TIMED
     apart = _apart(lefts, rights) if is_timed else {}
-    manner = [name for name in _USUAL if name not in apart] if is_timed else []
+    alike = [name for name in _run_alike() if name not in apart] if is_timed else []
     # The size of the largest batch is what is compared there.
     levels = [
         tuple(name for name in level if (name, metric) != ("batch_size", "max_batch_size"))
         for level in (_TARGETS if is_timed else (*_TARGETS, ()))
     ]
     for shared in levels:
-        one, other = (_keyed(side, (*shared, *manner)) for side in (lefts, rights))
+        one, other = (_keyed(side, (*shared, *alike)) for side in (lefts, rights))
         if one.keys() & other.keys():
             break
     changes = [
@@ -140,8 +143,12 @@ def _keyed(points: Sequence[Point], shared: Sequence[str]) -> dict[tuple[object,
 
 
 def _value(point: Point, name: str) -> Any:
-    value = getattr(point, name)
-    return _USUAL.get(name) if value is None else value
+    if name == "device":
+        return point.device
+    value = point[name]
+    # What a publication does not say is taken as usual.
+    is_further = any(one.name == name for one in further_axes())
+    return axis(name).usual if value is None and is_further else value
 
 
 def _apart(
@@ -149,7 +156,7 @@ def _apart(
 ) -> dict[str, tuple[str | bool, str | bool]]:
     """Of how two sides are run what is one and the same within each of them and not between."""
     found = {}
-    for name in _USUAL:
+    for name in _run_alike():
         one, other = ({_value(point, name) for point in side} for side in (left, right))
         if len(one) == len(other) == 1 and one != other:
             found[name] = (one.pop(), other.pop())

@@ -12,16 +12,9 @@ from types import MappingProxyType
 from typing import Any
 
 from archbench.core.metrics import METRICS
-from archbench.core.points import (
-    Figure,
-    Point,
-    manner_text,
-    setting_text,
-    target_text,
-    with_derived,
-)
+from archbench.core.points import Figure, Point, with_derived
 from archbench.core.records import Record, derived
-from archbench.core.spec import Wish
+from archbench.core.run_config import StatedConfig
 from archbench.core.statistics import median_interval, quantile
 
 __all__ = [
@@ -43,72 +36,44 @@ __all__ = [
 
 
 @dataclass(frozen=True, slots=True)
-class Cell:
+class Cell(StatedConfig):
     """What has to be equal for two figures to stand on one line.
+
+    How it was run is None for what was counted. The batch size is None as well where it is the
+    largest that fits, which may differ from run to run.
 
     Attributes:
         id: ``timm/resnet50``; of a test that is not archbench's, its full name.
         device: short name: ``cpu-amd-epyc``; empty for what was counted.
-        dtype, batch_size, threads: of the target; None for what was counted. The batch size is None
-            as well where it is the largest that fits, which may differ from run to run.
-        memory_format, runtime, cold_cache: how it was run, see
-            :data:`archbench.core.points.MANNER`; None where that is not known.
-        largest_batch: whether the batch is the largest that fits.
     """
 
     id: str
     device: str = ""
-    dtype: str | None = None
-    batch_size: int | None = None
-    threads: int | None = None
-    memory_format: str | None = None
-    runtime: str | None = None
-    cold_cache: bool | None = None
-    largest_batch: bool = False
 
     @classmethod
-    def of(cls, id: str, slug: str, wish: Wish) -> Cell:
-        """What was timed on a device."""
-        return cls(
-            id,
-            slug,
-            wish.dtype,
-            wish.batch_size,
-            wish.threads,
-            wish.memory_format,
-            wish.runtime,
-            wish.cold_cache,
-            wish.batch_size is None,
-        )
+    def of(cls, id: str, device: str, config: StatedConfig) -> Cell:
+        """What was timed on a device, by its short name."""
+        return cls(id, device, **_line_of(config))
 
     @classmethod
     def of_point(cls, point: Point) -> Cell:
         """The line that a point's times stand on."""
-        return cls(
-            point.id,
-            point.device,
-            point.dtype,
-            None if point.largest_batch else point.batch_size,
-            point.threads,
-            point.memory_format,
-            point.runtime,
-            point.cold_cache,
-            point.largest_batch,
-        )
+        return cls(point.id, point.device, **_line_of(point))
 
     @property
     def target(self) -> str:
         """``cpu-amd-epyc fp32 batch 1``, as :attr:`archbench.core.points.Point.target`."""
-        manner = manner_text(self.memory_format, self.runtime, self.cold_cache)
-        setting = setting_text(
-            self.dtype, self.batch_size, self.threads, manner, largest_batch=self.largest_batch
-        )
-        return target_text(self.device, setting)
+        return f"{self.device} {self.setting}".rstrip() if self.device else ""
 
     @property
     def title(self) -> str:
         """``timm/resnet50 cpu-amd-epyc fp32 batch 1``."""
         return f"{self.id} {self.target}".strip()
+
+
+def _line_of(config: StatedConfig) -> dict[str, Any]:
+    fields = config.fields_without()
+    return {**fields, "batch_size": None} if config.largest_batch else fields
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,7 +248,7 @@ def observations_of(
     target = record.target
     timed = None
     if target is not None:
-        timed = Cell.of(record.id, target.slug, target.wish)
+        timed = Cell.of(record.id, target.slug, target)
         if timed.largest_batch:
             versions["batch size"] = str(target.batch_size)
     found = []

@@ -8,70 +8,18 @@ from types import MappingProxyType
 from typing import Any
 
 from archbench.core.metrics import METRICS
+from archbench.core.run_config import StatedConfig
 
 __all__ = [
     "KINDS",
-    "MANNER",
     "Figure",
     "Point",
-    "manner_text",
-    "setting_text",
-    "target_text",
     "with_derived",
 ]
 
 KINDS = ("measured", "counted", "published", "derived")
 """How a figure was obtained. What is derived from a published figure is published as well: it is
 never shown as if it had been measured here."""
-
-
-MANNER: Mapping[str, str | bool] = MappingProxyType(
-    {"memory_format": "nchw", "runtime": "eager", "cold_cache": False}
-)
-"""How a network is run beside its precision and batch size, with what is usual."""
-
-
-def manner_text(memory_format: str | None, runtime: str | None, cold_cache: bool | None) -> str:
-    """What is unusual about how a network is run: ``nhwc compiled cold cache``; else empty."""
-    parts = [
-        *([memory_format] if memory_format not in (None, MANNER["memory_format"]) else []),
-        *([runtime] if runtime not in (None, MANNER["runtime"]) else []),
-        *(["cold cache"] if cold_cache else []),
-    ]
-    return " ".join(map(str, parts))
-
-
-def setting_text(
-    dtype: str | None,
-    batch_size: int | None,
-    threads: int | None,
-    manner: str = "",
-    *,
-    largest_batch: bool = False,
-) -> str:
-    """How something was timed: ``fp32 batch 1``, ``fp16 batch 8 nhwc compiled``.
-
-    The largest batch that was found to fit is ``batch 37 (max)``, or ``batch max`` where its size
-    is left open.
-    """
-    parts = [dtype] if dtype else []
-    if batch_size is not None:
-        parts.append(f"batch {batch_size}{' (max)' if largest_batch else ''}")
-    elif largest_batch:
-        parts.append("batch max")
-    if threads not in (None, 1):
-        parts.append(f"{threads} threads")
-    return " ".join([*parts, *([manner] if manner else [])])
-
-
-def target_text(device: str, setting: str) -> str:
-    """On what and how something was timed: ``cpu-amd-epyc fp32 batch 1``; empty without a device.
-
-    Args:
-        device: short name.
-        setting: see :func:`setting_text`.
-    """
-    return f"{device} {setting}".rstrip() if device else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +41,10 @@ class Figure:
 
 
 @dataclass(frozen=True, slots=True)
-class Point:
+class Point(StatedConfig):
     """A cell of a run, or a row of a published table, ready to be drawn or listed.
+
+    How it was run is None where nothing was timed, or where a publication does not say.
 
     Attributes:
         id: ``timm/resnet50``; of a published row the id of the seed or catalogue row that it is
@@ -104,15 +54,11 @@ class Point:
         family: of networks, which gives the colour: ``ResNet``.
         device: short name: ``cpu-amd-epyc``, ``v100``; empty where nothing was timed.
         device_name: the vendor's name.
-        dtype, batch_size, threads: of the target; None where nothing was timed.
         run: id of the run, or the name of the publication.
         when: ISO date of the run; None for a publication.
         commit: of the project; None where unknown.
         figures: by the name of their metric in :data:`archbench.core.metrics.METRICS`.
         status: the verdict that says most; empty where there is none.
-        memory_format, runtime, cold_cache: how it was run, see :data:`MANNER`; None where nothing
-            was timed, or where a publication does not say.
-        largest_batch: whether the batch size is what was found to fit.
         asked: what named the device in the tests' ids, where a run had several.
     """
 
@@ -122,32 +68,17 @@ class Point:
     family: str
     device: str = ""
     device_name: str = ""
-    dtype: str | None = None
-    batch_size: int | None = None
-    threads: int | None = None
     run: str = ""
     when: str | None = None
     commit: str | None = None
     figures: Mapping[str, Figure] = field(default_factory=lambda: MappingProxyType({}))
     status: str = ""
-    memory_format: str | None = None
-    runtime: str | None = None
-    cold_cache: bool | None = None
-    largest_batch: bool = False
     asked: str = ""
 
     @property
-    def manner(self) -> str:
-        """What is unusual about how it was run: ``nhwc compiled``, see :func:`manner_text`."""
-        return manner_text(self.memory_format, self.runtime, self.cold_cache)
-
-    @property
     def target(self) -> str:
-        """``cpu-amd-epyc fp32 batch 1``, see :func:`target_text`; empty where nothing was timed."""
-        setting = setting_text(
-            self.dtype, self.batch_size, self.threads, self.manner, largest_batch=self.largest_batch
-        )
-        return target_text(self.device, setting)
+        """``cpu-amd-epyc fp32 batch 1``; empty where nothing was timed."""
+        return f"{self.device} {self.setting}".rstrip() if self.device else ""
 
     def value(self, metric: str) -> float | None:
         """The figure's value; None where there is none."""
@@ -168,13 +99,7 @@ class Point:
             "family": self.family,
             "device": self.device,
             "device_name": self.device_name,
-            "dtype": self.dtype,
-            "batch_size": self.batch_size,
-            "threads": self.threads,
-            "memory_format": self.memory_format,
-            "runtime": self.runtime,
-            "cold_cache": self.cold_cache,
-            "largest_batch": self.largest_batch,
+            **self.as_columns(),
             "asked": self.asked,
             "run": self.run,
             "when": self.when,

@@ -9,7 +9,8 @@ from difflib import get_close_matches
 from fnmatch import fnmatchcase
 
 from archbench.core.errors import UsageError
-from archbench.core.spec import DTYPES, LIBRARIES
+from archbench.core.run_config import DTYPES
+from archbench.core.spec import LIBRARIES
 
 __all__ = ["Selector", "refuse_unknown"]
 

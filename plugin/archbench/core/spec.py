@@ -15,55 +15,19 @@ from archbench.core.constructors import (
 )
 from archbench.core.errors import UsageError
 from archbench.core.requests import arguments_text, size_text
+from archbench.core.run_config import RunConfig
 
 __all__ = [
     "CHANNEL_ARGUMENTS",
-    "DTYPES",
     "LIBRARIES",
-    "MEMORY_FORMATS",
-    "RUNTIMES",
-    "SUFFIX",
     "ModelSpec",
     "OwnSource",
     "Preprocessing",
     "Target",
-    "Wish",
-    "dtype_of",
-    "suffix_pattern",
-    "target_suffix",
 ]
 
 LIBRARIES = ("timm", "torchvision", "pytorchcv", "archbench", "local")
 """Where an architecture comes from; ``local`` is a person's own constructor."""
-
-DTYPES = ("fp32", "tf32", "fp16", "bf16", "amp-fp16", "amp-bf16", "int8")
-"""Precisions that a model can be run in. ``fp32`` is exact fp32, without TF32; the ``amp`` ones
-keep fp32 weights and let torch's autocast choose by operator; ``int8`` is torch's own
-quantisation."""
-
-MEMORY_FORMATS = ("nchw", "nhwc")
-"""Orders of the dimensions of images and activations in memory."""
-
-RUNTIMES = ("eager", "compiled", "cudagraph")
-"""How a forward pass is run: operator by operator, by ``torch.compile``, as a CUDA graph. Others
-may be registered, see :mod:`archbench.runtimes.registry`."""
-
-
-def suffix_pattern(runtimes: Iterable[str] = ()) -> str:
-    """What :func:`target_suffix` makes, as a regular expression.
-
-    Args:
-        runtimes: that are known; any name by default, as in a file from elsewhere.
-    """
-    runtime = "|".join(runtimes) or r"(?!(?:cold|nhwc)\b)[a-z][a-z0-9]*"
-    return (
-        rf"(?P<dtype>{'|'.join(sorted(DTYPES, key=len, reverse=True))})-b(?P<batch>\d+|max|auto)"
-        r"(?:-t(?P<threads>\d+))?(?:-(?P<memory_format>nhwc))?"
-        rf"(?:-(?P<runtime>{runtime}))?(?P<cold>-cold)?"
-    )
-
-
-SUFFIX = suffix_pattern()
 
 CHANNEL_ARGUMENTS = {"timm": "in_chans", "pytorchcv": "in_channels"}
 """Argument of a library's constructors that says how many channels an image has; the others take
@@ -325,127 +289,21 @@ def _own_size(asked: str, size: Any) -> Sizes:
     return tuple(sides)
 
 
-def target_suffix(
-    dtype: str,
-    batch_size: int | str | None,
-    threads: int,
-    memory_format: str = "nchw",
-    runtime: str = "eager",
-    cold_cache: bool = False,
-) -> str:
-    """The part of a cell's name that does not depend on the device.
-
-    ``fp32-b1``, ``bf16-b8-t2``, ``fp16-bmax-nhwc-compiled``: what is usual is left out. What
-    depends on the precision alone, as an accuracy does, chooses its batch size by itself:
-    ``fp32-bauto``.
-    """
-    if batch_size is None:
-        return f"{dtype}-bauto"
-    return (
-        f"{dtype}-b{batch_size}"
-        + ("" if threads == 1 else f"-t{threads}")
-        + ("" if memory_format == "nchw" else f"-{memory_format}")
-        + ("" if runtime == "eager" else f"-{runtime}")
-        + ("-cold" if cold_cache else "")
-    )
-
-
-def dtype_of(suffix: str) -> str:
-    """The precision that a cell's name begins with: ``amp-fp16`` of ``amp-fp16-b1``; empty for the
-    name of a cell that has none."""
-    match = re.match(SUFFIX, suffix)
-    return match["dtype"] if match else ""
-
-
 @dataclass(frozen=True, slots=True)
-class Wish:
-    """A target as it is asked for, before any device has been looked at.
-
-    Attributes:
-        dtype, threads, memory_format, runtime, cold_cache: see :class:`Target`.
-        batch_size: images per forward pass; None for as many as fit.
-        asked: what names the device, where several were asked for; else empty.
-    """
-
-    dtype: str = "fp32"
-    batch_size: int | None = 1
-    threads: int = 1
-    memory_format: str = "nchw"
-    runtime: str = "eager"
-    cold_cache: bool = False
-    asked: str = ""
-
-    @property
-    def suffix(self) -> str:
-        """See :func:`target_suffix`."""
-        return target_suffix(
-            self.dtype,
-            "max" if self.batch_size is None else self.batch_size,
-            self.threads,
-            self.memory_format,
-            self.runtime,
-            self.cold_cache,
-        )
-
-    @property
-    def id(self) -> str:
-        """The suffix, and the device where the run has several: ``fp16-b1@v100``."""
-        return f"{self.suffix}@{self.asked}" if self.asked else self.suffix
-
-    @classmethod
-    def parse(cls, text: str) -> Wish:
-        """The inverse of :attr:`id`.
-
-        Raises:
-            ValueError: the text is none.
-        """
-        suffix, _, asked = text.partition("@")
-        match = re.fullmatch(SUFFIX, suffix)
-        if match is None or match["batch"] == "auto":
-            raise ValueError(f"{text!r} names no target")
-        return cls(
-            dtype=match["dtype"],
-            batch_size=None if match["batch"] == "max" else int(match["batch"]),
-            threads=int(match["threads"] or 1),
-            memory_format=match["memory_format"] or "nchw",
-            runtime=match["runtime"] or "eager",
-            cold_cache=match["cold"] is not None,
-            asked=asked,
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """On what a model is measured. Its key, together with the model's id, names the cell.
+class Target(RunConfig):
+    """On what a model is measured, and how. Its key, with the model's id, names the cell.
 
     Attributes:
         device: ``cpu``, ``cuda:0``.
         device_name: the vendor's name of it.
         slug: short name of the device for files and tables: ``cpu-amd-epyc``, ``v100``.
-        dtype: one of :data:`DTYPES`.
-        batch_size: images per forward pass; None for what depends on the precision alone, as an
-            accuracy, which chooses one by itself.
-        threads: intra-operator threads on the host.
-        memory_format: one of :data:`MEMORY_FORMATS`.
-        runtime: one of :data:`RUNTIMES`, or another that is registered.
-        cold_cache: whether the caches are emptied before each timed pass.
-        largest_batch: whether ``batch_size`` is what was found to fit, and not asked for.
-        asked: what names the device in the ids of tests, where several were asked for.
         uuid: of the device, where it has one.
     """
 
     device: str
     device_name: str
     slug: str
-    dtype: str = "fp32"
-    batch_size: int | None = 1
-    threads: int = 1
-    memory_format: str = "nchw"
-    runtime: str = "eager"
-    cold_cache: bool = False
-    largest_batch: bool = False
-    asked: str = ""
-    uuid: str | None = None
+    uuid: str | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
         for name in ("slug", "dtype", "memory_format", "runtime", "asked"):
@@ -483,32 +341,10 @@ class Target:
         return replace(self, batch_size=None, threads=1, largest_batch=False)
 
     @property
-    def wish(self) -> Wish:
-        """What asks for it."""
-        return Wish(
-            self.dtype,
-            None if self.largest_batch else self.batch_size,
-            self.threads,
-            self.memory_format,
-            self.runtime,
-            self.cold_cache,
-            self.asked,
-        )
-
-    @property
-    def suffix(self) -> str:
-        """The part of the key that a test's id shows: ``fp32-b1``, ``bf16-b8-t2``.
-
-        The device is left out, so that a test keeps its name from machine to machine.
-        """
-        if self.batch_size is None and not self.largest_batch:
-            return target_suffix(self.dtype, None, self.threads)
-        return self.wish.suffix
-
-    @property
-    def id(self) -> str:
-        """The suffix, and the device where the run has several: ``fp16-b1@v100``."""
-        return f"{self.suffix}@{self.asked}" if self.asked else self.suffix
+    def config(self) -> RunConfig:
+        """How it is run, on whichever device."""
+        config = RunConfig(**{one.name: getattr(self, one.name) for one in fields(RunConfig)})
+        return replace(config, batch_size=None) if self.largest_batch else config
 
     @property
     def key(self) -> str:

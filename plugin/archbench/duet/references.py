@@ -8,23 +8,20 @@ from dataclasses import dataclass
 
 from archbench.core.errors import UsageError
 from archbench.core.requests import split_requests
+from archbench.core.run_config import RUNTIMES, axes
 from archbench.core.selectors import refuse_unknown
-from archbench.core.spec import DTYPES, MEMORY_FORMATS, RUNTIMES
 
-__all__ = ["FLAGS", "MERGE_BASE", "Reference", "parse_reference"]
+__all__ = ["MERGE_BASE", "Reference", "flags", "parse_reference"]
 
 MERGE_BASE = "merge-base"
 """With the main branch: what ``--against`` names without a value."""
 
-FLAGS: dict[str, tuple[str, ...]] = {
-    "model": (),
-    "dtype": DTYPES,
-    "batch-size": (),
-    "runtime": RUNTIMES,
-    "memory-format": MEMORY_FORMATS,
-}
-"""What may differ between two models of one environment, with the values that each takes; a model
-and a batch size are checked elsewhere."""
+
+def flags() -> dict[str, tuple[str, ...]]:
+    """What may differ between two models of one environment, with the values that each takes; none
+    for a model and for whole numbers."""
+    return {"model": (), **{one.option: one.values for one in axes() if one.several}}
+
 
 _EXAMPLES = (
     "a git revision (--against=main), --against=python:/path/to/venv/bin/python, "
@@ -108,7 +105,8 @@ def parse_reference(text: str, runtimes: Sequence[str] = RUNTIMES) -> Reference:
 
 
 def _flags(asked: str, text: str, runtimes: Sequence[str]) -> tuple[tuple[str, str], ...]:
-    flags: dict[str, str] = {}
+    found: dict[str, str] = {}
+    takes = flags()
     for part in split_requests(text):
         name, equals, value = (piece.strip() for piece in part.partition("="))
         if not equals:
@@ -117,13 +115,13 @@ def _flags(asked: str, text: str, runtimes: Sequence[str]) -> tuple[tuple[str, s
                 f"{part.strip()!r} is no change of a flag",
                 "Write --against=dtype=bf16,batch-size=4",
             )
-        refuse_unknown(asked, name, FLAGS, "flag")
-        if name in flags:
+        refuse_unknown(asked, name, takes, "flag")
+        if name in found:
             raise UsageError(asked, f"{name} is given twice", "Give it once")
-        known = runtimes if name == "runtime" else FLAGS[name]
+        known = runtimes if name == "runtime" else takes[name]
         if known and value not in known:
             raise UsageError(asked, f"{value!r} is no {name}", f"Write one of {', '.join(known)}")
-        if name == "batch-size" and not (value.isdecimal() and int(value) > 0):
+        if not known and name != "model" and not (value.isdecimal() and int(value) > 0):
             raise UsageError(
                 asked,
                 f"{value!r} is not a whole number of at least 1",
@@ -133,5 +131,5 @@ def _flags(asked: str, text: str, runtimes: Sequence[str]) -> tuple[tuple[str, s
             raise UsageError(
                 asked, f"{name} has no value", "Write for example --against=model=timm/resnet50"
             )
-        flags[name] = value
-    return tuple(flags.items())
+        found[name] = value
+    return tuple(found.items())

@@ -23,7 +23,8 @@ from torch.nn.parameter import UninitializedParameter
 
 from archbench.core.complexity import BIASES, KINDS, Complexity, LayerCost, SecondOpinion
 from archbench.core.errors import ArchbenchError, ArchitectureError, NotMeasuredError, orders_to_end
-from archbench.core.spec import DTYPES, ModelSpec
+from archbench.core.run_config import DTYPES
+from archbench.core.spec import ModelSpec
 from archbench.measure.ledger import Ledger
 from archbench.measure.operators import name_of
 from archbench.models.building import build_on_meta

@@ -8,14 +8,15 @@ import importlib.util
 import os
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cache
 from types import ModuleType
 
 import torch
 
 from archbench.core.errors import AbsentError, UsageError
-from archbench.core.spec import Target, Wish
+from archbench.core.run_config import RunConfig
+from archbench.core.spec import Target
 from archbench.devices.backend import Backend
 from archbench.devices.choosing import Device, choose, choose_all
 from archbench.devices.kinds import backend_of, kinds
@@ -26,8 +27,8 @@ from archbench.runtimes.own import runtime_named
 __all__ = [
     "Sharing",
     "absence",
+    "check_config",
     "check_torchvision",
-    "check_wish",
     "list_devices",
     "make_target",
     "refuse_shared",
@@ -125,16 +126,16 @@ def make_target(
     threads: int = 1,
     batch_size: int | None = 1,
     *,
-    wish: Wish | None = None,
+    config: RunConfig | None = None,
     worker: int = 0,
     devices: Sequence[Device] | None = None,
 ) -> Target:
     """Resolve a request to a target on this machine.
 
     Args:
-        gpu: the device as asked for; several with commas where the wish names one of them.
+        gpu: the device as asked for; several with commas where the config names one of them.
         dtype, threads, batch_size: of the target.
-        wish: everything that was asked for, in place of the three.
+        config: everything that was asked for, in place of the three.
         worker: number of the process among those that measure side by side.
         devices: what there is to choose from; this machine's by default.
 
@@ -142,49 +143,45 @@ def make_target(
         UsageError: no such device, it cannot run this precision or runtime, or more threads than
             cores.
     """
-    wish = wish or Wish(dtype, batch_size, threads)
+    config = config or RunConfig(
+        dtype=dtype, batch_size=batch_size, threads=threads, largest_batch=batch_size is None
+    )
     there = list_devices() if devices is None else list(devices)
     remark = "" if len(there) > 1 else absence()
     if "," in gpu:
         choose_all(gpu, there, remark=remark)
-    device = choose(wish.asked or gpu, there, worker=worker, remark=remark)
+    device = choose(config.asked or gpu, there, worker=worker, remark=remark)
     cores = os.cpu_count() or 1
-    if wish.threads > cores:
+    if config.threads > cores:
         raise UsageError(
-            f"--threads={wish.threads}",
+            f"--threads={config.threads}",
             f"this machine has {cores} cores, and threads that share one only wait for each other",
             f"Use --threads={cores} or fewer",
         )
     if not backend_of(device.name).is_host:
         _refuse_unusable(device)
-    check_wish(device, wish)
+    check_config(device, config)
+    given = {one.name: getattr(config, one.name) for one in fields(config)}
     return Target(
         device=device.name,
         device_name=device.vendor_name,
         slug=device.slug,
-        dtype=wish.dtype,
-        batch_size=wish.batch_size or 1,
-        threads=wish.threads,
-        memory_format=wish.memory_format,
-        runtime=wish.runtime,
-        cold_cache=wish.cold_cache,
-        largest_batch=wish.batch_size is None,
-        asked=wish.asked,
         uuid=device.uuid,
+        **{**given, "batch_size": config.batch_size or 1},
     )
 
 
-def check_wish(device: Device, wish: Wish) -> None:
+def check_config(device: Device, config: RunConfig) -> None:
     """Refuse what a device cannot run, before anything is measured.
 
     Raises:
         UsageError: it lacks the precision or the runtime; has the reason.
     """
-    _check_dtype(device, wish.dtype)
-    refusal = runtime_named(wish.runtime).refuse(device, backend_of(device.name), wish)
+    _check_dtype(device, config.dtype)
+    refusal = runtime_named(config.runtime).refuse(device, backend_of(device.name), config)
     if refusal is not None:
         beside = f" with {refusal.beside}" if refusal.beside else ""
-        raise UsageError(f"--runtime={wish.runtime}{beside}", refusal.found, refusal.todo)
+        raise UsageError(f"--runtime={config.runtime}{beside}", refusal.found, refusal.todo)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ import gc
 import random
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +17,14 @@ from torch import nn
 from archbench.core.errors import NotMeasuredError
 from archbench.core.readings import Reading
 from archbench.core.rounds import Burst
+from archbench.core.run_config import axes
 from archbench.core.spec import Target
 from archbench.devices.choosing import Device
 from archbench.measure.complexity import count_parameters
 from archbench.measure.conditions import timing_environment
 from archbench.measure.counts import side_counts
 from archbench.measure.device_time import BurstPlan, PassQueue
-from archbench.measure.hardware import check_wish
+from archbench.measure.hardware import check_config
 from archbench.measure.instruments import Instruments
 from archbench.measure.latency import Clock
 from archbench.measure.memory import memory_metrics
@@ -49,23 +50,19 @@ def varied(target: Target, flags: Mapping[str, str]) -> Target:
 
     Args:
         target: as the candidate has it.
-        flags: of :data:`archbench.duet.references.FLAGS`, by name; what is not a target's is left
+        flags: of :func:`archbench.duet.references.flags`, by name; what is not a target's is left
             alone.
 
     Raises:
         UsageError: the device cannot run it like that; has the reason.
     """
-    changes: dict[str, Any] = {
-        field: flags[name]
-        for name, field in (
-            ("dtype", "dtype"), ("runtime", "runtime"), ("memory-format", "memory_format")
-        )
-        if name in flags
-    }  # fmt: skip
-    if "batch-size" in flags:
-        changes["batch_size"] = int(flags["batch-size"])
-    other = replace(target, **changes)
-    check_wish(Device(target.device, target.device_name, target.uuid), other.wish)
+    changes = {
+        one.name: int(flags[one.option]) if isinstance(one.usual, int) else flags[one.option]
+        for one in axes()
+        if one.option in flags
+    }
+    other = target.with_values(changes)
+    check_config(Device(target.device, target.device_name, target.uuid), other.config)
     return other
 
 

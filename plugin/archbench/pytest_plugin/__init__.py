@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from archbench.core.run_config import RunConfig
 from archbench.pytest_plugin.options import (
     add_options,
     given_options,
@@ -24,7 +25,7 @@ from archbench.pytest_plugin.options import (
 )
 
 if TYPE_CHECKING:
-    from archbench.core.spec import ModelSpec, Target, Wish
+    from archbench.core.spec import ModelSpec, Target
     from archbench.models.loading import LoadedModel, ModelHolder
     from archbench.pytest_plugin.recording import Bench
     from archbench.pytest_plugin.session import ArchbenchSession
@@ -293,24 +294,23 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if TARGET_ARGUMENT in metafunc.fixturenames:
         from archbench.pytest_plugin.settings import settings_of
 
-        wishes = settings_of(metafunc.config).wishes
+        configs = settings_of(metafunc.config).configs
         metafunc.parametrize(
             TARGET_ARGUMENT,
-            wishes,
-            ids=[wish.id for wish in wishes],
+            configs,
+            ids=[config.id for config in configs],
             indirect=True,
             scope="session",
         )
 
     if PRECISION_ARGUMENT in metafunc.fixturenames:
-        from archbench.core.spec import target_suffix
         from archbench.pytest_plugin.settings import settings_of
 
-        dtypes = settings_of(metafunc.config).dtypes
+        dtypes = settings_of(metafunc.config).values("dtype")
         metafunc.parametrize(
             PRECISION_ARGUMENT,
             dtypes,
-            ids=[target_suffix(dtype, None, 1) for dtype in dtypes],
+            ids=[RunConfig(dtype=dtype, batch_size=None).suffix for dtype in dtypes],
             indirect=True,
             scope="session",
         )
@@ -345,9 +345,9 @@ def _archbench_model(request: pytest.FixtureRequest) -> ModelSpec:
 
 
 @pytest.fixture(scope="session")
-def _archbench_target(request: pytest.FixtureRequest) -> Wish:
-    wish: Wish = request.param
-    return wish
+def _archbench_target(request: pytest.FixtureRequest) -> RunConfig:
+    run_config: RunConfig = request.param
+    return run_config
 
 
 @pytest.fixture(scope="session")
@@ -366,20 +366,19 @@ def _archbench_precision(request: pytest.FixtureRequest) -> str:
 def accuracy_target(_archbench_precision: str, pytestconfig: pytest.Config) -> Target:
     """Device and precision of this test, which runs once for all batch sizes, on the first of
     several devices."""
-    from archbench.core.spec import Wish
     from archbench.pytest_plugin.settings import settings_of
 
-    asked = settings_of(pytestconfig).wishes[0].asked
-    return _make_target(pytestconfig, Wish(_archbench_precision, asked=asked))
+    asked = settings_of(pytestconfig).configs[0].asked
+    return _make_target(pytestconfig, RunConfig(dtype=_archbench_precision, asked=asked))
 
 
 @pytest.fixture(scope="session")
-def target(_archbench_target: Wish, pytestconfig: pytest.Config) -> Target:
+def target(_archbench_target: RunConfig, pytestconfig: pytest.Config) -> Target:
     """Device, precision, batch size and threads of this test."""
     return _make_target(pytestconfig, _archbench_target)
 
 
-def _make_target(pytestconfig: pytest.Config, wish: Wish) -> Target:
+def _make_target(pytestconfig: pytest.Config, run_config: RunConfig) -> Target:
     from archbench.core.errors import UsageError
     from archbench.models.requiring import require_torch
     from archbench.pytest_plugin.settings import settings_of
@@ -391,7 +390,7 @@ def _make_target(pytestconfig: pytest.Config, wish: Wish) -> Target:
         check_torchvision()
         return make_target(
             settings_of(pytestconfig).gpu,
-            wish=wish,
+            config=run_config,
             worker=worker_number(pytestconfig),
         )
     except UsageError as error:

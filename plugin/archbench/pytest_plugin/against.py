@@ -20,6 +20,7 @@ from archbench.core.gate import COUNTS
 from archbench.core.readings import device_doubts
 from archbench.core.records import Record, target_of
 from archbench.core.rounds import ClockRule
+from archbench.core.run_config import RunConfig
 from archbench.core.sides import (
     OF_FRAMEWORK,
     Agreement,
@@ -33,7 +34,6 @@ from archbench.core.sides import (
     run_alike,
     versions_changed,
 )
-from archbench.core.spec import Wish
 from archbench.core.verdicts import TOLD, Note, Verdict
 from archbench.duet import imports
 from archbench.duet.children import (
@@ -223,7 +223,7 @@ class _Players:
         self._config = config
         self._reference = reference
         self._sides = sides
-        runtimes = (*settings_of(config).runtimes, dict(reference.flags).get("runtime"))
+        runtimes = (*settings_of(config).values("runtime"), dict(reference.flags).get("runtime"))
         if "compiled" in runtimes:
             patience = replace(patience, ready=patience.ready + patience.compiling)
         self._patience = patience
@@ -246,7 +246,7 @@ class _Players:
         cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
         is_alone = settings_of(self._config).threads == 1
         core = chance.choice(cores) if cores and is_alone else None
-        shares = self._reference.shares_process(settings_of(self._config).runtimes)
+        shares = self._reference.shares_process(settings_of(self._config).values("runtime"))
         groups = [SIDES] if shares else [(REFERENCE,), (CANDIDATE,)]
         self._number += 1
         children: list[Child] = []
@@ -493,7 +493,7 @@ def _tells_of_new(config: pytest.Config, nodeid: str) -> bool:
     from archbench.measure.hardware import make_target
 
     # No side has said what it runs on.
-    target = make_target(settings_of(config).gpu, wish=Wish.parse(cell[1]))
+    target = make_target(settings_of(config).gpu, config=RunConfig.parse(cell[1]))
     return rules.tells("new", cell[0], target.slug, target.dtype)
 
 

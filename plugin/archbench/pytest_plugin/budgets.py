@@ -60,7 +60,7 @@ def judge_budgets(config: pytest.Config, record: Record) -> list[Verdict]:
 def _precisions(config: pytest.Config, budget: Budget, record: Record) -> Sequence[str | None]:
     """A count is taken once for all precisions of a run, and parameters have a size in each."""
     if budget.limit.figure == "param_bytes" and record.target is None:
-        return settings_of(config).dtypes
+        return settings_of(config).values("dtype")
     return [None]
 
 

@@ -21,7 +21,8 @@ from archbench.core.gate import (
 )
 from archbench.core.launches import LOST, Launch
 from archbench.core.records import Record
-from archbench.core.spec import Target, Wish
+from archbench.core.run_config import RunConfig
+from archbench.core.spec import Target
 from archbench.core.verdicts import FAILING, Verdict
 from archbench.pytest_plugin.manifest import cell_of
 from archbench.pytest_plugin.options import spelled
@@ -104,25 +105,26 @@ def accepted_times(config: pytest.Config, nodeid: str) -> dict[str, Any] | None:
     cell = cell_of(nodeid)
     if cell is None or not cell[1]:
         return None
-    wish = Wish.parse(cell[1])
-    dtype = wish.dtype
+    asked = RunConfig.parse(cell[1])
+    dtype = asked.dtype
     # Finding out what the device is imports torch: only where some device has a baseline.
     if not any((config.rootpath / "baselines").glob(f"*/{dtype}.jsonl")):
         return None
     targets = config.stash.setdefault(_TARGETS, {})
-    wanted = f"{dtype}@{wish.asked}"
+    wanted = f"{dtype}@{asked.asked}"
     if wanted not in targets:
         from archbench.measure.hardware import make_target
 
         settings = settings_of(config)
         try:
             targets[wanted] = make_target(
-                settings.gpu, wish=Wish(dtype, threads=settings.threads, asked=wish.asked)
+                settings.gpu,
+                config=RunConfig(dtype=dtype, threads=asked.threads, asked=asked.asked),
             )
         except UsageError as error:
             raise pytest.UsageError(spelled(config, str(error))) from None
     path = times_path(config, targets[wanted].slug, dtype)
-    return _times(config, path).lines.get(f"{cell[0]} {wish.suffix}")
+    return _times(config, path).lines.get(f"{cell[0]} {asked.suffix}")
 
 
 def time_rules(

@@ -6,24 +6,10 @@ import re
 from collections.abc import Iterable
 from functools import cache
 
-from archbench.core.spec import LIBRARIES, dtype_of, suffix_pattern
-from archbench.runtimes.registry import runtime_names
+from archbench.core.run_config import config_pattern, dtype_of
+from archbench.core.spec import LIBRARIES
 
 __all__ = ["Manifest", "cell_of", "is_batchless"]
-
-_MODEL = rf"(?P<model>(?:{'|'.join(LIBRARIES)})/.+?)"
-
-
-@cache
-def _patterns(runtimes: tuple[str, ...]) -> tuple[re.Pattern[str], re.Pattern[str]]:
-    """Of our parameters; and of these among parameters of the test's own before or behind them,
-    where only a target ends a name."""
-    target = rf"{suffix_pattern(runtimes)}(?:@[^\]]+?)?"
-    return (
-        re.compile(rf"\[{_MODEL}(?:-(?P<target>{target}))?\]$"),
-        re.compile(rf"\[(?:.+-)?{_MODEL}-(?P<target>{target})(?:-.+)?\]$"),
-    )
-
 
 _REPEAT = re.compile(r"(?P<test>.+)-(?P<number>\d+)-(?P<of>\d+)\]")
 
@@ -35,11 +21,23 @@ def cell_of(nodeid: str) -> tuple[str, str] | None:
     ``("timm/resnet50", "fp32-b1")``; a test that needs no device has an empty suffix, one that
     chooses its batch size by itself ``fp32-bauto``.
     """
-    alone, among_others = _patterns(runtime_names())
+    alone, among_others = _patterns(config_pattern())
     match = alone.search(nodeid)
     if match is None or not match["target"]:
         match = among_others.search(nodeid) or match
     return None if match is None else (_unescaped(match["model"]), match["target"] or "")
+
+
+@cache
+def _patterns(config: str) -> tuple[re.Pattern[str], re.Pattern[str]]:
+    """Of ids with our parameters alone, and with a test's own before or behind them, where only a
+    target ends a name."""
+    target = rf"{config}(?:@[^\]]+?)?"
+    model = rf"(?P<model>(?:{'|'.join(LIBRARIES)})/.+?)"
+    return (
+        re.compile(rf"\[{model}(?:-(?P<target>{target}))?\]$"),
+        re.compile(rf"\[(?:.+-)?{model}-(?P<target>{target})(?:-.+)?\]$"),
+    )
 
 
 def _unescaped(name: str) -> str:

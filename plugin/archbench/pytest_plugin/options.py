@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from archbench.core.run_config import Axis, axes
+
 __all__ = [
     "HOST_OPTION",
     "OPTIONS",
@@ -22,6 +24,16 @@ __all__ = [
 
 QUICK_TIME_BUDGET = 0.3
 DEFAULT_TIME_BUDGET = 2.0
+
+
+def _axis_option(axis: Axis) -> dict[str, Any]:
+    """An option for an axis of the run configuration."""
+    help = axis.help.format(values=", ".join(axis.values))
+    if axis.is_flag:
+        return {"action": "store_true", "default": None, "help": help}
+    several = "; several with commas" if axis.several else ""
+    return {"metavar": axis.metavar, "help": f"{help}{several} (default: {axis.usual})"}
+
 
 # Defaults are None throughout, so that "given" can be told from "not given", and so that the long
 # and the short spelling of an option, which share a destination, do not overwrite each other.
@@ -41,30 +53,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "help": "auto (default: the first accelerator, else the CPU), cpu, cuda:N, mps, xpu, or "
         "part of the device's name (v100); several with commas",
     },
-    "dtype": {
-        "metavar": "DTYPE",
-        "help": "precision: fp32, tf32, fp16, bf16, amp-fp16, amp-bf16, int8; several with commas "
-        "(default: fp32)",
-    },
-    "batch-size": {
-        "metavar": "N",
-        "help": "images per forward pass, or max for as many as fit; several with commas "
-        "(default: 1)",
-    },
-    "memory-format": {
-        "metavar": "ORDER",
-        "help": "of images and activations: nchw or nhwc; several with commas (default: nchw)",
-    },
-    "runtime": {
-        "metavar": "HOW",
-        "help": "eager, compiled (torch.compile) or cudagraph; several with commas "
-        "(default: eager)",
-    },
-    "cold-cache": {
-        "action": "store_true",
-        "default": None,
-        "help": "empty the caches before each timed pass",
-    },
+    **{axis.option: _axis_option(axis) for axis in axes()},
     "energy": {
         "action": "store_true",
         "default": None,
@@ -76,7 +65,6 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "default": None,
         "help": "measure on a device that other processes use",
     },
-    "threads": {"metavar": "N", "help": "threads of the CPU per forward pass (default: 1)"},
     "time-budget": {
         "metavar": "SECONDS",
         "help": f"time for warm-up and samples of a cell (default: {DEFAULT_TIME_BUDGET:g})",

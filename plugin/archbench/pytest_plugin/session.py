@@ -73,8 +73,8 @@ def refuse_absent_devices(config: pytest.Config) -> None:
             images_of(config)
         except UsageError as error:
             raise pytest.UsageError(spelled(config, str(error))) from None
-    is_usual = settings.runtimes == ("eager",) and settings.dtypes == ("fp32",)
-    if settings.gpu == "auto" and is_usual and settings.threads == 1:
+    run_in = {(one.dtype, one.threads, one.runtime) for one in settings.configs}
+    if settings.gpu == "auto" and run_in == {("fp32", 1, "eager")}:
         return
     from archbench.core.errors import UsageError
     from archbench.models.requiring import require_torch
@@ -84,8 +84,8 @@ def refuse_absent_devices(config: pytest.Config) -> None:
         from archbench.measure.hardware import make_target
 
         sharing_of(config)
-        for wish in settings.wishes:
-            make_target(settings.gpu, wish=wish)
+        for run_config in settings.configs:
+            make_target(settings.gpu, config=run_config)
     except UsageError as error:
         raise pytest.UsageError(spelled(config, str(error))) from None
 

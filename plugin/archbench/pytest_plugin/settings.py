@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 
 from archbench.core.errors import UsageError
 from archbench.core.launches import LEAST_BASELINE
-from archbench.core.spec import DTYPES, MEMORY_FORMATS, Wish
+from archbench.core.run_config import Axis, RunConfig, add_value, axes
 from archbench.devices.choosing import split_request
 from archbench.duet.references import Reference, parse_reference
 from archbench.pytest_plugin.options import (
@@ -39,12 +40,9 @@ class Settings:
         suite: name of a suite; None where only ``models`` select.
         models: ids, globs, ``file.py:constructor``.
         gpu: the device as asked for; several with commas.
-        dtypes, batch_sizes, memory_formats, runtimes: every combination is a target of its own; a
-            batch size of None is the largest that fits.
-        cold_cache: whether the caches are emptied before each timed pass.
+        configs: every combination of the axes' values, device by device.
         energy: whether energy and power are measured.
         shared_ok: whether to measure on a device that others use.
-        threads: of the CPU per forward pass.
         time_budget: seconds of warm-up and samples per cell.
         quick: whether the budget is the short one.
         baseline_update: ``all`` or ``new`` where the baseline is to be written; None to compare.
@@ -65,14 +63,9 @@ class Settings:
     suite: str | None = None
     models: tuple[str, ...] = ()
     gpu: str = "auto"
-    dtypes: tuple[str, ...] = ("fp32",)
-    batch_sizes: tuple[int | None, ...] = (1,)
-    memory_formats: tuple[str, ...] = ("nchw",)
-    runtimes: tuple[str, ...] = ("eager",)
-    cold_cache: bool = False
+    configs: tuple[RunConfig, ...] = (RunConfig(),)
     energy: bool = False
     shared_ok: bool = False
-    threads: int = 1
     time_budget: float = DEFAULT_TIME_BUDGET
     quick: bool = False
     baseline_update: str | None = None
@@ -96,26 +89,19 @@ class Settings:
         """Whether a cell without a baseline fails: where one is required and none is being made."""
         return self.baseline_required and self.baseline_update is None
 
-    @property
-    def wishes(self) -> tuple[Wish, ...]:
-        """The targets that are asked for, device by device."""
-        devices = split_request(self.gpu)
+    def values(self, name: str) -> tuple[Any, ...]:
+        """The values of an axis that are asked for, each once; ``max`` for the largest batch."""
         return tuple(
-            Wish(
-                dtype,
-                batch_size,
-                self.threads,
-                memory_format,
-                runtime,
-                self.cold_cache,
-                device if len(devices) > 1 else "",
+            dict.fromkeys(
+                "max" if name == "batch_size" and one.largest_batch else one[name]
+                for one in self.configs
             )
-            for device in devices
-            for dtype in self.dtypes
-            for batch_size in self.batch_sizes
-            for memory_format in self.memory_formats
-            for runtime in self.runtimes
         )
+
+    @property
+    def threads(self) -> int:
+        """Of the CPU per forward pass, one number for a run."""
+        return self.configs[0].threads
 
     def as_dict(self) -> dict[str, Any]:
         """Builtin types, for the run's header."""
@@ -123,14 +109,14 @@ class Settings:
             "suite": self.suite,
             "models": list(self.models),
             "gpu": self.gpu,
-            "dtypes": list(self.dtypes),
-            "batch_sizes": ["max" if size is None else size for size in self.batch_sizes],
-            "memory_formats": list(self.memory_formats),
-            "runtimes": list(self.runtimes),
-            "cold_cache": self.cold_cache,
+            **{
+                f"{one.name}s" if one.several else one.name: (
+                    list(self.values(one.name)) if one.several else self.values(one.name)[0]
+                )
+                for one in axes()
+            },
             "energy": self.energy,
             "shared_ok": self.shared_ok,
-            "threads": self.threads,
             "time_budget": self.time_budget,
             "quick": self.quick,
             "baseline_update": self.baseline_update,
@@ -180,14 +166,6 @@ def _seconds(option: str, text: str) -> float:
     return value
 
 
-def _batch_sizes(text: str) -> tuple[int | None, ...]:
-    sizes: list[int | None] = []
-    for part in text.split(","):
-        is_most = part.strip().lower() == "max"
-        sizes += [None] if is_most else _whole_numbers("batch-size", text, (part,))
-    return tuple(dict.fromkeys(sizes))
-
-
 def _names(option: str, text: str, what: str, known: tuple[str, ...]) -> tuple[str, ...]:
     names = tuple(dict.fromkeys(part.strip().lower() for part in text.split(",")))
     for name in names:
@@ -199,9 +177,43 @@ def _names(option: str, text: str, what: str, known: tuple[str, ...]) -> tuple[s
     return names
 
 
-def _devices(text: str) -> str:
+def _values(axis: Axis, text: str) -> tuple[Any, ...]:
+    """The values of an axis in what was typed."""
+    if axis.values:
+        known = runtime_names() if axis.name == "runtime" else axis.values
+        names = _names(axis.option, text, axis.noun or axis.option, known)
+        for name in names:
+            add_value(axis.name, name)
+        return names
+    parts = [part.strip().lower() for part in text.split(",")]
+    if not axis.several and len(parts) > 1:
+        raise pytest.UsageError(
+            f"--{axis.option}={text}: one number is expected. Run once for each"
+        )
+    return tuple(
+        dict.fromkeys(
+            part
+            if part == "max" and axis.name == "batch_size"
+            else _whole_numbers(axis.option, text, (part,))[0]
+            for part in parts
+        )
+    )
+
+
+def _configs(devices: Sequence[str], given: Mapping[str, Sequence[Any]]) -> tuple[RunConfig, ...]:
+    """Every combination of what is asked for."""
+    return tuple(
+        RunConfig(asked=device if len(devices) > 1 else "").with_values(
+            dict(zip(given, values, strict=True))
+        )
+        for device in devices
+        for values in product(*given.values())
+    )
+
+
+def _devices(text: str) -> list[str]:
     try:
-        return ",".join(split_request(text))
+        return split_request(text)
     except UsageError as error:
         raise pytest.UsageError(str(error)) from None
 
@@ -220,7 +232,7 @@ def _against(
     update: str | None,
     quick: bool,
     launches: str | None,
-    batch_sizes: Sequence[int | None],
+    batch_sizes: Sequence[int | str],
     *,
     energy: bool,
 ) -> Reference | None:
@@ -239,7 +251,7 @@ def _against(
                 f"--against={text} and {option} contradict each other: {option} {why}. "
                 "Give one of them"
             )
-    if None in batch_sizes:
+    if "max" in batch_sizes:
         raise pytest.UsageError(
             f"--against={text} and --batch-size=max contradict each other: the largest batch is "
             "looked for, and the two sides could end up with different ones. Give its size, as "
@@ -324,11 +336,14 @@ def _read(config: pytest.Config) -> Settings:
     def flag(name: str) -> bool:
         return bool(getattr(config.option, destination(name), None))
 
-    threads = _whole_numbers("threads", single("threads") or "1")
-    if len(threads) > 1:
-        raise pytest.UsageError(
-            f"--threads={single('threads')}: one number is expected. Run once for each"
-        )
+    def of_axis(axis: Axis) -> tuple[Any, ...]:
+        if axis.is_flag:
+            return (flag(axis.option),)
+        text = several(axis.option, "") if axis.several else single(axis.option)
+        return _values(axis, text) if text else (axis.usual,)
+
+    devices = _devices(single("gpu") or "auto")
+    by_axis = {one.name: of_axis(one) for one in axes()}
     quick = flag("quick")
     time_budget = single("time-budget")
     if quick and time_budget is not None:
@@ -380,9 +395,13 @@ def _read(config: pytest.Config) -> Settings:
             f"--baseline-reason={reason}: there is nothing to give a reason for. "
             "Add --baseline-update, or leave it out"
         )
-    batch_sizes = _batch_sizes(several("batch-size", "1"))
     against = _against(
-        single("against"), update, quick, single("launches"), batch_sizes, energy=flag("energy")
+        single("against"),
+        update,
+        quick,
+        single("launches"),
+        by_axis["batch_size"],
+        energy=flag("energy"),
     )
     strict = flag("strict")
     if quick:
@@ -403,17 +422,10 @@ def _read(config: pytest.Config) -> Settings:
     return Settings(
         suite=several("suite", "") or None,
         models=tuple(values("models")),
-        gpu=_devices(single("gpu") or "auto"),
-        dtypes=_names("dtype", several("dtype", "fp32"), "precision", DTYPES),
-        batch_sizes=batch_sizes,
-        memory_formats=_names(
-            "memory-format", several("memory-format", "nchw"), "memory format", MEMORY_FORMATS
-        ),
-        runtimes=_names("runtime", several("runtime", "eager"), "runtime", runtime_names()),
-        cold_cache=flag("cold-cache"),
+        gpu=",".join(devices),
+        configs=_configs(devices, by_axis),
         energy=flag("energy"),
         shared_ok=flag("shared-ok"),
-        threads=threads[0],
         time_budget=_seconds("time-budget", time_budget) if time_budget else default_budget,
         quick=quick,
         baseline_update=update,

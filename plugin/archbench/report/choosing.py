@@ -8,7 +8,8 @@ from typing import Any
 
 from archbench.core.choosing import LIMITS, Choice, Limit, LimitTable
 from archbench.core.metrics import METRICS
-from archbench.core.points import MANNER, Point
+from archbench.core.points import Point
+from archbench.core.run_config import further_axes
 from archbench.report.listing import PUBLISHED_NOTE, figure_text, top1_text
 from archbench.report.tables import BLANK, Table, markdown
 
@@ -111,12 +112,12 @@ def choice_json(choice: Choice, limits: Sequence[Limit], remarks: Sequence[str])
 
 def _heading(table: LimitTable) -> str:
     names = dict.fromkeys(part for part in (table.device_name, table.dtype) if part)
-    manner = f", {table.manner}" if table.manner else ""
-    return f"{table.device}: {', '.join(names)}, batch 1{manner}"
+    unusual = f", {table.unusual}" if table.unusual else ""
+    return f"{table.device}: {', '.join(names)}, batch 1{unusual}"
 
 
-def _manner(table: LimitTable) -> dict[str, Any]:
-    return {name: getattr(table, name) for name in MANNER}
+def _run_in(table: LimitTable) -> dict[str, Any]:
+    return {one.name: table[one.name] for one in further_axes()}
 
 
 def _memory(value: float) -> str:
@@ -149,7 +150,7 @@ def limit_tables_csv(tables: Sequence[LimitTable]) -> str:
     headers = [
         "device",
         "dtype",
-        *MANNER,
+        *(one.name for one in further_axes()),
         "memory_limit",
         "frame_rate",
         "place",
@@ -163,7 +164,7 @@ def limit_tables_csv(tables: Sequence[LimitTable]) -> str:
         [
             table.device,
             table.dtype,
-            *_manner(table).values(),
+            *_run_in(table).values(),
             memory,
             rate,
             place,
@@ -187,7 +188,7 @@ def limit_tables_json(tables: Sequence[LimitTable], remarks: Sequence[str]) -> s
                 "device": table.device,
                 "device_name": table.device_name,
                 "dtype": table.dtype,
-                **_manner(table),
+                **_run_in(table),
                 "cells": [
                     {"memory_limit": memory, "frame_rate": rate, **_choice_dict(choice)}
                     for (memory, rate), choice in table.cells.items()
@@ -205,7 +206,7 @@ def table_remarks(tables: Sequence[LimitTable]) -> list[str]:
     remarks = []
     for table in tables:
         choice = next(iter(table.cells.values()))
-        where = f"{table.device} {table.manner}".rstrip()
+        where = f"{table.device} {table.unusual}".rstrip()
         remarks += [
             f"{where}: left out, no {METRICS[metric].title}: {len(cells)} ({_some(cells)})."
             for metric, cells in choice.without.items()

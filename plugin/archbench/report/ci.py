@@ -12,8 +12,8 @@ from typing import Any
 from archbench.core.foreign import plain
 from archbench.core.gate import COUNTS, METRIC
 from archbench.core.metrics import METRICS, format_significant
-from archbench.core.points import MANNER
 from archbench.core.records import Record, derived, target_key
+from archbench.core.run_config import further_axes
 from archbench.core.spec import Target
 from archbench.core.verdicts import FAILING, NEWS, TOLD, Verdict
 from archbench.report.table import NOISE, NOISY_MARK
@@ -441,13 +441,13 @@ def _labels(cell: Record, shared: bool) -> str:
 
 
 def _target_fields(target: Target) -> dict[str, str]:
-    """What tells the cells of an architecture and a device apart; of the manner what is unusual."""
-    fields = {name: str(getattr(target, name)) for name in ("dtype", "batch_size", "threads")}
+    """What tells the cells of an architecture and a device apart; of the rest what is unusual."""
+    fields = {name: str(target[name]) for name in ("dtype", "batch_size", "threads")}
     if target.largest_batch:
         fields["largest_batch"] = "true"
-    manner = {name: getattr(target, name) for name in MANNER}
+    values = {one: target[one.name] for one in further_axes()}
     return fields | {
-        name: str(value).lower() for name, value in manner.items() if value != MANNER[name]
+        one.name: str(value).lower() for one, value in values.items() if value != one.usual
     }
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 
 from archbench.core.comparing import Change, Comparison
 from archbench.core.metrics import METRICS
-from archbench.core.points import MANNER, Point, manner_text, setting_text
+from archbench.core.points import Point
+from archbench.core.run_config import axis
 from archbench.report.listing import PUBLISHED_NOTE, figure_text
 from archbench.report.tables import Table
 
@@ -26,26 +26,19 @@ def _percent(relative: float | None) -> str:
 def _shared_target(change: Change, comparison: Comparison) -> str:
     """What both cells of a pair were timed on and how, as far as it is one."""
     left, shared, apart = change.left, comparison.shared, comparison.apart
-    setting = setting_text(
-        left.dtype if "dtype" in shared else None,
-        left.batch_size if "batch_size" in shared else None,
-        left.threads if "threads" in shared else None,
-        manner_text(*(None if name in apart else getattr(left, name) for name in MANNER)),
-        largest_batch=left.largest_batch and "largest_batch" not in apart,
-    )
+    differing = [name for name in ("dtype", "batch_size", "threads") if name not in shared]
+    setting = left.setting_without(*differing, *apart)
     return f"{left.device if 'device' in shared else ''} {setting}".strip()
 
 
-_MANNERS: dict[str, Callable[[str | bool], str]] = {
-    "memory_format": str,
-    "runtime": str,
-    "cold_cache": lambda value: "cold cache" if value else "warm cache",
-    "largest_batch": lambda value: "the largest batch" if value else "a batch size that was asked",
-}
+def _run_in(name: str, value: str | int | bool) -> str:
+    if name == "largest_batch":
+        return "the largest batch" if value else "a batch size that was asked"
+    return axis(name).own_text(value)
 
 
-def _manners(comparison: Comparison, side: int) -> str:
-    return ", ".join(_MANNERS[name](pair[side]) for name, pair in comparison.apart.items())
+def _runs(comparison: Comparison, side: int) -> str:
+    return ", ".join(_run_in(name, pair[side]) for name, pair in comparison.apart.items())
 
 
 def comparison_table(comparison: Comparison, titles: tuple[str, str], format: str) -> str:
@@ -101,7 +94,7 @@ def comparison_remarks(comparison: Comparison, titles: tuple[str, str]) -> list[
         f"error, {equal} equal."
     ]
     if comparison.apart:
-        told = (f"{_manners(comparison, side)} ({titles[side]})" for side in (0, 1))
+        told = (f"{_runs(comparison, side)} ({titles[side]})" for side in (0, 1))
         remarks.append(f"Run differently: {' against '.join(told)}.")
     if comparison.mean is not None and len(changes) > 1:
         remarks.append(f"Geometric mean of the ratios: {comparison.mean:.3f}.")

@@ -9,7 +9,6 @@ from functools import partial
 from typing import Any
 
 from archbench.core.history import (
-    Cell,
     Change,
     Entry,
     Series,
@@ -19,7 +18,7 @@ from archbench.core.history import (
     relative_change,
 )
 from archbench.core.metrics import METRICS
-from archbench.core.points import MANNER
+from archbench.core.run_config import StatedConfig
 from archbench.report.change_points import change_points, why_none
 from archbench.report.tables import ABSENT, BLANK, Table, markdown
 
@@ -157,20 +156,13 @@ def _entries(line: Line) -> list[dict[str, Any]]:
     ]
 
 
-def _manner(cell: Cell) -> dict[str, Any]:
-    return {name: getattr(cell, name) for name in (*MANNER, "largest_batch")}
-
-
 def _json(lines: Sequence[Line], remarks: Sequence[str], detailed: bool) -> str:
     document = {
         "lines": [
             {
                 "id": line.series.cell.id,
                 "device": line.series.cell.device or None,
-                "dtype": line.series.cell.dtype,
-                "batch_size": line.series.cell.batch_size,
-                "threads": line.series.cell.threads,
-                **_manner(line.series.cell),
+                **line.series.cell.as_columns(),
                 "metric": line.series.metric,
                 "unit": METRICS[line.series.metric].unit,
                 "entries": _entries(line),
@@ -183,26 +175,23 @@ def _json(lines: Sequence[Line], remarks: Sequence[str], detailed: bool) -> str:
     return json.dumps(document, indent=1, allow_nan=False)
 
 
-_COLUMNS = (
-    "id", "device", "dtype", "batch_size", "threads", "memory_format", "runtime", "cold_cache",
-    "largest_batch", "metric", "unit", "when", "commit", "dirty",
-    "value", "low", "high", "change", "change_point", "events", "sources",
-)  # fmt: skip
-
-
 def _csv(lines: Sequence[Line], remarks: Sequence[str], detailed: bool) -> str:
+    columns = (
+        "id", "device", *StatedConfig().as_columns(), "metric", "unit", "when", "commit", "dirty",
+        "value", "low", "high", "change", "change_point", "events", "sources",
+    )  # fmt: skip
     rows = []
     for line in lines:
         cell = line.series.cell
-        shared = {name: getattr(cell, name) for name in _COLUMNS[:9]}
+        shared = {"id": cell.id, "device": cell.device, **cell.as_columns()}
         shared |= {"metric": line.series.metric, "unit": METRICS[line.series.metric].unit}
         for item in _entries(line):
             point = item["change_point"]
             fields = shared | item
             fields["change_point"] = None if point is None else point["change"]
             fields |= {name: "; ".join(item[name]) for name in ("events", "sources")}
-            rows.append([fields[name] for name in _COLUMNS])
-    return Table(_COLUMNS, rows).print_as("csv")
+            rows.append([fields[name] for name in columns])
+    return Table(columns, rows).print_as("csv")
 
 
 def _percent(share: float | None) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from archbench.core.metrics import METRICS
 from archbench.core.points import Point
+from archbench.core.run_config import StatedConfig
 from archbench.report.tables import Table
 
 __all__ = ["PUBLISHED_NOTE", "SCHEMA", "points_csv", "points_json", "points_table", "top1_text"]
@@ -37,26 +38,23 @@ _SHOWN = (
 )
 """Metrics of the table for people, where any point has them."""
 
-_FIELDS = (
-    "id",
-    "name",
-    "library",
-    "family",
-    "device",
-    "device_name",
-    "dtype",
-    "batch_size",
-    "threads",
-    "memory_format",
-    "runtime",
-    "cold_cache",
-    "largest_batch",
-    "asked",
-    "run",
-    "when",
-    "commit",
-    "status",
-)
+
+def _fields() -> tuple[str, ...]:
+    """Columns beside the figures."""
+    return (
+        "id",
+        "name",
+        "library",
+        "family",
+        "device",
+        "device_name",
+        *StatedConfig().as_columns(),
+        "asked",
+        "run",
+        "when",
+        "commit",
+        "status",
+    )
 
 
 def figure_text(point: Point, metric: str) -> str:
@@ -114,7 +112,7 @@ def points_csv(points: Sequence[Point]) -> str:
     """
     metrics = [name for name in METRICS if any(name in point.figures for point in points)]
     headers = [
-        *_FIELDS,
+        *_fields(),
         *(
             f"{metric}{suffix}"
             for metric in metrics
@@ -123,7 +121,8 @@ def points_csv(points: Sequence[Point]) -> str:
     ]
     rows = []
     for point in points:
-        row = [getattr(point, name) for name in _FIELDS]
+        stated = point.as_dict()
+        row = [stated[name] for name in _fields()]
         for metric in metrics:
             figure = point.figures.get(metric)
             row += (

@@ -16,6 +16,7 @@ from typing import Any
 from archbench.core.metrics import METRICS
 from archbench.core.pareto import LOWER_IS_BETTER, MEASURING_ERROR
 from archbench.core.points import KINDS, Figure, Point, with_derived
+from archbench.core.run_config import StatedConfig
 from archbench.report.charts.colours import family_look
 
 __all__ = ["page_data", "page_html", "write_page"]
@@ -23,9 +24,8 @@ __all__ = ["page_data", "page_html", "write_page"]
 _ASSETS = Path(__file__).parent / "assets"
 _SCRIPTS = ("figures.js", "judging.js", "drawing.js", "page.js")
 _COLUMNS = (
-    "id", "name", "library", "family", "device", "device_name", "dtype", "batch_size", "threads",
-    "memory_format", "runtime", "cold_cache", "largest_batch", "asked",
-    "run", "when", "commit", "status",
+    "id", "name", "library", "family", "device", "device_name", "asked", "run", "when", "commit",
+    "status", "unusual",
 )  # fmt: skip
 
 # What the page's script derives by itself, as core.points.with_derived does: a third of the file.
@@ -118,6 +118,7 @@ def page_data(
         metric which figure each point has, -1 for none, -2 for what
         :func:`archbench.core.points.with_derived` makes of the others.
     """
+    run_columns = StatedConfig().as_columns()
     sources = _Places()
     figures = _Places()
     left_out = 0
@@ -157,7 +158,10 @@ def page_data(
         },
         "lower_is_better": sorted(LOWER_IS_BETTER),
         "measuring_error": MEASURING_ERROR,
-        "columns": {name: _column(getattr(point, name) for point in points) for name in _COLUMNS},
+        "columns": {
+            **{name: _column(getattr(point, name) for point in points) for name in _COLUMNS},
+            **{name: _column(point[name] for point in points) for name in run_columns},
+        },
         "sources": sources.values,
         "figures": figures.values,
         "at": at,

@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from archbench.core.metrics import METRICS
-from archbench.core.points import KINDS, MANNER, Figure, Point, with_derived
+from archbench.core.points import KINDS, Figure, Point, with_derived
 from archbench.core.records import Record
+from archbench.core.run_config import further_axes
 from archbench.core.spec import Target
 from archbench.core.statistics import QUANTILES, median_interval, quantile, required_samples
 from archbench.core.verdicts import NEWS
@@ -76,9 +77,10 @@ def _setting(target: Target | None) -> dict[str, Any]:
     """On what, and how it was run; how is left out for an accuracy, which does not depend on it."""
     if target is None:
         return {}
-    timed = {} if target.batch_size is None else {name: getattr(target, name) for name in MANNER}
-    same = ("device_name", "dtype", "batch_size", "threads", "largest_batch", "asked")
-    return {"device": target.slug, **{name: getattr(target, name) for name in same}, **timed}
+    not_timed = further_axes() if target.batch_size is None else ()
+    stated = target.fields_without(*(one.name for one in not_timed))
+    where = {"device": target.slug, "device_name": target.device_name, "asked": target.asked}
+    return {**where, **stated}
 
 
 def _has_number(name: str, metric: Any) -> bool:

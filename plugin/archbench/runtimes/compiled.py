@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from archbench.core.errors import NotMeasuredError, is_out_of_memory
-from archbench.core.spec import Wish
+from archbench.core.run_config import RunConfig
 from archbench.devices.backend import Backend
 from archbench.devices.choosing import Device
 from archbench.runtimes.registry import register
@@ -40,11 +40,11 @@ class Compiled(Runtime):
     which = staticmethod(shutil.which)
     find = staticmethod(importlib.util.find_spec)
 
-    def refuse(self, device: Device, backend: Backend, wish: Wish) -> Refusal | None:
+    def refuse(self, device: Device, backend: Backend, config: RunConfig) -> Refusal | None:
         """See :class:`Runtime`."""
         if not torch._dynamo.eval_frame.is_dynamo_supported():
             return Refusal("torch's compiler does not support this Python")
-        if wish.dtype == "int8":
+        if config.dtype == "int8":
             return Refusal(
                 "torch's compiler does not take apart what torch.ao quantised",
                 beside="--dtype=int8",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from archbench.core.errors import FatalDeviceError, NotMeasuredError, is_out_of_memory
-from archbench.core.spec import Wish
+from archbench.core.run_config import RunConfig
 from archbench.devices.backend import Backend
 from archbench.devices.choosing import Device
 from archbench.runtimes.registry import register
@@ -18,7 +18,7 @@ class CudaGraph(Runtime):
 
     name = "cudagraph"
 
-    def refuse(self, device: Device, backend: Backend, wish: Wish) -> Refusal | None:
+    def refuse(self, device: Device, backend: Backend, config: RunConfig) -> Refusal | None:
         """See :class:`Runtime`."""
         if backend.can_capture:
             return None

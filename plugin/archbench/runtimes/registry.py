@@ -7,7 +7,7 @@ from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, TypeVar
 
-from archbench.core.spec import RUNTIMES
+from archbench.core.run_config import RUNTIMES, add_value
 
 if TYPE_CHECKING:
     from archbench.runtimes.runtime import Runtime
@@ -32,6 +32,7 @@ def register(runtime: _Class) -> _Class:
     if not re.fullmatch(r"(?!(?:cold|nchw|nhwc|t\d+)$)[a-z][a-z0-9]*", name):
         raise ValueError(f"{name!r} is no name of a runtime: lower-case letters and digits only")
     _RUNTIMES[name] = runtime()
+    add_value("runtime", name)
     return runtime
 
 

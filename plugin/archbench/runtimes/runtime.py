@@ -7,7 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from archbench.core.spec import ModelSpec, Wish
+from archbench.core.run_config import RunConfig
+from archbench.core.spec import ModelSpec
 from archbench.devices.backend import Backend
 from archbench.devices.choosing import Device
 
@@ -79,7 +80,7 @@ class Runtime:
     name: ClassVar[str]
     follows_weights: ClassVar[bool] = False
 
-    def refuse(self, device: Device, backend: Backend, wish: Wish) -> Refusal | None:
+    def refuse(self, device: Device, backend: Backend, config: RunConfig) -> Refusal | None:
         """Why this cannot be run on a device; None where it can."""
         return None
 

@@ -16,7 +16,7 @@ from archbench.core.launches import QUANTILES
 from archbench.core.metrics import METRICS
 from archbench.core.points import Figure, with_derived
 from archbench.core.records import merge_records, target_of
-from archbench.core.spec import Wish
+from archbench.core.run_config import RunConfig
 from archbench.core.statistics import quantile
 from archbench.store.baselines import parse_baselines
 from archbench.store.journal import Run, read_run, run_paths
@@ -175,7 +175,7 @@ def _of_benchmark(
         figures = {"latency": Figure(median, "measured", origin.source)}
     else:
         target = target_of(info)
-        cell = Cell.of(info["archbench"], target.slug, target.wish)
+        cell = Cell.of(info["archbench"], target.slug, target)
         counts = {
             name: Figure(float(info[name]), "counted", origin.source)
             for name in ("params", "macs")
@@ -284,10 +284,10 @@ def _accepted_time(
 ) -> list[Observation]:
     """The median of the launches' medians."""
     environment = line["environment"]
-    wish = Wish.parse(line["cell"])
+    config = RunConfig.parse(line["cell"])
     # Of the largest batch that fits the environment says how large it was.
-    batch_size = environment.get("batch_size") if wish.batch_size is None else wish.batch_size
-    cell = Cell.of(line["id"], device, wish)
+    batch_size = environment.get("batch_size") if config.largest_batch else config.batch_size
+    cell = Cell.of(line["id"], device, config)
     library, _, version = str(environment.get("library") or "").partition(" ")
     versions = versions_of(
         {

@@ -21,9 +21,8 @@ function readPoints(data) {
     for (const metric of PRESENT) {
       if (data.at[metric][n] === -2) point.figures[metric] = derived(metric, point);
     }
-    point.manner = mannerOf(point);
     point.target = targetOf(point);
-    point.setup = [point.device, point.dtype, point.manner].filter(Boolean).join(" ");
+    point.setup = [point.device, point.dtype, point.unusual].filter(Boolean).join(" ");
     point.cache = point.cold_cache === null ? null : point.cold_cache ? "cold" : "warm";
     point.text = `${point.name} ${point.id} ${point.family}`.toLowerCase();
     points.push(point);
@@ -50,22 +49,13 @@ function derived(metric, point) {
   return made[metric]();
 }
 
-/** What is unusual about how a network was run, as archbench.core.points.manner_text says it. */
-function mannerOf(point) {
-  const parts = [];
-  if (point.memory_format !== null && point.memory_format !== "nchw") parts.push(point.memory_format);
-  if (point.runtime !== null && point.runtime !== "eager") parts.push(point.runtime);
-  if (point.cold_cache) parts.push("cold cache");
-  return parts.join(" ");
-}
-
 function targetOf(point) {
   if (!point.device) return "";
   const parts = [point.device];
   if (point.dtype) parts.push(point.dtype);
   if (point.batch_size !== null) parts.push(`batch ${point.batch_size}${point.largest_batch ? " (max)" : ""}`);
   if (point.threads !== null && point.threads !== 1) parts.push(`${point.threads} threads`);
-  if (point.manner) parts.push(point.manner);
+  if (point.unusual) parts.push(point.unusual);
   return parts.join(" ");
 }
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from archbench.core.points import Point, setting_text
+from archbench.core.points import Point
 from archbench.report.charts.canvas import (
     TITLES,
     Sheet,
@@ -42,7 +42,7 @@ def series(points: Sequence[Point], metric: str) -> dict[str, _Series]:
     for point in drawable(points, (metric,)):
         if point.batch_size is None:
             continue
-        setting = setting_text(point.dtype, None, point.threads, point.manner)
+        setting = point.setting_without("batch_size")
         device = f"{point.device_name or point.device}: {setting}".rstrip(": ")
         cells = found.setdefault(device, {}).setdefault((point.id, point.name), {})
         cells[point.batch_size] = point

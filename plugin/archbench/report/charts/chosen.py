@@ -48,7 +48,7 @@ def by_target(points: Sequence[Point]) -> dict[str, list[Point]]:
     for point in points:
         panels.setdefault(point.target, []).append(point)
         order[point.target] = (
-            point.device, point.dtype or "", point.threads or 0, point.manner,
+            point.device, point.dtype or "", point.threads or 0, point.unusual,
             point.batch_size or 0,
         )  # fmt: skip
     return {

@@ -206,7 +206,7 @@ def smallest_batch(points: Sequence[Point]) -> list[Point]:
 
 
 def _setup(point: Point) -> tuple[str, str | None, int | None, str]:
-    return point.device, point.dtype, point.threads, point.manner
+    return point.device, point.dtype, point.threads, point.unusual
 
 
 def operations_and_time(points: Sequence[Point], title: str) -> Figure:
