@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 CHARTS = (
     "top1", "ball-macs", "ball-params", "density", "density-top1", "top1-per-gmac",
-    "operations-time", "top1-rate", "params-memory", "batch-size", "energy",
+    "top1-per-gmac-top1", "operations-time", "top1-rate", "params-memory", "batch-size", "energy",
 )  # fmt: skip
 HOSTILE = "<b>x</b><img src=x onerror='window.hacked=1'><script>window.hacked=1</script>&lt;"
 
@@ -149,7 +149,8 @@ def test_every_chart_is_drawn(open_page: Open) -> None:
     # device are drawn at batch size 1; energy is measured on one device; a history has 12 runs.
     assert drawn == {
         "top1": 40, "ball-macs": 60, "ball-params": 60, "density": 40, "density-top1": 60,
-        "top1-per-gmac": 40, "operations-time": 240, "top1-rate": 120, "params-memory": 120,
+        "top1-per-gmac": 40, "top1-per-gmac-top1": 60, "operations-time": 240, "top1-rate": 120,
+        "params-memory": 120,
         "batch-size": 160, "energy": 60, "history": 12,
     }  # fmt: skip
 
@@ -246,8 +247,8 @@ def test_every_axis_can_be_switched(open_page: Open) -> None:
     page.check("#set-logX")
     page.select_option("#set-y", "peak_memory")
     page.select_option("#set-area", "")
-    assert page.text_content("#plot .xtitle") == "latency ms"
-    assert page.text_content("#plot .ytitle") == "peak memory MB"
+    assert page.text_content("#plot .xtitle") == "latency per batch (ms), logarithmic"
+    assert page.text_content("#plot .ytitle") == "peak memory (MB)"
     assert marks(page) == 240
     ticks = page.locator("#plot .xtick").all_text_contents()
     assert {"10", "100", "1000"} <= set(ticks)  # written out, never as a power
@@ -426,7 +427,7 @@ def test_a_lead_within_the_measuring_error_is_not_on_the_front(open_page: Open) 
     wait_until_drawn(page, "top1-rate")
     notes = page.locator("#chart-note p").all_inner_texts()
     assert "On the front, by more than the measuring error: a, c." in notes
-    assert "Beaten by none, but leading by less than the measuring error: b." in notes
+    assert "Dominated by none, but better by less than the measuring error: b." in notes
 
 
 def test_names_with_html_are_text(open_page: Open) -> None:
@@ -524,14 +525,14 @@ def test_without_accuracy_the_page_says_how_to_get_it(open_page: Open) -> None:
     page = open_page(points)
     sentence = page.locator("#sentence")
     assert sentence.inner_text() == (
-        "No source has figures of top-1 %. Take architectures with a published accuracy, or "
+        "No source has figures of top-1. Take architectures with a published accuracy, or "
         "measure: pytest benchmarks --imagenet=DIR."
     )
     assert not page.locator("#plot").is_visible()
     for chart in ("operations-time", "params-memory", "batch-size"):
         show_chart(page, chart)
     page.click("#tab-energy")
-    assert "top-1 %" in sentence.inner_text()
+    assert "figures of top-1." in sentence.inner_text()
     assert "nothing can be ranked" in page.inner_text("#best-note")
 
 
@@ -539,9 +540,11 @@ def test_without_params_and_energy(open_page: Open) -> None:
     page = open_page([point(name, top1=published(70.0)) for name in ("b", "a")])
     wait_until_drawn(page, "top1")
     page.click("#tab-ball-macs")
-    assert page.inner_text("#sentence").startswith("No source has figures of GMACs and params M.")
+    assert page.inner_text("#sentence").startswith("No source has figures of GMACs and params.")
     page.click("#tab-batch-size")
-    assert page.inner_text("#sentence").startswith("No source has figures of latency ms and peak")
+    assert page.inner_text("#sentence").startswith(
+        "No source has figures of inference time per image and peak"
+    )
 
 
 def test_one_batch_size(open_page: Open) -> None:
@@ -578,6 +581,7 @@ def test_history(open_page: Open) -> None:
 def test_zooming_and_back(open_page: Open) -> None:
     page = open_page(synthetic_points(), chart="ball-macs")
     wait_until_drawn(page, "ball-macs")
+    page.uncheck("#set-logX")
     names = page.locator("#plot .textpoint").all_text_contents()
     box = page.locator("#plot .nsewdrag").bounding_box()
     assert box is not None
@@ -662,7 +666,7 @@ def test_the_front_is_the_one_that_the_terminal_tells(open_page: Open) -> None:
     notes = page.inner_text("#chart-note")
     for start, found in (
         ("On the front, by more than the measuring error: ", [p.name for p in front.members]),
-        ("leading by less than the measuring error: ", [p.name for p, _ in front.undecided]),
+        ("but better by less than the measuring error: ", [p.name for p, _ in front.undecided]),
     ):
         more = f" and {len(found) - 12} more" if len(found) > 12 else ""
         told = notes.partition(start)[2].partition(".\n")[0].removesuffix(".").removesuffix(more)

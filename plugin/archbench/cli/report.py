@@ -159,12 +159,12 @@ def _draw(
             )
             written.append(page)
         if wanted != "html":
-            from archbench.report.charts import CHARTS, draw_charts, why_not
+            from archbench.report.charts import PICTURES, draw_charts, why_not
 
             target.mkdir(parents=True, exist_ok=True)
             formats = _PICTURES if wanted is None else (wanted,)
             written += draw_charts(loaded.points, target, names=charts, formats=formats)
-            for name in CHARTS if charts is None else ():
+            for name in PICTURES if charts is None else ():
                 reason = why_not(name, loaded.points)
                 if reason is not None:
                     print(f"archbench: chart {name} is left out: {reason}", file=sys.stderr)

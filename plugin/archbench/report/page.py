@@ -18,6 +18,7 @@ from archbench.core.pareto import LOWER_IS_BETTER, MEASURING_ERROR
 from archbench.core.points import KINDS, Figure, Point, with_derived
 from archbench.core.run_config import StatedConfig
 from archbench.report.charts.colours import family_look
+from archbench.report.charts.declared import HOW_TO_GET, charts_of_page, title_of
 
 __all__ = ["page_data", "page_html", "write_page"]
 
@@ -144,12 +145,15 @@ def page_data(
         "metrics": {
             metric.name: {
                 "title": metric.title,
+                "axis": title_of(metric.name),
                 "scale": metric.scale,
                 "digits": metric.digits,
                 "unit": metric.unit,
             }
             for metric in METRICS.values()
         },
+        "charts": [chart.on_page() for chart in charts_of_page(with_history=history is not None)],
+        "how_to_get": HOW_TO_GET,
         "kinds": list(KINDS),
         "families": {
             family: {"hue": look.hue, "lightness": look.lightness}

@@ -6,80 +6,10 @@ const MOST_LINES = 40;
 const MOST_NAMES = 120;
 const LARGEST_CIRCLE = 46;
 
-const CHARTS = [
-  {
-    id: "top1", tab: "Top-1", title: "Top-1 by architecture", form: "bars", x: "top1",
-    text: "Accuracy on ImageNet-1k of each architecture, in the colour of its family.",
-  },
-  {
-    id: "ball-macs", tab: "Top-1 / GMACs", title: "Top-1 against multiply-adds", form: "points",
-    x: "macs", y: "top1", area: "params",
-    text: "One circle for each architecture; its area is the number of parameters.",
-  },
-  {
-    id: "ball-params", tab: "Top-1 / params", title: "Top-1 against parameters", form: "points",
-    x: "params", y: "top1", area: "macs",
-    text: "One circle for each architecture; its area is the number of multiply-adds.",
-  },
-  {
-    id: "density", tab: "Density", title: "Information density by architecture", form: "bars", x: "density",
-    text: "Top-1 percent for each million parameters: how much accuracy a parameter carries.",
-  },
-  {
-    id: "density-top1", tab: "Density / top-1", title: "Information density against top-1", form: "points",
-    x: "density", y: "top1",
-    text: "Accuracy, and how few parameters it takes. Up and to the right is better.",
-  },
-  {
-    id: "top1-per-gmac", tab: "Per GMAC", title: "Accuracy per GMAC by architecture", form: "bars", x: "top1_per_gmac",
-    text: "Top-1 percent for each 10⁹ multiply-adds.",
-  },
-  {
-    id: "operations-time", tab: "GMACs / time", title: "Operations against time per image", form: "points",
-    x: "latency_per_image", y: "macs", panels: "target", ownScale: true, fit: true,
-    text: "One panel for each batch size and device. How far counted operations foretell time: the line of least squares and Pearson’s r.",
-  },
-  {
-    id: "top1-rate", tab: "Top-1 / images/s", title: "Top-1 against throughput", form: "points",
-    x: "throughput", y: "top1", logX: true, batch: "smallest", front: true, bound: true,
-    text: "The front joins the architectures that none beats in both; the upper bound is the line over all of a device’s architectures that lies closest to them.",
-  },
-  {
-    id: "params-memory", tab: "Memory", title: "Parameters against peak memory", form: "points",
-    x: "params", y: "peak_memory", batch: "smallest", fit: true,
-    text: "What a forward pass takes at most, against the parameters that it has to hold.",
-  },
-  {
-    id: "batch-size", tab: "Batch size", title: "Latency and memory against batch size", form: "batch",
-    y: "latency", second: "peak_memory", logY: true,
-    text: "One line for each architecture and device.",
-  },
-  {
-    id: "energy", tab: "Energy", title: "Energy per image against top-1", form: "points",
-    x: "energy_per_image", y: "top1", logX: true, batch: "smallest", front: true,
-    text: "Accuracy, and the energy that an image costs. Up and to the left is better.",
-  },
-  ...(DATA.history === null ? [] : [{
-    id: "history", tab: "History", title: "History of a cell", form: "history",
-    text: "One value for each stored run, oldest first. Change points are marked.",
-  }]),
-];
-
+// What each shows is declared in archbench/report/charts/declared.py.
+const CHARTS = DATA.charts;
+const HOW_TO_GET = DATA.how_to_get;
 const ELSEWHERE = "It has to come from another run or table.";
-const HOW_TO_GET = {
-  params: "Count them: pytest benchmarks/test_complexity.py.",
-  macs: "Count them: pytest benchmarks/test_complexity.py.",
-  latency: "Measure it: pytest benchmarks.",
-  latency_per_image: "Measure it: pytest benchmarks.",
-  throughput: "Measure it: pytest benchmarks.",
-  latency_p95: "Measure it: pytest benchmarks --time-budget=10; it needs 130 samples.",
-  top1: "Take architectures with a published accuracy, or measure: pytest benchmarks --imagenet=DIR.",
-  top5: "Take architectures with a published accuracy, or measure: pytest benchmarks --imagenet=DIR.",
-  density: "It follows from top-1 and params. Take architectures with a published accuracy, or measure: pytest benchmarks --imagenet=DIR.",
-  top1_per_gmac: "It follows from top-1 and GMACs. Take architectures with a published accuracy, or measure: pytest benchmarks --imagenet=DIR.",
-  peak_memory: "Measure on a device whose memory is measured: pytest benchmarks --gpu=NAME; or read published ones: archbench report published:bianco2018.",
-  energy_per_image: "Measure on a device whose energy is measured: pytest benchmarks --gpu=NAME.",
-};
 
 // ---------------------------------------------------------------------------------------------
 // Colours and shapes
@@ -210,6 +140,16 @@ function titleOf(metric) {
   return METRICS[metric].title;
 }
 
+/** A metric in a sentence, without its unit. */
+function nounOf(metric) {
+  return METRICS[metric].axis.split(" (")[0];
+}
+
+/** The title of an axis, which says where it is logarithmic. */
+function axisText(metric, isLog) {
+  return METRICS[metric].axis + (isLog ? ", logarithmic" : "");
+}
+
 function plural(count, noun) {
   return `${count.toLocaleString("en")} ${noun}${count === 1 ? "" : "s"}`;
 }
@@ -223,7 +163,7 @@ function drawable(chart, settings, points) {
   const absent = metrics.filter((metric) => !PRESENT.includes(metric));
   if (POINTS.length === 0) return { sentence: "There are no figures: no run and no table was given." };
   if (absent.length > 0 && !(chart.form === "batch" && absent.length === 1)) {
-    const names = absent.map((metric) => titleOf(metric)).join(" and ");
+    const names = absent.map(nounOf).join(" and ");
     const how = HOW_TO_GET[absent[0]] ?? ELSEWHERE;
     return { sentence: `No source has figures of ${names}. ${how}` };
   }
@@ -234,7 +174,7 @@ function drawable(chart, settings, points) {
       : needed.every((metric) => point.figures[metric]);
   const all = POINTS.filter(has);
   if (all.length === 0) {
-    const names = needed.map((metric) => titleOf(metric)).join(" and ");
+    const names = needed.map(nounOf).join(" and ");
     return { sentence: `No architecture has ${names} together.` };
   }
   const found = points.filter(has);
@@ -404,7 +344,7 @@ function drawBars(chart, settings, points, metrics, view) {
   const layout = baseLayout(theme, width, height, margin);
   layout.bargap = 0.28;
   layout.xaxis = axis(theme, {
-    title: axisTitle(titleOf(metric), theme), range: [Math.min(0, ...values), Math.max(0, ...values) || 1],
+    title: axisTitle(METRICS[metric].axis, theme), range: [Math.min(0, ...values), Math.max(0, ...values) || 1],
   });
   layout.yaxis = axis(theme, {
     range: [shown.length - 0.5, -0.5],
@@ -476,10 +416,13 @@ function drawPoints(chart, settings, points, metrics, view) {
   const circles = circleScale(settings.area, panels.length);
   const shown = panels.flatMap((panel) => panel.points);
   const largest = settings.area ? Math.max(...shown.map(circles.diameter)) / 2 : 5;
-  const rangesOf = (points) => ({
-    x: rangeOf(points.map((p) => shownOf(p, settings.x)), settings.logX, Math.min(0.12, largest / cells[0].width)),
-    y: rangeOf(points.map((p) => shownOf(p, settings.y)), settings.logY, Math.min(0.12, largest / cells[0].height)),
-  });
+  const rangesOf = (points) => {
+    const range = (metric, isLog, length) => {
+      const [low, high] = rangeOf(points.map((p) => shownOf(p, metric)), isLog, Math.min(0.12, largest / length));
+      return [chart.from_zero && !isLog ? Math.min(0, low) : low, high];
+    };
+    return { x: range(settings.x, settings.logX, cells[0].width), y: range(settings.y, settings.logY, cells[0].height) };
+  };
   const shared = rangesOf(shown);
   const isTimed = dependsOnTarget(metrics);
   const traces = [];
@@ -495,7 +438,7 @@ function drawPoints(chart, settings, points, metrics, view) {
       ? [...panel.points].sort((a, b) => valueOf(b, settings.area) - valueOf(a, settings.area))
       : panel.points;
     const axes = { xaxis: `x${cell.suffix}`, yaxis: `y${cell.suffix}` };
-    const lines = linesOf(settings, order, ranges, theme, panels.length > 1 ? `${panel.name}: ` : "");
+    const lines = linesOf(chart, settings, order, ranges, theme, panels.length > 1 ? `${panel.name}: ` : "");
     traces.push(...lines.traces.map((trace) => ({ ...trace, ...axes })));
     notes.push(...lines.notes);
     if (lines.corner) layout.annotations.push(cornerText(lines.corner, cell, theme));
@@ -579,7 +522,7 @@ function addAxes(layout, cell, settings, ranges, theme) {
     range: [...ranges.x],
     nticks: half,
     ...logTicks(settings.logX, ranges.x),
-    ...(cell.isBottom ? { title: axisTitle(titleOf(settings.x), theme) } : {}),
+    ...(cell.isBottom ? { title: axisTitle(axisText(settings.x, settings.logX), theme) } : {}),
   });
   layout[`yaxis${cell.suffix}`] = axis(theme, {
     anchor: `x${cell.suffix}`,
@@ -588,7 +531,7 @@ function addAxes(layout, cell, settings, ranges, theme) {
     range: [...ranges.y],
     nticks: 7,
     ...logTicks(settings.logY, ranges.y),
-    ...(cell.isLeft ? { title: axisTitle(titleOf(settings.y), theme) } : {}),
+    ...(cell.isLeft ? { title: axisTitle(axisText(settings.y, settings.logY), theme) } : {}),
   });
 }
 
@@ -625,7 +568,7 @@ function canBound(settings) {
 }
 
 /** Fitted line, upper bound and front of one panel, for each device and precision in it. */
-function linesOf(settings, points, ranges, theme, panel) {
+function linesOf(chart, settings, points, ranges, theme, panel) {
   const traces = [];
   const notes = [];
   const front = [];
@@ -644,7 +587,9 @@ function linesOf(settings, points, ranges, theme, panel) {
         traces.push(curve(at, Math.min(...xs), Math.max(...xs), settings, { color: theme.muted, width: 1.4, dash: "dash" }));
         const r = `r = ${fit.correlation.toFixed(3).replace("-", "−")}`;
         corner = bySetup.size === 1 ? r : `${corner}${corner ? ", " : ""}${setup} ${r}`;
-        notes.push(`${place}Fitted line over ${plural(fit.count, "point")}, Pearson’s ${r}${isLog ? " of the logarithms" : ""}.`);
+        const isRate = chart.slope && !isLog && settings.x === chart.x && settings.y === chart.y;
+        const rate = isRate ? `, ${formatSignificant(fit.slope * chart.slope[0], 3)} ${chart.slope[1]}` : "";
+        notes.push(`${place}Fitted line over ${plural(fit.count, "point")}, Pearson’s ${r}${isLog ? " of the logarithms" : ""}${rate}.`);
       } else {
         notes.push(`${place}Too few different points for a fitted line.`);
       }
@@ -674,7 +619,7 @@ function linesOf(settings, points, ranges, theme, panel) {
         notes.push(`${place}On the front, by more than the measuring error: ${listOf(line)}.`);
       }
       if (found.undecided.length > 0) {
-        notes.push(`${place}Beaten by none, but leading by less than the measuring error: ${listOf(found.undecided)}.`);
+        notes.push(`${place}Dominated by none, but better by less than the measuring error: ${listOf(found.undecided)}.`);
       }
     }
   }
@@ -882,7 +827,7 @@ function drawBatch(chart, settings, points, metrics, view) {
   const left = series.length - drawn.length;
   const absent = [settings.y, settings.second].filter((metric) => !metrics.includes(metric));
   const notes = [`${plural(drawn.length, "line")}${left > 0 ? `, those with the best top-1; ${left.toLocaleString("en")} more can be had by filtering` : ""}.`];
-  for (const metric of absent) notes.push(`No source has figures of ${titleOf(metric)}. ${HOW_TO_GET[metric] ?? ELSEWHERE}`);
+  for (const metric of absent) notes.push(`No source has figures of ${nounOf(metric)}. ${HOW_TO_GET[metric] ?? ELSEWHERE}`);
   const key = keyOf(drawn.flat(), metrics, { shapes: SETUPS.length > 1 });
   return { traces, layout, notes, key, names };
 }

@@ -135,7 +135,9 @@ function csvOf(points) {
   return lines.map((line) => `${line.map(csvField).join(",")}\n`).join("");
 }
 
+/** What a spreadsheet would compute is a text there, as archbench.report.tables has it. */
 function csvField(value) {
-  const text = String(value);
+  const isFormula = /^\s*[=+\-@]/.test(value) && !Number.isFinite(Number(value));
+  const text = `${isFormula ? "'" : ""}${value}`;
   return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
 }

@@ -27,7 +27,7 @@ const state = {
   limits: {},
   best: 5,
   chart: CHARTS[0],
-  settings: Object.fromEntries(CHARTS.map((chart) => [chart.id, firstSettings(chart)])),
+  settings: Object.fromEntries(CHARTS.map((chart) => [chart.name, firstSettings(chart)])),
   sort: { column: "top1", isDescending: true },
   page: 0,
   rows: 50,
@@ -53,16 +53,25 @@ function element(tag, attributes = {}, ...children) {
 
 function firstSettings(chart) {
   const cells = DATA.history === null ? [] : Object.keys(DATA.history);
+  const isBatch = chart.form === "batch";
+  // All batch sizes in one panel could not be told apart.
+  const isOfOneSize = chart.smallest_batch || (chart.form === "points" && !chart.apart && dependsOnTarget(chart.metrics));
   return {
-    x: chart.x, y: chart.y, second: chart.second, area: chart.area ?? "",
-    logX: chart.logX ?? false, logY: chart.logY ?? false,
-    panels: chart.panels ?? "",
-    batch: chart.batch === "smallest" ? smallestBatch() : "",
-    ownScale: chart.ownScale ?? false,
-    fit: chart.fit ?? false, front: chart.front ?? false, bound: chart.bound ?? false,
+    x: chart.x, y: isBatch ? chart.x : chart.y, second: chart.y, area: chart.area,
+    logX: chart.log_x ?? (chart.form === "points" && isWide(chart.x)), logY: chart.log_y,
+    panels: chart.apart ? "target" : "",
+    batch: isOfOneSize ? smallestBatch() : "",
+    ownScale: chart.apart, fit: chart.fit, front: chart.front, bound: chart.bound,
     names: true, most: "40", order: "value",
     cell: cells[0] ?? "", historyMetric: cells.length > 0 ? (DATA.history[cells[0]][0]?.metric ?? "") : "",
   };
+}
+
+/** Whether values span more than a factor of 20, as archbench.report.charts.canvas.set_scale has it. */
+function isWide(metric) {
+  const values = POINTS.map((point) => valueOf(point, metric)).filter((value) => value !== undefined);
+  const [low, high] = [Math.min(...values), Math.max(...values)];
+  return low > 0 && high / low > 20;
 }
 
 function smallestBatch() {
@@ -248,12 +257,12 @@ function chooseFamily(family, isAdded = false) {
 function buildTabs() {
   for (const chart of CHARTS) {
     byId("tabs").append(element("button", {
-      type: "button", role: "tab", id: `tab-${chart.id}`, "aria-controls": "panel",
+      type: "button", role: "tab", id: `tab-${chart.name}`, "aria-controls": "panel",
       onclick: () => chooseChart(chart), onkeydown: moveBetweenTabs,
     }, chart.tab));
-    byId("pick").append(element("option", { value: chart.id }, chart.title));
+    byId("pick").append(element("option", { value: chart.name }, chart.title));
   }
-  byId("pick").addEventListener("change", (event) => chooseChart(CHARTS.find((chart) => chart.id === event.target.value)));
+  byId("pick").addEventListener("change", (event) => chooseChart(CHARTS.find((chart) => chart.name === event.target.value)));
 }
 
 function moveBetweenTabs(event) {
@@ -265,12 +274,12 @@ function moveBetweenTabs(event) {
   if (to === undefined) return;
   event.preventDefault();
   chooseChart(CHARTS[to]);
-  byId(`tab-${CHARTS[to].id}`).focus();
+  byId(`tab-${CHARTS[to].name}`).focus();
 }
 
 function chooseChart(chart) {
   state.chart = chart;
-  history.replaceState(null, "", `#${chart.id}`);
+  history.replaceState(null, "", `#${chart.name}`);
   markTab();
   buildAxes();
   showChart();
@@ -279,19 +288,19 @@ function chooseChart(chart) {
 function markTab() {
   for (const chart of CHARTS) {
     const isOn = chart === state.chart;
-    const tab = byId(`tab-${chart.id}`);
+    const tab = byId(`tab-${chart.name}`);
     tab.setAttribute("aria-selected", String(isOn));
     tab.tabIndex = isOn ? 0 : -1;
   }
-  byId("pick").value = state.chart.id;
-  byId("panel").setAttribute("aria-labelledby", `tab-${state.chart.id}`);
+  byId("pick").value = state.chart.name;
+  byId("panel").setAttribute("aria-labelledby", `tab-${state.chart.name}`);
   byId("chart-title").textContent = state.chart.title;
   byId("chart-text").textContent = state.chart.text;
 }
 
 /** The controls of the chosen chart. */
 function buildAxes() {
-  const settings = state.settings[state.chart.id];
+  const settings = state.settings[state.chart.name];
   const change = (name) => (event) => {
     settings[name] = event.target.type === "checkbox" ? event.target.checked : event.target.value;
     if (name === "cell" || name === "panels") {
@@ -351,7 +360,7 @@ function showChart() {
   if (state.chart.form === "history") buildAxes();
   hideTip();
   const plot = byId("plot");
-  const settings = state.settings[state.chart.id];
+  const settings = state.settings[state.chart.name];
   const view = { theme: currentTheme(), width: Math.floor(byId("panel").clientWidth), best: bestOf(shown, state.best) };
   drawn = draw(state.chart, settings, shown, view);
   const isDrawn = drawn.sentence === undefined;
@@ -370,7 +379,7 @@ function showChart() {
   byId("key").replaceChildren(...drawn.key.map((entry) => keyEntry(entry, view.theme)));
   const chart = state.chart;
   Plotly.react(plot, drawn.traces, drawn.layout, PLOT_OPTIONS).then(() => {
-    if (state.chart === chart) plot.dataset.drawn = chart.id;
+    if (state.chart === chart) plot.dataset.drawn = chart.name;
     // Plotly measures texts in a drawing outside the page's view, which nobody should read out.
     byId("js-plotly-tester")?.setAttribute("aria-hidden", "true");
   });
@@ -416,7 +425,7 @@ function resetView() {
 }
 
 function savePicture(format) {
-  const name = `archbench-${state.chart.id}`;
+  const name = `archbench-${state.chart.name}`;
   Plotly.downloadImage(byId("plot"), { format, filename: name, width: drawn.layout.width, height: drawn.layout.height, scale: format === "png" ? 2 : 1 });
 }
 
@@ -717,7 +726,7 @@ function showRemarks() {
 
 function start() {
   if (innerWidth < 900) byId("filters").open = false;
-  const asked = CHARTS.find((chart) => `#${chart.id}` === location.hash);
+  const asked = CHARTS.find((chart) => `#${chart.name}` === location.hash);
   if (asked) state.chart = asked;
   nameThemeButton();
   showExtent();

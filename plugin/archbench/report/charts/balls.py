@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from archbench.core.points import Point
 from archbench.report.charts.canvas import (
-    TITLES,
     Sheet,
     axis_title,
     axis_values,
@@ -18,8 +17,9 @@ from archbench.report.charts.canvas import (
 )
 from archbench.report.charts.chosen import architectures
 from archbench.report.charts.colours import shades
+from archbench.report.charts.declared import Chart
 from archbench.report.charts.labels import place_labels, point_labels
-from archbench.report.charts.scatter import by_importance, left_out_note, marker_note, sheet_size
+from archbench.report.charts.notes import by_importance, left_out_note, marker_note, sheet_size
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -30,18 +30,18 @@ _LARGEST = 2600.0
 """Area of the largest circle in square points."""
 
 
-def balls(points: Sequence[Point], title: str, x: str, size: str, y: str = "top1") -> Figure:
-    """Circles at ``x`` and ``y`` whose areas are proportional to ``size``."""
-    metrics = (x, y, size)
+def balls(chart: Chart, points: Sequence[Point]) -> Figure:
+    """Circles at ``x`` and ``y`` whose areas are proportional to ``area``."""
+    x, y, size = metrics = (chart.x, chart.y, chart.area)
     drawn = architectures(points, metrics)
     colours = shades(points)
     xs, ys, values = (axis_values(drawn, metric) for metric in (x, y, size))
     scale = _LARGEST / max(values)
     notes = [
-        *marker_note(drawn, metrics), *left_out_note(points, metrics),
+        chart.explanation, *marker_note(drawn, metrics), *left_out_note(points, metrics),
         sources_note(drawn, metrics),
     ]  # fmt: skip
-    sheet = Sheet(title, f"circle area: {TITLES[size]}", *sheet_size(len(drawn)), [" ".join(notes)])
+    sheet = Sheet(chart.title, *sheet_size(len(drawn)), [" ".join(notes)])
     axes = sheet.axes[0][0]
     largest_first = sorted(range(len(drawn)), key=lambda n: -values[n])
     faces = [colours[drawn[n].id, drawn[n].name] for n in largest_first]
@@ -59,7 +59,7 @@ def balls(points: Sequence[Point], title: str, x: str, size: str, y: str = "top1
         xs, ys, s=11, zorder=3, linewidths=0.9, edgecolors=edges,
         facecolors=dots, gid="centres",
     )  # fmt: skip
-    set_scale(axes, "x", xs, None)
+    set_scale(axes, "x", xs, chart.log_x)
     if axes.get_xscale() == "linear":
         axes.set_xlim(left=0, right=max(xs) * 1.08)
     low, high = min(ys), max(ys)

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from archbench.core.metrics import METRICS
 from archbench.core.points import Point
 from archbench.report.charts.canvas import (
-    TITLES,
     Sheet,
     axis_values,
     is_published,
@@ -17,56 +16,46 @@ from archbench.report.charts.canvas import (
 )
 from archbench.report.charts.chosen import architectures
 from archbench.report.charts.colours import shades
+from archbench.report.charts.declared import Chart, title_of
 from archbench.report.charts.labels import point_labels
-from archbench.report.charts.scatter import draw_scatter, left_out_note, marker_note
+from archbench.report.charts.notes import left_out_note, marker_note
+from archbench.report.charts.scatter import draw_scatter
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["bars", "bars_and_scatter"]
+__all__ = ["bars"]
 
 _MOST = 90
 _SLOT = 0.165
 
 
-def bars(points: Sequence[Point], title: str, metric: str) -> Figure:
-    """One chart of bars, rising."""
+def bars(chart: Chart, points: Sequence[Point]) -> Figure:
+    """Bars by architecture, rising; below them the same metric against another, if there is one."""
+    metric, against = chart.x, chart.y
     drawn, cut = _shown(architectures(points, (metric,)), metric)
+    placed = architectures(points, (metric, against)) if against else []
     notes = [
-        *_bar_notes(drawn, metric, cut), *left_out_note(points, (metric,)),
-        sources_note(drawn, (metric,)),
-    ]  # fmt: skip
-    sheet = Sheet(title, "", _width(drawn), _height(drawn), [" ".join(notes)])
-    draw_bars(sheet.axes[0][0], drawn, points, metric)
-    sheet.legend_of_families(drawn, markers=False)
-    sheet.freeze()
-    return sheet.figure
-
-
-def bars_and_scatter(points: Sequence[Point], title: str, metric: str, against: str) -> Figure:
-    """Bars by architecture above, the same metric against another one below."""
-    drawn, cut = _shown(architectures(points, (metric,)), metric)
-    placed = architectures(points, (metric, against))
-    notes = [
-        *_bar_notes(drawn, metric, cut), *marker_note(placed, (metric, against)),
+        chart.explanation, *_bar_notes(drawn, metric, cut),
+        *(marker_note(placed, (metric, against)) if against else []),
         *left_out_note(points, (metric,)), sources_note(drawn, (metric,)),
     ]  # fmt: skip
+    rows, more = ((1, 1.3), 5.2) if against else ((1,), 0.0)
     sheet = Sheet(
-        title,
-        "",
-        _width(drawn),
-        _height(drawn) + 5.2,
-        [" ".join(notes)],
-        rows=2,
-        height_ratios=(1, 1.3),
-    )
-    upper, lower = sheet.axes[0][0], sheet.axes[1][0]
-    draw_bars(upper, drawn, points, metric)
-    place = draw_scatter(lower, placed, points, metric, against, x_logarithmic=None)
-    sheet.legend_of_families(placed)
+        chart.title, _width(drawn), _height(drawn) + more, [" ".join(notes)], rows=len(rows),
+        height_ratios=rows,
+    )  # fmt: skip
+    draw_bars(sheet.axes[0][0], drawn, points, metric)
+    place = None
+    if against:
+        place = draw_scatter(
+            sheet.axes[1][0], placed, points, metric, against, x_logarithmic=chart.log_x
+        )
+    sheet.legend_of_families(placed or drawn, markers=bool(against))
     sheet.freeze()
-    place(sheet)
+    if place is not None:
+        place(sheet)
     return sheet.figure
 
 
@@ -127,4 +116,4 @@ def draw_bars(axes: Axes, drawn: Sequence[Point], points: Sequence[Point], metri
     axes.tick_params(axis="x", length=0)
     axes.grid(visible=False, axis="x")
     axes.set_xlim(-0.7, len(drawn) - 0.3)
-    axes.set_ylabel(TITLES[metric] + note)
+    axes.set_ylabel(title_of(metric) + note)

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from archbench.core.points import Point
 from archbench.report.charts.canvas import (
-    TITLES,
     Sheet,
     axis_values,
     is_published,
@@ -16,8 +15,9 @@ from archbench.report.charts.canvas import (
 )
 from archbench.report.charts.chosen import drawable
 from archbench.report.charts.colours import family_look, shades
+from archbench.report.charts.declared import Chart, title_of
 from archbench.report.charts.labels import LABEL_SIZE, point_labels, spread
-from archbench.report.charts.scatter import marker_note
+from archbench.report.charts.notes import marker_note
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -27,7 +27,6 @@ __all__ = ["against_batch_size", "series"]
 
 _MOST = 75
 _MOST_DEVICES = 6
-_METRICS = ("latency_per_image", "peak_memory")
 _Series = dict[tuple[str, str], list[Point]]
 
 
@@ -57,33 +56,37 @@ def series(points: Sequence[Point], metric: str) -> dict[str, _Series]:
     return {device: members for device, members in sorted(lines.items()) if members}
 
 
-def against_batch_size(points: Sequence[Point], title: str) -> Figure:
-    """Two panels for each device and precision, if it has both: time per image, peak memory."""
-    found = {metric: series(points, metric) for metric in _METRICS}
-    devices = list(found["latency_per_image"])
-    notes = []
+def against_batch_size(chart: Chart, points: Sequence[Point]) -> Figure:
+    """Two panels for each device and precision, if it has both metrics."""
+    metrics = (chart.x, chart.y)
+    found = {metric: series(points, metric) for metric in metrics}
+    devices = list(found[chart.x])
+    notes = [chart.explanation]
     if len(devices) > _MOST_DEVICES:
         notes.append(f"The first {_MOST_DEVICES} of {len(devices)} devices and precisions.")
         devices = devices[:_MOST_DEVICES]
     chosen = [
         (device, metric, list(found[metric][device].values()))
         for device in devices
-        for metric in _METRICS
+        for metric in metrics
         if device in found[metric]
     ]
-    lacking = [device for device in devices if device not in found["peak_memory"]]
+    lacking = [device for device in devices if device not in found[chart.y]]
     if lacking:
-        notes.append(f"No peak memory at two batch sizes or more: {', '.join(lacking)}.")
+        notes.append(
+            f"No {title_of(chart.y).partition(' (')[0]} at two batch sizes or more: "
+            f"{', '.join(lacking)}."
+        )
     most = max(len(lines) for _, _, lines in chosen)
     if most > _MOST:
         notes.append(f"At most {_MOST} architectures of a panel are named.")
     flat = [point for _, _, lines in chosen for line in lines for point in line]
-    notes += [*marker_note(flat, _METRICS), sources_note(flat, _METRICS)]
+    notes += [*marker_note(flat, metrics), sources_note(flat, metrics)]
     columns = min(2, len(chosen))
     rows = -(-len(chosen) // columns)
     panel = max(3.6, min(most, _MOST) * LABEL_SIZE * 1.25 / 72 + 0.9)
     sheet = Sheet(
-        title, "", 13.0 if columns == 2 else 7.6, panel * rows + 0.8, [" ".join(notes)],
+        chart.title, 13.0 if columns == 2 else 7.6, panel * rows + 0.8, [" ".join(notes)],
         rows, columns,
     )  # fmt: skip
     grid = [axes for row in sheet.axes for axes in row]
@@ -123,8 +126,8 @@ def _draw(
     # On the right there is room for the names.
     low, high = sizes[0], sizes[-1]
     axes.set_xlim(low * (low / high) ** 0.04, high * (high / low) ** 0.42)
-    axes.set_xlabel(TITLES["batch_size"])
-    axes.set_ylabel(f"{TITLES[metric]}, logarithmic")
+    axes.set_xlabel(title_of("batch_size"))
+    axes.set_ylabel(f"{title_of(metric)}, logarithmic")
 
 
 def _name_ends(axes: Axes, drawn: Sequence[Sequence[Point]], metric: str) -> None:

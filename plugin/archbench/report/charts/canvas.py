@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, cast
 from archbench.core.metrics import METRICS, format_significant
 from archbench.core.points import Point
 from archbench.report.charts.colours import family_look
+from archbench.report.charts.declared import title_of
 from archbench.report.charts.labels import shown_name
 
 if TYPE_CHECKING:
@@ -23,24 +24,9 @@ if TYPE_CHECKING:
     from PIL.Image import Image as Picture
 
 __all__ = [
-    "TITLES", "Sheet", "axis_title", "axis_values", "is_published", "save", "set_scale",
+    "Sheet", "axis_title", "axis_values", "is_published", "save", "set_scale",
     "sources_note", "style",
 ]  # fmt: skip
-
-TITLES = {
-    "top1": "top-1 (%)",
-    "params": "params (millions)",
-    "macs": "GMACs",
-    "density": "top-1 % per million params",
-    "top1_per_gmac": "top-1 % per GMAC",
-    "latency_per_image": "inference time per image (ms)",
-    "latency": "latency per batch (ms)",
-    "throughput": "images/s",
-    "peak_memory": "peak memory (MB)",
-    "energy_per_image": "energy per image (mJ)",
-    "batch_size": "batch size",
-}
-"""Axis titles. Values are scaled by :data:`archbench.core.metrics.METRICS`."""
 
 INK = "#222222"
 _NOTE_SIZE = 7.0
@@ -128,7 +114,6 @@ class Sheet:
 
     Args:
         title: of the chart.
-        subtitle: what circles and lines mean, in a line; may be empty.
         width, height: inches.
         notes: paragraphs below.
         rows, columns: of axes.
@@ -137,7 +122,6 @@ class Sheet:
     def __init__(
         self,
         title: str,
-        subtitle: str,
         width: float,
         height: float,
         notes: Sequence[str],
@@ -154,7 +138,7 @@ class Sheet:
         self._notes = "\n".join(lines)
         self.unnamed = 0
         below = (len(lines) * _NOTE_SIZE * 1.3 + 8) / 72 / height
-        above = (34 if subtitle else 24) / 72 / height
+        above = 24 / 72 / height
         self.box = (0.0, below, 1.0, 1 - below - above)
         self._engine = ConstrainedLayoutEngine(rect=self.box, w_pad=0.08, h_pad=0.06)
         self.figure = Figure(figsize=(width, height), dpi=100, layout=self._engine)
@@ -163,10 +147,6 @@ class Sheet:
         self.figure.text(
             left, 1 - 6 / 72 / height, title, size=12, weight="bold", va="top", gid="title"
         )
-        if subtitle:
-            self.figure.text(
-                left, 1 - 23 / 72 / height, subtitle, size=8.5, color="#555555", va="top"
-            )
         self.figure.text(
             left, 4 / 72 / height, self._notes, size=_NOTE_SIZE, color="#555555",
             va="bottom", linespacing=1.25, gid="notes",
@@ -214,7 +194,7 @@ class Sheet:
         ]  # fmt: skip
         widest = math.sqrt(max(area for _, area in sizes))
         legend = self.figure.legend(
-            handles=handles, title=f"area: {TITLES[metric]}", loc="lower right",
+            handles=handles, title=f"area: {title_of(metric)}", loc="lower right",
             bbox_to_anchor=self.box, alignment="left", labelspacing=0.75 * widest / 7.5,
             handlelength=widest / 7.5, handletextpad=0.8, borderpad=0.4 + 0.5 * widest / 7.5,
             borderaxespad=0.6,
@@ -294,7 +274,7 @@ def set_scale(axes: Axes, which: str, values: Sequence[float], logarithmic: bool
 def axis_title(axes: Axes, which: str, metric: str) -> str:
     """The metric with its unit, and that the axis is logarithmic where it is."""
     scale = axes.get_xscale() if which == "x" else axes.get_yscale()
-    return TITLES[metric] + (", logarithmic" if scale == "log" else "")
+    return title_of(metric) + (", logarithmic" if scale == "log" else "")
 
 
 def is_published(point: Point, metrics: Iterable[str]) -> bool:

@@ -1,127 +1,36 @@
-"""The charts by name, what each needs, drawing and writing them."""
+"""Charts as pictures: why one cannot be drawn, drawing and writing them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from archbench.core.errors import UsageError
 from archbench.core.points import Point
-from archbench.report.charts.balls import balls
-from archbench.report.charts.bars import bars, bars_and_scatter
+from archbench.report.charts.bars import bars
 from archbench.report.charts.batches import against_batch_size, series
 from archbench.report.charts.canvas import save, style
 from archbench.report.charts.chosen import drawable
-from archbench.report.charts.scatter import accuracy_and_rate, operations_and_time, panels
+from archbench.report.charts.declared import CHARTS, HOW_TO_GET, Chart
+from archbench.report.charts.scatter import scatter
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["CHARTS", "FORMATS", "Chart", "draw", "draw_charts", "why_not"]
+__all__ = ["FORMATS", "PICTURES", "draw", "draw_charts", "why_not"]
 
 FORMATS = ("png", "svg")
 """File formats that pictures are written in."""
 
 
-@dataclass(frozen=True, slots=True)
-class Chart:
-    """One kind of picture.
-
-    Attributes:
-        name: what ``--charts`` takes, and the file is called.
-        title: printed above it.
-        needs: metrics that a point must have to be drawn.
-        wants: the same in words, for the reason why a chart cannot be drawn.
-        todo: how the figures can be had.
-    """
-
-    name: str
-    title: str
-    needs: tuple[str, ...]
-    wants: str
-    todo: str
-    _paint: Callable[[Sequence[Point], str], Figure]
-    _usable: Callable[[Sequence[Point]], bool] | None = None
-
-    def is_drawable(self, points: Sequence[Point]) -> bool:
-        """Whether any point has what the chart needs."""
-        if self._usable is not None:
-            return self._usable(points)
-        return bool(drawable(points, self.needs))
-
-
-_ACCURACY = (
-    "Take architectures with a published accuracy, or measure: pytest benchmarks --imagenet=DIR"
-)
-_COUNTS = f"{_ACCURACY}; count with pytest benchmarks/test_complexity.py"
-_TIMES = "Measure: pytest benchmarks"
-_BATCHES = "Measure: pytest benchmarks --batch-size=1,4,8"
-
-CHARTS = {
-    chart.name: chart
-    for chart in (
-        Chart(
-            "top1", "Top-1 by architecture", ("top1",), "top-1", _ACCURACY,
-            lambda points, title: bars(points, title, "top1"),
-        ),
-        Chart(
-            "ball-macs", "Top-1 against GMACs", ("macs", "top1", "params"),
-            "top-1, GMACs and params", _COUNTS,
-            lambda points, title: balls(points, title, "macs", "params"),
-        ),
-        Chart(
-            "ball-params", "Top-1 against params", ("params", "top1", "macs"),
-            "top-1, GMACs and params", _COUNTS,
-            lambda points, title: balls(points, title, "params", "macs"),
-        ),
-        Chart(
-            "density", "Information density: top-1 per million params", ("density", "top1"),
-            "top-1 and params", _COUNTS,
-            lambda points, title: bars_and_scatter(points, title, "density", "top1"),
-        ),
-        Chart(
-            "top1-per-gmac", "Accuracy per GMAC", ("top1_per_gmac", "top1"),
-            "top-1 and GMACs", _COUNTS,
-            lambda points, title: bars_and_scatter(points, title, "top1_per_gmac", "top1"),
-        ),
-        Chart(
-            "operations-time", "Operations against inference time per image",
-            ("latency_per_image", "macs"), "GMACs and latency", _TIMES, operations_and_time,
-        ),
-        Chart(
-            "top1-rate", "Top-1 against images/s at batch size 1", ("throughput", "top1"),
-            "top-1 and images/s at batch size 1", f"{_TIMES} --batch-size=1; {_ACCURACY}",
-            accuracy_and_rate,
-            lambda points: bool(
-                drawable([point for point in points if point.batch_size == 1],
-                         ("throughput", "top1"))
-            ),
-        ),
-        Chart(
-            "params-memory", "Peak memory against params", ("params", "peak_memory"),
-            "params and peak memory", "Measure on a device whose memory is measured: "
-            "pytest benchmarks --gpu=NAME",
-            lambda points, title: panels(points, title, "params", "peak_memory",
-                                         one_batch_size=True),
-        ),
-        Chart(
-            "batch-size", "Inference time per image and peak memory against batch size",
-            ("latency_per_image",), "a latency at two batch sizes or more on one device",
-            _BATCHES, against_batch_size,
-            lambda points: bool(series(points, "latency_per_image")),
-        ),
-        Chart(
-            "energy", "Top-1 against energy per image", ("energy_per_image", "top1"),
-            "top-1 and energy per image",
-            f"Measure on a device whose energy is measured: pytest benchmarks --gpu=NAME; "
-            f"{_ACCURACY}",
-            lambda points, title: panels(points, title, "energy_per_image", "top1"),
-        ),
-    )
-}  # fmt: skip
-"""Every chart by its name, in the order of a report."""
+_PAINT: dict[str, Callable[[Chart, Sequence[Point]], Figure]] = {
+    "bars": bars,
+    "points": scatter,
+    "batch": against_batch_size,
+}
+PICTURES = tuple(name for name, chart in CHARTS.items() if chart.form in _PAINT)
+"""Charts that are written as files."""
 
 
 def why_not(name: str, points: Sequence[Point]) -> str | None:
@@ -131,7 +40,7 @@ def why_not(name: str, points: Sequence[Point]) -> str | None:
         UsageError: there is no such chart.
     """
     chart = _chart(name)
-    if chart.is_drawable(points):
+    if series(points, chart.x) if chart.form == "batch" else drawable(points, chart.metrics):
         return None
     return f"no point has {chart.wants}" if points else "there are no points"
 
@@ -140,7 +49,7 @@ def draw(name: str, points: Sequence[Point]) -> Figure:
     """Draw one chart.
 
     Args:
-        name: one of :data:`CHARTS`.
+        name: one of :data:`PICTURES`.
         points: of any devices, precisions and batch sizes; a chart takes those that have what it
             needs and says how many it leaves out.
 
@@ -155,7 +64,7 @@ def draw(name: str, points: Sequence[Point]) -> Figure:
     if reason is not None:
         raise UsageError(f"chart {name}", reason, chart.todo)
     with style():
-        return chart._paint(points, chart.title)
+        return _PAINT[chart.form](chart, points)
 
 
 def draw_charts(
@@ -190,13 +99,13 @@ def draw_charts(
             f"Use {' or '.join(FORMATS)}",
         )
     if names is None:
-        names = [name for name in CHARTS if why_not(name, points) is None]
+        names = [name for name in PICTURES if why_not(name, points) is None]
         if not names:
             raise UsageError(
                 "pictures of all charts",
                 "no chart has its figures: "
-                + "; ".join(f"{name}: {why_not(name, points)}" for name in CHARTS),
-                _ACCURACY,
+                + "; ".join(f"{name}: {why_not(name, points)}" for name in PICTURES),
+                HOW_TO_GET["top1"],
             )
     figures = {name: draw(name, points) for name in names}
     directory.mkdir(parents=True, exist_ok=True)
@@ -211,8 +120,8 @@ def draw_charts(
 
 def _chart(name: str) -> Chart:
     chart = CHARTS.get(name)
-    if chart is None:
+    if chart is None or chart.form not in _PAINT:
         raise UsageError(
-            f"chart {name}", "there is no chart of that name", f"Use one of {', '.join(CHARTS)}"
+            f"chart {name}", "there is no chart of that name", f"Use one of {', '.join(PICTURES)}"
         )
     return chart
