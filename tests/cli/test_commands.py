@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 
 from archbench import __version__, cli
+from archbench.catalog.lists import read_list
+from archbench.models import libraries
 from archbench.store.baselines import key_of, read_baselines, update_baselines
 
 LISTINGS = Path(__file__).parents[1] / "listings"
@@ -72,9 +74,20 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out == f"archbench {__version__}\n"
 
 
-def test_catalog_check_says_what_drifted(capsys: pytest.CaptureFixture[str]) -> None:
-    text = out(capsys, "catalog", "refresh", "torchvision", "--check")
-    assert text.startswith("torchvision: listed at ")
+def test_catalog_check_says_what_drifted(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stored = read_list("torchvision")
+    monkeypatch.setattr(libraries, "names", lambda library: sorted(stored.names))
+    monkeypatch.setattr(libraries, "library_version", lambda library: "9.9")
+    asked = ["catalog", "refresh", "torchvision", "--check"]
+    versions = f"torchvision: listed at {stored.version}, installed is 9.9"
+    assert out(capsys, *asked) == f"{versions}: no name added or removed\n"
+    there = sorted({*stored.names, "brand_new"} - {"resnet18"})
+    monkeypatch.setattr(libraries, "names", lambda library: there)
+    assert cli.main(asked) == 1
+    assert capsys.readouterr().out == f"{versions}: +brand_new -resnet18\n"
+    assert read_list("torchvision") == stored
 
 
 def listing(name: str) -> tuple[str, str]:

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from archbench.core.errors import UsageError
 from archbench.core.foreign import plain, shown
 
 COMMANDS = ["::error::x", "::set-output name=a::b", "::stop-commands::t", "::add-mask::x"]
@@ -70,6 +71,11 @@ def test_colours_stay_on_a_terminal_alone() -> None:
 @pytest.mark.parametrize("mark", ["\u202e", "\u2066", "\u200f", "\u2028", "\ufeff", "\u200b"])
 def test_what_turns_or_hides_text_goes(mark: str) -> None:
     assert plain(f"a{mark}b") == "a b"
+
+
+def test_a_refusal_holds_no_command() -> None:
+    error = UsageError("--models=x\n::error::y", "no \x1b[2Jsuch", "Write\r::stop-commands::z")
+    assert str(error) == "--models=x\n: :error::y: no such. Write\n: :stop-commands::z"
 
 
 def test_half_a_pair_can_be_written() -> None:

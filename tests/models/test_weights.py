@@ -84,19 +84,17 @@ def test_a_pickle_with_code_is_refused(tmp_path: Path, form: str) -> None:
     assert not harmed.exists()
 
 
+@pytest.mark.parametrize("name", ["x.safetensors", "x.pth"])
 @pytest.mark.parametrize(
-    ("content", "told"),
-    [
-        (b"", "damaged"),
-        (b"not weights at all", "damaged"),
-        (b"\x08\x00\x00\x00\x00\x00\x00\x00{broken}" + b"x" * 40, "damaged"),
-    ],
+    "content",
+    [b"", b"not weights at all", b"\x08\x00\x00\x00\x00\x00\x00\x00{broken}" + b"x" * 40],
 )
-def test_damaged_files(tmp_path: Path, content: bytes, told: str) -> None:
-    (tmp_path / "x.safetensors").write_bytes(content)
-    reason, text = reason_of(tmp_path / "x.safetensors")
-    assert reason in ("weights-damaged", "weights-hold-code")
-    assert told in text or "is refused" in text
+def test_damaged_files(tmp_path: Path, content: bytes, name: str) -> None:
+    path = tmp_path / name
+    path.write_bytes(content)
+    reason, text = reason_of(path)
+    assert reason == "weights-damaged"
+    assert text.startswith(str(path))
 
 
 def test_a_file_that_was_cut_off(tmp_path: Path) -> None:

@@ -110,7 +110,8 @@ def test_names_with_html_are_text() -> None:
     assert [found.get("id") for found, _ in reader.scripts] == ["data", None, None]
     assert reader.title == HOSTILE
     data = json.loads(reader.scripts[0][1])
-    assert data["columns"]["name"]["values"] == [HOSTILE]
+    # U+2028, which ends a line for some readers, goes as everywhere.
+    assert data["columns"]["name"]["values"] == [HOSTILE.replace("\u2028", " ")]
     assert "alert(1)" not in reader.scripts[1][1] + reader.scripts[2][1]
     # In the data no character is left that HTML gives a meaning.
     assert not set(reader.scripts[0][1]) & set("<>&\u2028")

@@ -413,5 +413,12 @@ def test_what_cannot_be_read_is_refused(tmp_path: Path) -> None:
     )
 
 
-def test_the_projects_own_rules_can_be_read() -> None:
-    read_configuration(Path(__file__).parents[2])
+def test_the_project_itself_is_judged_by_the_rules_that_everybody_starts_with(
+    tmp_path: Path,
+) -> None:
+    # Its pyproject.toml is long and has no table of ours.
+    assert read_configuration(Path(__file__).parents[2]) == read_configuration(tmp_path)
+    (tmp_path / "archbench.toml").write_text(
+        "[[budget]]\nlimit = 'params <= 5 M'\n", encoding="utf-8"
+    )
+    assert read_configuration(Path(__file__).parents[2]) != read_configuration(tmp_path)

@@ -6,6 +6,8 @@ import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from archbench.core.foreign import plain
+
 __all__ = [
     "AbsentError",
     "ArchbenchError",
@@ -79,7 +81,8 @@ class UsageError(ArchbenchError):
     """
 
     def __init__(self, asked: str, found: str, todo: str) -> None:
-        super().__init__(f"{asked}: {found}. {todo}")
+        # What was asked and found is anybody's text, and pytest prints it by ways of its own.
+        super().__init__(plain(f"{asked}: {found}. {todo}"))
         self.asked = asked
         self.found = found
         self.todo = todo

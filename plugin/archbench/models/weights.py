@@ -342,6 +342,10 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
             with path.open("rb") as file:
                 content = torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
+        with path.open("rb") as file:
+            begins = file.read(1)
+        if begins not in (b"\x80", b"P", b"c"):  # a pickle of either kind, or an archive
+            raise _damaged(path, error) from error
         raise NotMeasuredError(
             "weights-hold-code",
             f"{path} is a pickle that runs code or makes objects when it is read, and is refused: "
@@ -353,11 +357,7 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
     except Exception as error:
         if is_out_of_memory(error):
             raise
-        raise NotMeasuredError(
-            "weights-damaged",
-            f"{path} is neither safetensors nor a state dict that torch.save wrote, or it is "
-            f"damaged ({type(error).__name__}: {(str(error).splitlines() or [''])[0]})",
-        ) from error
+        raise _damaged(path, error) from error
     for name in ("state_dict_ema", "state_dict", "model_ema", "model"):
         if isinstance(content, Mapping) and isinstance(content.get(name), Mapping):
             content = content[name]
@@ -383,6 +383,14 @@ def _is_safetensors(path: Path) -> bool:
         return False
     length = int.from_bytes(start[:8], "little")
     return start[8:9] == b"{" and length < path.stat().st_size
+
+
+def _damaged(path: Path, error: Exception) -> NotMeasuredError:
+    return NotMeasuredError(
+        "weights-damaged",
+        f"{path} is neither safetensors nor a state dict that torch.save wrote, or it is "
+        f"damaged ({type(error).__name__}: {(str(error).splitlines() or [''])[0]})",
+    )
 
 
 def _global_of(error: Exception) -> str:

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from archbench.core.foreign import plain
 from archbench.core.metrics import METRICS
 from archbench.core.pareto import LOWER_IS_BETTER, MEASURING_ERROR
 from archbench.core.points import KINDS, Figure, Point, with_derived
@@ -156,7 +157,7 @@ def page_data(
         "how_to_get": HOW_TO_GET,
         "kinds": list(KINDS),
         "families": {
-            family: {"hue": look.hue, "lightness": look.lightness}
+            plain(family): {"hue": look.hue, "lightness": look.lightness}
             for family in sorted({point.family for point in points})
             for look in [family_look(family)]
         },
@@ -185,7 +186,7 @@ class _Places:
     def place(self, value: Any) -> int:
         place = self._found.setdefault(value, len(self.values))
         if place == len(self.values):
-            self.values.append(value)
+            self.values.append(plain(value) if isinstance(value, str) else value)
         return place
 
 
