@@ -442,7 +442,8 @@ def accuracy(number: int = 480, rounds: int = 5) -> None:
 
     from archbench import Target
     from archbench.catalog import load_catalog
-    from archbench.measure.accuracy import Workers, evaluate, synthetic_picture
+    from archbench.measure.accuracy import Workers, evaluate
+    from archbench.measure.fingerprints import synthetic_picture
     from archbench.models.datasets import imagenet_synsets, open_images
     from archbench.models.preprocessing import normalized
     from archbench.models.weights import load_weighted

@@ -8,10 +8,10 @@ import pytest
 
 from archbench.core.budgets import FIGURES, REASONS, Budget, Limit, judge, parse_limit, unjudged
 from archbench.core.errors import UsageError
-from archbench.core.quantities import Quantity
 from archbench.core.records import Record
 from archbench.core.selectors import Selector
 from archbench.core.spec import Target
+from archbench.core.units import Quantity
 from archbench.core.verdicts import Note
 
 

@@ -7,7 +7,6 @@ import math
 import pytest
 
 from archbench.core.duet import DuetRule
-from archbench.core.readings import Reading
 from archbench.core.rounds import (
     Burst,
     ClockRule,
@@ -18,6 +17,7 @@ from archbench.core.rounds import (
     judge,
     typical,
 )
+from archbench.core.telemetry import Reading
 
 RULES = default_rules("cpu", 1)
 

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from archbench.core.readings import Reading
 from archbench.core.rounds import Burst, DuetLaunch, Round, default_rules, judge
 from archbench.core.sides import (
     accept_changes,
@@ -21,6 +20,7 @@ from archbench.core.sides import (
     run_alike,
     versions_changed,
 )
+from archbench.core.telemetry import Reading
 from archbench.core.verdicts import Verdict
 
 RULES = default_rules("cpu", 1)

@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 from archbench.core.errors import AbsentError
-from archbench.core.readings import Reading
+from archbench.core.telemetry import Reading
 from archbench.devices.nvml import Nvml, Process, own_family
 
 UUID = "8932f937-d72c-4106-c12f-20bd9faed9f6"

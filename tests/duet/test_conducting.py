@@ -10,8 +10,8 @@ import pytest
 
 from archbench.core.duet import DuetRule
 from archbench.core.errors import UsageError
-from archbench.core.readings import Reading
 from archbench.core.rounds import Burst, ClockRule, default_rules
+from archbench.core.telemetry import Reading
 from archbench.duet.children import CellFailedError, Failure
 from archbench.duet.conducting import Plan, Played, conduct
 

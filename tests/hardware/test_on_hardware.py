@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from archbench.catalog.catalog import load_catalog
-from archbench.core.readings import Reading
+from archbench.core.telemetry import Reading
 from archbench.devices.cuda import Cuda
 from archbench.measure.cells import latency_record, memory_record
 from archbench.measure.device_time import BurstPlan, sample_device_time

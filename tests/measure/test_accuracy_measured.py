@@ -18,9 +18,8 @@ from archbench.measure.accuracy import (
     Evaluation,
     Workers,
     evaluate,
-    evaluation_key,
-    fingerprint_of,
 )
+from archbench.measure.fingerprints import evaluation_key, fingerprint_of
 from archbench.models.datasets import open_images
 from archbench.models.weights import WeightedModel, load_weighted
 

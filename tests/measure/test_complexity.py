@@ -16,7 +16,8 @@ from torchvision.models import AlexNet
 
 from archbench import ModelSpec
 from archbench.core.errors import ArchbenchError, ArchitectureError, NotMeasuredError
-from archbench.measure.complexity import count, count_parameters
+from archbench.measure.complexity import count
+from archbench.measure.parameters import count_parameters
 from archbench.models.building import build_on_meta
 from archbench.models.shapes import RememberedShapes
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from archbench.core.errors import InconclusiveError
-from archbench.core.readings import Reading
+from archbench.core.telemetry import Reading
 from archbench.measure.device_time import (
     BurstPlan,
     sample_device_time,

@@ -11,7 +11,7 @@ from torch import nn
 
 from archbench import ModelSpec, Target
 from archbench.core.errors import ArchitectureError, NotMeasuredError, UsageError
-from archbench.core.readings import Reading
+from archbench.core.telemetry import Reading
 from archbench.devices.backend import Backend
 from archbench.devices.xpu import Xpu
 from archbench.measure import partner as module

@@ -29,7 +29,7 @@ from archbench.models.timm_configs import (
     tags_weights,
     timm_config,
 )
-from archbench.models.weights import locate_weights
+from archbench.models.weight_files import locate_weights
 from archbench.zoo import BUILT_ON, CONSTRUCTORS
 
 

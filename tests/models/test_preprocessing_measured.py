@@ -11,7 +11,7 @@ import torch
 from archbench.catalog import load_catalog
 from archbench.core.errors import NotMeasuredError
 from archbench.core.spec import ModelSpec
-from archbench.measure.accuracy import synthetic_picture
+from archbench.measure.fingerprints import synthetic_picture
 from archbench.models.preprocessing import ImageTransform, normalized, transform_of
 
 SIZES = [(500, 375), (333, 500), (120, 97), (224, 224), (1000, 301)]

@@ -27,7 +27,8 @@ from archbench.core.spec import Target
 from archbench.measure.complexity import count
 from archbench.models.loading import ModelHolder, load
 from archbench.models.numerics import numerics
-from archbench.models.process_state import Changes, ProcessState, contained, read_fp32
+from archbench.models.process_state import Changes, ProcessState, contained
+from archbench.models.switches import read_fp32
 
 HAS_NEWER = bool(read_fp32())
 MKLDNN: Any = torch.backends.mkldnn

@@ -17,7 +17,8 @@ from archbench.catalog import load_catalog
 from archbench.core.errors import NotMeasuredError, UsageError
 from archbench.core.spec import Target
 from archbench.models.building import build
-from archbench.models.weights import load_weighted, locate_weights, read_state_dict
+from archbench.models.weight_files import locate_weights, read_state_dict
+from archbench.models.weights import load_weighted
 
 CPU = Target("cpu", "any", "cpu")
 

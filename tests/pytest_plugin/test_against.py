@@ -20,8 +20,8 @@ import pytest
 from archbench import Target
 from archbench.core.errors import UsageError
 from archbench.core.launches import Launch
-from archbench.core.readings import Reading
 from archbench.core.rounds import Burst, DuetLaunch, Round, default_rules, judge
+from archbench.core.telemetry import Reading
 from archbench.devices import lease as leases
 from archbench.duet.children import Child, Failure, Patience
 from archbench.duet.conducting import Played

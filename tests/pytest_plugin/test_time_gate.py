@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from archbench.core.launches import QUANTILES, Launch
-from archbench.measure import neighbours
+from archbench.measure import background_load
 from archbench.pytest_plugin import launched, launching
 
 MODEL = "--archbench-models=small_net.py:small"
@@ -434,4 +434,4 @@ def test_what_others_do_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(time, "perf_counter", iter([0.0, 2.0]).__next__)
     monkeypatch.setattr(os, "cpu_count", lambda: 2)
     # 3.5 s were worked, 1.5 of them by us, on 2 cores in 2 s.
-    assert neighbours.Neighbours().share() == 0.5
+    assert background_load.BackgroundLoad().share() == 0.5

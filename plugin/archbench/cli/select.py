@@ -20,7 +20,7 @@ from archbench.core.choosing import (
 )
 from archbench.core.errors import UsageError
 from archbench.core.points import Point
-from archbench.core.quantities import parse_quantity
+from archbench.core.units import parse_quantity
 from archbench.report.choosing import (
     choice_json,
     choice_remarks,

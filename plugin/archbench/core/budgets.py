@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 
 from archbench.core.errors import UsageError
 from archbench.core.metrics import format_significant
-from archbench.core.quantities import Quantity, parse_quantity
 from archbench.core.records import Record, derived
 from archbench.core.selectors import Selector, refuse_unknown
+from archbench.core.units import Quantity, parse_quantity
 from archbench.core.verdicts import Verdict
 
 __all__ = ["FIGURES", "REASONS", "Budget", "Figure", "Limit", "judge", "parse_limit", "unjudged"]
@@ -30,7 +30,7 @@ class Figure:
     """What a budget can limit.
 
     Attributes:
-        kind: of quantity, see :data:`archbench.core.quantities.UNITS`.
+        kind: of quantity, see :data:`archbench.core.units.UNITS`.
         metric: the entry of a record that it comes from.
         counted: whether it is the same on every device; the rest is measured.
         least: whether the limit is the least value that will do; else the greatest.

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from archbench.core.errors import UsageError
 from archbench.core.metrics import METRICS
 from archbench.core.points import Figure, Point
-from archbench.core.quantities import parse_quantity
 from archbench.core.run_config import StatedConfig
+from archbench.core.units import parse_quantity
 
 __all__ = [
     "FRAME_RATES",
@@ -32,7 +32,7 @@ class LimitKind:
 
     Attributes:
         metric: of :data:`archbench.core.metrics.METRICS`.
-        quantity: kind of the limit, see :data:`archbench.core.quantities.UNITS`.
+        quantity: kind of the limit, see :data:`archbench.core.units.UNITS`.
         default_unit: what a plain number is in; empty where the unit has to be written.
         least: whether the limit is the least value that will do; else the greatest.
         help: one line for the command's help.

@@ -17,7 +17,9 @@ __all__ = [
     "NotMeasuredError",
     "UsageError",
     "chain_of",
+    "first_line",
     "is_out_of_memory",
+    "named",
     "orders_to_end",
 ]
 
@@ -41,6 +43,18 @@ def chain_of(error: BaseException) -> Iterator[BaseException]:
         seen.add(id(link))
         yield link
         link = link.__cause__ or link.__context__
+
+
+def first_line(error: BaseException) -> str:
+    """Of its message; the name of its class where it has none."""
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
+
+
+def named(error: BaseException) -> str:
+    """Its class and the first line of its message: ``ValueError: no such size``."""
+    text = first_line(error)
+    return text if text == type(error).__name__ else f"{type(error).__name__}: {text}"
 
 
 _RAN_OUT = (

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from archbench.core.duet import Decision, DuetRule, decide, evidence, is_sure
-from archbench.core.readings import Reading, mean_clock, slowed_by
+from archbench.core.telemetry import Reading, mean_clock, slowed_by
 
 __all__ = [
     "CLOCKS",

@@ -11,9 +11,9 @@ from archbench.core.errors import UsageError
 from archbench.core.gate import TimeRule
 from archbench.core.launches import DEVICE, Scale
 from archbench.core.metrics import METRICS
-from archbench.core.quantities import parse_quantity
 from archbench.core.rounds import CLOCKS, ClockRule, default_rules
 from archbench.core.selectors import Selector, refuse_unknown
+from archbench.core.units import parse_quantity
 
 __all__ = [
     "ACCURACIES",

@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any, ClassVar, Protocol
 
 from archbench.core.errors import AbsentError
-from archbench.core.readings import Reading
+from archbench.core.telemetry import Reading
 from archbench.devices.choosing import Device
 from archbench.devices.energy import EnergyCounter
 from archbench.devices.nvml import Process

@@ -12,8 +12,8 @@ from typing import Any, ClassVar
 
 import torch
 
-from archbench.core.errors import AbsentError, FatalDeviceError
-from archbench.core.readings import Reading
+from archbench.core.errors import AbsentError, FatalDeviceError, first_line
+from archbench.core.telemetry import Reading
 from archbench.devices.accelerator import Accelerator
 from archbench.devices.backend import UNKNOWN_CACHE, Batch, Telemetry
 from archbench.devices.energy import EnergyCounter, NvmlEnergy
@@ -96,7 +96,7 @@ class Cuda(Accelerator):
                 warnings.simplefilter("ignore")
                 torch.cuda.init()  # type: ignore[no-untyped-call]
         except (RuntimeError, AssertionError) as error:
-            return f"{seen}: {str(error).strip().partition(chr(10))[0]}"
+            return f"{seen}: {first_line(error)}"
         return seen
 
     def _nvml(self) -> tuple[Nvml, str]:
@@ -205,7 +205,7 @@ class Cuda(Accelerator):
             with torch.cuda.graph(graph, stream=stream):
                 output = run()
         except RuntimeError as error:
-            raise FatalDeviceError(str(error).strip().partition("\n")[0]) from error
+            raise FatalDeviceError(first_line(error)) from error
         return graph.replay, output
 
     def fed(self, batches: Iterable[Batch]) -> Iterator[Batch]:

@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
 __all__ = ["lease", "lease_path"]
 
 PATIENCE = 5.0
@@ -46,8 +48,6 @@ def lease(
         directory: see :func:`lease_path`.
         patience: in seconds.
     """
-    from filelock import FileLock, Timeout
-
     path = lease_path(identity, directory)
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     lock = FileLock(path)

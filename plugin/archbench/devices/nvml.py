@@ -15,7 +15,7 @@ from typing import Any
 import psutil
 
 from archbench.core.errors import AbsentError
-from archbench.core.readings import CAPPED, Reading
+from archbench.core.telemetry import CAPPED, Reading
 
 __all__ = ["Nvml", "Process", "own_family"]
 

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from archbench.core.metrics import format_seconds
-from archbench.core.readings import LOW_CLOCK
 from archbench.core.rounds import (
     ClockRule,
     DuetLaunch,
@@ -18,6 +17,7 @@ from archbench.core.rounds import (
     has_told,
     judge,
 )
+from archbench.core.telemetry import LOW_CLOCK
 from archbench.duet.children import CANDIDATE, REFERENCE, SIDES, CellFailedError, Failure, Pair
 
 __all__ = ["Plan", "Played", "conduct"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -16,8 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from archbench.core.accuracy import Outcomes
-from archbench.core.errors import AbsentError, NotMeasuredError, is_out_of_memory
-from archbench.core.fingerprints import Fingerprint
+from archbench.core.errors import AbsentError, NotMeasuredError, is_out_of_memory, named
 from archbench.core.images import Image, ImageSet, digest_of
 from archbench.core.spec import Target
 from archbench.devices.backend import Backend, Batch
@@ -27,7 +25,7 @@ from archbench.models.labels import columns_for, in_columns
 from archbench.models.preprocessing import ImageTransform, decode, normalized
 from archbench.models.weights import WeightedModel
 
-__all__ = ["Evaluation", "Progress", "Workers", "evaluate", "evaluation_key", "fingerprint_of"]
+__all__ = ["Evaluation", "Progress", "Workers", "evaluate"]
 
 Progress = Callable[[int, int, float], None]
 """Told how many images are done, how many there are, and the seconds since the first batch."""
@@ -128,8 +126,7 @@ class _Pixels(torch.utils.data.Dataset[tuple[Tensor, int, str]]):
         try:
             return self._transform(decode(read_image_bytes(self._path, image))), index, ""
         except (OSError, ValueError, MemoryError) as error:
-            lines = str(error).splitlines()
-            return self._empty, index, f"{type(error).__name__}: {lines[0] if lines else ''}"
+            return self._empty, index, named(error)
 
 
 def _collated(items: Sequence[tuple[Tensor, int, str]]) -> tuple[Tensor, Tensor, list[str]]:
@@ -343,92 +340,3 @@ def _activation_bytes(model: WeightedModel, image: Tensor) -> int:
         for hook in hooks:
             hook.remove()
     return total
-
-
-# What a network makes of fixed images.
-
-FINGERPRINT_IMAGES = ((500, 375), (333, 500))
-"""Width and height of the images: as most of ImageNet's are, lying and standing."""
-
-POINTS, SCORES = 48, 24
-"""Numbers that are kept of the pixels and of the scores of an image."""
-
-
-def synthetic_picture(width: int, height: int, seed: int) -> Any:
-    """A picture with edges, slopes and grain, the same everywhere: whole numbers all along."""
-    import numpy
-    from PIL import Image as PilImage
-
-    chance = numpy.random.Generator(numpy.random.PCG64(seed))
-    rows, columns = numpy.mgrid[0:height, 0:width]
-    channels = []
-    for channel in range(3):
-        period = 9 + 7 * channel
-        slope = (rows * (channel + 1) + columns * (3 - channel)) // 4 % 256
-        edges = ((rows // period + columns // (period + 4)) % 2) * 90
-        grain = chance.integers(0, 60, (height, width))
-        channels.append(((slope + edges + grain) % 256).astype(numpy.uint8))
-    return PilImage.fromarray(numpy.stack(channels, axis=-1))
-
-
-def fingerprint_of(model: WeightedModel) -> tuple[Fingerprint, str]:
-    """The model's fingerprint, and a digest of all its scores to the last bit.
-
-    Raises:
-        NotMeasuredError: scores are not finite.
-        ArchitectureError: the forward pass fails.
-    """
-    transform = ImageTransform(model.transform)
-    pixels = torch.stack(
-        [
-            transform(synthetic_picture(width, height, seed))
-            for seed, (width, height) in enumerate(FINGERPRINT_IMAGES)
-        ]
-    ).to(model.loaded.device.place)
-    inputs = normalized(pixels, model.transform, torch.float32).cpu()
-    with forward_passes(model.loaded):
-        dtype = model.loaded.input_dtype
-        scores = model.scores(normalized(pixels, model.transform, dtype)).float().cpu()
-    if not bool(torch.isfinite(scores).all()):
-        raise NotMeasuredError(
-            "output-not-finite",
-            f"{model.spec.id} returned scores that are not finite in {model.target.dtype}",
-        )
-    kept_inputs: list[float] = []
-    kept_outputs: list[float] = []
-    for image, row in zip(inputs, scores, strict=True):
-        flat = image.flatten()
-        places = torch.linspace(0, len(flat) - 1, POINTS).long()
-        kept_inputs += flat[places].tolist()
-        kept_inputs += image.mean(dim=(1, 2)).tolist() + image.std(dim=(1, 2)).tolist()
-        places = torch.linspace(0, len(row) - 1, min(SCORES, len(row))).long()
-        kept_outputs += [*row[places].tolist(), float(row.mean()), float(row.std())]
-    digest = hashlib.sha256(scores.numpy().tobytes()).hexdigest()
-    top = tuple(int(value) for value in scores.argmax(dim=1))
-    return (
-        Fingerprint(tuple(kept_inputs), tuple(kept_outputs), top, model.weights_name),
-        digest,
-    )
-
-
-def evaluation_key(model: WeightedModel, images: ImageSet, scores_digest: str) -> str:
-    """Names an evaluation by all that its outcomes depend on, so that it can be taken up again.
-
-    The digest of the scores stands for code, weights, device, precision and libraries.
-
-    Args:
-        model: that is evaluated.
-        images: that it is evaluated on.
-        scores_digest: from :func:`fingerprint_of`.
-    """
-    parts = (
-        model.spec.id,
-        model.target.device,
-        model.target.dtype,
-        str(model.transform.as_dict()),
-        model.weights_name,
-        images.path,
-        images.digest,
-        scores_digest,
-    )
-    return hashlib.sha256("\n".join(parts).encode("utf-8", "surrogateescape")).hexdigest()[:32]

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
-from archbench.core.errors import AbsentError, NotMeasuredError, orders_to_end
+from archbench.core.errors import AbsentError
 from archbench.core.records import Record
 from archbench.devices.energy import EnergyCounter
 from archbench.measure.counts import complexity_record, side_counts, timed_counts
@@ -20,7 +20,7 @@ from archbench.measure.memory import memory_metrics
 from archbench.measure.running import Runner, forward_passes, load_guarded, within_memory
 from archbench.measure.times import latency_record
 from archbench.models.loading import LoadedModel
-from archbench.models.passes import failed_forward
+from archbench.models.passes import forward_named
 
 __all__ = [
     "Instruments",
@@ -57,14 +57,8 @@ def largest_batch(
             forward()
             return time.perf_counter() - start
 
-    try:
+    with forward_named(loaded.spec):
         return with_largest_batch(loaded, run)
-    except NotMeasuredError:
-        raise
-    except orders_to_end():
-        raise
-    except (Exception, SystemExit) as error:
-        raise failed_forward(loaded.spec, error) from error
 
 
 def memory_record(loaded: LoadedModel, instruments: Instruments | None = None) -> Record:

@@ -8,10 +8,9 @@ really ran.
 
 from __future__ import annotations
 
-import importlib.metadata
 import random
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
@@ -21,40 +20,34 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.parameter import UninitializedParameter
 
-from archbench.core.complexity import BIASES, KINDS, Complexity, LayerCost, SecondOpinion
+from archbench.core.complexity import KINDS, Complexity, SecondOpinion
 from archbench.core.errors import ArchbenchError, ArchitectureError, NotMeasuredError, orders_to_end
-from archbench.core.run_config import DTYPES
 from archbench.core.spec import ModelSpec
 from archbench.measure.ledger import Ledger
-from archbench.measure.operators import name_of
+from archbench.measure.parameters import (
+    CONVOLUTION,
+    bias_params,
+    count_parameters,
+    layer_costs,
+    param_bytes,
+    parameter_metrics,
+)
+from archbench.measure.second_opinion import second_opinion_of
 from archbench.models.building import build_on_meta
 from archbench.models.inputs import synthetic_inputs
-from archbench.models.loading import TORCH_DTYPES
 from archbench.models.networks import OwnNetwork, construct, let_go
 from archbench.models.outputs import class_scores
 from archbench.models.passes import GRADIENTS, run_first, with_other_size
 from archbench.models.quantizing import packed_tensors
 from archbench.models.shapes import RememberedShapes
 
-__all__ = ["count", "count_own", "count_parameters"]
-
-_Conv = nn.modules.conv._ConvNd
+__all__ = ["count", "count_own"]
 
 MORE_PASSES, PATIENCE = 14, 5.0
 """Passes, and seconds for all of them, under further seeds of a network that draws random numbers
 or reads values: a layer that is left out one time in five is found in 96 of 100 counts."""
 
-_PRODUCTS = ("mm", "addmm", "bmm", "baddbmm")
-
 _READS_VALUES = ("_local_scalar_dense", "nonzero", "equal", "masked_select", "_unique2")
-
-
-def count_parameters(model: nn.Module) -> tuple[int, int]:
-    """All parameters and the trainable ones; a shared parameter counts once, and so does one that
-    quantised layers hold in a packed form."""
-    sizes = [(param.numel(), param.requires_grad) for param in model.parameters()]
-    packed = sum(tensor.numel() for tensor in packed_tensors(model))
-    return sum(n for n, _ in sizes) + packed, sum(n for n, trainable in sizes if trainable)
 
 
 def count(
@@ -93,7 +86,7 @@ def count(
         ledger, output = _passed(model, inputs, shapes)
         scores = class_scores(spec, output, images=1)
         sheet = _Sheet(spec, model, inputs, ledger, params)
-    opinion = _second_opinion(model, inputs, ledger, shapes) if second_opinion else None
+    opinion = second_opinion_of(model, inputs, ledger, shapes) if second_opinion else None
     return sheet.complexity(tuple(scores.shape), opinion)
 
 
@@ -148,7 +141,7 @@ def _counted(network: OwnNetwork, second_opinion: bool) -> Complexity:
         opinion = None
         if second_opinion:
             with sdpa_kernel(SDPBackend.MATH), _without_onednn():
-                opinion = _second_opinion(model, inputs, sheets[0].ledger, nullcontext())
+                opinion = second_opinion_of(model, inputs, sheets[0].ledger, nullcontext())
     return sheets[0].complexity(tuple(scores.shape), opinion)
 
 
@@ -235,7 +228,7 @@ class _Sheet:
     ) -> None:
         self.spec, self.model, self.inputs, self.ledger = spec, model, inputs, ledger
         self.params, self.trainable = params
-        self.layers = _layers(model, ledger.macs_by_module)
+        self.layers = layer_costs(model, ledger.macs_by_module)
         self.macs = sum(ledger.macs_by_kind.values())
         self.draws = False
         self._refuse_what_was_not_counted()
@@ -281,7 +274,7 @@ class _Sheet:
                 "its forward pass makes or drops parameters. Make them all in the constructor",
             )
         if not self.macs and any(
-            isinstance(module, (_Conv, nn.Linear)) for module in self.model.modules()
+            isinstance(module, (CONVOLUTION, nn.Linear)) for module in self.model.modules()
         ):
             raise self.refusal(
                 "not-counted",
@@ -299,9 +292,9 @@ class _Sheet:
             output_shape=output_shape,
             params=self.params,
             trainable_params=self.trainable,
-            bias_params=_bias_params(model),
+            bias_params=bias_params(model),
             buffers=sum(buffer.numel() for buffer in model.buffers()),
-            param_bytes=_param_bytes(model),
+            param_bytes=param_bytes(model),
             macs=self.macs,
             macs_by_kind={kind: ledger.macs_by_kind[kind] for kind in KINDS},
             activations=ledger.activations,
@@ -363,18 +356,6 @@ def _refuse_what_varies(first: _Sheet, other: _Sheet, *, keeps_state: bool) -> N
         )
 
 
-def parameter_metrics(model: nn.Module) -> dict[str, dict[str, Any]]:
-    """What can be said of a network that cannot be counted: its parameters and buffers."""
-    params, trainable = count_parameters(model)
-    number = {"unit": "1", "source": "counted"}
-    return {
-        "params": {"value": params, **number},
-        "trainable_params": {"value": trainable, **number},
-        "buffers": {"value": sum(buffer.numel() for buffer in model.buffers()), **number},
-        "param_bytes": {"by_dtype": _param_bytes(model), "unit": "B", "source": "counted"},
-    }
-
-
 @contextmanager
 def _failures_named(spec: ModelSpec) -> Iterator[None]:
     try:
@@ -392,83 +373,3 @@ def _failures_named(spec: ModelSpec) -> Iterator[None]:
             f"{'x'.join(map(str, spec.input_size))}; what cannot be counted at all is in "
             "docs/complexity.md",
         ) from error
-
-
-def _layers(model: nn.Module, macs: Mapping[nn.Module, int]) -> tuple[LayerCost, ...]:
-    owned: set[int] = set()
-    layers = []
-    for name, module in model.named_modules():
-        own = {id(p): p.numel() for p in module.parameters(recurse=False) if id(p) not in owned}
-        owned.update(own)
-        params = sum(own.values())
-        if params or macs.get(module):
-            layers.append(LayerCost(name, type(module).__name__, params, macs.get(module, 0)))
-    return tuple(layers)
-
-
-def _bias_params(model: nn.Module) -> int:
-    biases = {}
-    for module in model.modules():
-        names: tuple[str, ...] = ("bias",) if isinstance(module, (_Conv, nn.Linear)) else ()
-        if isinstance(module, nn.MultiheadAttention):
-            names = ("in_proj_bias", "bias_k", "bias_v")
-        for name in names:
-            bias = getattr(module, name, None)
-            if isinstance(bias, Tensor):
-                biases[id(bias)] = bias.numel()
-    return sum(biases.values())
-
-
-def _param_bytes(model: nn.Module) -> dict[str, int]:
-    floats, fixed = 0, 0
-    for param in model.parameters():
-        if param.is_floating_point():
-            floats += param.numel()
-        else:
-            fixed += param.numel() * param.element_size()
-    # What quantisation leaves in fp32 depends on the network, so int8 has no size on paper.
-    return {
-        dtype: floats * TORCH_DTYPES[dtype].itemsize + fixed for dtype in DTYPES if dtype != "int8"
-    }
-
-
-def _second_opinion(
-    model: nn.Module,
-    inputs: Sequence[Tensor],
-    ledger: Ledger,
-    shapes: AbstractContextManager[object],
-) -> SecondOpinion | None:
-    """What ptflops counts by its ``aten`` backend; None where it fails on the network."""
-    from ptflops.aten_engine import FlopCounterMode as PtflopsMode
-
-    counter = PtflopsMode()
-    try:
-        with shapes, counter:
-            model(*inputs)
-    except orders_to_end():
-        raise
-    except Exception:
-        # Its formulas expect arguments in fixed places; a network that defeats them has no second
-        # opinion, which its record says.
-        return None
-    theirs = {name_of(packet): int(n) for packet, n in counter.flop_counts["Global"].items()}
-    macs = ledger.macs_by_operator
-    differences = {name: theirs.get(name, 0) - macs[name] for name in sorted({*theirs, *macs})}
-    operators = {name: difference for name, difference in differences.items() if difference}
-    # What we see whole, ptflops was given in parts: products.
-    whole = {name for name in macs if "attention" in name or "rnn_layer" in name}
-    parts = {name for name in operators if operators[name] > 0 and name in _PRODUCTS}
-    if whole & operators.keys() and not sum(operators[name] for name in whole | parts):
-        operators = {n: difference for n, difference in operators.items() if n not in whole | parts}
-    reasons = {}
-    for name, difference in operators.items():
-        if name not in theirs:
-            reasons[name] = "ptflops has no formula for it"
-        elif difference == ledger.biases[name]:
-            reasons[name] = BIASES
-        elif whole & operators.keys() and name in parts:
-            reasons[name] = "parts of a fused operator, and biases"
-        elif ledger.uses_threads:
-            reasons[name] = "ptflops does not see what runs in other threads"
-    version = importlib.metadata.version("ptflops")
-    return SecondOpinion(f"ptflops {version} (aten)", sum(theirs.values()), operators, reasons)

@@ -11,7 +11,7 @@ from archbench.core.spec import Target
 from archbench.devices.choosing import cpu_model
 from archbench.devices.kinds import backend_of
 from archbench.measure.environment import base_version, provenance
-from archbench.measure.yardstick import yardstick_name
+from archbench.measure.reference_workload import workload_name
 
 __all__ = ["timing_environment"]
 
@@ -33,7 +33,7 @@ def timing_environment(target: Target, library: str) -> dict[str, Any]:
         "machine": platform.machine(),
         "logical_cores": psutil.cpu_count(),
         "clock": "cpu" if is_alone else "wall",
-        "yardstick": yardstick_name() if is_alone else None,
+        "yardstick": workload_name() if is_alone else None,
         "torch": base_version("torch"),
         "library": provenance(library),
         **{name: versions.get(name) for name in ("driver", "cuda", "cudnn")},

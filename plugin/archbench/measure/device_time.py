@@ -9,15 +9,15 @@ its time is the device's alone. Whether that went right is checked in every burs
 
 from __future__ import annotations
 
-import gc
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from archbench.core.errors import InconclusiveError
-from archbench.core.readings import Reading, throttled_by
-from archbench.core.statistics import median_precision, required_samples
+from archbench.core.statistics import required_samples
+from archbench.core.telemetry import Reading, throttled_by
 from archbench.devices.backend import DeviceClock, Stamp, Telemetry
+from archbench.measure.latency import is_precise, undisturbed
 
 __all__ = ["BurstPlan", "DeviceSeries", "PassQueue", "sample_device_time"]
 
@@ -98,9 +98,7 @@ def sample_device_time(
     discarded: list[tuple[str, ...]] = []
     bursts, next_check, stopped_by = 0, plan.enough_samples, "time-budget"
     is_full: bool | None = None
-    collecting = gc.isenabled()
-    gc.disable()
-    try:
+    with undisturbed():
         started = wall()
         queue = PassQueue(launch, clock, plan, before, wall)
         while True:
@@ -111,12 +109,7 @@ def sample_device_time(
             if reasons:
                 discarded.append(reasons)
                 if len(discarded) > plan.most_retries:
-                    raise InconclusiveError(
-                        "throttled",
-                        f"the device lowered its clock in {len(discarded)} bursts of passes "
-                        f"({', '.join(dict.fromkeys(r for one in discarded for r in one))}). "
-                        "Let it cool down, or give it more power",
-                    )
+                    raise _stays_throttled(discarded)
                 pause(plan.pause * len(discarded))
                 continue
             if queue.is_full is not None:
@@ -125,23 +118,23 @@ def sample_device_time(
             readings += [first, last]
             bursts += 1
             if len(samples) >= next_check:
-                precision = median_precision([round(value * 1e9) for value in samples])
-                if precision is not None and precision <= plan.precision:
+                if is_precise([round(value * 1e9) for value in samples], plan.precision):
                     stopped_by = "precision"
                     break
                 next_check = len(samples) + len(samples) // 2
             if wall() - started >= plan.time_budget:
                 break
-    finally:
-        if collecting:
-            gc.enable()
     return DeviceSeries(
-        tuple(samples),
-        bursts,
-        tuple(discarded),
-        tuple(readings),
-        is_full,
-        stopped_by,
+        tuple(samples), bursts, tuple(discarded), tuple(readings), is_full, stopped_by
+    )
+
+
+def _stays_throttled(discarded: Sequence[tuple[str, ...]]) -> InconclusiveError:
+    reasons = dict.fromkeys(reason for one in discarded for reason in one)
+    return InconclusiveError(
+        "throttled",
+        f"the device lowered its clock in {len(discarded)} bursts of passes "
+        f"({', '.join(reasons)}). Let it cool down, or give it more power",
     )
 
 

@@ -12,6 +12,7 @@ from archbench.core.errors import (
     ArchbenchError,
     InconclusiveError,
     NotMeasuredError,
+    first_line,
     is_out_of_memory,
 )
 from archbench.core.records import Record
@@ -35,7 +36,7 @@ def describe_failure(
         status, reason = "out-of-memory", "out-of-memory"
         where = f" at batch size {target.batch_size} in {target.dtype}" if target else ""
         sentence = (
-            f"{spec.id} does not fit into memory{where}: {_first_line(error)}. "
+            f"{spec.id} does not fit into memory{where}: {first_line(error)}. "
             "Use a smaller --batch-size or leave the architecture out"
         )
     elif isinstance(error, InconclusiveError):
@@ -51,7 +52,7 @@ def describe_failure(
         sentence = (
             str(error)
             if is_ours
-            else f"{spec.id} failed: {type(error).__name__}: {_first_line(error)}"
+            else f"{spec.id} failed: {type(error).__name__}: {first_line(error)}"
         )
         details = _own_traceback(cause)
     verdict = Verdict(metric, status, reason, sentence)
@@ -81,8 +82,3 @@ def _own_traceback(cause: BaseException | None) -> str:
     lines = traceback.format_list(theirs or frames[-1:])
     lines += traceback.format_exception_only(type(cause), cause)
     return "\n\n" + "".join(lines)
-
-
-def _first_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__

@@ -14,7 +14,7 @@ from types import ModuleType
 
 import torch
 
-from archbench.core.errors import AbsentError, UsageError
+from archbench.core.errors import AbsentError, UsageError, first_line
 from archbench.core.run_config import RunConfig
 from archbench.core.spec import Target
 from archbench.devices.backend import Backend
@@ -56,7 +56,7 @@ def _found(kind: type[Backend]) -> list[Device]:
     except (RuntimeError, AssertionError) as error:
         raise UsageError(
             f"the {kind.kind} devices of this machine",
-            f"their driver cannot use them: {_first_line(error)}",
+            f"their driver cannot use them: {first_line(error)}",
             f"{kind.trouble_remedy}, restart the driver, or use --gpu=cpu with "
             "CUDA_VISIBLE_DEVICES=",
         ) from error
@@ -97,11 +97,6 @@ def check_torchvision(
         ) from error
 
 
-def _first_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__
-
-
 _check_dtype = cache(check_dtype)
 
 
@@ -115,7 +110,7 @@ def _refuse_unusable(device: Device) -> None:
     except (RuntimeError, AssertionError) as error:
         raise UsageError(
             f"--gpu={device.name}",
-            f"nothing can be put on {device}: {_first_line(error)}",
+            f"nothing can be put on {device}: {first_line(error)}",
             f"{backend_of(device.name).trouble_remedy}, or use --gpu=cpu",
         ) from error
 

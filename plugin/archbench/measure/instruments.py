@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from archbench.core.errors import AbsentError
-from archbench.core.readings import Reading
+from archbench.core.telemetry import Reading
 from archbench.devices.backend import Backend, DeviceClock, Telemetry
 from archbench.measure.cold_cache import flusher
 

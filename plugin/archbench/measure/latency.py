@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import gc
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from archbench.core.statistics import median_precision, required_samples
 
-__all__ = ["Clock", "LatencySeries", "SamplingPlan", "sample_latency"]
+__all__ = ["Clock", "LatencySeries", "SamplingPlan", "is_precise", "sample_latency", "undisturbed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +101,25 @@ def _warm_up(forward: Callable[[], object], clock: Clock, plan: SamplingPlan) ->
             return durations
 
 
+def is_precise(nanoseconds: Sequence[int], precision: float) -> bool:
+    """Whether the median of a series is known to a precision, relative to itself."""
+    found = median_precision(nanoseconds)
+    return found is not None and found <= precision
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Without the garbage collector, whose passes are nobody's."""
+    collecting = gc.isenabled()
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collecting:
+            gc.enable()
+
+
 def sample_latency(
     forward: Callable[[], object],
     plan: SamplingPlan,
@@ -124,10 +144,7 @@ def sample_latency(
     wall, cpu = clock.wall, clock.cpu
     walls: list[int] = []
     cpus: list[int] = []
-    collecting = gc.isenabled()
-    gc.collect()
-    gc.disable()
-    try:
+    with undisturbed():
         start = wall()
         warmup = _warm_up(forward, clock, plan)
         deadline = start + round(plan.time_budget * 1e9)
@@ -146,16 +163,12 @@ def sample_latency(
             if after is not None:
                 after(done - began)
             if len(walls) >= next_check:
-                precision = median_precision(walls)
-                if precision is not None and precision <= plan.precision:
+                if is_precise(walls, plan.precision):
                     stopped_by = "precision"
                     break
                 next_check = len(walls) + len(walls) // 2
             if done >= deadline and len(walls) >= plan.min_samples:
                 break
-    finally:
-        if collecting:
-            gc.enable()
     return LatencySeries(
         wall=tuple(value / 1e9 for value in walls),
         cpu=tuple(value / 1e9 for value in cpus),

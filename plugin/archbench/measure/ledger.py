@@ -10,7 +10,6 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, nullcontext
 from functools import partial
 from typing import Any, NamedTuple
@@ -30,12 +29,16 @@ from archbench.core.errors import ArchbenchError
 from archbench.measure.operators import (
     COMPLEX_CONVOLUTIONS,
     complex_convolution_flops,
+    flops_by,
     formulas,
     has_no_products,
     is_free,
     makes_bare_memory,
     name_of,
+    plain_numbers,
+    stripped,
 )
+from archbench.measure.threads import threads_inside
 
 __all__ = ["Ledger"]
 
@@ -102,7 +105,7 @@ class Ledger:
             register_module_forward_hook(self._leave_module, always_call=True),
         ]
         try:
-            with _threads_inside(self._in_other_thread), self._in_this_thread():
+            with threads_inside(self._in_other_thread), self._in_this_thread():
                 yield
         finally:
             for hook in hooks:
@@ -218,7 +221,7 @@ class Ledger:
     def _meet(self, tensor: Tensor) -> None:
         """Take in a tensor that nothing seen here has made: a constant, if it does not change."""
         if tensor.numel() > 1:
-            digest = float(torch.nan_to_num(_plain(tensor)).double().abs().sum())
+            digest = float(torch.nan_to_num(plain_numbers(tensor)).double().abs().sum())
             self.strangers.append((tuple(tensor.shape), digest))
 
     # Counting.
@@ -235,7 +238,7 @@ class Ledger:
 
     def _record(self, packet: Any, *args: Any, out_val: Any, **kwargs: Any) -> int:
         with self.paused() if self.is_real else _NOTHING:  # a formula may call operators
-            flops = _flops(self._formulas[packet], args, kwargs, out_val)
+            flops = flops_by(self._formulas[packet], args, kwargs, out_val)
         if not getattr(self._here, "is_paused", False):
             read = [*_tensors(args), *_tensors(kwargs.values())]
             self.note(name_of(packet), flops, read, out_val)
@@ -279,7 +282,7 @@ class Ledger:
             image = right if rows else left
             channels = written.shape[-2 if rows else -1] if written.dim() else 1
         self._written.append(
-            _Written(_stripped(written.shape), _stripped(image.shape), channels, _number(written))
+            _Written(stripped(written.shape), stripped(image.shape), channels, _number(written))
         )
 
     def _kind(self, name: str, read: Sequence[Tensor]) -> str:
@@ -362,37 +365,6 @@ class _ComplexConvolutions(TorchFunctionMode):
         return output
 
 
-@contextmanager
-def _threads_inside(watching: Callable[[], Any]) -> Iterator[None]:
-    """Whatever threads are given to do meanwhile is done inside of a context.
-
-    torch's modes hold for the thread that enters them.
-    """
-    start, submit = threading.Thread.start, ThreadPoolExecutor.submit
-
-    def inside(work: Callable[..., Any]) -> Callable[..., Any]:
-        def watched(*args: Any, **kwargs: Any) -> Any:
-            with watching():
-                return work(*args, **kwargs)
-
-        return watched
-
-    def start_inside(thread: threading.Thread) -> None:
-        thread.run = inside(thread.run)  # type: ignore[method-assign]
-        start(thread)
-
-    def submit_inside(pool: Any, work: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
-        return submit(pool, inside(work), *args, **kwargs)
-
-    threading.Thread.start = start_inside  # type: ignore[method-assign, assignment]
-    ThreadPoolExecutor.submit = submit_inside  # type: ignore[method-assign]
-    try:
-        yield
-    finally:
-        threading.Thread.start = start  # type: ignore[method-assign]
-        ThreadPoolExecutor.submit = submit  # type: ignore[method-assign]
-
-
 def _written_by(func: Any, args: Any, kwargs: Mapping[str, Any]) -> set[int]:
     """The memory that an operator writes to and need not have read."""
     given = zip(func._schema.arguments, args, strict=False)
@@ -411,37 +383,6 @@ def _has_storage(tensor: Tensor) -> bool:
 
 def _number(tensor: Tensor) -> int:
     return int(tensor.untyped_storage()._cdata) if _has_storage(tensor) else -1
-
-
-def _plain(tensor: Tensor) -> Tensor:
-    """A tensor's numbers, as ones that can be added."""
-    if tensor.is_quantized:
-        return tensor.int_repr()
-    return torch.view_as_real(tensor.resolve_conj()) if tensor.is_complex() else tensor
-
-
-def _stripped(shape: Sequence[int]) -> tuple[int, ...]:
-    """Without places of size 1 at the end: a classifier may be a convolution of one pixel."""
-    sizes = tuple(shape)
-    while len(sizes) > 2 and sizes[-1] == 1:
-        sizes = sizes[:-1]
-    return sizes
-
-
-def _flops(formula: Callable[..., int], args: Any, kwargs: Mapping[str, Any], output: Any) -> int:
-    """What a formula says. torch's wrapper finds the tensors among nested arguments, which takes a
-    hundred times longer than the formula; most operators have none nested."""
-    by_shapes = getattr(formula, "__wrapped__", None)
-    nested = (item for arg in args if isinstance(arg, (list, tuple)) for item in arg)
-    if (
-        by_shapes is not None
-        and not kwargs
-        and isinstance(output, Tensor)
-        and not any(isinstance(item, Tensor) for item in nested)
-    ):
-        shapes = [arg.shape if isinstance(arg, Tensor) else arg for arg in args]
-        return int(by_shapes(*shapes, out_shape=output.shape))
-    return formula(*args, **kwargs, out_val=output)
 
 
 def _tensors(values: Any) -> Iterator[Tensor]:

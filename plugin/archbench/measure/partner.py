@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import base64
-import gc
 import random
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,19 +13,19 @@ import torch
 from torch import nn
 
 from archbench.core.errors import NotMeasuredError
-from archbench.core.readings import Reading
 from archbench.core.rounds import Burst
 from archbench.core.run_config import axes
 from archbench.core.spec import Target
+from archbench.core.telemetry import Reading
 from archbench.devices.choosing import Device
-from archbench.measure.complexity import count_parameters
 from archbench.measure.conditions import timing_environment
 from archbench.measure.counts import side_counts
 from archbench.measure.device_time import BurstPlan, PassQueue
 from archbench.measure.hardware import check_config
 from archbench.measure.instruments import Instruments
-from archbench.measure.latency import Clock
+from archbench.measure.latency import Clock, undisturbed
 from archbench.measure.memory import memory_metrics
+from archbench.measure.parameters import count_parameters
 from archbench.measure.running import Runner, forward_passes, within_memory
 from archbench.models.loading import LoadedModel
 from archbench.models.outputs import class_scores
@@ -340,19 +338,6 @@ class _Attribution:
         if self._open:
             outer, outer_began, outer_children = self._open[-1]
             self._open[-1] = (outer, outer_began, outer_children + total)
-
-
-@contextmanager
-def undisturbed() -> Iterator[None]:
-    """Without the garbage collector, whose passes are nobody's."""
-    collecting = gc.isenabled()
-    gc.collect()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if collecting:
-            gc.enable()
 
 
 def seed_of(seed: int, cell: str) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from archbench.core.errors import UsageError
+from archbench.core.errors import UsageError, first_line
 from archbench.devices.choosing import Device
 from archbench.devices.kinds import backend_of
 from archbench.models import quantizing
@@ -48,7 +48,8 @@ def check_dtype(device: Device, dtype: str) -> None:
         if not bool(torch.isfinite(output).all()):
             raise RuntimeError("a small network returned values that are not finite")
     except (RuntimeError, NotImplementedError) as error:
-        reason = str(error).splitlines()[0]
         raise UsageError(
-            f"--dtype={dtype}", f"{device} cannot run a small network in it: {reason}", todo
+            f"--dtype={dtype}",
+            f"{device} cannot run a small network in it: {first_line(error)}",
+            todo,
         ) from error

@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
-from archbench.core.errors import ArchbenchError, chain_of, is_out_of_memory, orders_to_end
+from archbench.core.errors import ArchbenchError, chain_of, is_out_of_memory
 from archbench.core.spec import ModelSpec, Target
 from archbench.models.loading import LoadedModel, ModelHolder, free_cached
 from archbench.models.memory_guard import memory_guard
-from archbench.models.passes import failed_forward
+from archbench.models.passes import forward_named
 from archbench.runtimes.own import runtime_named
 from archbench.runtimes.runtime import Job
 
@@ -45,17 +45,12 @@ def forward_passes(loaded: LoadedModel) -> Iterator[None]:
         MemoryError, RuntimeError: memory ran out.
     """
     try:
-        with _untraced(), loaded.running():
+        with forward_named(loaded.spec), _untraced(), loaded.running():
             yield
-    except ArchbenchError:
-        raise
-    except orders_to_end():
-        raise
     except (Exception, SystemExit) as error:
-        if is_out_of_memory(error):
+        if not isinstance(error, ArchbenchError) and is_out_of_memory(error):
             release(error, loaded)
-            raise
-        raise failed_forward(loaded.spec, error) from error
+        raise
 
 
 @contextmanager

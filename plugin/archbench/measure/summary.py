@@ -11,7 +11,13 @@ import torch
 from torch import Tensor, nn
 
 from archbench.core.complexity import Complexity
-from archbench.core.errors import ArchbenchError, NotMeasuredError, is_out_of_memory, orders_to_end
+from archbench.core.errors import (
+    ArchbenchError,
+    NotMeasuredError,
+    first_line,
+    is_out_of_memory,
+    orders_to_end,
+)
 from archbench.core.spec import ModelSpec
 from archbench.core.summary import (
     PARTS,
@@ -80,7 +86,7 @@ def _failures_named(spec: ModelSpec) -> Iterator[None]:
         if is_out_of_memory(error):
             raise NotMeasuredError(
                 "out-of-memory",
-                f"{spec.id} does not fit into memory: {str(error).splitlines()[0]}. "
+                f"{spec.id} does not fit into memory: {first_line(error)}. "
                 "Ask for smaller images or a smaller batch",
             ) from error
         # Whatever a network's own code raises on this size or on meta; AssertionError is common.

@@ -10,18 +10,18 @@ import torch
 
 from archbench.core.errors import InconclusiveError, NotMeasuredError
 from archbench.core.launches import COMPARED, Launch
-from archbench.core.readings import Reading, device_doubts, throttled_by
 from archbench.core.records import Record
 from archbench.core.spec import Target
 from archbench.core.statistics import Summary, summarize
+from archbench.core.telemetry import Reading, device_doubts, throttled_by
 from archbench.core.verdicts import Note
+from archbench.measure.background_load import BackgroundLoad
 from archbench.measure.conditions import timing_environment
 from archbench.measure.device_time import BurstPlan, DeviceSeries, sample_device_time
 from archbench.measure.instruments import Instruments
 from archbench.measure.latency import LatencySeries, SamplingPlan, sample_latency
-from archbench.measure.neighbours import Neighbours
+from archbench.measure.reference_workload import ReferenceWorkload
 from archbench.measure.running import Runner, forward_passes, within_memory
-from archbench.measure.yardstick import Yardstick
 from archbench.models.loading import LoadedModel
 from archbench.models.outputs import every_exit
 from archbench.models.placement import relocate
@@ -51,8 +51,8 @@ def latency_record(
         plan: when to stop; the placements share its time budget, and on an accelerator the two
             clocks.
         placements: how many places in memory are tried, as far as the budget goes: the fastest is
-            kept as the launch. More than one, and the yardstick beside them, are for launches that
-            are compared with others.
+            kept as the launch. More than one, and the reference workload beside them, are for
+            launches that are compared with others.
         seed: of the places.
         instruments: what measures beside the host's clocks; the device's own by default.
 
@@ -70,7 +70,7 @@ def latency_record(
     with within_memory(target):
         with forward_passes(loaded):
             tools = instruments or Instruments.of(loaded.device, cold_cache=target.cold_cache)
-            timed = _Timed(loaded, tools, plan, has_yardstick=bool(environment["yardstick"]))
+            timed = _Timed(loaded, tools, plan, has_reference=bool(environment["yardstick"]))
             timed.sample(placements, seed)
             timed.sample_device()
         _refuse_what_is_not_finite(loaded, timed.forward.output)
@@ -90,7 +90,7 @@ class _Timed:
     loaded: LoadedModel
     tools: Instruments
     plan: SamplingPlan
-    has_yardstick: bool
+    has_reference: bool
     forward: Runner = field(init=False)
     placed: list[tuple[LatencySeries, tuple[float, ...]]] = field(default_factory=list)
     device: DeviceSeries | None = None
@@ -102,7 +102,7 @@ class _Timed:
         target, tools, plan = self.loaded.target, self.tools, self.plan
         share = placements if tools.clock is None else 2 * placements
         can_move = target.is_host and runtime_named(target.runtime).follows_weights
-        neighbours = Neighbours()
+        background = BackgroundLoad()
         self.forward = Runner(self.loaded, tools.synchronize)
         for index in range(placements):
             spent = sum(series.elapsed for series, _ in self.placed)
@@ -111,15 +111,15 @@ class _Timed:
             if placements > 1 and can_move:
                 relocate(self.loaded.module, seed + index)
                 self.forward = Runner(self.loaded, tools.synchronize)  # images elsewhere, too
-            yardstick = Yardstick() if self.has_yardstick else None
+            reference = ReferenceWorkload() if self.has_reference else None
             series = self._unthrottled(
                 replace(plan, time_budget=plan.time_budget / share),
-                yardstick.after if yardstick is not None else None,
+                reference.after if reference is not None else None,
             )
-            if yardstick is not None:
-                yardstick.at_the_end()
-            self.placed.append((series, tuple(yardstick.seconds) if yardstick is not None else ()))
-        self.others = neighbours.share()
+            if reference is not None:
+                reference.at_the_end()
+            self.placed.append((series, tuple(reference.seconds) if reference is not None else ()))
+        self.others = background.share()
 
     def _unthrottled(
         self, plan: SamplingPlan, after: Callable[[int], object] | None
@@ -167,10 +167,10 @@ class _Timed:
     def _fastest(self, clock: str) -> Launch:
         launches = [
             Launch.of(
-                series.wall, series.cpu, self.others, yardsticks,
+                series.wall, series.cpu, self.others, references,
                 is_waiting=not self.loaded.target.is_host,
             )
-            for series, yardsticks in self.placed
+            for series, references in self.placed
         ]  # fmt: skip
         fastest = min(launches, key=lambda one: one.at(COMPARED, clock))
         if self.device is None:

@@ -17,10 +17,11 @@ from torch import Tensor, nn
 from archbench.core.errors import ArchitectureError, is_out_of_memory
 from archbench.core.spec import ModelSpec
 from archbench.models.filling import parameters_on_meta
-from archbench.models.installed import require
+from archbench.models.installed import constructors, require
 from archbench.models.networks import construction_named
 from archbench.models.shapes import RememberedShapes
 from archbench.models.timm_configs import is_bound_to_size
+from archbench.zoo import constructor
 
 __all__ = ["BUILT_PLAINLY", "build", "build_on_meta", "build_unfilled"]
 
@@ -106,17 +107,13 @@ def _move_to_meta(model: nn.Module) -> None:
 
 
 def _build_timm(spec: ModelSpec) -> Any:
-    import timm
-
     kwargs = dict(spec.kwargs)
     if not spec.is_native_size and is_bound_to_size(spec.name):
         kwargs.setdefault("img_size", spec.input_size[1:])
-    return timm.create_model(spec.name, pretrained=False, **kwargs)
+    return constructors("timm").create_model(spec.name, pretrained=False, **kwargs)
 
 
 def _build_torchvision(spec: ModelSpec) -> Any:
-    from torchvision import models
-
     kwargs = dict(spec.kwargs)
     if not spec.is_native_size:
         # Only these two families are bound to a size; the others take images of any.
@@ -124,21 +121,17 @@ def _build_torchvision(spec: ModelSpec) -> Any:
             kwargs.setdefault("image_size", spec.input_size[1])
         elif spec.name.startswith("maxvit_"):
             kwargs.setdefault("input_size", spec.input_size[1:])
-    return models.get_model(spec.name, weights=None, **kwargs)
+    return constructors("torchvision").get_model(spec.name, weights=None, **kwargs)
 
 
 def _build_pytorchcv(spec: ModelSpec) -> Any:
-    from pytorchcv.model_provider import get_model
-
     kwargs = dict(spec.kwargs)
     if not spec.is_native_size:
         kwargs.setdefault("in_size", spec.input_size[1:])
-    return get_model(spec.name, pretrained=False, **kwargs)
+    return constructors("pytorchcv").get_model(spec.name, pretrained=False, **kwargs)
 
 
 def _build_archbench(spec: ModelSpec) -> Any:
-    from archbench.zoo import constructor
-
     return constructor(spec.name)(**dict(spec.kwargs))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import os
 import re
 import tarfile
@@ -319,8 +320,6 @@ def _labels(
 
 def _development_kit(content: bytes) -> dict[int, str]:
     """Synsets by the development kit's number of their class, from its ``meta.mat``."""
-    import io
-
     from scipy.io import loadmat
 
     table: Any = loadmat(io.BytesIO(content), squeeze_me=True)["synsets"]

@@ -11,16 +11,18 @@ import importlib.metadata
 import inspect
 from collections.abc import Callable, Collection
 from types import ModuleType
+from typing import Any
 
 import torch
 
 from archbench.catalog.lists import LISTED_LIBRARIES, read_list
-from archbench.core.errors import NotMeasuredError, is_out_of_memory, orders_to_end
+from archbench.core.errors import NotMeasuredError, is_out_of_memory, named, orders_to_end
 from archbench.core.spec import ModelSpec
 from archbench.zoo import BUILT_ON
 
 __all__ = [
     "NAMES",
+    "constructors",
     "import_library",
     "library_version",
     "named_version",
@@ -33,6 +35,14 @@ _MODULES = {
     "torchvision": "torchvision.models",
     "pytorchcv": "pytorchcv.model_provider",
 }
+
+
+def constructors(library: str) -> Any:
+    """The module of a library that has its constructors, which is there.
+
+    They are imported nowhere else: each takes seconds, and none need be installed.
+    """
+    return importlib.import_module(_MODULES[library])
 
 
 def library_version(library: str) -> str:
@@ -81,12 +91,10 @@ def import_library(library: str, asked: str) -> ModuleType:
 
 
 def _broken(library: str, asked: str, error: Exception) -> NotMeasuredError:
-    lines = str(error).strip().splitlines()
-    cause = f"{type(error).__name__}: {lines[0] if lines else ''}".removesuffix(": ")
     return NotMeasuredError(
         "library-broken",
         f"{asked} needs {named_version(library)}, which is installed and cannot be imported "
-        f"({cause}). Install a version of it that fits what it imports",
+        f"({named(error)}). Install a version of it that fits what it imports",
     )
 
 
@@ -120,22 +128,18 @@ def require(spec: ModelSpec) -> None:
 
 
 def _timm_names() -> Collection[str]:
-    import timm
-
-    found: list[str] = timm.list_models()
+    found: list[str] = constructors("timm").list_models()
     return found
 
 
 def _torchvision_names() -> Collection[str]:
-    from torchvision import models
-
+    models = constructors("torchvision")
     found: list[str] = models.list_models(module=models)
     return found
 
 
 def _pytorchcv_names() -> Collection[str]:
-    from pytorchcv import model_provider
-
+    model_provider = constructors("pytorchcv")
     # The module's functions are its models and the function that chooses one by name.
     functions = {name for name, value in vars(model_provider).items() if inspect.isfunction(value)}
     return functions - {"get_model"}

@@ -17,7 +17,7 @@ from archbench.catalog.lists import SCHEMA
 from archbench.core.errors import ArchitectureError, UsageError
 from archbench.core.spec import ModelSpec
 from archbench.models.building import build, build_on_meta
-from archbench.models.installed import NAMES, library_version, pytorchcv_store
+from archbench.models.installed import NAMES, constructors, library_version, pytorchcv_store
 from archbench.models.timm_configs import tags_weights, timm_config
 
 __all__ = ["discover", "library_version", "names"]
@@ -142,9 +142,7 @@ _TORCHVISION_KWARGS: dict[str, dict[str, Any]] = {
 
 
 def _torchvision_entry(name: str) -> dict[str, Any]:
-    from torchvision import models
-
-    weights = models.get_model_weights(name).DEFAULT
+    weights = constructors("torchvision").get_model_weights(name).DEFAULT
     transform = weights.transforms()
     (pixels,), (resized,) = transform.crop_size, transform.resize_size
     kwargs = dict(_TORCHVISION_KWARGS.get(name, {}))

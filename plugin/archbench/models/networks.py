@@ -21,6 +21,7 @@ from archbench.core.errors import (
     ArchitectureError,
     NotMeasuredError,
     chain_of,
+    first_line,
     is_out_of_memory,
     orders_to_end,
 )
@@ -358,7 +359,7 @@ def _read(spec: ModelSpec, path: Path) -> nn.Module:
     except RuntimeError as error:
         raise ArchitectureError(
             f"{spec.id} cannot be built: {path.name} holds no scripted or traced network "
-            f"({str(error).strip().splitlines()[0]}). Weights alone are no network: name its "
+            f"({first_line(error)}). Weights alone are no network: name its "
             "constructor, and give them with --weights. A network that torch.save has pickled is "
             "code, and is not read: save it with torch.jit.save or torch.export.save"
         ) from error

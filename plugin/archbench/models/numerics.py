@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import torch
 
-from archbench.models.process_state import (
+from archbench.models.switches import (
     read_fp32,
     read_older_fp32,
     write_fp32,

@@ -7,7 +7,7 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
-from archbench.core.errors import NotMeasuredError
+from archbench.core.errors import NotMeasuredError, first_line
 
 __all__ = ["graph_metrics"]
 
@@ -34,8 +34,9 @@ def graph_metrics(path: Path) -> dict[str, dict[str, Any]]:
         if not model.graph.node:
             raise ValueError("it has no nodes")
     except Exception as error:
-        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise NotMeasuredError("not-onnx", f"{path.name} is no ONNX graph: {first}") from None
+        raise NotMeasuredError(
+            "not-onnx", f"{path.name} is no ONNX graph: {first_line(error)}"
+        ) from None
     operators: Counter[str] = Counter()
     params = _walk(model.graph, operators)
     for function in model.functions:

@@ -10,7 +10,13 @@ from typing import Any
 import torch
 from torch import nn
 
-from archbench.core.errors import ArchbenchError, ArchitectureError, is_out_of_memory, orders_to_end
+from archbench.core.errors import (
+    ArchbenchError,
+    ArchitectureError,
+    is_out_of_memory,
+    named,
+    orders_to_end,
+)
 from archbench.core.requests import size_text
 from archbench.core.spec import ModelSpec
 from archbench.models.inputs import synthetic_inputs
@@ -48,11 +54,7 @@ PATIENCE = 5.0
 
 def failed_forward(spec: ModelSpec, error: BaseException) -> ArchitectureError:
     """What is said of a network whose forward pass raised an error."""
-    lines = str(error).strip().splitlines()
-    text = lines[0] if lines else type(error).__name__
-    return ArchitectureError(
-        f"{spec.id} failed in its forward pass: {type(error).__name__}: {text}"
-    )
+    return ArchitectureError(f"{spec.id} failed in its forward pass: {named(error)}")
 
 
 @contextmanager

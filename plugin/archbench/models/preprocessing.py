@@ -7,13 +7,15 @@ from collections.abc import Callable, Mapping
 from io import BytesIO
 from typing import Any
 
+import numpy
 import torch
+from PIL import Image
 from torch import Tensor
 
 from archbench.core.errors import NotMeasuredError
 from archbench.core.preprocessing import Transform
 from archbench.core.spec import ModelSpec, Preprocessing
-from archbench.models.installed import require
+from archbench.models.installed import constructors, require
 from archbench.models.timm_configs import data_config, timm_config
 
 __all__ = ["ImageTransform", "decode", "normalized", "transform_of"]
@@ -77,8 +79,7 @@ def _of_timm(spec: ModelSpec, config: Mapping[str, Any] | None) -> Transform:
 def _of_torchvision(spec: ModelSpec, config: Mapping[str, Any] | None) -> Transform:
     del config
     require(spec)
-    from torchvision import models
-
+    models = constructors("torchvision")
     weights = models.get_model_weights(spec.name)
     transforms = (weights[spec.weights] if spec.weights else weights.DEFAULT).transforms()
     (crop,), (resized,) = transforms.crop_size, transforms.resize_size
@@ -127,8 +128,6 @@ def decode(data: bytes) -> Any:
         OSError: it is no image, or cut off.
         ValueError: it has more pixels than PIL takes for an attack (179 million).
     """
-    from PIL import Image
-
     with warnings.catch_warnings():
         # Large but below the limit; transparency of a palette, which RGB has no place for.
         warnings.simplefilter("ignore")
@@ -151,8 +150,6 @@ class ImageTransform:
     """
 
     def __init__(self, transform: Transform) -> None:
-        from PIL import Image
-
         self._transform = transform
         self._filter = Image.Resampling[transform.interpolation.upper()]
         # What lies beside a padded image is the mean, and black where the crop is too large.
@@ -161,8 +158,6 @@ class ImageTransform:
 
     def __call__(self, image: Any) -> Tensor:
         """Resize and cut out."""
-        import numpy
-
         size = _resized_size(self._transform, image.size)
         if size != image.size:
             image = image.resize(size, self._filter)
@@ -190,8 +185,6 @@ def _resized_size(transform: Transform, size: tuple[int, int]) -> tuple[int, int
 
 def _centre(image: Any, crop: tuple[int, int], fill: tuple[int, ...]) -> Any:
     """The middle of an image, ``crop`` high and wide, with ``fill`` around one that is smaller."""
-    from PIL import Image
-
     height, width = crop
     lacking = max(width - image.width, 0), max(height - image.height, 0)
     if any(lacking):

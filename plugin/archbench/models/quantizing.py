@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from archbench.core.errors import NotMeasuredError, orders_to_end
+from archbench.core.errors import NotMeasuredError, first_line, orders_to_end
 from archbench.core.spec import ModelSpec
 
 __all__ = ["packed_tensors", "quantize", "quantized_layers", "refusal"]
@@ -76,7 +76,7 @@ def quantize(spec: ModelSpec, module: nn.Module, images: Tensor) -> nn.Module:
             raise NotMeasuredError(
                 "not-quantisable",
                 f"{spec.id} cannot be quantised by torch: {type(error).__name__}: "
-                f"{_first_line(error)}. Use another --dtype, or leave the architecture out",
+                f"{first_line(error)}. Use another --dtype, or leave the architecture out",
             ) from error
         return _dynamic(module)
     finally:
@@ -156,8 +156,3 @@ def _within(value: object) -> list[Tensor]:
         return [tensor for item in value for tensor in _within(item)]
     unpack = getattr(value, "unpack", None)
     return _within(unpack()) if callable(unpack) else []
-
-
-def _first_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 
-from archbench.core.errors import UsageError
+from archbench.core.errors import UsageError, first_line
 
 __all__ = ["require_torch"]
 
@@ -18,9 +18,8 @@ def require_torch() -> None:
     try:
         importlib.import_module("torch")
     except (ImportError, OSError) as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise UsageError(
             "torch",
-            f"it cannot be imported: {reason}",
+            f"it cannot be imported: {first_line(error)}",
             "Install one that fits this machine: python -m pip install torch torchvision",
         ) from None

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from archbench.core.errors import NotMeasuredError
-from archbench.models.installed import named_version
+from archbench.models.installed import constructors, named_version
 
 __all__ = ["data_config", "is_bound_to_size", "tags_weights", "timm_config"]
 
@@ -24,9 +24,7 @@ _KEYS = (
 
 def tags_weights() -> bool:
     """Whether this timm tells weights of one architecture apart by tags, as 0.9 and newer do."""
-    from timm import models
-
-    return hasattr(models, "PretrainedCfg")
+    return hasattr(constructors("timm").models, "PretrainedCfg")
 
 
 def timm_config(name: str, tag: str | None = None) -> dict[str, Any]:
@@ -39,8 +37,7 @@ def timm_config(name: str, tag: str | None = None) -> dict[str, Any]:
     Raises:
         NotMeasuredError: this timm has no weights of that tag.
     """
-    from timm import models
-
+    models = constructors("timm").models
     if not hasattr(models, "get_pretrained_cfg"):
         found = {key: models.get_model_default_value(name, key) for key in _KEYS}
         return {key: value for key, value in found.items() if value is not None}
@@ -70,8 +67,7 @@ def data_config(config: Mapping[str, Any], *, use_test_size: bool) -> dict[str, 
         config: of an architecture or of its weights.
         use_test_size: whether it is tested at a size of its own.
     """
-    from timm.data import resolve_data_config
-
+    resolve_data_config = constructors("timm").data.resolve_data_config
     # By place: the second argument has had two names.
     found: dict[str, Any] = resolve_data_config({}, dict(config), use_test_size=use_test_size)
     # Before 0.9 there is but one mode.

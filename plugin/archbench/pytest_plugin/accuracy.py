@@ -132,7 +132,7 @@ def measured_accuracy(
         ArchitectureError, NotMeasuredError, MemoryError, RuntimeError: as
             :func:`archbench.measure.accuracy.evaluate`.
     """
-    from archbench.measure.accuracy import evaluation_key, fingerprint_of
+    from archbench.measure.fingerprints import evaluation_key, fingerprint_of
 
     config = node.config
     settings = settings_of(config)
@@ -506,7 +506,7 @@ def fingerprint_record(
             return record, [spelled(config, f"no-baseline: {key} has no line in {where}")]
         return record, []
     asked = settings.weights or (line["asked"] if line is not None else None)
-    from archbench.measure.accuracy import fingerprint_of
+    from archbench.measure.fingerprints import fingerprint_of
 
     asked = asked or ("none" if settings.imagenet is None else "pretrained")
     model = _weighted(config, spec, target, asked)

@@ -17,7 +17,6 @@ import pytest
 
 from archbench.core.errors import ArchbenchError
 from archbench.core.gate import COUNTS
-from archbench.core.readings import device_doubts
 from archbench.core.records import Record, target_of
 from archbench.core.rounds import ClockRule
 from archbench.core.run_config import RunConfig
@@ -34,6 +33,7 @@ from archbench.core.sides import (
     run_alike,
     versions_changed,
 )
+from archbench.core.telemetry import device_doubts
 from archbench.core.verdicts import TOLD, Note, Verdict
 from archbench.duet import imports
 from archbench.duet.children import (

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from archbench.core.errors import FatalDeviceError, NotMeasuredError, is_out_of_memory
+from archbench.core.errors import (
+    FatalDeviceError,
+    NotMeasuredError,
+    first_line,
+    is_out_of_memory,
+)
 from archbench.core.run_config import RunConfig
 from archbench.devices.backend import Backend
 from archbench.devices.choosing import Device
@@ -34,7 +39,7 @@ class CudaGraph(Runtime):
             raise NotMeasuredError(
                 "not-capturable",
                 f"{job.spec.id} cannot be captured as a CUDA graph: "
-                f"{str(error).strip().partition(chr(10))[0]}. Use --runtime=eager",
+                f"{first_line(error)}. Use --runtime=eager",
             ) from error
 
         def start() -> object:

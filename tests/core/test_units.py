@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from archbench.core.errors import UsageError
-from archbench.core.quantities import parse_quantity
+from archbench.core.units import parse_quantity
 
 
 @pytest.mark.parametrize(

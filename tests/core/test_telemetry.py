@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from archbench.core.readings import (
+from archbench.core.telemetry import (
     Reading,
     device_doubts,
     mean_clock,

@@ -1,4 +1,4 @@
-"""The yardstick: how often it is timed, and that it is the same work for ever."""
+"""The reference workload: how often it is timed, and that it is the same work for ever."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import pytest
 
-from archbench.measure.yardstick import LEAST, SIDE, Yardstick, yardstick_name
+from archbench.measure.reference_workload import LEAST, SIDE, ReferenceWorkload, workload_name
 
 
 def ticking(nanoseconds: int) -> Callable[[], int]:
@@ -24,33 +24,33 @@ def ticking(nanoseconds: int) -> Callable[[], int]:
 
 
 def test_a_seventh_of_the_samples_time_goes_to_it_in_bursts() -> None:
-    yardstick = Yardstick(ticking(1_000_000))
+    workload = ReferenceWorkload(ticking(1_000_000))
     for _ in range(3):
-        yardstick.after(5_000_000)  # owes 0.75 ms each: less than a burst
-    assert yardstick.seconds == []
-    yardstick.after(5_000_000)  # 3 ms: three of a millisecond
-    assert yardstick.seconds == [0.001] * 3
-    yardstick.after(100_000_000)  # 15 ms
-    assert len(yardstick.seconds) == 18
+        workload.after(5_000_000)  # owes 0.75 ms each: less than a burst
+    assert workload.seconds == []
+    workload.after(5_000_000)  # 3 ms: three of a millisecond
+    assert workload.seconds == [0.001] * 3
+    workload.after(100_000_000)  # 15 ms
+    assert len(workload.seconds) == 18
 
 
 def test_few_samples_leave_enough() -> None:
-    yardstick = Yardstick(ticking(1_000_000))
-    yardstick.after(1_000_000)
-    yardstick.at_the_end()
-    assert len(yardstick.seconds) == LEAST
-    yardstick.at_the_end()
-    assert len(yardstick.seconds) == LEAST
+    workload = ReferenceWorkload(ticking(1_000_000))
+    workload.after(1_000_000)
+    workload.at_the_end()
+    assert len(workload.seconds) == LEAST
+    workload.at_the_end()
+    assert len(workload.seconds) == LEAST
 
 
 def test_the_work() -> None:
-    yardstick = Yardstick()
-    yardstick.at_the_end()
+    workload = ReferenceWorkload()
+    workload.at_the_end()
     matrix = (np.arange(SIDE * SIDE) % 7).reshape(SIDE, SIDE)
     # Whole numbers far below 2 ** 24 are exact in fp32.
-    assert np.array_equal(yardstick._product, matrix @ matrix)
-    assert all(seconds > 0 for seconds in yardstick.seconds)
-    assert yardstick_name() == f"sgemm 320 numpy {np.__version__}"
+    assert np.array_equal(workload._product, matrix @ matrix)
+    assert all(seconds > 0 for seconds in workload.seconds)
+    assert workload_name() == f"sgemm 320 numpy {np.__version__}"
 
 
 @pytest.mark.parametrize("seed", [1, 2])

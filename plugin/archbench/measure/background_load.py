@@ -8,13 +8,13 @@ from typing import Any
 
 import psutil
 
-__all__ = ["Neighbours"]
+__all__ = ["BackgroundLoad"]
 
 _IDLE = ("idle", "iowait", "guest", "guest_nice")
 """Fields of ``psutil.cpu_times`` that are no work, or that another field holds already."""
 
 
-class Neighbours:
+class BackgroundLoad:
     """Started before a measurement, asked after it.
 
     The kernel counts in steps of 10 ms for each core: over a quarter of a second the share is known

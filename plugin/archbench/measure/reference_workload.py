@@ -12,28 +12,28 @@ from collections.abc import Callable
 
 import numpy as np
 
-__all__ = ["SIDE", "Yardstick", "yardstick_name"]
+__all__ = ["SIDE", "ReferenceWorkload", "workload_name"]
 
 SIDE = 320
 """Of the square matrices, in fp32: 1.2 MB in all, about a millisecond of one core."""
 
 SHARE = 0.15
-"""Of the time of samples that is spent on the yardstick as well."""
+"""Of the time of samples that is spent on the reference workload as well."""
 
 BURST = 3e6
 """Nanoseconds that are spent at once at least: each burst empties the cache for the next sample."""
 
 
-def yardstick_name() -> str:
-    """What a yardstick is compared with: only times of equal names are."""
+def workload_name() -> str:
+    """What a reference workload is compared with: only times of equal names are."""
     return f"sgemm {SIDE} numpy {np.__version__}"
 
 
 LEAST = 5
-"""Times of the yardstick for a placement."""
+"""Times of the reference workload for a placement."""
 
 
-class Yardstick:
+class ReferenceWorkload:
     """Times itself as often as the samples between them allow.
 
     Args:

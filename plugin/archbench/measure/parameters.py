@@ -1,0 +1,85 @@
+"""Parameters of a network: how many, of what, where, and in how many bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor, nn
+
+from archbench.core.complexity import LayerCost
+from archbench.core.run_config import DTYPES
+from archbench.models.loading import TORCH_DTYPES
+from archbench.models.quantizing import packed_tensors
+
+__all__ = [
+    "CONVOLUTION",
+    "bias_params",
+    "count_parameters",
+    "layer_costs",
+    "param_bytes",
+    "parameter_metrics",
+]
+
+CONVOLUTION = nn.modules.conv._ConvNd
+
+
+def count_parameters(model: nn.Module) -> tuple[int, int]:
+    """All parameters and the trainable ones; a shared parameter counts once, and so does one that
+    quantised layers hold in a packed form."""
+    sizes = [(param.numel(), param.requires_grad) for param in model.parameters()]
+    packed = sum(tensor.numel() for tensor in packed_tensors(model))
+    return sum(n for n, _ in sizes) + packed, sum(n for n, trainable in sizes if trainable)
+
+
+def parameter_metrics(model: nn.Module) -> dict[str, dict[str, Any]]:
+    """What can be said of a network that cannot be counted: its parameters and buffers."""
+    params, trainable = count_parameters(model)
+    number = {"unit": "1", "source": "counted"}
+    return {
+        "params": {"value": params, **number},
+        "trainable_params": {"value": trainable, **number},
+        "buffers": {"value": sum(buffer.numel() for buffer in model.buffers()), **number},
+        "param_bytes": {"by_dtype": param_bytes(model), "unit": "B", "source": "counted"},
+    }
+
+
+def layer_costs(model: nn.Module, macs: Mapping[nn.Module, int]) -> tuple[LayerCost, ...]:
+    """Modules that hold parameters or multiply and add; a shared parameter is its first owner's."""
+    owned: set[int] = set()
+    layers = []
+    for name, module in model.named_modules():
+        own = {id(p): p.numel() for p in module.parameters(recurse=False) if id(p) not in owned}
+        owned.update(own)
+        params = sum(own.values())
+        if params or macs.get(module):
+            layers.append(LayerCost(name, type(module).__name__, params, macs.get(module, 0)))
+    return tuple(layers)
+
+
+def bias_params(model: nn.Module) -> int:
+    """Parameters that are biases of convolutions, linear layers and attention."""
+    biases = {}
+    for module in model.modules():
+        names: tuple[str, ...] = ("bias",) if isinstance(module, (CONVOLUTION, nn.Linear)) else ()
+        if isinstance(module, nn.MultiheadAttention):
+            names = ("in_proj_bias", "bias_k", "bias_v")
+        for name in names:
+            bias = getattr(module, name, None)
+            if isinstance(bias, Tensor):
+                biases[id(bias)] = bias.numel()
+    return sum(biases.values())
+
+
+def param_bytes(model: nn.Module) -> dict[str, int]:
+    """Bytes of all parameters by precision."""
+    floats, fixed = 0, 0
+    for param in model.parameters():
+        if param.is_floating_point():
+            floats += param.numel()
+        else:
+            fixed += param.numel() * param.element_size()
+    # What quantisation leaves in fp32 depends on the network, so int8 has no size on paper.
+    return {
+        dtype: floats * TORCH_DTYPES[dtype].itemsize + fixed for dtype in DTYPES if dtype != "int8"
+    }
