@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -13,13 +14,14 @@ from typing import Any
 import pytest
 
 from archbench.catalog.catalog import load_catalog
+from archbench.core import run_config
 from archbench.core.run_config import RunConfig
 from archbench.devices import registry as devices
 from archbench.measure.cells import latency_record, load_guarded
 from archbench.measure.hardware import make_target
 from archbench.measure.latency import SamplingPlan
 from archbench.models.loading import ModelHolder
-from archbench.pytest_plugin import launched, launching
+from archbench.pytest_plugin import launched, launching, options
 from archbench.pytest_plugin.manifest import cell_of
 from archbench.runtimes import registry as runtimes
 from archbench.runtimes.runtime import Runtime
@@ -154,6 +156,53 @@ def in_results(cells: list[dict[str, Any]]) -> None:
     assert min(twice["latency"]["samples"]) > 1.2 * min(once["latency"]["samples"])
 
 
+def test_an_axis_and_what_is_made_of_it(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run_config, "_AXES", dict(run_config._AXES))
+    monkeypatch.setattr(run_config, "_SEEN", set(run_config._SEEN))
+    monkeypatch.setattr(options, "OPTIONS", dict(options.OPTIONS))
+    shutil.copy(HERE / "one_axis.py", pytester.path)
+    pytester.makeconftest("import one_axis")
+    pytester.makepyfile(
+        test_time="""
+        import pytest, torch
+
+        @pytest.fixture
+        def tiny():
+            return torch.full((1000,), 1e-40)
+
+        def test_latency(bench, loaded_model, tiny):
+            bench.latency(loaded_model)
+            with loaded_model.running():
+                print("sum of denormals", bool((tiny * 1).sum() == 0))
+        """
+    )
+    ran = pytester.runpytest_inprocess(
+        "test_time.py", f"--archbench-models={MODEL}", "--archbench-quick", "-rP",
+        "--archbench-denormals=kept,flushed", "--archbench-results=r.json",
+        "--junitxml=junit.xml", plugins=[],
+    )  # fmt: skip
+    ran.assert_outcomes(passed=2)
+    text = ran.stdout.str()
+    assert f"test_latency[{MODEL}-fp32-b1-denormals=flushed]" in text
+    assert re.findall("sum of denormals (True|False)", text) == ["False", "True"]
+    rows = [line for line in text.splitlines() if line.startswith("mobilenetv3_small_050 ")]
+    assert ["denormals=flushed" in row for row in rows] == [False, True]
+    cells = json.loads((pytester.path / "r.json").read_text())["cells"]
+    assert [cell["target"]["more"] for cell in cells] == [[], [["denormals", "flushed"]]]
+    assert 'name="denormals" value="flushed"' in (pytester.path / "junit.xml").read_text()
+    shown = pytester.run(
+        sys.executable, "-m", "archbench", "compare", "r.json", "r.json", timeout=300
+    )
+    assert shown.stdout.str().count("fp32 batch 1 denormals flushed") == 1
+    pytester.run(
+        *(sys.executable, "-m", "archbench", "report", "r.json", "--format=html", "-o", "p.html"),
+        timeout=300,
+    )
+    assert "denormals flushed" in (pytester.path / "p.html").read_text()
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -188,7 +237,7 @@ def test_a_runtimes_name_can_stand_in_an_id(name: str) -> None:
         runtimes.register(type("Named", (Runtime,), {"name": name}))
 
 
-@pytest.mark.parametrize("name", ["one_device.py", "one_runtime.py"])
+@pytest.mark.parametrize("name", ["one_device.py", "one_runtime.py", "one_axis.py"])
 def test_the_page_shows_the_files_that_these_tests_run(name: str) -> None:
     page = (HERE.parents[1] / "docs" / "design.md").read_text(encoding="utf-8")
     assert f"```python\n{(HERE / name).read_text(encoding='utf-8')}```\n" in page

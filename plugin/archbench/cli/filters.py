@@ -5,31 +5,39 @@ from __future__ import annotations
 import argparse
 from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
+from importlib.metadata import entry_points
 from typing import Any
 
 from archbench.core.errors import UsageError
 from archbench.core.history import Cell
 from archbench.core.points import Point
-from archbench.core.run_config import axes
+from archbench.core.run_config import axes, axis
 
-__all__ = ["FILTERS", "add_filters", "filtered", "value_of"]
+__all__ = ["GROUP", "add_filters", "filtered", "filters", "value_of"]
 
-_AXES = tuple(one for one in axes() if not one.is_flag)
-FILTERS = ("device", *(one.name for one in _AXES))
-"""By what commands choose cells."""
+GROUP = "archbench.axes"
+"""Entry points of distributions that bring an axis; each names the module that registers it."""
+
+
+def filters() -> tuple[str, ...]:
+    """By what commands choose cells."""
+    return ("device", *(one.name for one in axes() if not one.is_flag))
 
 
 def value_of(cell: Point | Cell, name: str) -> Any:
-    """What a cell is of one of :data:`FILTERS`; None where it is not stated."""
+    """What a cell is of one of :func:`filters`; None where it is not stated."""
     return cell.device if name == "device" else cell[name]
 
 
 def add_filters(parser: argparse.ArgumentParser) -> None:
     """Add ``--device`` and an option for each axis of the run configuration."""
+    for found in entry_points(group=GROUP):
+        found.load()
     parser.add_argument("--device", metavar="GLOB", help="short names of devices: v100, 'cpu*'")
-    for one in _AXES:
-        values = ", ".join(one.values) or "a number"
-        parser.add_argument(f"--{one.option}", metavar="GLOB", help=f"of the cells: {values}")
+    for name in filters()[1:]:
+        values = ", ".join(axis(name).values) or "a number"
+        option = f"--{axis(name).option}"
+        parser.add_argument(option, metavar="GLOB", help=f"of the cells: {values}")
 
 
 def filtered(points: Sequence[Point], wanted: Mapping[str, Any]) -> list[Point]:
@@ -43,7 +51,7 @@ def filtered(points: Sequence[Point], wanted: Mapping[str, Any]) -> list[Point]:
         UsageError: nothing is left; says what there is.
     """
     found = list(points)
-    for name in FILTERS:
+    for name in filters():
         glob, option = wanted.get(name), f"--{name}".replace("_", "-")
         if glob is None:
             continue

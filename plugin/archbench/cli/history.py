@@ -9,7 +9,7 @@ from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from archbench.cli.filters import FILTERS, add_filters, value_of
+from archbench.cli.filters import add_filters, filters, value_of
 from archbench.core.errors import UsageError
 from archbench.core.history import Series, is_exact, moment, series_of
 from archbench.core.metrics import METRICS
@@ -173,7 +173,7 @@ def _selected(asked: str, series: Sequence[Series], options: argparse.Namespace)
             raise UsageError(f"{asked}", f"no stored run holds {id!r}", _near(id, series))
     if options.ids:
         found = [one for one in found if any(_is_meant(one.cell.id, id) for id in options.ids)]
-    for name in FILTERS:
+    for name in filters():
         option, wanted = f"--{name}".replace("_", "-"), getattr(options, name)
         if wanted is None:
             continue

@@ -7,7 +7,7 @@ keys of baselines are derived from :func:`axes`.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, fields, replace
 from typing import Any, TypeVar
@@ -25,6 +25,7 @@ __all__ = [
     "config_pattern",
     "dtype_of",
     "further_axes",
+    "on_axis",
     "register_axis",
 ]
 
@@ -172,26 +173,46 @@ def add_value(name: str, value: str) -> None:
         _AXES[name] = replace(known, values=(*known.values, value))
 
 
-def register_axis(axis: Axis) -> None:
-    """Add an axis, in a plugin of pytest that is loaded before options are read (``-p my_axis``).
+_SEEN: set[str] = set()
+"""Axes of stored runs that nobody has registered here."""
 
-    Its value is kept in :attr:`StatedConfig.more`, and is entered around every pass
-    (:attr:`Axis.running`). In ids it is ``-name=value``.
+_LISTENERS: list[Callable[[Axis], None]] = []
+
+
+def on_axis(listener: Callable[[Axis], None]) -> None:
+    """Have a function called for each axis that is registered from now on."""
+    _LISTENERS.append(listener)
+
+
+def register_axis(axis: Axis) -> None:
+    """Add an axis: in a project's ``conftest.py``, or in a plugin of pytest.
+
+    Its option is declared, its value is kept in :attr:`StatedConfig.more` and entered around all
+    passes (:attr:`Axis.running`). In ids it is ``-name=value``. Registering it again replaces it.
 
     Raises:
-        ValueError: the name is taken, or is none.
+        ValueError: the name is one of archbench's own, or is none.
     """
-    if axis.name in _AXES or axis.name in _FIELDS or not axis.name.isidentifier():
+    if axis.name in _FIELDS or not axis.name.isidentifier():
         raise ValueError(f"an axis {axis.name!r} cannot be added: the name is taken or is none")
-    given = {field.name: getattr(axis, field.name) for field in fields(axis)}
-    _AXES[axis.name] = Axis(
-        **{
-            **given,
-            "id_format": f"-{axis.name}=" + ("on" if axis.is_flag else "{}"),
-            "text_format": axis.name if axis.is_flag else f"{axis.name} {{}}",
-            "off_text": f"no {axis.name}",
-        }
+    _SEEN.discard(axis.name)
+    _AXES[axis.name] = replace(
+        axis,
+        id_format=f"-{axis.name}=" + ("on" if axis.is_flag else "{}"),
+        text_format=axis.name if axis.is_flag else f"{axis.name} {{}}",
+        off_text=f"no {axis.name}",
     )
+    for listener in _LISTENERS:
+        listener(_AXES[axis.name])
+
+
+def _see(more: Iterable[tuple[str, Value]]) -> None:
+    """Know the axes of a stored run, so that no two that differ in one look alike."""
+    for name, value in more:
+        if name not in _AXES and name not in _FIELDS and name.isidentifier():
+            usual: Value = type(value)()
+            register_axis(Axis(name, usual, f"{name}, of stored runs"))
+            _SEEN.add(name)
 
 
 Config = TypeVar("Config", bound="StatedConfig")
@@ -221,6 +242,10 @@ class StatedConfig:
     cold_cache: bool | None = None
     largest_batch: bool = False
     more: tuple[tuple[str, Value], ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.more:
+            _see(self.more)
 
     def __getitem__(self, name: str) -> Any:
         """The value of an axis, whether it is a field or was registered."""

@@ -306,6 +306,7 @@ class Target(RunConfig):
     uuid: str | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
+        RunConfig.__post_init__(self)
         for name in ("slug", "dtype", "memory_format", "runtime", "asked"):
             if not getattr(self, name).isprintable():
                 raise ValueError(f"its {name} is {getattr(self, name)!r}")

@@ -144,6 +144,7 @@ class LoadedModel:
         with (
             self.device.current(),
             numerics(self.target.dtype, self.device.place),
+            self.target.held(),
         ):
             torch.set_num_threads(self.target.threads)
             yield

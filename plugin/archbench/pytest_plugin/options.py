@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from archbench.core.run_config import Axis, axes
+from archbench.core.run_config import Axis, axes, on_axis
 
 __all__ = [
     "HOST_OPTION",
@@ -157,6 +157,29 @@ def destination(name: str) -> str:
     return "archbench_" + name.replace("-", "_")
 
 
+_PARSERS: list[tuple[pytest.Parser, str]] = []
+"""Of this run, with the prefix of our options in each."""
+
+
+def _add_option(parser: pytest.Parser, prefix: str, name: str) -> None:
+    group = parser.getgroup("archbench")
+    declaration = OPTIONS[name]
+    if prefix + name not in PYTESTS_OWN:
+        # Repeated options are gathered, so that none is dropped silently; settings judge them.
+        gathered = declaration if "action" in declaration else {"action": "append", **declaration}
+        group.addoption(prefix + name, dest=destination(name), **gathered)
+
+
+def _add_axis(axis: Axis) -> None:
+    is_known = axis.option in OPTIONS
+    OPTIONS[axis.option] = _axis_option(axis)
+    for parser, prefix in () if is_known else _PARSERS:
+        _add_option(parser, prefix, axis.option)
+
+
+on_axis(_add_axis)
+
+
 def add_options(parser: pytest.Parser, prefix: str = "--archbench-") -> None:
     """Declare the options under a prefix.
 
@@ -164,12 +187,12 @@ def add_options(parser: pytest.Parser, prefix: str = "--archbench-") -> None:
     from its root conftest with ``--``.
     """
     group = parser.getgroup("archbench", "benchmarks of image-classification architectures")
-    for name, declaration in OPTIONS.items():
-        if prefix + name in PYTESTS_OWN:
-            continue
-        # Repeated options are gathered, so that none is dropped silently; settings judge them.
-        gathered = declaration if "action" in declaration else {"action": "append", **declaration}
-        group.addoption(prefix + name, dest=destination(name), **gathered)
+    if prefix != "--":
+        # Each run of pytest has a parser of its own.
+        _PARSERS.clear()
+    _PARSERS.append((parser, prefix))
+    for name in OPTIONS:
+        _add_option(parser, prefix, name)
     if prefix != "--":
         for name in _CHILDREN:
             group.addoption(f"--archbench-{name}", dest=destination(name), help=argparse.SUPPRESS)
