@@ -24,10 +24,10 @@ from typing import Any
 from archbench.core.errors import ArchbenchError, UsageError
 from archbench.core.gate import scale_of
 from archbench.core.launches import Launch, spread
-from archbench.core.metrics import format_seconds
 from archbench.core.rounds import ClockRule, DuetLaunch, default_rules, has_told, judge
 from archbench.core.statistics import clopper_pearson, quantile
 from archbench.core.tolerances import Rules
+from archbench.metrics import format_seconds
 from archbench.store.baselines import read_baselines
 
 __all__ = ["DUET", "STORED", "Outcome", "Trial", "rejudged", "replay", "selftest"]

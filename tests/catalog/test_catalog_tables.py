@@ -13,9 +13,9 @@ from archbench.catalog.seeds import read_seeds
 from archbench.catalog.tables import PUBLISHED, published_points
 from archbench.core.choosing import best_by_limits, borrow_memory
 from archbench.core.errors import UsageError
-from archbench.core.metrics import METRICS
 from archbench.core.pareto import upper_bound
 from archbench.core.points import Point
+from archbench.metrics import METRICS
 
 ROOT = Path(__file__).parents[2]
 

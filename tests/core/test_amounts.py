@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from archbench.core.amounts import amount_verdict
-from archbench.core.tolerances import PRESETS, Tolerance
+from archbench.metrics import METRICS, Tolerance
 
-DEFAULT = PRESETS["default"]["peak_memory"]  # 1 % and 1 MiB
+DEFAULT = METRICS["peak_memory"].presets["default"]  # 1 % and 1 MiB
 MIB = 2**20
 
 
@@ -23,7 +23,7 @@ MIB = 2**20
         # 1 % of 10 MiB is less than 1 MiB, which counts.
         (10 * MIB, 11 * MIB, DEFAULT, "unchanged", "within-tolerance"),
         (10 * MIB, 11 * MIB + 1, DEFAULT, "regressed", "more"),
-        (10 * MIB, 10 * MIB + 1, PRESETS["strict"]["peak_memory"], "regressed", "more"),
+        (10 * MIB, 10 * MIB + 1, METRICS["peak_memory"].presets["strict"], "regressed", "more"),
         (0.0, 0.0, Tolerance(0.05), "unchanged", "equal"),
         (0.0, 1.0, Tolerance(0.05), "regressed", "more"),
     ],

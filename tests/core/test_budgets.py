@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from archbench.core.budgets import FIGURES, REASONS, Budget, Limit, judge, parse_limit, unjudged
+from archbench.core.budgets import REASONS, Budget, Limit, budgetable, judge, parse_limit, unjudged
 from archbench.core.errors import UsageError
 from archbench.core.records import Record
 from archbench.core.selectors import Selector
@@ -83,7 +83,7 @@ def test_limit_as_text(text: str, shown: str) -> None:
     assert str(parse_limit(text)) == shown
 
 
-NAMES = ", ".join(FIGURES)
+NAMES = ", ".join(budgetable())
 
 
 @pytest.mark.parametrize(

@@ -54,7 +54,7 @@ def test_sentence(metric: str, value: Any, sentence: str) -> None:
 
 def test_every_change_is_told() -> None:
     verdicts = count_verdicts(BASELINE, {**BASELINE, "params": 1, "macs": 2, "buffers": 3})
-    assert [verdict.metric for verdict in verdicts] == ["params", "buffers", "macs"]
+    assert [verdict.metric for verdict in verdicts] == ["params", "macs", "buffers"]
 
 
 def test_without_a_baseline() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from archbench.core.metrics import METRICS, format_seconds, format_significant
+from archbench.metrics import METRICS, format_seconds, format_significant
 
 
 @pytest.mark.parametrize(

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from archbench.core.fitting import fit_line
-from archbench.core.metrics import format_significant
 from archbench.core.pareto import pareto_front, upper_bound
 from archbench.core.points import Figure, Point
+from archbench.metrics import format_significant
 from archbench.report import page
 from archbench.report.page import page_data
 from archbench.report.tables import Table

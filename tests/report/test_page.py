@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from archbench.core.metrics import METRICS
 from archbench.core.points import KINDS, Figure, Point, with_derived
+from archbench.metrics import METRICS
 from archbench.report.charts.colours import family_look
 from archbench.report.page import page_data, page_html, write_page
 from tests.report.synthetic_points import FAMILIES, synthetic_history, synthetic_points

@@ -256,7 +256,7 @@ OWN = [
     (
         "[[tolerance]]\nmetric = 'latancy'\nrelative = '5 %'",
         ", tolerance 1: metric = 'latancy': there is no metric 'latancy'. Write 'latency'; "
-        "metrics are latency, cpu_time, device_time, peak_memory, energy_per_image, top1, top5",
+        "metrics are latency, device_time, top1, top5, peak_memory, energy_per_image",
     ),
     (
         "[[tolerance]]\nmetric = 'params'\nrelative = '5 %'",

@@ -10,9 +10,9 @@ from archbench.cli.filters import filtered
 from archbench.cli.sources import SOURCES, points_from
 from archbench.core.comparing import compare
 from archbench.core.errors import UsageError
-from archbench.core.metrics import METRICS
 from archbench.core.points import Point
 from archbench.core.run_config import axes
+from archbench.metrics import METRICS
 from archbench.report.comparing import comparison_json, comparison_remarks, comparison_table
 
 __all__ = ["FORMATS", "add_parser", "run"]

@@ -12,8 +12,8 @@ from pathlib import Path
 from archbench.cli.filters import add_filters, filters, value_of
 from archbench.core.errors import UsageError
 from archbench.core.history import Series, is_exact, moment, series_of
-from archbench.core.metrics import METRICS
 from archbench.core.selectors import refuse_unknown
+from archbench.metrics import METRICS
 
 __all__ = ["add_parser", "run", "stored_history"]
 

@@ -10,12 +10,12 @@ from archbench.cli.filters import add_filters, filtered
 from archbench.cli.sources import SOURCES, points_from
 from archbench.core.choosing import (
     FRAME_RATES,
-    LIMITS,
     MEMORY_LIMITS,
     Limit,
     best_by_limits,
     borrow_memory,
     choose,
+    limit_options,
     parse_limit,
 )
 from archbench.core.errors import UsageError
@@ -46,8 +46,8 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "that were published and not measured here are marked.",
     )
     parser.add_argument("sources", nargs="*", metavar="SOURCE", help=SOURCES)
-    for name, kind in LIMITS.items():
-        parser.add_argument(f"--{name}", metavar="LIMIT", help=kind.help)
+    for name, metric in limit_options().items():
+        parser.add_argument(f"--{name}", metavar="LIMIT", help=metric.option_help)
     add_filters(parser)
     parser.add_argument(
         "--top", type=int, default=5, metavar="N", help="how many to show (default: 5)"
@@ -80,7 +80,7 @@ def run(options: argparse.Namespace) -> int:
         raise UsageError(f"--top={options.top}", "nothing would be shown", "Write --top=5")
     limits = [
         parse_limit(name, text)
-        for name in LIMITS
+        for name in limit_options()
         if (text := getattr(options, name.replace("-", "_"))) is not None
     ]
     _refuse_idle(options, limits)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import math
 
-from archbench.core.metrics import METRICS
-from archbench.core.tolerances import AMOUNTS, Tolerance
 from archbench.core.verdicts import Verdict
+from archbench.metrics import METRICS, Tolerance, compared_by
 
 __all__ = ["amount_verdict"]
 
@@ -25,7 +24,7 @@ def amount_verdict(
     not: the two tolerances leave room for an allocator's rounding and for a counter's step.
 
     Args:
-        metric: one of :data:`archbench.core.tolerances.AMOUNTS`.
+        metric: one that is compared by a tolerance alone.
         baseline: bytes or joules that were accepted; None where none were.
         value: now.
         tolerance: of the metric in this cell; both ``relative`` and ``absolute`` have to be
@@ -35,14 +34,16 @@ def amount_verdict(
     Raises:
         ValueError: not such a metric, or a value that is no amount.
     """
-    if metric not in AMOUNTS:
-        raise ValueError(f"{metric} is not compared by a tolerance; {', '.join(AMOUNTS)} are")
+    if metric not in compared_by("tolerance"):
+        raise ValueError(f"{metric} is not compared by a tolerance")
     for amount in (value, baseline):
         if amount is not None and not 0 <= amount < math.inf:
             raise ValueError(f"{metric} of {amount}")
     if baseline is None:
-        name = metric.replace("_", " ")
-        return Verdict(metric, "no-baseline", "not-in-file", f"no {name} has been accepted for it")
+        spoken = METRICS[metric].spoken
+        return Verdict(
+            metric, "no-baseline", "not-in-file", f"no {spoken} has been accepted for it"
+        )
     change = value - baseline
     allowed = max(baseline * tolerance.relative, tolerance.absolute or 0.0)
     within = abs(change) <= allowed
@@ -53,7 +54,7 @@ def amount_verdict(
     else:
         status, reason = "improved", "less"
     known = METRICS[metric]
-    unit = known.title.rpartition(" ")[2]
+    unit = known.printed_unit
     relative = f" ({change / baseline:+.1%})" if baseline else ""
     return Verdict(
         metric,

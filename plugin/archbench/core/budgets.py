@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from archbench.core.errors import UsageError
-from archbench.core.metrics import format_significant
 from archbench.core.records import Record, derived
 from archbench.core.selectors import Selector, refuse_unknown
 from archbench.core.units import Quantity, parse_quantity
 from archbench.core.verdicts import Verdict
+from archbench.metrics import METRICS, format_significant
 
-__all__ = ["FIGURES", "REASONS", "Budget", "Figure", "Limit", "judge", "parse_limit", "unjudged"]
+__all__ = ["REASONS", "Budget", "Figure", "Limit", "budgetable", "judge", "parse_limit", "unjudged"]
 
 REASONS = (
     "within-budget",
@@ -42,29 +42,23 @@ class Figure:
     least: bool = False
 
 
-FIGURES: dict[str, Figure] = {
-    **{
-        name: Figure("a number", name, counted=True)
-        for name in (
-            "params",
-            "trainable_params",
-            "buffers",
-            "macs",
-            "activations",
-            "max_channels",
-            "operator_calls",
+def budgetable() -> dict[str, Figure]:
+    """Everything that can have a budget, by its name. Latency is per batch, throughput in images
+    per second, the counts of one image."""
+    found = {}
+    for metric in METRICS.values():
+        figure = Figure(
+            metric.kind,
+            metric.entry or metric.name,
+            metric.of == "network",
+            metric.better == "higher",
         )
-    },
-    "param_bytes": Figure("a size", "param_bytes", counted=True),
-    **{f"latency_{name}": Figure("a time", "latency") for name in ("p50", "p90", "p95", "p99")},
-    "throughput": Figure("a rate", "latency", least=True),
-    "peak_memory": Figure("a size", "peak_memory"),
-    "energy_per_image": Figure("an energy", "energy_per_image"),
-    "top1": Figure("a percentage", "top1", least=True),
-    "top5": Figure("a percentage", "top5", least=True),
-}
-"""Everything that can have a budget, by its name. Latency is per batch, throughput in images per
-second, the counts of one image."""
+        names = [f"{metric.name}_{one}" for one in metric.quantiles] or [metric.name]
+        found.update(dict.fromkeys(names if metric.kind else [], figure))
+        if metric.name == "operator_calls":  # the last of the counts
+            found["param_bytes"] = Figure("a size", "param_bytes", counted=True)
+    return found
+
 
 _LIMIT = re.compile(r"(?P<name>[\w-]+)\s*(?P<sign>[<>=!≤≥]+)\s*(?P<quantity>.*)")
 
@@ -74,7 +68,7 @@ class Limit:
     """``latency_p95 <= 10 ms``.
 
     Attributes:
-        figure: a name of :data:`FIGURES`.
+        figure: a name of :func:`budgetable`.
         bound: what the figure may reach, itself included.
     """
 
@@ -84,7 +78,7 @@ class Limit:
     @property
     def is_least(self) -> bool:
         """Whether the figure has to be at least the bound, not at most."""
-        return FIGURES[self.figure].least
+        return budgetable()[self.figure].least
 
     def __str__(self) -> str:
         number = format_significant(self.bound.value / self.bound.scale, 15)
@@ -97,7 +91,7 @@ class Limit:
 
     def text(self, value: float) -> str:
         """A value in the bound's unit, with digits enough to tell it from the bound."""
-        if FIGURES[self.figure].kind == "a number":
+        if budgetable()[self.figure].kind == "a number":
             return f"{value:,.0f}"
         scale, bound = self.bound.scale, self.bound.value
         shown = format_significant(value / scale, 4)
@@ -125,8 +119,9 @@ def parse_limit(text: str) -> Limit:
         raise UsageError(
             asked, "a latency has several quantiles", "Write latency_p50, _p90, _p95 or _p99"
         )
-    refuse_unknown(asked, name, FIGURES, "figure")
-    figure = FIGURES[name]
+    known = budgetable()
+    refuse_unknown(asked, name, known, "figure")
+    figure = known[name]
     expected = ">=" if figure.least else "<="
     if sign != expected:
         meaning = "more is better" if figure.least else "less is better"
@@ -183,7 +178,7 @@ class Budget:
     @property
     def figure(self) -> Figure:
         """What is known about the figure that is limited."""
-        return FIGURES[self.limit.figure]
+        return budgetable()[self.limit.figure]
 
     def selects(self, record: Record, dtype: str | None = None) -> bool:
         """Whether a cell has to keep the limit.

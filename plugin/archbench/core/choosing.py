@@ -6,59 +6,33 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from archbench.core.errors import UsageError
-from archbench.core.metrics import METRICS
 from archbench.core.points import Figure, Point
 from archbench.core.run_config import StatedConfig
 from archbench.core.units import parse_quantity
+from archbench.metrics import METRICS, Metric
 
 __all__ = [
     "FRAME_RATES",
-    "LIMITS",
     "MEMORY_LIMITS",
     "Choice",
     "Limit",
-    "LimitKind",
     "LimitTable",
     "best_by_limits",
     "borrow_memory",
     "choose",
+    "limit_options",
     "parse_limit",
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class LimitKind:
-    """Something that can have a limit.
+def limit_options() -> dict[str, Metric]:
+    """What can have a limit, by the name of its option: ``max-latency``, ``min-top1``."""
+    return {
+        f"{'min' if metric.better == 'higher' else 'max'}-{metric.option}": metric
+        for metric in METRICS.values()
+        if metric.option
+    }
 
-    Attributes:
-        metric: of :data:`archbench.core.metrics.METRICS`.
-        quantity: kind of the limit, see :data:`archbench.core.units.UNITS`.
-        default_unit: what a plain number is in; empty where the unit has to be written.
-        least: whether the limit is the least value that will do; else the greatest.
-        help: one line for the command's help.
-    """
-
-    metric: str
-    quantity: str
-    default_unit: str = ""
-    least: bool = False
-    help: str = ""
-
-
-LIMITS: dict[str, LimitKind] = {
-    "max-latency": LimitKind("latency", "a time", help="of a batch, median: 10ms"),
-    "max-memory": LimitKind("peak_memory", "a size", help="peak: 1GB"),
-    "max-energy": LimitKind("energy_per_image", "an energy", help="of an image: 50mJ"),
-    "max-params": LimitKind("params", "a number", help="5M"),
-    "max-macs": LimitKind("macs", "a number", help="of an image: 4G"),
-    "max-activations": LimitKind("activations", "a number", help="of an image: 10M"),
-    "min-top1": LimitKind("top1", "a percentage", "%", least=True, help="75, in percent"),
-    "min-top5": LimitKind("top5", "a percentage", "%", least=True, help="92, in percent"),
-    "min-throughput": LimitKind(
-        "throughput", "a rate", "images/s", least=True, help="30, in images/s"
-    ),
-}
-"""Every limit by the name of its option."""
 
 MEMORY_LIMITS = (0.7e9, 1.0e9, 1.4e9)
 """Of table 3 of Bianco et al. 2018, in bytes: low, medium, high."""
@@ -72,7 +46,7 @@ class Limit:
     """A limit that somebody sets.
 
     Attributes:
-        name: of :data:`LIMITS`.
+        name: of :func:`limit_options`.
         value: in SI; the value itself is within.
         text: as it was written.
     """
@@ -82,13 +56,13 @@ class Limit:
     text: str
 
     @property
-    def kind(self) -> LimitKind:
+    def kind(self) -> Metric:
         """What is limited."""
-        return LIMITS[self.name]
+        return limit_options()[self.name]
 
     def holds(self, value: float) -> bool:
         """Whether a value is within the limit."""
-        return value >= self.value if self.kind.least else value <= self.value
+        return value >= self.value if self.kind.better == "higher" else value <= self.value
 
     def is_within_error(self, figure: Figure) -> bool:
         """Whether the limit lies inside the interval that the figure is known to."""
@@ -105,12 +79,12 @@ def parse_limit(name: str, text: str) -> Limit:
     Raises:
         UsageError: a unit that is missing, or is none of the limit's kind.
     """
-    kind = LIMITS[name]
+    kind = limit_options()[name]
     written = text.strip()
     is_plain = written.replace(".", "", 1).isdecimal()
-    quantity = f"{written} {kind.default_unit}" if kind.default_unit and is_plain else written
+    quantity = f"{written} {kind.option_unit}" if kind.option_unit and is_plain else written
     try:
-        value = parse_quantity(quantity, kind.quantity).value
+        value = parse_quantity(quantity, kind.kind).value
     except UsageError as error:
         raise UsageError(f"--{name}={text}", error.found, error.todo) from error
     return Limit(name, value, written)
@@ -160,7 +134,7 @@ def choose(points: Iterable[Point], limits: Sequence[Limit], *, count: int = 5) 
         considered += 1
         missing = {
             metric
-            for metric in ("top1", *(limit.kind.metric for limit in limits))
+            for metric in ("top1", *(limit.kind.name for limit in limits))
             if metric not in point.figures
         }
         for metric in missing:
@@ -168,8 +142,8 @@ def choose(points: Iterable[Point], limits: Sequence[Limit], *, count: int = 5) 
         beyond = [
             limit.name
             for limit in limits
-            if limit.kind.metric not in missing
-            and not limit.holds(point.figures[limit.kind.metric].value)
+            if limit.kind.name not in missing
+            and not limit.holds(point.figures[limit.kind.name].value)
         ]
         for name in beyond:
             outside[name] += 1
@@ -186,7 +160,7 @@ def choose(points: Iterable[Point], limits: Sequence[Limit], *, count: int = 5) 
             names := tuple(
                 limit.name
                 for limit in limits
-                if limit.is_within_error(point.figures[limit.kind.metric])
+                if limit.is_within_error(point.figures[limit.kind.name])
             )
         )
     }

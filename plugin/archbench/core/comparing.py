@@ -7,9 +7,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from archbench.core.pareto import LOWER_IS_BETTER, figure_range
+from archbench.core.pareto import figure_range
 from archbench.core.points import Point
 from archbench.core.run_config import axis, further_axes
+from archbench.metrics import METRICS
 
 __all__ = ["Change", "Comparison", "compare"]
 
@@ -22,27 +23,6 @@ _TARGETS = (
 )
 """What two cells of one architecture have to share, from all down to the batch size. How they are
 run they share as well, see :func:`compare`."""
-
-_TIMED = frozenset(
-    {
-        "latency",
-        "latency_p95",
-        "latency_per_image",
-        "cpu_time",
-        "device_time",
-        "throughput",
-        "peak_memory",
-        "reserved_memory",
-        "device_memory",
-        "energy_per_image",
-        "average_power",
-        "compile_time",
-        "graph_breaks",
-        "recompilations",
-        "max_batch_size",
-    }
-)
-"""Metrics of how a network was run; for all others cells of any two may pair."""
 
 
 def _run_alike() -> tuple[str, ...]:
@@ -107,11 +87,11 @@ def compare(left: Iterable[Point], right: Iterable[Point], metric: str) -> Compa
     Args:
         left: the reference.
         right: what is compared with it.
-        metric: of :data:`archbench.core.metrics.METRICS`.
+        metric: of :data:`archbench.metrics.METRICS`.
     """
     lefts = [point for point in left if metric in point.figures]
     rights = [point for point in right if metric in point.figures]
-    is_timed = metric in _TIMED
+    is_timed = METRICS[metric].of == "run"
     apart = _apart(lefts, rights) if is_timed else {}
     alike = [name for name in _run_alike() if name not in apart] if is_timed else []
     # The size of the largest batch is what is compared there.
@@ -176,7 +156,8 @@ def _change(left: Point, right: Point, metric: str) -> Change:
         right,
         after.value / before.value - 1 if before.value else None,
         before.value != after.value and new_low <= high and low <= new_high,
-        (after.value < before.value) == (metric in LOWER_IS_BETTER) and after.value != before.value,
+        (after.value < before.value) == (METRICS[metric].better == "lower")
+        and after.value != before.value,
     )
 
 

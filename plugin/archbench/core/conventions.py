@@ -16,7 +16,7 @@ from math import floor
 
 from archbench.core.complexity import Complexity
 from archbench.core.errors import UsageError
-from archbench.core.metrics import format_significant
+from archbench.metrics import format_significant
 
 __all__ = ["CONVENTIONS", "ELEMENTS", "Convention", "ConventionError", "Style"]
 

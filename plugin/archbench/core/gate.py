@@ -18,8 +18,8 @@ from archbench.core.launches import (
     Spread,
     spread,
 )
-from archbench.core.metrics import METRICS, format_significant
 from archbench.core.verdicts import Verdict
+from archbench.metrics import METRICS, compared_by, format_significant
 
 __all__ = [
     "COUNTS",
@@ -36,17 +36,7 @@ __all__ = [
     "time_verdict",
 ]
 
-COUNTS = (
-    "input_shape",
-    "output_shape",
-    "params",
-    "trainable_params",
-    "buffers",
-    "macs",
-    "activations",
-    "max_channels",
-    "operator_calls",
-)
+COUNTS = ("input_shape", "output_shape", *compared_by("equality"))
 """Metrics without noise, compared by equality."""
 
 METRIC = "complexity"

@@ -11,11 +11,11 @@ from statistics import median
 from types import MappingProxyType
 from typing import Any
 
-from archbench.core.metrics import METRICS
 from archbench.core.points import Figure, Point, with_derived
 from archbench.core.records import Record, derived
 from archbench.core.run_config import StatedConfig
 from archbench.core.statistics import median_interval, quantile
+from archbench.metrics import METRICS
 
 __all__ = [
     "Cell",
@@ -123,7 +123,7 @@ class Series:
     """The figures of one cell and metric in the order of time.
 
     Attributes:
-        metric: its name in :data:`archbench.core.metrics.METRICS`.
+        metric: its name in :data:`archbench.metrics.METRICS`.
     """
 
     cell: Cell

@@ -6,60 +6,15 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from archbench.core.points import Figure, Point
+from archbench.metrics import METRICS
 
 __all__ = [
-    "LOWER_IS_BETTER",
-    "MEASURING_ERROR",
     "Front",
     "Line",
     "figure_range",
     "pareto_front",
     "upper_bound",
 ]
-
-LOWER_IS_BETTER = frozenset(
-    {
-        "params",
-        "trainable_params",
-        "buffers",
-        "macs",
-        "activations",
-        "max_channels",
-        "operator_calls",
-        "latency",
-        "latency_p95",
-        "latency_per_image",
-        "cpu_time",
-        "device_time",
-        "peak_memory",
-        "reserved_memory",
-        "device_memory",
-        "energy_per_image",
-        "average_power",
-        "compile_time",
-        "graph_breaks",
-        "recompilations",
-    }
-)
-"""Metrics of which less is better; of all others more is."""
-
-MEASURING_ERROR = {
-    "latency": 0.05,
-    "latency_p95": 0.05,
-    "latency_per_image": 0.05,
-    "cpu_time": 0.05,
-    "device_time": 0.02,
-    "compile_time": 0.05,
-    "throughput": 0.05,
-    "peak_memory": 0.01,
-    "reserved_memory": 0.01,
-    "device_memory": 0.01,
-    "energy_per_image": 0.03,
-    "average_power": 0.03,
-}
-"""The least error of a figure that was measured here, as a share of it: two launches of one program
-differ by more than the samples of one launch show (docs/gate.md), so an interval from one launch is
-widened to this. Those of a device's own time and power are assumed: none was measured yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,13 +49,13 @@ class _Scored:
 def figure_range(metric: str, figure: Figure) -> tuple[float, float, float]:
     """Least value that a figure may have, its value, the greatest.
 
-    Its interval, widened to :data:`MEASURING_ERROR` where it was measured here; a figure without
+    Its interval, widened to the metric's least error where it was measured here; a figure without
     an interval that was not is taken as exact.
     """
     low = figure.value if figure.low is None else figure.low
     high = figure.value if figure.high is None else figure.high
     if figure.kind == "measured":
-        error = MEASURING_ERROR.get(metric, 0.0) * figure.value
+        error = METRICS[metric].error * figure.value
         low, high = min(low, figure.value - error), max(high, figure.value + error)
     return low, figure.value, high
 
@@ -108,7 +63,7 @@ def figure_range(metric: str, figure: Figure) -> tuple[float, float, float]:
 def _score(metric: str, figure: Figure) -> tuple[float, float, float]:
     """The range, turned so that more is better."""
     low, value, high = figure_range(metric, figure)
-    return (-high, -value, -low) if metric in LOWER_IS_BETTER else (low, value, high)
+    return (-high, -value, -low) if METRICS[metric].better == "lower" else (low, value, high)
 
 
 def pareto_front(points: Iterable[Point], x: str, y: str = "top1") -> Front:

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
-from archbench.core.metrics import METRICS
 from archbench.core.run_config import StatedConfig
+from archbench.metrics import METRICS
 
 __all__ = [
     "KINDS",
@@ -57,7 +57,7 @@ class Point(StatedConfig):
         run: id of the run, or the name of the publication.
         when: ISO date of the run; None for a publication.
         commit: of the project; None where unknown.
-        figures: by the name of their metric in :data:`archbench.core.metrics.METRICS`.
+        figures: by the name of their metric in :data:`archbench.metrics.METRICS`.
         status: the verdict that says most; empty where there is none.
         asked: what named the device in the tests' ids, where a run had several.
     """

@@ -10,9 +10,9 @@ from typing import Any
 
 from archbench.core.duet import DuetRule
 from archbench.core.gate import difference_text
-from archbench.core.metrics import METRICS
 from archbench.core.rounds import ClockRule, DuetLaunch, Judgement, decide_in_cycles, typical
 from archbench.core.verdicts import Verdict
+from archbench.metrics import METRICS
 
 __all__ = [
     "COUNTS_OF_SIDES",

@@ -10,92 +10,21 @@ from typing import Any
 from archbench.core.errors import UsageError
 from archbench.core.gate import TimeRule
 from archbench.core.launches import DEVICE, Scale
-from archbench.core.metrics import METRICS
 from archbench.core.rounds import CLOCKS, ClockRule, default_rules
 from archbench.core.selectors import Selector, refuse_unknown
 from archbench.core.units import parse_quantity
+from archbench.metrics import METRICS, PRESETS, Tolerance, compared_by
 
 __all__ = [
-    "ACCURACIES",
-    "AMOUNTS",
     "DUET_KEYS",
     "DUET_TELLS",
-    "PRESETS",
-    "TIMES",
     "DuetOverride",
     "Override",
     "Rules",
-    "Tolerance",
     "first_repeated",
     "parse_duet",
     "parse_override",
 ]
-
-TIMES = tuple(name for name, metric in METRICS.items() if metric.check == "statistics")
-"""Metrics with a spread between process launches."""
-
-AMOUNTS = MappingProxyType({"peak_memory": "a size", "energy_per_image": "an energy"})
-"""Metrics that are compared by a tolerance alone, with the kind of quantity that they are."""
-
-ACCURACIES = ("top1", "top5")
-"""Metrics that are compared image by image: a confidence is all that there is to say."""
-
-_ABSOLUTE_EXAMPLES = {
-    "peak_memory": "absolute = '16 MiB'",
-    "energy_per_image": "absolute = '2 mJ'",
-}
-
-_COUNTS = tuple(name for name, metric in METRICS.items() if metric.check == "equality")
-
-
-@dataclass(frozen=True, slots=True)
-class Tolerance:
-    """What a change has to exceed to be one.
-
-    Attributes:
-        relative: share of the baseline; a smaller change never fails.
-        confidence: of a time: probability of the t quantile that, times the spread between the
-            baseline's launches, a change has to exceed as well; of an accuracy: one minus the
-            probability that chance alone flips so many images. None for an amount.
-        absolute: of an amount: bytes or joules that a change has to exceed as well. None for a
-            time.
-    """
-
-    relative: float
-    confidence: float | None = None
-    absolute: float | None = None
-
-
-def _preset(
-    time: tuple[float, float],
-    device_time: float,
-    memory: tuple[float, int],
-    energy: float,
-    accuracy: float,
-) -> dict[str, Tolerance]:
-    return {
-        **dict.fromkeys(TIMES, Tolerance(time[0], confidence=time[1])),
-        "device_time": Tolerance(device_time, confidence=time[1]),
-        "peak_memory": Tolerance(memory[0], absolute=float(memory[1])),
-        "energy_per_image": Tolerance(energy, absolute=0.0),
-        **dict.fromkeys(ACCURACIES, Tolerance(0.0, confidence=accuracy)),
-    }
-
-
-PRESETS: Mapping[str, Mapping[str, Tolerance]] = MappingProxyType(
-    {
-        "strict": _preset((0.05, 0.99), 0.01, (0.0, 0), 0.03, 0.999),
-        "default": _preset((0.10, 0.999), 0.02, (0.01, 2**20), 0.05, 0.9999),
-        "lenient": _preset((0.20, 0.9999), 0.05, (0.05, 16 * 2**20), 0.15, 0.99999),
-    }
-)
-"""Tolerance of each metric, by the preset's name.
-
-The framework's peak of allocated bytes repeats to the last bit from run to run, so ``strict``
-tolerates nothing there. What the host's neighbours do is no part of a device's time: so its
-tolerance is small, and the spread of the baseline decides what is found beyond it. No accelerator
-has been asked yet whether these values suit it.
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +32,7 @@ class Override:
     """A deviation from the preset for one metric in some cells.
 
     Attributes:
-        metric: one of :data:`TIMES` or :data:`AMOUNTS`.
+        metric: one that has a tolerance.
         selector: the cells.
         relative, confidence, absolute: see :class:`Tolerance`; None keeps what holds otherwise.
     """
@@ -193,7 +122,7 @@ class Rules:
         """What holds for a metric of a cell.
 
         Args:
-            metric: one of :data:`TIMES` or :data:`AMOUNTS`.
+            metric: one that has a tolerance.
             architecture: id.
             device: short name.
             dtype: precision.
@@ -202,7 +131,7 @@ class Rules:
             UsageError: the metric has no tolerance; says why.
         """
         _check_metric(f"tolerance of {metric}", metric)
-        tolerance = PRESETS[self.preset][metric]
+        tolerance = METRICS[metric].presets[self.preset]
         for override in self.overrides:
             if override.metric == metric and override.selector.matches(architecture, device, dtype):
                 tolerance = replace(tolerance, **override.given)
@@ -334,24 +263,29 @@ def _parse_tell(key: str, value: str, clock: str | None) -> bool:
     return value == "tell"
 
 
+_COMPARED = ("statistics", "tolerance", "pairs")
+"""The checks that take a tolerance."""
+
+
 def _check_metric(asked: str, metric: str) -> None:
     """Refuse a metric that has no tolerance.
 
     Raises:
         UsageError: it is unknown, or compared in another way.
     """
-    gated = (*TIMES, *AMOUNTS, *ACCURACIES)
-    if metric in _COUNTS or metric == "param_bytes":
+    gated = compared_by(*_COMPARED)
+    if metric in compared_by("equality") or metric == "param_bytes":
         raise UsageError(
             asked,
             "a count has no noise and is compared by equality, so it takes no tolerance",
             "Accept a change that is meant with --baseline-update, or give the count a budget",
         )
-    if metric == "throughput":
+    follows = METRICS[metric].follows if metric in METRICS else None
+    if follows is not None:
         raise UsageError(
             asked,
-            "it is the batch size over the median latency and not compared by itself",
-            "Give the tolerance to 'latency'",
+            f"{follows[1]}, and is not compared by itself",
+            f"Give the tolerance to {follows[0]!r}",
         )
     if metric in METRICS and metric not in gated:
         raise UsageError(
@@ -385,39 +319,38 @@ def parse_override(
             none, or no value at all.
     """
     _check_metric(f"metric = {metric!r}", metric)
-    if metric in ACCURACIES and (relative is not None or absolute is not None):
+    known = METRICS[metric]
+    if known.check == "pairs" and (relative is not None or absolute is not None):
         raise UsageError(
             f"metric = {metric!r}",
             "an accuracy is compared image by image, and takes neither relative nor absolute",
             "Write confidence = 0.9999, or a budget for a limit: limit = 'top1 >= 75 %'",
         )
     if relative is None and confidence is None and absolute is None:
-        if metric in ACCURACIES:
-            raise UsageError(
-                f"metric = {metric!r}", "no tolerance is given", "Add confidence = 0.9999"
-            )
-        own = "confidence = 0.999" if metric in TIMES else _ABSOLUTE_EXAMPLES[metric]
+        own = ("relative = '5 %'" if known.check != "pairs" else "", known.example)
         raise UsageError(
-            f"metric = {metric!r}", "no tolerance is given", f"Add relative = '5 %' or {own}"
+            f"metric = {metric!r}",
+            "no tolerance is given",
+            f"Add {' or '.join(filter(None, own))}",
         )
     if confidence is not None:
         _check_confidence(metric, confidence)
     share = None if relative is None else _parse("relative", relative, "a share")
     amount = None
     if absolute is not None:
-        if metric not in AMOUNTS:
+        if known.check != "tolerance":
             raise UsageError(
                 f"absolute = {absolute!r}",
                 f"a change of {metric} is judged relative to the baseline",
                 "Write relative = '5 %', or a budget for an absolute limit",
             )
-        amount = _parse("absolute", absolute, AMOUNTS[metric])
+        amount = _parse("absolute", absolute, known.kind)
     return Override(metric, selector, share, confidence, amount)
 
 
 def _check_confidence(metric: str, confidence: float) -> None:
     asked = f"confidence = {confidence!r}"
-    if metric not in (*TIMES, *ACCURACIES):
+    if METRICS[metric].check == "tolerance":
         raise UsageError(
             asked,
             f"{metric} is compared without statistics",

@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from archbench.core.metrics import format_seconds
 from archbench.core.rounds import (
     ClockRule,
     DuetLaunch,
@@ -19,6 +18,7 @@ from archbench.core.rounds import (
 )
 from archbench.core.telemetry import LOW_CLOCK
 from archbench.duet.children import CANDIDATE, REFERENCE, SIDES, CellFailedError, Failure, Pair
+from archbench.metrics import format_seconds
 
 __all__ = ["Plan", "Played", "conduct"]
 

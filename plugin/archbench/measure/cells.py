@@ -5,11 +5,14 @@ The door to all of them: it imports torch.
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
+from pkgutil import resolve_name
+from typing import Any
 
-from archbench.core.errors import AbsentError
+from archbench.core.errors import AbsentError, ArchbenchError
 from archbench.core.records import Record
 from archbench.devices.energy import EnergyCounter
 from archbench.measure.counts import complexity_record, side_counts, timed_counts
@@ -19,22 +22,30 @@ from archbench.measure.largest_batch import LargestBatch, with_largest_batch
 from archbench.measure.memory import memory_metrics
 from archbench.measure.running import Runner, forward_passes, load_guarded, within_memory
 from archbench.measure.times import latency_record
+from archbench.metrics import Family, measured_families
 from archbench.models.loading import LoadedModel
 from archbench.models.passes import forward_named
 
 __all__ = [
     "Instruments",
     "complexity_record",
+    "energy_of",
     "energy_record",
     "forward_passes",
+    "further_metrics",
     "largest_batch",
     "latency_record",
     "load_guarded",
+    "memory_of",
     "memory_record",
     "side_counts",
     "timed_counts",
     "within_memory",
 ]
+
+
+Metrics = dict[str, dict[str, Any]]
+"""Of a record: by name ``{"value", "unit", "source", ...}``."""
 
 
 def largest_batch(
@@ -99,3 +110,58 @@ def energy_record(
         except AbsentError as error:
             metrics = absent_energy(str(error))
     return Record(id=loaded.spec.id, target=target, metrics=metrics)
+
+
+def memory_of(loaded: LoadedModel) -> Metrics:
+    """The metrics of :func:`memory_record`."""
+    return memory_record(loaded).metrics
+
+
+def energy_of(loaded: LoadedModel) -> Metrics:
+    """The metrics of :func:`energy_record`."""
+    return energy_record(loaded).metrics
+
+
+def further_metrics(loaded: LoadedModel, asked: Collection[str] = ()) -> Metrics:
+    """What is measured beside times: each family that is usual, or asked for.
+
+    Args:
+        loaded: the model.
+        asked: names of families, see :class:`archbench.metrics.Family`.
+
+    Raises:
+        ArchbenchError: a family gives a metric that is not its own, or a value that is no number.
+        MemoryError, RuntimeError: memory ran out.
+    """
+    found: Metrics = {}
+    for family in measured_families().values():
+        if family.is_usual or family.name in asked:
+            found.update(_of_family(family, loaded))
+    return found
+
+
+def _of_family(family: Family, loaded: LoadedModel) -> Metrics:
+    measure = family.measure
+    if isinstance(measure, str):
+        measure = resolve_name(measure)
+    assert measure is not None
+    known = {metric.name: metric for metric in family.metrics}
+    try:
+        given = measure(loaded)
+    except AbsentError as error:
+        given = {name: {"absent": str(error)} for name in known}
+    for name, entry in given.items():
+        value = entry.get("value")
+        if name not in known or not (isinstance(entry.get("absent"), str) or _is_number(value)):
+            raise ArchbenchError(
+                f"--measure={family.name} gave {name} = {value!r}; it gives a finite number, or "
+                f"why there is none, of {', '.join(known)}"
+            )
+    return {
+        name: {"unit": known[name].unit, "source": "measured", **entry}
+        for name, entry in given.items()
+    }
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and math.isfinite(value)

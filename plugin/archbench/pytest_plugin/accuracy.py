@@ -14,10 +14,10 @@ import pytest
 from archbench.core.accuracy import Outcomes, accuracy_verdict, published_verdict, wilson_interval
 from archbench.core.errors import UsageError
 from archbench.core.fingerprints import METRIC, Fingerprint, fingerprint_verdict
-from archbench.core.metrics import format_seconds
 from archbench.core.records import Record
 from archbench.core.spec import ModelSpec, Target
 from archbench.core.verdicts import FAILING, Note, Verdict
+from archbench.metrics import compared_by, format_seconds
 from archbench.pytest_plugin import holder_of
 from archbench.pytest_plugin.options import is_worker, spelled
 from archbench.pytest_plugin.settings import Settings, settings_of
@@ -48,8 +48,6 @@ __all__ = [
     "not_measured",
     "write_accuracies",
 ]
-
-METRICS = ("top1", "top5")
 
 ACCURACY_NOTE = "accuracy-not-measured"
 """Code of the note on a cell whose accuracy nobody asked for."""
@@ -595,7 +593,7 @@ def write_accuracies(
             stored = read_outcomes(run / top1["outcomes"]).outcomes
             lines["accuracy"][f"{record.id} {dtype}"] = {
                 **shared,
-                **{name: _outcomes_line(stored.get(name)) for name in METRICS},
+                **{name: _outcomes_line(stored.get(name)) for name in compared_by("pairs")},
                 "weights": top1["weights"],
                 "preprocessing": top1["preprocessing"],
                 "sample": top1["dataset"]["sample"],

@@ -8,8 +8,8 @@ import pytest
 
 from archbench.core.amounts import amount_verdict
 from archbench.core.records import Record
-from archbench.core.tolerances import AMOUNTS
 from archbench.core.verdicts import Verdict
+from archbench.metrics import METRICS, compared_by
 from archbench.pytest_plugin.budgets import configuration_of
 from archbench.pytest_plugin.gate import accepted_line, fails, how_to_accept, not_comparable
 from archbench.pytest_plugin.options import spelled
@@ -23,7 +23,7 @@ def amounts_of(record: Record) -> dict[str, float]:
     metric."""
     return {
         name: record.metrics[name]["value"]
-        for name in AMOUNTS
+        for name in compared_by("tolerance")
         if record.metrics.get(name, {}).get("value") is not None
     }
 
@@ -58,7 +58,7 @@ def judge_amounts(node: pytest.Item, record: Record) -> str | None:
         return None
     lines = [
         f"{verdict.status}: {record.id} {record.suffix} on {record.target.slug}: "
-        f"{verdict.metric.replace('_', ' ')} {verdict.sentence}"
+        f"{METRICS[verdict.metric].spoken} {verdict.sentence}"
         for verdict in bad
     ]
     return spelled(

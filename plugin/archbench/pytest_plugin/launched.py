@@ -14,9 +14,9 @@ import pytest
 
 from archbench.core.gate import needs_confirmation
 from archbench.core.launches import LEAST_BASELINE, LEAST_LAUNCHES, LOST, Launch
-from archbench.core.metrics import format_seconds
 from archbench.core.records import Record
 from archbench.core.verdicts import Note, Verdict
+from archbench.metrics import format_seconds
 from archbench.pytest_plugin.gate import accepted_times, time_rules
 from archbench.pytest_plugin.launching import LaunchedTests, launch, order_of
 from archbench.pytest_plugin.manifest import cell_of, is_batchless

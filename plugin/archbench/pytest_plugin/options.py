@@ -60,6 +60,11 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "help": "measure energy per image and power too, where there is a counter: 6 s or more a "
         "cell",
     },
+    "measure": {
+        "metavar": "NAME",
+        "help": "what else to measure of each cell, as energy, or what an installed distribution "
+        "brings; several with commas",
+    },
     "shared-ok": {
         "action": "store_true",
         "default": None,

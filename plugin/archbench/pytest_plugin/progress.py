@@ -6,8 +6,8 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from archbench.core.metrics import format_seconds
 from archbench.core.records import Record
+from archbench.metrics import format_seconds
 from archbench.report.table import cell_line, is_bad
 
 __all__ = ["Progress"]

@@ -245,15 +245,10 @@ class Bench:
         return sized
 
     def _add_amounts(self, record: Record, loaded_model: LoadedModel) -> None:
-        """Measure memory and energy, for the same cell."""
-        from archbench.measure.cells import energy_record, memory_record
+        """Measure memory, energy and what else was asked for, for the same cell."""
+        from archbench.measure.cells import further_metrics
 
-        parts = [memory_record(loaded_model)]
-        if self._settings.energy:
-            parts.append(energy_record(loaded_model))
-        for part in parts:
-            record.metrics.update(part.metrics)
-            record.seconds.update(part.seconds)
+        record.metrics.update(further_metrics(loaded_model, self._settings.measure))
 
     def _give_up(self, loaded_model: LoadedModel, error: InconclusiveError) -> NoReturn:
         """End a test that is neither passed nor failed, unless that is asked to fail.

@@ -588,7 +588,7 @@ class ArchbenchSession:
             terminalreporter.write_line("")
 
     def _print_table(self, terminalreporter: Any) -> None:
-        from archbench.core.metrics import format_seconds
+        from archbench.metrics import format_seconds
         from archbench.pytest_plugin.budgets import unjudged_lines
         from archbench.pytest_plugin.gate import unasked_lines
         from archbench.report.accuracy import accuracy_findings

@@ -41,7 +41,7 @@ class Settings:
         models: ids, globs, ``file.py:constructor``.
         gpu: the device as asked for; several with commas.
         configs: every combination of the axes' values, device by device.
-        energy: whether energy and power are measured.
+        measure: families of metrics that are measured besides, see :mod:`archbench.metrics`.
         shared_ok: whether to measure on a device that others use.
         time_budget: seconds of warm-up and samples per cell.
         quick: whether the budget is the short one.
@@ -64,7 +64,7 @@ class Settings:
     models: tuple[str, ...] = ()
     gpu: str = "auto"
     configs: tuple[RunConfig, ...] = (RunConfig(),)
-    energy: bool = False
+    measure: tuple[str, ...] = ()
     shared_ok: bool = False
     time_budget: float = DEFAULT_TIME_BUDGET
     quick: bool = False
@@ -115,7 +115,8 @@ class Settings:
                 )
                 for one in axes()
             },
-            "energy": self.energy,
+            "energy": "energy" in self.measure,
+            "measure": list(self.measure),
             "shared_ok": self.shared_ok,
             "time_budget": self.time_budget,
             "quick": self.quick,
@@ -227,14 +228,16 @@ def _baseline_update(text: str | None) -> str | None:
     return text
 
 
+_OF_ONE = "is measured of one version alone"
+
+
 def _against(
     text: str | None,
     update: str | None,
     quick: bool,
     launches: str | None,
     batch_sizes: Sequence[int | str],
-    *,
-    energy: bool,
+    measure: Sequence[str],
 ) -> Reference | None:
     """What times are compared with now, which leaves nothing to be said about stored ones."""
     if text is None:
@@ -243,7 +246,7 @@ def _against(
         (update is not None, "--baseline-update", "accepts stored times, of which there are none"),
         (quick, "--quick", "is a glance that compares nothing"),
         (launches is not None, "--launches", "is about stored baselines: a duet ends by itself"),
-        (energy, "--energy", "is measured of one version alone"),
+        (bool(measure), f"--{'energy' if measure == ('energy',) else 'measure'}", _OF_ONE),
     )
     for given, option, why in contradictions:
         if given:
@@ -261,6 +264,16 @@ def _against(
         return parse_reference(text, runtime_names())
     except UsageError as error:
         raise pytest.UsageError(str(error)) from None
+
+
+def _measure(text: str, *, energy: bool) -> tuple[str, ...]:
+    """Families that are asked for by either option."""
+    asked = ["energy"] if energy else []
+    if text:
+        from archbench.metrics import measured_families
+
+        asked += _names("measure", text, "family of metrics", tuple(measured_families()))
+    return tuple(dict.fromkeys(asked))
 
 
 def _writable(option: str, text: str, base: Path) -> Path:
@@ -395,13 +408,9 @@ def _read(config: pytest.Config) -> Settings:
             f"--baseline-reason={reason}: there is nothing to give a reason for. "
             "Add --baseline-update, or leave it out"
         )
+    measure = _measure(several("measure", ""), energy=flag("energy"))
     against = _against(
-        single("against"),
-        update,
-        quick,
-        single("launches"),
-        by_axis["batch_size"],
-        energy=flag("energy"),
+        single("against"), update, quick, single("launches"), by_axis["batch_size"], measure
     )
     strict = flag("strict")
     if quick:
@@ -424,7 +433,7 @@ def _read(config: pytest.Config) -> Settings:
         models=tuple(values("models")),
         gpu=",".join(devices),
         configs=_configs(devices, by_axis),
-        energy=flag("energy"),
+        measure=measure,
         shared_ok=flag("shared-ok"),
         time_budget=_seconds("time-budget", time_budget) if time_budget else default_budget,
         quick=quick,

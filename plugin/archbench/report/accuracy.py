@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Sequence
 
 from archbench.core.fingerprints import METRIC
-from archbench.core.metrics import METRICS
 from archbench.core.records import Record
 from archbench.core.verdicts import NEWS
+from archbench.metrics import METRICS, compared_by
 from archbench.report.findings import shortened, states_text
 
 __all__ = ["accuracy_findings"]
@@ -85,7 +85,7 @@ def _untold(cells: Sequence[Record]) -> list[str]:
 def _measured_text(measured: Sequence[Record]) -> str:
     states: Counter[str] = Counter()
     for cell in measured:
-        statuses = {v.status for v in cell.verdicts if v.metric in ("top1", "top5")}
+        statuses = {v.status for v in cell.verdicts if v.metric in compared_by("pairs")}
         states.update(sorted(statuses, key=NEWS.index)[:1])
     told = states_text(states)
     first = measured[0].metrics["top1"]

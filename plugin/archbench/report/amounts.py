@@ -6,12 +6,10 @@ from collections import Counter
 from collections.abc import Sequence
 
 from archbench.core.records import Record
-from archbench.core.tolerances import AMOUNTS
+from archbench.metrics import compared_by
 from archbench.report.findings import states_text
 
 __all__ = ["amount_findings"]
-
-_TITLES = {"peak_memory": "Peak memory", "energy_per_image": "Energy"}
 
 
 def amount_findings(cells: Sequence[Record], *, accepting: bool) -> list[str]:
@@ -22,7 +20,8 @@ def amount_findings(cells: Sequence[Record], *, accepting: bool) -> list[str]:
         accepting: whether this run writes the baseline.
     """
     lines = []
-    for name in AMOUNTS:
+    for name, metric in compared_by("tolerance").items():
+        title = metric.label or metric.spoken.capitalize()
         judged = [
             (cell, verdict.status)
             for cell in cells
@@ -31,14 +30,14 @@ def amount_findings(cells: Sequence[Record], *, accepting: bool) -> list[str]:
         ]
         states = Counter(status for _, status in judged)
         if states:
-            lines.append(f"{_TITLES[name]}: {states_text(states)}.")
+            lines.append(f"{title}: {states_text(states)}.")
         if states["improved"] and not accepting:
             lines.append("  Accept what improved: the same command with --baseline-update")
         reasons = Counter(
             cell.metrics[name]["absent"] for cell in cells if "absent" in cell.metrics.get(name, {})
         )
         lines += [
-            f"{_TITLES[name]}: {number:,} not measured: {reason}."
+            f"{title}: {number:,} not measured: {reason}."
             for reason, number in reasons.most_common()
         ]
     return lines

@@ -8,9 +8,9 @@ from typing import Any
 
 from archbench.core.gate import COUNTS, difference_text, scales_of, share_text, time_sentence
 from archbench.core.launches import Launch, Scale, spread
-from archbench.core.metrics import METRICS
 from archbench.core.run_config import dtype_of
 from archbench.core.tolerances import Rules
+from archbench.metrics import METRICS
 from archbench.report.tables import ABSENT, BLANK, Table
 
 __all__ = ["difference_lines", "lines_table"]

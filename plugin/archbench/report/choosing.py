@@ -6,10 +6,10 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from archbench.core.choosing import LIMITS, Choice, Limit, LimitTable
-from archbench.core.metrics import METRICS
+from archbench.core.choosing import Choice, Limit, LimitTable, limit_options
 from archbench.core.points import Point
 from archbench.core.run_config import further_axes
+from archbench.metrics import METRICS
 from archbench.report.listing import PUBLISHED_NOTE, figure_text, top1_text
 from archbench.report.tables import BLANK, Table, markdown
 
@@ -28,22 +28,24 @@ SCHEMA = 1
 """Of the JSON documents. 1: first version."""
 
 DOUBT_MARK = "~"
-_ALWAYS = ("top1", "params", "macs", "latency", "throughput", "peak_memory")
 
 
 def choice_table(choice: Choice, limits: Sequence[Limit], format: str) -> str:
     """The chosen cells, the best first."""
-    limited = [limit.kind.metric for limit in limits]
+    limited = [limit.kind.name for limit in limits]
     metrics = [
         metric
         for metric in METRICS
         if metric in limited
-        or (metric in _ALWAYS and any(metric in point.figures for point in choice.best))
+        or (
+            "select" in METRICS[metric].tables
+            and any(metric in point.figures for point in choice.best)
+        )
     ]
     metrics.sort(key=lambda metric: metric != "top1")
     rows = []
     for place, point in enumerate(choice.best):
-        doubtful = {LIMITS[name].metric for name in choice.doubtful.get(place, ())}
+        doubtful = {limit_options()[name].name for name in choice.doubtful.get(place, ())}
         rows.append(
             [
                 str(place + 1),

@@ -11,11 +11,11 @@ from typing import Any
 
 from archbench.core.foreign import plain
 from archbench.core.gate import COUNTS, METRIC
-from archbench.core.metrics import METRICS, format_significant
 from archbench.core.records import Record, derived, target_key
 from archbench.core.run_config import further_axes
 from archbench.core.spec import Target
 from archbench.core.verdicts import FAILING, NEWS, TOLD, Verdict
+from archbench.metrics import METRICS, format_significant
 from archbench.report.table import NOISE, NOISY_MARK
 from archbench.report.tables import ABSENT, BLANK, Strong, Table, markdown
 
@@ -279,7 +279,7 @@ def _value_text(metric: str, value: Any) -> str:
         if metric not in METRICS:
             return format_significant(value, 4)
         known = METRICS[metric]
-        return f"{known.text(value)} {known.title.rpartition(' ')[2]}"
+        return f"{known.text(value)} {known.printed_unit}"
     return "x".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 

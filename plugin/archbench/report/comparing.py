@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 
 from archbench.core.comparing import Change, Comparison
-from archbench.core.metrics import METRICS
 from archbench.core.points import Point
 from archbench.core.run_config import axis
+from archbench.metrics import METRICS
 from archbench.report.listing import PUBLISHED_NOTE, figure_text
 from archbench.report.tables import Table
 

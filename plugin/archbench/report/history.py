@@ -17,8 +17,8 @@ from archbench.core.history import (
     is_exact,
     relative_change,
 )
-from archbench.core.metrics import METRICS
 from archbench.core.run_config import StatedConfig
+from archbench.metrics import METRICS
 from archbench.report.change_points import change_points, why_none
 from archbench.report.tables import ABSENT, BLANK, Table, markdown
 

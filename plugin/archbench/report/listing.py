@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-from archbench.core.metrics import METRICS
 from archbench.core.points import Point
 from archbench.core.run_config import StatedConfig
+from archbench.metrics import METRICS
 from archbench.report.tables import Table
 
 __all__ = ["PUBLISHED_NOTE", "SCHEMA", "points_csv", "points_json", "points_table", "top1_text"]
@@ -17,26 +17,6 @@ SCHEMA = 1
 
 PUBLISHED_MARK = "*"
 PUBLISHED_NOTE = f"{PUBLISHED_MARK} published, not measured here."
-
-_SHOWN = (
-    "top1",
-    "params",
-    "macs",
-    "latency",
-    "latency_p95",
-    "device_time",
-    "throughput",
-    "max_batch_size",
-    "peak_memory",
-    "reserved_memory",
-    "device_memory",
-    "energy_per_image",
-    "average_power",
-    "compile_time",
-    "graph_breaks",
-    "recompilations",
-)
-"""Metrics of the table for people, where any point has them."""
 
 
 def _fields() -> tuple[str, ...]:
@@ -65,7 +45,7 @@ def figure_text(point: Point, metric: str) -> str:
     figure = point.figures.get(metric)
     if figure is None:
         return ""
-    text = f"{figure.value:.2f}" if metric == "top1" else METRICS[metric].text(figure.value)
+    text = METRICS[metric].column(figure.value)
     return f"{text}{PUBLISHED_MARK}" if figure.kind == "published" else text
 
 
@@ -81,7 +61,12 @@ def points_table(points: Sequence[Point], format: str) -> str:
         points: in the order in which they are listed.
         format: ``text`` or ``markdown``.
     """
-    shown = [metric for metric in _SHOWN if any(metric in point.figures for point in points)]
+    listed = sorted(METRICS.values(), key=lambda metric: metric.place)
+    shown = [
+        metric.name
+        for metric in listed
+        if "list" in metric.tables and any(metric.name in point.figures for point in points)
+    ]
     has_target = len({point.target for point in points}) > 1
     has_run = len({point.run for point in points}) > 1
     words = [

@@ -14,10 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from archbench.core.foreign import plain
-from archbench.core.metrics import METRICS
-from archbench.core.pareto import LOWER_IS_BETTER, MEASURING_ERROR
 from archbench.core.points import KINDS, Figure, Point, with_derived
 from archbench.core.run_config import StatedConfig
+from archbench.metrics import METRICS
 from archbench.report.charts.colours import family_look
 from archbench.report.charts.declared import HOW_TO_GET, charts_of_page, title_of
 
@@ -161,8 +160,8 @@ def page_data(
             for family in sorted({point.family for point in points})
             for look in [family_look(family)]
         },
-        "lower_is_better": sorted(LOWER_IS_BETTER),
-        "measuring_error": MEASURING_ERROR,
+        "lower_is_better": sorted(n for n, one in METRICS.items() if one.better == "lower"),
+        "measuring_error": {n: one.error for n, one in METRICS.items() if one.error},
         "columns": {
             **{name: _column(getattr(point, name) for point in points) for name in _COLUMNS},
             **{name: _column(point[name] for point in points) for name in run_columns},

@@ -6,13 +6,13 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from archbench.core.metrics import METRICS
 from archbench.core.points import KINDS, Figure, Point, with_derived
 from archbench.core.records import Record
 from archbench.core.run_config import further_axes
 from archbench.core.spec import Target
 from archbench.core.statistics import QUANTILES, median_interval, quantile, required_samples
 from archbench.core.verdicts import NEWS
+from archbench.metrics import METRICS
 
 __all__ = ["point_of"]
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from archbench.core.metrics import METRICS
 from archbench.core.records import Record, derived
 from archbench.core.spec import ModelSpec
 from archbench.core.verdicts import FAILING, NEWS, TOLD
+from archbench.metrics import METRICS
 from archbench.report.tables import ABSENT, BLANK, Table
 
 __all__ = ["catalogue_table", "cell_line", "doubts", "is_bad", "run_table"]
@@ -59,8 +59,9 @@ def run_table(
     is_evaluated = any("top1" in cell.metrics for cell in cells)
     more = [
         name
-        for name in ("peak_memory", "energy_per_image")
-        if any(cell.metrics.get(name, {}).get("value") is not None for cell in cells)
+        for name, metric in METRICS.items()
+        if "run" in metric.tables
+        and any(cell.metrics.get(name, {}).get("value") is not None for cell in cells)
     ]
     headers = [
         "architecture",

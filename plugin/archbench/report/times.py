@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from archbench.core.gate import share_text, time_sentence
 from archbench.core.records import Record
-from archbench.core.tolerances import TIMES
+from archbench.metrics import METRICS, compared_by
 from archbench.report.findings import shortened, states_text
 
 __all__ = ["time_findings"]
@@ -27,7 +27,7 @@ def time_findings(cells: Sequence[Record], *, accepting: bool) -> list[str]:
         (cell, verdict)
         for cell in cells
         for verdict in cell.verdicts
-        if verdict.metric in TIMES and verdict.budget is None
+        if verdict.metric in compared_by("statistics") and verdict.budget is None
     ]
     if not judged:
         return []
@@ -48,7 +48,7 @@ def time_findings(cells: Sequence[Record], *, accepting: bool) -> list[str]:
         if verdict.status in ("inconclusive", "not-comparable")
     ]
     lines += shortened(unclear)
-    for metric in TIMES:  # each has a tolerance of its own
+    for metric in compared_by("statistics"):  # each has a tolerance of its own
         of_metric = [(cell, verdict) for cell, verdict in judged if verdict.metric == metric]
         coarse = [
             (cell, one.tolerance, one.threshold)
@@ -81,7 +81,7 @@ def _coarse_text(metric: str, coarse: Sequence[tuple[Record, float, float]], num
     least = min(tolerance for _, tolerance, _ in coarse)
     (_, _, low), *_, (worst, _, high) = sorted([*coarse, coarse[0]], key=lambda one: one[2])
     ends = dict.fromkeys(map(share_text, (low, high)))
-    what = "" if metric == "latency" else f" of {metric.replace('_', ' ')}"
+    what = "" if metric == "latency" else f" of {METRICS[metric].spoken}"
     return (
         f"  In {len(coarse):,} of {number:,} the tolerance{what}, {share_text(least)}, is below "
         f"what the baseline's spread allows to find: {' to '.join(ends)} "

@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 
 from archbench.core.errors import UsageError
 from archbench.core.launches import QUANTILES
-from archbench.core.tolerances import AMOUNTS
+from archbench.metrics import METRICS, compared_by
 from archbench.store.atomic import write_text
 from archbench.store.directory import make_directory
 
@@ -172,7 +172,9 @@ _ACCEPTED: dict[str, Callable[[Any], bool]] = {
 def _amounts(value: Any) -> bool:
     return (
         isinstance(value, dict)
-        and value.keys() <= AMOUNTS.keys()
+        # Those of a distribution that is not installed here stay as they are.
+        and not value.keys() & (METRICS.keys() - compared_by("tolerance"))
+        and all(map(_text, value))
         and all(type(item) in (int, float) and 0 <= item < math.inf for item in value.values())
     )
 

@@ -13,11 +13,11 @@ from typing import Any
 from archbench.core.errors import ArchbenchError, UsageError
 from archbench.core.history import Cell, Entry, Observation, moment, observations_of, versions_of
 from archbench.core.launches import QUANTILES
-from archbench.core.metrics import METRICS
 from archbench.core.points import Figure, with_derived
 from archbench.core.records import merge_records, target_of
 from archbench.core.run_config import RunConfig
 from archbench.core.statistics import quantile
+from archbench.metrics import compared_by
 from archbench.store.baselines import parse_baselines
 from archbench.store.journal import Run, read_run, run_paths
 
@@ -260,9 +260,6 @@ def _git(root: Path, *arguments: str) -> bytes | None:
     return done.stdout if done.returncode == 0 else None
 
 
-_COUNTS = tuple(name for name, metric in METRICS.items() if metric.check == "equality")
-
-
 def _accepted_counts(
     line: Mapping[str, Any], source: str, commit: str, when: str, metrics: Collection[str] | None
 ) -> list[Observation]:
@@ -274,7 +271,7 @@ def _accepted_counts(
             name,
             Entry(when, float(line[name]), (source,), commit, False, versions=versions),
         )
-        for name in _COUNTS
+        for name in compared_by("equality")
         if name in line and (metrics is None or name in metrics)
     ]
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from archbench.core.errors import ArchbenchError
 from archbench.core.records import Record
+from archbench.metrics import compared_by
 from archbench.store.directory import make_directory, runs_directory
 
 __all__ = ["SCHEMA", "Journal", "Run", "new_run_id", "read_run", "run_paths"]
@@ -102,7 +103,7 @@ def checked(record: Record) -> Record:
         value = metric.get("value")
         if isinstance(value, (int, float)) and not 0 <= value < LARGEST:
             raise ValueError(f"its {name} is no such figure")
-        if name in ("top1", "top5") and isinstance(value, (int, float)) and value > 100:
+        if name in compared_by("pairs") and isinstance(value, (int, float)) and value > 100:
             raise ValueError(f"its {name} is {value} %")
     return record
 

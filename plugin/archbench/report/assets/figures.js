@@ -98,7 +98,7 @@ function textOf(point, metric) {
   return metric === "top1" ? value.toFixed(2) : formatSignificant(value, METRICS[metric].digits);
 }
 
-/** As archbench.core.metrics.format_significant prints it: halves to even, never an exponent. */
+/** As archbench.metrics.format_significant prints it: halves to even, never an exponent. */
 function formatSignificant(value, digits) {
   if (value === 0) return "0";
   const rounded = roundHalfEven(value, digits);

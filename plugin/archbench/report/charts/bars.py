@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from archbench.core.metrics import METRICS
 from archbench.core.points import Point
+from archbench.metrics import METRICS
 from archbench.report.charts.canvas import (
     Sheet,
     axis_values,

@@ -11,8 +11,8 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from archbench.core.metrics import METRICS, format_significant
 from archbench.core.points import Point
+from archbench.metrics import METRICS, format_significant
 from archbench.report.charts.colours import family_look
 from archbench.report.charts.declared import title_of
 from archbench.report.charts.labels import shown_name

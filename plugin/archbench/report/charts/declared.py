@@ -6,24 +6,9 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from archbench.core.metrics import METRICS
+from archbench.metrics import METRICS
 
 __all__ = ["CHARTS", "HOW_TO_GET", "LINES", "Chart", "charts_of_page", "joined", "title_of"]
-
-_TITLES = {
-    "top1": "top-1 (%)",
-    "params": "params (millions)",
-    "macs": "GMACs",
-    "density": "top-1 % per million params",
-    "top1_per_gmac": "top-1 % per GMAC",
-    "latency_per_image": "inference time per image (ms)",
-    "latency": "latency per batch (ms)",
-    "throughput": "images/s",
-    "peak_memory": "peak memory (MB)",
-    "energy_per_image": "energy per image (mJ)",
-    "batch_size": "batch size",
-}
-"""Where a table's heading is too short for an axis."""
 
 _ELSEWHERE = "It has to come from another run or table."
 _COUNT = "Count: pytest benchmarks/test_complexity.py."
@@ -143,8 +128,10 @@ def charts_of_page(*, with_history: bool) -> Iterator[Chart]:
 
 
 def title_of(metric: str) -> str:
-    """What an axis is called. Values are scaled by :data:`archbench.core.metrics.METRICS`."""
-    return _TITLES.get(metric) or METRICS[metric].title
+    """What an axis is called. Values are scaled by :data:`archbench.metrics.METRICS`."""
+    if metric == "batch_size":
+        return "batch size"
+    return METRICS[metric].axis or METRICS[metric].title
 
 
 def joined(names: list[str]) -> str:

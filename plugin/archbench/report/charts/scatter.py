@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from archbench.core.fitting import fit_line
-from archbench.core.metrics import format_significant
 from archbench.core.pareto import pareto_front, upper_bound
 from archbench.core.points import Point
+from archbench.metrics import format_significant
 from archbench.report.charts.balls import balls
 from archbench.report.charts.canvas import (
     Sheet,
