@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +19,7 @@ from archbench.core.verdicts import FAILING, Note, Verdict
 from archbench.metrics import compared_by, format_seconds
 from archbench.pytest_plugin import holder_of
 from archbench.pytest_plugin.options import is_worker, spelled
+from archbench.pytest_plugin.progress import EvaluationProgress
 from archbench.pytest_plugin.settings import Settings, settings_of
 from archbench.store.baselines import Baselines, Updated, read_baselines, update_baselines
 from archbench.store.outcomes import (
@@ -51,9 +51,6 @@ __all__ = [
 
 ACCURACY_NOTE = "accuracy-not-measured"
 """Code of the note on a cell whose accuracy nobody asked for."""
-
-PROGRESS_SECONDS = 30.0
-"""Between two lines of progress where a line cannot be rewritten."""
 
 _IMAGES: pytest.StashKey[ImageSet] = pytest.StashKey()
 _FILES: pytest.StashKey[dict[str, Baselines]] = pytest.StashKey()
@@ -167,7 +164,7 @@ def _evaluated(config: pytest.Config, model: WeightedModel, images: ImageSet, ke
 
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     beside = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")) if is_worker(config) else 1
-    progress = _Progress(config, model.spec.id)
+    progress = EvaluationProgress(config, model.spec.id)
     try:
         found = evaluate(
             model,
@@ -299,56 +296,6 @@ def forget_evaluations(config: pytest.Config, records: Sequence[Record]) -> None
         key = record.metrics.get("top1", {}).get("key")
         if key is not None:
             _evaluation_path(config, key).unlink(missing_ok=True)
-
-
-class _Progress:
-    """How far an evaluation is, and the time left: on a terminal at once, else now and then."""
-
-    def __init__(self, config: pytest.Config, model: str) -> None:
-        self._terminal = (
-            None if is_worker(config) else config.pluginmanager.get_plugin("terminalreporter")
-        )
-        if self._terminal is not None and self._terminal.verbosity < 0:
-            self._terminal = None
-        self._capture = config.pluginmanager.get_plugin("capturemanager")
-        self._model = model
-        self._told = time.monotonic()
-        self._live = False
-
-    def __call__(self, done: int, total: int, seconds: float) -> None:
-        if self._terminal is None:
-            return
-        writer = self._terminal._tw
-        can_rewrite = bool(getattr(writer, "hasmarkup", False)) and bool(
-            getattr(self._terminal, "isatty", False)
-        )
-        now = time.monotonic()
-        if now - self._told < (0.2 if can_rewrite else PROGRESS_SECONDS):
-            return
-        self._told = now
-        left = seconds / done * (total - done)
-        text = (
-            f"{self._model}: {done:,} of {total:,} images, {done / seconds:,.0f} images/s, "
-            f"{format_seconds(left)} left"
-        )
-        with self._uncaptured():
-            if can_rewrite:
-                self._terminal.rewrite(text, erase=True)
-                self._live = True
-            else:
-                self._terminal.ensure_newline()
-                self._terminal.write_line(text)
-
-    def _uncaptured(self) -> Any:
-        from contextlib import nullcontext
-
-        return self._capture.global_and_fixture_disabled() if self._capture else nullcontext()
-
-    def close(self) -> None:
-        """Leave the line to what comes next."""
-        if self._live and self._terminal is not None:
-            with self._uncaptured():
-                self._terminal.rewrite("", erase=True)
 
 
 # Judging.
