@@ -29,6 +29,7 @@ from archbench.core.statistics import clopper_pearson, quantile
 from archbench.core.tolerances import Rules
 from archbench.metrics import format_seconds
 from archbench.store.baselines import read_baselines
+from archbench.store.git import git
 
 __all__ = ["DUET", "STORED", "Outcome", "Trial", "rejudged", "replay", "selftest"]
 
@@ -242,11 +243,9 @@ def _commit(root: Path) -> None:
         ("add", "."),
         (*identity, "commit", "--quiet", "--no-verify", "--no-gpg-sign", "-m", "reference"),
     ):
-        done = subprocess.run(
-            ["git", *command], cwd=root, capture_output=True, text=True, check=False
-        )
-        if done.returncode:
-            raise ArchbenchError(f"git {command[0]} failed: {done.stderr.strip()}")
+        done = git(root, *command)
+        if done.output is None:
+            raise ArchbenchError(f"git {command[0]} failed: {done.complaint}")
 
 
 def _smallest_change(root: Path) -> str:

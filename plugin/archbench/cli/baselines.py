@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import subprocess
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from archbench.report.baselines import difference_lines, lines_table
 from archbench.store.baselines import Baselines, parse_baselines, read_baselines, remove_lines
 from archbench.store.configuration import read_configuration
 from archbench.store.directory import own_directory
+from archbench.store.git import git, git_text
 
 __all__ = ["add_parser"]
 
@@ -86,18 +86,16 @@ def _show(options: argparse.Namespace) -> int:
 
 
 def _diff(options: argparse.Namespace) -> int:
-    def git(*arguments: str) -> subprocess.CompletedProcess[bytes]:
-        return subprocess.run(["git", *arguments], capture_output=True, check=False)
-
+    here = Path.cwd()
     files = _baseline_files()
-    if git("rev-parse", "--git-dir").returncode != 0:
+    if git_text(here, "rev-parse", "--git-dir") is None:
         raise UsageError(
             "archbench baselines diff",
             "this is not a git work tree, so there is nothing to compare with",
             "Put the project under version control",
         )
-    known = git("rev-parse", "--verify", "--quiet", f"{options.revision}^{{commit}}")
-    if known.returncode != 0:
+    commit = f"{options.revision}^{{commit}}"
+    if git_text(here, "rev-parse", "--verify", "--quiet", commit) is None:
         raise UsageError(
             f"archbench baselines diff {options.revision}",
             "git knows no such revision here",
@@ -105,12 +103,8 @@ def _diff(options: argparse.Namespace) -> int:
         )
     changed = 0
     for path, kind, _ in files:
-        stored = git("show", f"{options.revision}:./{path.as_posix()}")
-        old = (
-            parse_baselines(stored.stdout, path, kind)
-            if stored.returncode == 0
-            else Baselines(path)
-        )
+        stored = git(here, "show", f"{options.revision}:./{path.as_posix()}").output
+        old = Baselines(path) if stored is None else parse_baselines(stored, path, kind)
         lines = difference_lines(old.lines, read_baselines(path, kind).lines)
         if lines:
             print("\n".join([str(path), *lines, ""]))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-import subprocess
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from archbench.core.constructors import file_of
 from archbench.core.spec import ModelSpec, OwnSource
 from archbench.devices.choosing import cpu_name
 from archbench.measure.imports import version_of
+from archbench.store.git import git_text
 
 __all__ = [
     "base_version",
@@ -37,23 +37,12 @@ def package_versions() -> dict[str, str]:
     return {name: version for name in _PACKAGES if (version := version_of(name))}
 
 
-def _git(directory: Path, *arguments: str) -> str | None:
-    try:
-        done = subprocess.run(
-            ["git", *arguments], cwd=directory, capture_output=True, text=True, timeout=10,
-            check=False,
-        )  # fmt: skip
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return done.stdout.strip() if done.returncode == 0 else None
-
-
 def git_state(directory: Path) -> dict[str, Any] | None:
     """Commit and whether tracked files differ from it; None outside a git work tree."""
-    commit = _git(directory, "rev-parse", "HEAD")
+    commit = git_text(directory, "rev-parse", "HEAD", timeout=10)
     if commit is None:
         return None
-    status = _git(directory, "status", "--porcelain", "--untracked-files=no")
+    status = git_text(directory, "status", "--porcelain", "--untracked-files=no", timeout=10)
     return {"commit": commit, "dirty": bool(status) if status is not None else None}
 
 

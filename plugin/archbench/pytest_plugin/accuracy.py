@@ -16,7 +16,7 @@ from archbench.core.fingerprints import METRIC, Fingerprint, fingerprint_verdict
 from archbench.core.records import Record
 from archbench.core.spec import ModelSpec, Target
 from archbench.core.verdicts import FAILING, Note, Verdict
-from archbench.metrics import compared_by, format_seconds
+from archbench.metrics import compared_by
 from archbench.pytest_plugin import holder_of
 from archbench.pytest_plugin.options import is_worker, spelled
 from archbench.pytest_plugin.progress import EvaluationProgress

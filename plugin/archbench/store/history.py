@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -19,6 +18,7 @@ from archbench.core.run_config import RunConfig
 from archbench.core.statistics import quantile
 from archbench.metrics import compared_by
 from archbench.store.baselines import parse_baselines
+from archbench.store.git import git, git_text
 from archbench.store.journal import Run, read_run, run_paths
 
 __all__ = ["BENCHMARKS", "Found", "in_baselines", "in_benchmarks", "in_runs"]
@@ -213,7 +213,7 @@ def in_baselines(root: Path, metrics: Collection[str] | None = None) -> Found:
     found = Found()
     for commit, when, path in _revisions(root):
         kind = "complexity" if path.name == "complexity.jsonl" else "latency"
-        text = _git(root, "show", f"{commit}:./{path.as_posix()}")
+        text = git(root, "show", f"{commit}:./{path.as_posix()}").output
         if text is None:
             continue  # deleted by that commit
         found.files += 1
@@ -235,7 +235,7 @@ def in_baselines(root: Path, metrics: Collection[str] | None = None) -> Found:
 
 def _revisions(root: Path) -> Iterator[tuple[str, str, Path]]:
     """Commit, its date and each file of baselines that it changed, the oldest first."""
-    log = _git(
+    log = git_text(
         root, "log", "--reverse", "--relative", "--name-only", "--format=%x00%H %cI",
         "--", "baselines/complexity.jsonl", "baselines/*/*.jsonl",
     )  # fmt: skip
@@ -245,19 +245,11 @@ def _revisions(root: Path) -> Iterator[tuple[str, str, Path]]:
             f"git has no history of {root.resolve()}",
             "Go to the root of a project under git",
         )
-    for block in log.decode("utf-8", "replace").split("\0")[1:]:
+    for block in log.split("\0")[1:]:
         head, *paths = block.strip().splitlines()
         commit, _, date = head.partition(" ")
         for path in filter(None, paths):
             yield commit, moment(date), Path(path)
-
-
-def _git(root: Path, *arguments: str) -> bytes | None:
-    try:
-        done = subprocess.run(["git", *arguments], cwd=root, capture_output=True, check=False)
-    except OSError:
-        return None
-    return done.stdout if done.returncode == 0 else None
 
 
 def _accepted_counts(
