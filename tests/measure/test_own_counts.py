@@ -302,6 +302,59 @@ def test_counts_by_hand(name: str) -> None:
     assert sum(layer.macs for layer in found.layers) == macs
 
 
+@pytest.mark.filterwarnings("ignore")
+def test_statically_quantised_convolutions() -> None:
+    layers = [nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Conv2d(4, 6, 3, groups=2)]
+    plain = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(6, 10)).eval()
+
+    def net() -> nn.Module:
+        from torch.ao.quantization import get_default_qconfig_mapping
+        from torch.ao.quantization.quantize_fx import convert_fx, prepare_fx
+
+        images = torch.randn(2, 3, 8, 8)
+        prepared = prepare_fx(plain, get_default_qconfig_mapping("x86"), (images,))
+        prepared(images)
+        return convert_fx(prepared)
+
+    for constructor in (net, lambda: torch.jit.script(net())):
+        found = count(ModelSpec.of(constructor, name="net", input_size=8))
+        assert found.macs == 36 * 4 * 27 + 16 * 6 * 18 + 60
+        assert (found.params, found.max_channels) == (112 + 114 + 70, 6)
+
+
+class Packed(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.rnn = nn.LSTM(24, 12, batch_first=True)
+        self.head = nn.Linear(12, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        rows = x.permute(0, 2, 1, 3).flatten(2)
+        packed = nn.utils.rnn.pack_padded_sequence(rows, [5] * len(rows), batch_first=True)
+        return self.head(self.rnn(packed)[1][0][-1])
+
+
+def test_a_packed_sequence_is_no_work() -> None:
+    assert count(ModelSpec.of(Packed, input_size=8)).macs == 5 * 48 * (24 + 12) + 120
+
+
+@pytest.mark.parametrize("product", [torch.sparse.mm, torch.mm, torch.matmul])
+def test_sparse_products_are_refused_by_name(product: Callable[..., Tensor]) -> None:
+    class Sparse(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.w = nn.Parameter(torch.eye(10, 192).to_sparse())
+
+        def forward(self, x: Tensor) -> Tensor:
+            return product(self.w, x.flatten(1).t()).t()
+
+    with pytest.raises(NotMeasuredError) as caught:
+        count(ModelSpec.of(Sparse, input_size=8))
+    assert caught.value.reason == "operator-not-counted"
+    assert "sparse" in str(caught.value)
+    assert caught.value.metrics["params"]["value"] == 1920
+
+
 def test_quantised_weights_are_parameters() -> None:
     network, _ = CASES["dynamically quantised"]
     assert count(ModelSpec.of(network, name="net", input_size=8)).params == 45

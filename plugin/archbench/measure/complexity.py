@@ -38,7 +38,6 @@ from archbench.models.inputs import synthetic_inputs
 from archbench.models.networks import OwnNetwork, construct, let_go
 from archbench.models.outputs import class_scores
 from archbench.models.passes import GRADIENTS, run_first, with_other_size
-from archbench.models.quantizing import packed_tensors
 from archbench.models.shapes import RememberedShapes
 
 __all__ = ["count", "count_own"]
@@ -267,8 +266,7 @@ class _Sheet:
                 f"it runs {', '.join(sorted(self.ledger.unseen))}, which torch's dispatcher does "
                 "not show. Run all of it in the thread that calls, through torch's operators",
             )
-        missing = self.params - sum(layer.params for layer in self.layers)
-        if missing and missing != sum(t.numel() for t in packed_tensors(self.model)):
+        if self.params != sum(layer.params for layer in self.layers):
             raise self.refusal(
                 "not-counted",
                 "its forward pass makes or drops parameters. Make them all in the constructor",

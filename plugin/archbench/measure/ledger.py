@@ -86,6 +86,7 @@ class Ledger:
         self._formulas: dict[Any, Callable[..., int]] = {**counter.flop_registry, **formulas()}
         # Storages are held weakly: their numbers are not used again while they are noted.
         self._storages: dict[int, StorageWeakRef] = {}
+        self._opaque: list[Tensor] = []  # that have no storage, and are held themselves
         self._of_image: set[int] = set()
         self._unwritten: set[int] = set()
         self.is_real = not any(tensor.is_meta for tensor in inputs)
@@ -158,6 +159,9 @@ class Ledger:
     # Where tensors come from.
 
     def _know(self, tensor: Tensor) -> int:
+        if not _has_storage(tensor):
+            self._opaque.append(tensor)
+            return _number(tensor)
         storage = tensor.untyped_storage()
         number = int(storage._cdata)
         if number not in self._storages:
@@ -206,7 +210,7 @@ class Ledger:
             if _number(tensor) not in self._storages:
                 self._know(tensor)
                 self._meet(tensor)
-        made = {self._know(tensor) for tensor in _tensors([output]) if _has_storage(tensor)}
+        made = {self._know(tensor) for tensor in _tensors([output])}
         if is_free(func):
             if makes_bare_memory(func):
                 self._unwritten |= made
@@ -241,6 +245,10 @@ class Ledger:
             flops = flops_by(self._formulas[packet], args, kwargs, out_val)
         if not getattr(self._here, "is_paused", False):
             read = [*_tensors(args), *_tensors(kwargs.values())]
+            if any(_is_sparse(tensor) for tensor in read):
+                # By its formula, which is of shapes, zeros that are not there are multiplied too.
+                self.unknown.add(f"{name_of(packet)} of sparse tensors")
+                return flops
             self.note(name_of(packet), flops, read, out_val)
         return flops
 
@@ -273,7 +281,9 @@ class Ledger:
         self.activations += written.numel()
         if kind == "convolution":
             # A weight that the network computes from the image is no activation of channels.
-            self._written = [one for one in self._written if one.place != _number(read[1])]
+            # Packed ones are not read.
+            weight = _number(read[1]) if len(read) > 1 else None
+            self._written = [one for one in self._written if one.place != weight]
             image, channels = read[0], written.shape[1]
         else:
             left, right = read[-2:] if len(read) > 1 else (read[0], read[0])
@@ -378,11 +388,16 @@ def _written_by(func: Any, args: Any, kwargs: Mapping[str, Any]) -> set[int]:
 
 
 def _has_storage(tensor: Tensor) -> bool:
-    return tensor.layout is torch.strided
+    return tensor.layout is torch.strided and not tensor.is_nested
+
+
+def _is_sparse(tensor: Tensor) -> bool:
+    return tensor.layout not in (torch.strided, torch._mkldnn)  # type: ignore[attr-defined]
 
 
 def _number(tensor: Tensor) -> int:
-    return int(tensor.untyped_storage()._cdata) if _has_storage(tensor) else -1
+    held: Any = tensor.untyped_storage() if _has_storage(tensor) else tensor
+    return int(held._cdata)
 
 
 def _tensors(values: Any) -> Iterator[Tensor]:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from archbench.core.errors import AbsentError
 from archbench.devices.backend import Backend, MemoryCounters
-from archbench.models.quantizing import packed_tensors
+from archbench.models.parameters import packed_tensors
 
 __all__ = ["memory_metrics", "peak_of_events", "stored_bytes"]
 

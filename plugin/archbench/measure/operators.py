@@ -166,6 +166,7 @@ _WITHOUT_PRODUCTS = frozenset(
         "scatter_reduce_ index_copy_ index_fill_ index_reduce index_reduce_ put_ equal "
         "unique_consecutive histc bincount split_with_sizes_copy "
         "slice_scatter select_scatter masked_select masked_scatter take nonzero sort topk kthvalue "
+        "_pack_padded_sequence "
         "unique_dim _unique2 searchsorted bucketize one_hot embedding unsafe_split "
         "unsafe_split_with_sizes unsafe_chunk tril triu diag_embed block_diag masked_fill "
         "masked_fill_ where split_copy unbind_copy view_copy "

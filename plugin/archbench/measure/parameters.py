@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from archbench.core.complexity import LayerCost
 from archbench.core.run_config import DTYPES
 from archbench.models.loading import TORCH_DTYPES
-from archbench.models.quantizing import packed_tensors
+from archbench.models.parameters import Elements, weights_by_module
 
 __all__ = [
     "CONVOLUTION",
@@ -27,9 +27,9 @@ CONVOLUTION = nn.modules.conv._ConvNd
 def count_parameters(model: nn.Module) -> tuple[int, int]:
     """All parameters and the trainable ones; a shared parameter counts once, and so does one that
     quantised layers hold in a packed form."""
-    sizes = [(param.numel(), param.requires_grad) for param in model.parameters()]
-    packed = sum(tensor.numel() for tensor in packed_tensors(model))
-    return sum(n for n, _ in sizes) + packed, sum(n for n, trainable in sizes if trainable)
+    elements = Elements()
+    trainable = sum(elements.new(one) for one in model.parameters() if one.requires_grad)
+    return sum(one.elements for one in weights_by_module(model)), trainable
 
 
 def parameter_metrics(model: nn.Module) -> dict[str, dict[str, Any]]:
@@ -46,20 +46,16 @@ def parameter_metrics(model: nn.Module) -> dict[str, dict[str, Any]]:
 
 def layer_costs(model: nn.Module, macs: Mapping[nn.Module, int]) -> tuple[LayerCost, ...]:
     """Modules that hold parameters or multiply and add; a shared parameter is its first owner's."""
-    owned: set[int] = set()
-    layers = []
-    for name, module in model.named_modules():
-        own = {id(p): p.numel() for p in module.parameters(recurse=False) if id(p) not in owned}
-        owned.update(own)
-        params = sum(own.values())
-        if params or macs.get(module):
-            layers.append(LayerCost(name, type(module).__name__, params, macs.get(module, 0)))
-    return tuple(layers)
+    return tuple(
+        LayerCost(one.name, type(one.module).__name__, one.elements, macs.get(one.module, 0))
+        for one in weights_by_module(model)
+        if one.elements or macs.get(one.module)
+    )
 
 
 def bias_params(model: nn.Module) -> int:
     """Parameters that are biases of convolutions, linear layers and attention."""
-    biases = {}
+    elements, biases = Elements(), 0
     for module in model.modules():
         names: tuple[str, ...] = ("bias",) if isinstance(module, (CONVOLUTION, nn.Linear)) else ()
         if isinstance(module, nn.MultiheadAttention):
@@ -67,18 +63,19 @@ def bias_params(model: nn.Module) -> int:
         for name in names:
             bias = getattr(module, name, None)
             if isinstance(bias, Tensor):
-                biases[id(bias)] = bias.numel()
-    return sum(biases.values())
+                biases += elements.new(bias)
+    return biases
 
 
 def param_bytes(model: nn.Module) -> dict[str, int]:
     """Bytes of all parameters by precision."""
-    floats, fixed = 0, 0
+    elements, floats, fixed = Elements(), 0, 0
     for param in model.parameters():
+        new = elements.new(param)
         if param.is_floating_point():
-            floats += param.numel()
+            floats += new
         else:
-            fixed += param.numel() * param.element_size()
+            fixed += new * param.element_size()
     # What quantisation leaves in fp32 depends on the network, so int8 has no size on paper.
     return {
         dtype: floats * TORCH_DTYPES[dtype].itemsize + fixed for dtype in DTYPES if dtype != "int8"

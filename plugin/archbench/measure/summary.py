@@ -34,12 +34,14 @@ from archbench.core.summary import (
 )
 from archbench.measure.complexity import count
 from archbench.measure.elements import count_elements
+from archbench.measure.parameters import count_parameters
 from archbench.models.building import build_on_meta
 from archbench.models.inputs import synthetic_inputs
 from archbench.models.libraries import library_version
 from archbench.models.memory_guard import memory_guard
 from archbench.models.networks import OwnNetwork, construct
 from archbench.models.outputs import class_scores
+from archbench.models.parameters import weights_by_module
 from archbench.models.passes import GRADIENTS, run_first
 from archbench.models.shapes import RememberedShapes
 
@@ -163,7 +165,7 @@ def layers(
     with _calls_noted(model, calls), quietly(), RememberedShapes():
         output = model(*inputs)
     class_scores(spec, output, inputs[0].shape[0])
-    trainable = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    _, trainable = count_parameters(model)
     return layer_table(
         _parameters(model),
         calls,
@@ -204,20 +206,21 @@ def _shapes(output: Any) -> Iterator[tuple[int, ...]]:
 def _parameters(model: nn.Module) -> list[ModuleParameters]:
     owners: dict[nn.Parameter, str] = {}
     modules = []
-    for name, module in model.named_modules():
-        own: dict[str, int] = {}
+    for weights in weights_by_module(model):
+        name, module = weights.name, weights.module
+        own: list[str] = []
         borrowed: dict[str, int] = {}
         for parameter_name, parameter in module.named_parameters(name, recurse=False):
             owner = owners.setdefault(parameter, name)
             if owner == name:
-                own[parameter_name] = parameter.numel()
+                own.append(parameter_name)
             else:
                 borrowed[owner] = borrowed.get(owner, 0) + parameter.numel()
         modules.append(
             ModuleParameters(
                 name=name,
                 type=type(module).__name__,
-                params=sum(own.values()),
+                params=weights.elements,
                 parameters=tuple(own),
                 borrowed=borrowed,
                 # torchsummary's two; a dictionary of modules is never called anyway.

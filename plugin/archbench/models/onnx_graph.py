@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,9 @@ def graph_metrics(path: Path) -> dict[str, dict[str, Any]]:
     """Parameters and nodes of a graph, those of functions and branches inside it among them.
 
     Returns:
-        In the form of a record's: ``params``, the elements of all initialisers, and ``nodes``, with
-        how many there are of each operator.
+        In the form of a record's: ``params``, the elements of all initialisers that are weights,
+        and ``nodes``, with how many there are of each operator. No weights are integers such as
+        axes and shapes, scales and zero points, and running statistics.
 
     Raises:
         NotMeasuredError: onnx is not installed, or the file is no ONNX graph.
@@ -37,10 +39,10 @@ def graph_metrics(path: Path) -> dict[str, dict[str, Any]]:
         raise NotMeasuredError(
             "not-onnx", f"{path.name} is no ONNX graph: {first_line(error)}"
         ) from None
-    operators: Counter[str] = Counter()
-    params = _walk(model.graph, operators)
+    operators = Counter(node.op_type for node in _nodes(model.graph))
     for function in model.functions:
         operators.update(node.op_type for node in function.node)
+    params = _params(model.graph, onnx.TensorProto)
     counted = {"unit": "1", "source": "counted"}
     return {
         "params": {"value": params, **counted},
@@ -48,11 +50,57 @@ def graph_metrics(path: Path) -> dict[str, dict[str, Any]]:
     }
 
 
-def _walk(graph: Any, operators: Counter[str]) -> int:
-    params: int = sum(prod(tensor.dims) for tensor in graph.initializer)
+_WEIGHTS = {
+    "BatchNormalization": (0, 1, 2),
+    "QuantizeLinear": (0,),
+    "DequantizeLinear": (0,),
+    "QLinearConv": (0, 3, 8),
+    "QLinearMatMul": (0, 3),
+    "ConvInteger": (0, 1),
+    "MatMulInteger": (0, 1),
+}
+"""Inputs that may be weights of operators that have others too; of these operators alone integers
+are weights."""
+
+_FLOATS = (
+    *("FLOAT", "FLOAT16", "BFLOAT16", "DOUBLE", "COMPLEX64", "COMPLEX128"),
+    *("FLOAT8E4M3FN", "FLOAT8E4M3FNUZ", "FLOAT8E5M2", "FLOAT8E5M2FNUZ", "FLOAT4E2M1"),
+)
+
+
+def _graphs(graph: Any) -> Iterator[Any]:
+    """A graph, and those of branches and loops inside it."""
+    yield graph
     for node in graph.node:
-        operators[node.op_type] += 1
         for attribute in node.attribute:
             inner = [*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs]
-            params += sum(_walk(one, operators) for one in inner)
-    return params
+            for one in inner:
+                yield from _graphs(one)
+
+
+def _nodes(graph: Any) -> Iterator[Any]:
+    for one in _graphs(graph):
+        yield from one.node
+
+
+def _params(graph: Any, kinds: Any) -> int:
+    floats = {getattr(kinds, name) for name in _FLOATS if hasattr(kinds, name)}
+    uses: dict[str, list[bool | None]] = {}
+    for node in _nodes(graph):
+        weights = _WEIGHTS.get(node.op_type)
+        for place, name in enumerate(node.input):
+            uses.setdefault(name, []).append(None if weights is None else place in weights)
+
+    def is_weight(name: str, kind: int) -> bool:
+        used = uses.get(name, [])
+        return any(used) or (kind in floats and (None in used or not used))
+
+    total = 0
+    for one in _graphs(graph):
+        dense = [(tensor.name, tensor.data_type, tensor.dims) for tensor in one.initializer]
+        sparse = [
+            (tensor.values.name, tensor.values.data_type, tensor.dims)
+            for tensor in one.sparse_initializer
+        ]
+        total += sum(prod(dims) for name, kind, dims in dense + sparse if is_weight(name, kind))
+    return total

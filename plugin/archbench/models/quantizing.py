@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from archbench.core.errors import NotMeasuredError, first_line, orders_to_end
 from archbench.core.spec import ModelSpec
 
-__all__ = ["packed_tensors", "quantize", "quantized_layers", "refusal"]
+__all__ = ["quantize", "quantized_layers", "refusal"]
 
 ENGINES = ("x86", "fbgemm", "onednn", "qnnpack")
 """torch's engines of quantised operators, the preferred first; all of them run on CPUs."""
@@ -121,38 +121,3 @@ def quantized_layers(module: nn.Module) -> int:
         type(layer).__module__.startswith("torch.ao.nn.") and hasattr(layer, "weight")
         for layer in module.modules()
     )
-
-
-def packed_tensors(module: nn.Module) -> list[Tensor]:
-    """Weights and biases of quantised layers, which are no parameters: they are found where a state
-    dict has them in a packed form, or as quantised tensors."""
-    if not any(map(_may_pack, module.modules())):
-        return []
-    return [
-        tensor
-        for name, value in module.state_dict().items()
-        if name.rpartition(".")[2].startswith(("weight", "bias", "_packed"))
-        for tensor in _within(value)
-        if not isinstance(value, Tensor) or value.is_quantized
-    ]
-
-
-def _may_pack(module: nn.Module) -> bool:
-    """Whether a module's own entry of a state dict can hold more than plain tensors. A state dict
-    of a whole network costs more than this question, which nearly every network denies."""
-    of_class = type(module)
-    return (
-        of_class._save_to_state_dict is not nn.Module._save_to_state_dict
-        or of_class.get_extra_state is not nn.Module.get_extra_state
-        or bool(module._state_dict_hooks)
-        or any(buffer is not None and buffer.is_quantized for buffer in module._buffers.values())
-    )
-
-
-def _within(value: object) -> list[Tensor]:
-    if isinstance(value, Tensor):
-        return [value]
-    if isinstance(value, (tuple, list)):
-        return [tensor for item in value for tensor in _within(item)]
-    unpack = getattr(value, "unpack", None)
-    return _within(unpack()) if callable(unpack) else []
