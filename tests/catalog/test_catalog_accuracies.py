@@ -7,8 +7,9 @@ from pathlib import Path
 
 from archbench.catalog import load_catalog
 from archbench.catalog.accuracies import DocumentAccuracy, accuracies_in_documents
+from archbench.catalog.documents import published_rows
 from archbench.catalog.lists import DATA
-from archbench.catalog.published import published_accuracies, published_rows
+from archbench.catalog.published import published_accuracies
 
 
 def found(id: str) -> dict[tuple[str, str, str | None], float]:

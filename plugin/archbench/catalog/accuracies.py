@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass
-from decimal import Decimal
 from functools import cache
 
+from archbench.catalog.documents import numbers_of
 from archbench.catalog.lists import DATA, read_architectures
-from archbench.catalog.published import published_accuracies, published_rows
+from archbench.catalog.published import published_accuracies
 from archbench.catalog.seeds import SeedRow, read_seeds
 from archbench.core.spec import ModelSpec
 
@@ -53,9 +52,9 @@ def accuracies_in_documents(spec: ModelSpec) -> tuple[DocumentAccuracy, ...]:
         ]
     for seed in seeds:
         for row in seed.published:
-            found += _READERS[row.document](row.row)
+            found += _printed(row.document, row.row)
     for name in _paddleclas_rows().get(spec.id, ()):
-        found += _paddleclas(name)
+        found += _printed("paddleclas", name)
     return tuple(dict.fromkeys(found))
 
 
@@ -87,75 +86,8 @@ def _paddleclas_rows() -> dict[str, tuple[str, ...]]:
     return rows
 
 
-def _matching(document: str, model: str) -> Iterator[dict[str, str]]:
-    return (row for row in published_rows(document) if row["model"] == model)
-
-
-def _bertmoons(model: str) -> list[DocumentAccuracy]:
+def _printed(document: str, model: str) -> list[DocumentAccuracy]:
     return [
-        DocumentAccuracy("top1", float(row["top1"]), f"{row['source']}: {model}")
-        for row in _matching("bertmoons2018", model)
-        if row["top1"]
+        DocumentAccuracy(one.metric, one.value, f"{one.source}: {model}", remark=one.remark)
+        for one in numbers_of(document, model, "top1", "top5")
     ]
-
-
-_METRICS = {"top1": "top1", "top5": "top5", "top5_err_central_crop": "top5"}
-"""What documents with a row for each figure call single-crop accuracies; errors among them."""
-
-
-def _by_figure(document: str, model: str) -> list[DocumentAccuracy]:
-    found = []
-    for row in _matching(document, model):
-        metric = _METRICS.get(row["metric"])
-        if metric is None or not row["value"]:
-            continue
-        printed = Decimal(row["value"])
-        value = 100 - printed if "_err" in row["metric"] else printed
-        remark = f"printed as an error of {printed} %" if "_err" in row["metric"] else None
-        found.append(
-            DocumentAccuracy(metric, float(value), f"{row['source']}: {model}", remark=remark)
-        )
-    return found
-
-
-def _cadene(model: str) -> list[DocumentAccuracy]:
-    return [
-        DocumentAccuracy(metric, float(row[metric]), f"{row['source']}: {model}", None, version)
-        for row in _matching("cadene_pretrained", model)
-        for version in [row["version"]]
-        for metric in ("top1", "top5")
-        if row[metric]
-    ]
-
-
-def _lightweight(model: str) -> list[DocumentAccuracy]:
-    return [
-        DocumentAccuracy("top1", float(row["top1"]), f"{row['source']}: {model}")
-        for row in _matching("lightweight2020", model)
-        if row["top1"]
-    ]
-
-
-def _paddleclas(model: str) -> list[DocumentAccuracy]:
-    found = []
-    for row in _matching("paddleclas", model):
-        source = f"{row['source']}: {model}"
-        for metric in ("top1", "top5"):
-            if row[f"{metric}_pct"]:
-                found.append(DocumentAccuracy(metric, float(row[f"{metric}_pct"]), source))
-            if row[f"ref_{metric}"]:
-                # What its authors found: of MixNet and ReXNet in percent, else as a share of one.
-                printed = Decimal(row[f"ref_{metric}"])
-                value = float(printed if printed > 1 else printed * 100)
-                found.append(DocumentAccuracy(metric, value, source, remark="reference"))
-    return found
-
-
-_READERS = {
-    "bertmoons2018": _bertmoons,
-    "bianco2018": lambda model: _by_figure("bianco2018", model),
-    "canziani2016": lambda model: _by_figure("canziani2016", model),
-    "cadene_pretrained": _cadene,
-    "lightweight2020": _lightweight,
-    "paddleclas": _paddleclas,
-}

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Callable
 from dataclasses import dataclass
-from decimal import Decimal
 from functools import cache
 
-from archbench.catalog.lists import DATA, read_list
+from archbench.catalog.documents import PORT, Printed, numbers_of, printed_numbers
+from archbench.catalog.lists import read_list
 from archbench.catalog.seeds import PublishedRow, read_seeds
 from archbench.core.points import Figure
 from archbench.core.spec import ModelSpec
 
-__all__ = ["PublishedFigure", "published_accuracies", "published_rows", "published_top1"]
+__all__ = ["PublishedFigure", "published_accuracies", "published_top1"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +59,7 @@ def _published(spec: ModelSpec, metric: str) -> PublishedFigure | None:
         return None
     row = _named_by_seed().get(spec.id)
     if row is not None:
-        return _DOCUMENTS[row.document](row.row, metric)
+        return _in_document(row, metric)
     find = _LIBRARIES.get(spec.library)
     return None if find is None else find(spec, metric)
 
@@ -74,30 +73,22 @@ def _named_by_seed() -> dict[str, PublishedRow]:
     }
 
 
+def _figure(number: Printed, row: str, weights: str | None = None) -> PublishedFigure:
+    return PublishedFigure(number.value, f"{number.source}: {row}", weights)
+
+
 @cache
-def published_rows(document: str) -> tuple[dict[str, str], ...]:
-    """The rows of a file of ``data/published``, in its order and its own words."""
-    with (DATA / "published" / f"{document}.csv").open(encoding="utf-8", newline="") as file:
-        return tuple(csv.DictReader(file))
-
-
-def _figure(printed: str, source: str, row: str, weights: str | None = None) -> PublishedFigure:
-    return PublishedFigure(float(printed), f"{source}: {row}", weights)
+def _known(document: str) -> dict[tuple[str, str, str], Printed]:
+    """The numbers of a library's own list: by its name and id of the architecture, and metric."""
+    return {(one.model, one.known, one.metric): one for one in printed_numbers(document)}
 
 
 def _timm(spec: ModelSpec, metric: str) -> PublishedFigure | None:
     if spec.weights is None:
         return None
-    name = f"{spec.name}.{spec.weights}"
-    row = _timm_rows().get((name, str(spec.input_size[-1])))
-    if row is None:
-        return None
-    return _figure(row[metric], row["source"], f"{name} at {row['img_size']}", spec.weights)
-
-
-@cache
-def _timm_rows() -> dict[tuple[str, str], dict[str, str]]:
-    return {(row["model"], row["img_size"]): row for row in published_rows("timm_imagenet")}
+    name, pixels = f"{spec.name}.{spec.weights}", spec.input_size[-1]
+    number = _known("timm_imagenet").get((name, f"timm/{spec.name}@{pixels}", metric))
+    return None if number is None else _figure(number, f"{name} at {pixels}", spec.weights)
 
 
 def _torchvision(spec: ModelSpec, metric: str) -> PublishedFigure | None:
@@ -112,64 +103,27 @@ def _torchvision(spec: ModelSpec, metric: str) -> PublishedFigure | None:
 
 
 def _pytorchcv(spec: ModelSpec, metric: str) -> PublishedFigure | None:
-    row = _pytorchcv_rows().get(spec.name)
-    if row is None or not spec.is_native_size:
+    number = _of_pytorchcv().get((f"pytorchcv/{spec.name}", metric))
+    if number is None or not spec.is_native_size:
         return None
-    accuracy = str(100 - Decimal(row[f"{metric}_err"]))
-    return _figure(accuracy, row["source"], row["model"], spec.weights)
+    return _figure(number, number.model, spec.weights)
 
 
 @cache
-def _pytorchcv_rows() -> dict[str, dict[str, str]]:
-    return {row["code_name"]: row for row in published_rows("pytorchcv_imagenet")}
+def _of_pytorchcv() -> dict[tuple[str, str], Printed]:
+    return {(one.known, one.metric): one for one in printed_numbers("pytorchcv_imagenet")}
 
 
-def _bertmoons(model: str, metric: str) -> PublishedFigure | None:
-    row = next(row for row in published_rows("bertmoons2018") if row["model"] == model)
-    return _figure(row["top1"], row["source"], model) if metric == "top1" else None
-
-
-def _measured(document: str) -> Callable[[str, str], PublishedFigure | None]:
-    def find(model: str, metric: str) -> PublishedFigure | None:
-        return next(
-            (
-                _figure(row["value"], row["source"], model)
-                for row in published_rows(document)
-                if row["model"] == model and row["metric"] == metric and row["value"]
-            ),
-            None,
-        )
-
-    return find
-
-
-def _cadene(model: str, metric: str) -> PublishedFigure:
-    # The weights that the comparison measured are the port, not the original framework's.
-    version = "Our porting"
-    row = next(
-        row
-        for row in published_rows("cadene_pretrained")
-        if row["model"] == model and row["version"] == version
-    )
-    return _figure(row[metric], row["source"], f"{model} ({version})")
-
-
-def _paddleclas(model: str, metric: str) -> PublishedFigure | None:
-    row = next(row for row in published_rows("paddleclas") if row["model"] == model)
-    printed = row[f"{metric}_pct"]
-    return _figure(printed, row["source"], model) if printed else None
+def _in_document(row: PublishedRow, metric: str) -> PublishedFigure | None:
+    """Of the weights that the document is about: Cadene's list has the ports' beside others'."""
+    port = PORT if row.document == "cadene_pretrained" else None
+    name = f"{row.row} ({port})" if port else row.row
+    numbers = numbers_of(row.document, row.row, metric)
+    return next((_figure(one, name) for one in numbers if one.remark == port), None)
 
 
 _LIBRARIES: dict[str, Callable[[ModelSpec, str], PublishedFigure | None]] = {
     "timm": _timm,
     "torchvision": _torchvision,
     "pytorchcv": _pytorchcv,
-}
-
-_DOCUMENTS: dict[str, Callable[[str, str], PublishedFigure | None]] = {
-    "bertmoons2018": _bertmoons,
-    "bianco2018": _measured("bianco2018"),
-    "canziani2016": _measured("canziani2016"),
-    "cadene_pretrained": _cadene,
-    "paddleclas": _paddleclas,
 }
