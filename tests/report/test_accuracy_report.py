@@ -7,7 +7,7 @@ from typing import Any
 from archbench.core.records import Record
 from archbench.core.spec import Target
 from archbench.core.verdicts import Note, Verdict
-from archbench.report.accuracy import accuracy_findings
+from archbench.report.summary_lines import accuracy_lines
 from archbench.report.table import cell_line, run_table
 
 
@@ -25,7 +25,7 @@ def cell(name: str = "a", status: str = "unchanged", reason: str = "equal", **to
 
 def test_how_many_are_known_and_how_well() -> None:
     cells = [cell(), cell("b", "regressed", "less-accurate")]
-    assert accuracy_findings(cells, accepting=False) == [
+    assert accuracy_lines(cells, accepting=False) == [
         "Accuracy: 1 unchanged, 1 regressed; on 10,000 images, known to 0.8 points or better "
         "(95 %), 100 images/s."
     ]
@@ -34,8 +34,7 @@ def test_how_many_are_known_and_how_well() -> None:
 def test_a_sample_is_said_to_be_one() -> None:
     one = cell(dataset={"sample": 10_000, "of": 50_000})
     assert (
-        "on 10,000 images, a sample of 50,000, known"
-        in accuracy_findings([one], accepting=False)[0]
+        "on 10,000 images, a sample of 50,000, known" in accuracy_lines([one], accepting=False)[0]
     )
 
 
@@ -44,31 +43,29 @@ def test_what_has_no_baseline_is_told_beside_what_is_published() -> None:
         cell("a", "no-baseline", "agrees-with-published"),
         cell("b", "no-baseline", "not-in-file"),
     ]
-    assert accuracy_findings(cells, accepting=False)[1:] == [
+    assert accuracy_lines(cells, accepting=False)[1:] == [
         "  timm/a: as it is.",
         "  Accept what has no baseline: the same command with --baseline-update=new",
     ]
-    assert len(accuracy_findings(cells, accepting=True)) == 1
+    assert len(accuracy_lines(cells, accepting=True)) == 1
 
 
 def test_images_that_could_not_be_read_are_named() -> None:
     one = cell()
     one.notes.append(Note("images-unreadable", "2 of 10,002 images, x.png among them"))
-    lines = accuracy_findings([one], accepting=False)
+    lines = accuracy_lines([one], accepting=False)
     assert lines[1] == "  timm/a: 2 of 10,002 images, x.png among them."
 
 
 def test_what_was_not_asked_for() -> None:
     none = Record("timm/a", notes=[Note("accuracy-not-measured", "no images")])
-    assert accuracy_findings([none, none], accepting=False) == [
-        "Accuracy: 2 not measured: no images."
-    ]
-    assert accuracy_findings([Record("timm/a")], accepting=False) == []
+    assert accuracy_lines([none, none], accepting=False) == ["Accuracy: 2 not measured: no images."]
+    assert accuracy_lines([Record("timm/a")], accepting=False) == []
 
 
 def test_fingerprints_are_counted() -> None:
     verdicts = [Verdict("fingerprint", "changed", "differs", "s")]
-    assert accuracy_findings([Record("timm/a", verdicts=verdicts)], accepting=False) == [
+    assert accuracy_lines([Record("timm/a", verdicts=verdicts)], accepting=False) == [
         "Fingerprints: 1 changed."
     ]
 

@@ -10,8 +10,8 @@ from archbench.report.counts import (
     changed_text,
     comparison_dict,
     comparison_text,
-    count_findings,
 )
+from archbench.report.summary_lines import count_lines
 
 OLD = [
     LayerCost("stem", "Conv2d", 100, 1000),
@@ -70,7 +70,7 @@ def test_biases_are_no_news() -> None:
     biases = "ptflops counts +2.2% (addmm +5, convolution +7: " + BIASES + ")"
     both = "ptflops counts +2.2% (addmm +5: " + BIASES + "; mv -9: ptflops has no formula for it)"
     cells = [cell("a/a", "unchanged", opinion=biases), cell("a/b", "unchanged", opinion=both)]
-    assert count_findings(cells, accepting=False)[1:] == [
+    assert count_lines(cells, accepting=False)[1:] == [
         "Second opinion: 2 of 2 differ by more than 0.5 %, 1 of them by biases that ptflops takes "
         "for multiply-adds.",
         f"  a/b: {both}",
@@ -83,14 +83,14 @@ def test_findings() -> None:
         cell("timm/b", "no-baseline"),
         cell("timm/c", "unchanged", opinion="ptflops counts +3.1% (bmm +5: reason unknown)"),
     ]
-    assert count_findings(cells, accepting=False) == [
+    assert count_lines(cells, accepting=False) == [
         "Counts: 2 unchanged, 1 no-baseline.",
         "  Accept what has no baseline: the same command with --baseline-update=new",
         "Second opinion: 1 of 3 differ by more than 0.5 %.",
         "  timm/c: ptflops counts +3.1% (bmm +5: reason unknown)",
     ]
-    assert len(count_findings(cells, accepting=True)) == 3
-    assert count_findings([Record("timm/a")], accepting=False) == []
+    assert len(count_lines(cells, accepting=True)) == 3
+    assert count_lines([Record("timm/a")], accepting=False) == []
 
 
 def network(*layers: LayerCost, calls: int = 7, side: int = 8) -> Complexity:

@@ -8,7 +8,7 @@ from typing import Any
 from archbench.core.records import Record
 from archbench.core.spec import Target
 from archbench.core.verdicts import Verdict
-from archbench.report.times import time_findings
+from archbench.report.summary_lines import time_lines
 
 TARGET = Target("cpu", "X", "cpu")
 
@@ -21,7 +21,7 @@ def cell(model: str, status: str, **fields: Any) -> Record:
 def test_nothing_about_what_was_not_timed() -> None:
     counted = Verdict("complexity", "unchanged", "equal", "s")
     over = Verdict("latency", "regressed", "over-budget", "s", budget="latency_p50 <= 1 ms")
-    assert time_findings([Record("a", verdicts=[counted, over])], accepting=False) == []
+    assert time_lines([Record("a", verdicts=[counted, over])], accepting=False) == []
 
 
 def test_states_and_what_to_type() -> None:
@@ -31,24 +31,22 @@ def test_states_and_what_to_type() -> None:
         cell("timm/c", "improved", threshold=0.1, tolerance=0.1),
         cell("timm/d", "no-baseline"),
     ]
-    assert time_findings(cells, accepting=False) == [
+    assert time_lines(cells, accepting=False) == [
         "Times: 1 unchanged, 1 no-baseline, 2 improved.",
         "  Accept what improved: the same command with --models=timm/b,timm/c --baseline-update",
         "  Without a baseline one launch was measured, and compared with nothing. Accept what "
         "has none: the same command with --baseline-update=new",
     ]
-    assert time_findings(cells, accepting=True) == [
-        "Times: 1 unchanged, 1 no-baseline, 2 improved."
-    ]
+    assert time_lines(cells, accepting=True) == ["Times: 1 unchanged, 1 no-baseline, 2 improved."]
 
 
 def test_what_could_not_be_told_is_said() -> None:
-    lines = time_findings([cell("timm/a", "inconclusive")], accepting=False)
+    lines = time_lines([cell("timm/a", "inconclusive")], accepting=False)
     assert lines == ["Times: 1 inconclusive.", "  timm/a fp32-b1: s"]
 
 
 def test_ones_own_are_not_named() -> None:
-    lines = time_findings([cell("local/a", "improved")], accepting=False)
+    lines = time_lines([cell("local/a", "improved")], accepting=False)
     assert lines[1] == "  Accept what improved: the same command with --baseline-update"
 
 
@@ -58,7 +56,7 @@ def test_a_tolerance_below_what_can_be_found() -> None:
         cell("timm/b", "unchanged", threshold=0.12, tolerance=0.1),
         cell("timm/c", "unchanged", threshold=0.28, tolerance=0.1),
     ]
-    assert time_findings(cells, accepting=False)[1] == (
+    assert time_lines(cells, accepting=False)[1] == (
         "  In 2 of 3 the tolerance, 10%, is below what the baseline's spread allows to find: "
         "12% to 28% (timm/c fp32-b1). A baseline made on a quieter machine finds less."
     )
@@ -71,7 +69,7 @@ def test_a_devices_time_is_told_from_the_latency() -> None:
     coarse.verdicts = [
         first, replace(first, metric="device_time", threshold=0.031, tolerance=0.02)
     ]  # fmt: skip
-    assert time_findings([unclear, coarse], accepting=False) == [
+    assert time_lines([unclear, coarse], accepting=False) == [
         "Times: 2 unchanged, 1 inconclusive.",
         "  timm/a fp32-b1: device time: s",
         "  In 1 of 2 the tolerance of device time, 2%, is below what the baseline's spread allows "

@@ -64,7 +64,7 @@ from archbench.pytest_plugin.node_ids import file_of
 from archbench.pytest_plugin.options import is_worker, spelled
 from archbench.pytest_plugin.settings import settings_of
 from archbench.pytest_plugin.sides import Side, make_sides, targets_of
-from archbench.report.findings import shortened
+from archbench.report.summary_lines import shortened
 
 __all__ = ["Told", "against_lines", "not_compared", "play", "told"]
 

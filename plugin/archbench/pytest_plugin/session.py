@@ -591,13 +591,9 @@ class ArchbenchSession:
         from archbench.metrics import format_seconds
         from archbench.pytest_plugin.budgets import unjudged_lines
         from archbench.pytest_plugin.gate import unasked_lines
-        from archbench.report.accuracy import accuracy_findings
-        from archbench.report.amounts import amount_findings
-        from archbench.report.counts import count_findings
-        from archbench.report.findings import network_findings
         from archbench.report.provenance import provenance_lines
+        from archbench.report.summary_lines import network_lines, summary_lines
         from archbench.report.table import doubts, run_table
-        from archbench.report.times import time_findings
 
         cells = self._in_order(self._cells())
         targets = {cell.key[1] for cell in cells if cell.target}
@@ -639,12 +635,9 @@ class ArchbenchSession:
         # Beside another version no stored baseline has a part, that could be accepted.
         accepting = settings.baseline_update is not None or settings.against is not None
         for line in (
-            *network_findings(cells),
+            *network_lines(cells),
             *self._against_lines(),
-            *count_findings(cells, accepting=accepting),
-            *time_findings(cells, accepting=accepting),
-            *amount_findings(cells, accepting=accepting),
-            *accuracy_findings(cells, accepting=accepting),
+            *summary_lines(cells, accepting=accepting),
             *unasked_lines(self._config, cells),
         ):
             terminalreporter.write_line(spelled(self._config, line))

@@ -6,11 +6,9 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from archbench.core.complexity import BIASES, Complexity, LayerCost
-from archbench.core.gate import COUNTS, METRIC, difference_text
-from archbench.core.records import Record
+from archbench.core.complexity import Complexity, LayerCost
+from archbench.core.gate import difference_text
 from archbench.core.verdicts import Verdict
-from archbench.report.findings import shortened
 from archbench.report.tables import Table
 
 __all__ = [
@@ -18,7 +16,6 @@ __all__ = [
     "changed_text",
     "comparison_dict",
     "comparison_text",
-    "count_findings",
 ]
 
 SHOWN = 12
@@ -80,48 +77,6 @@ def _side(sign: str, costs: Counter[Cost], named: Mapping[Cost, list[str]]) -> l
     if len(costs) > SHOWN:
         lines.append(f"  {sign} and {len(costs) - SHOWN} more kinds of layers")
     return lines
-
-
-def count_findings(cells: Sequence[Record], *, accepting: bool) -> list[str]:
-    """What is said below the table about counts: how many are in which state, and why.
-
-    Args:
-        cells: merged records.
-        accepting: whether this run writes the baseline.
-    """
-    states: dict[str, str] = {}
-    opinions: dict[str, str] = {}
-    for cell in cells:
-        for verdict in cell.verdicts:
-            if verdict.metric in (METRIC, "layers", *COUNTS) and verdict.budget is None:
-                states[cell.id] = verdict.status
-        for note in cell.notes:
-            if note.code == "second-opinion":
-                opinions[cell.id] = note.text
-    lines = []
-    if states:
-        counted = ", ".join(
-            f"{number:,} {state}" for state, number in Counter(states.values()).items()
-        )
-        lines.append(f"Counts: {counted}.")
-    missing = sum(state == "no-baseline" for state in states.values())
-    if missing and not accepting:
-        lines.append("  Accept what has no baseline: the same command with --baseline-update=new")
-    if opinions:
-        told = {id: text for id, text in opinions.items() if not _is_about_biases(text)}
-        by_biases = len(opinions) - len(told)
-        why = f", {by_biases:,} of them by biases that ptflops takes for multiply-adds"
-        lines.append(
-            f"Second opinion: {len(opinions):,} of {len(states):,} differ by more than 0.5 %"
-            f"{why if by_biases else ''}."
-        )
-        lines += shortened([f"  {model}: {text}" for model, text in told.items()], SHOWN)
-    return lines
-
-
-def _is_about_biases(text: str) -> bool:
-    """Whether each operator of another counter differs by the biases that it adds, and only so."""
-    return text.endswith(f": {BIASES})") and "; " not in text
 
 
 _COMPARED = ("params", "macs", "activations", "max_channels", "operator_calls")
