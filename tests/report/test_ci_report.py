@@ -13,10 +13,10 @@ from archbench.core.records import Record
 from archbench.core.spec import Target
 from archbench.core.verdicts import FAILING, Verdict
 from archbench.report.ci import (
-    Finding,
+    Diagnostic,
     annotation_lines,
     code_quality,
-    findings,
+    diagnostics,
     junit_properties,
     metrics_text,
     step_summary,
@@ -44,7 +44,7 @@ TIMED = {"unit": "s", "source": "measured", "samples": [0.02, 0.021, 0.022]}
 COUNTED = {"unit": "1", "source": "counted", "value": 11_689_512}
 
 
-def at(finding: Finding) -> tuple[str, int]:
+def at(diagnostic: Diagnostic) -> tuple[str, int]:
     return "baselines/complexity.jsonl", 7
 
 
@@ -60,7 +60,7 @@ def test_what_fails_comes_first_then_what_cannot_be_told() -> None:
         cell("a/5", verdict("latency", "regressed")),
         cell("a/6", verdict("latency", "regressed", "accepted")),
     ]
-    assert [(f.id, f.level) for f in findings(cells)] == [
+    assert [(f.id, f.level) for f in diagnostics(cells)] == [
         ("a/5", "error"), ("a/4", "error"), ("a/3", "warning"),
         ("a/6", "notice"), ("a/1", "notice"), ("a/2", None),
     ]  # fmt: skip
@@ -68,7 +68,7 @@ def test_what_fails_comes_first_then_what_cannot_be_told() -> None:
 
 def test_counts_are_said_once_for_all_cells_and_times_for_each() -> None:
     cells = [cell("a/1", BIGGER, SLOWER, batch_size=size) for size in (1, 8)]
-    assert [(f.metric, f.target) for f in findings(cells)] == [
+    assert [(f.metric, f.target) for f in diagnostics(cells)] == [
         ("latency", "v100/fp16-b1"),
         ("latency", "v100/fp16-b8"),
         ("params", ""),
@@ -77,8 +77,8 @@ def test_counts_are_said_once_for_all_cells_and_times_for_each() -> None:
 
 def test_what_fails_is_the_runs_own_choice() -> None:
     cells = [cell("a/1", verdict("latency", "no-baseline"))]
-    assert findings(cells)[0].level is None
-    assert findings(cells, failing=(*FAILING, "no-baseline"))[0].level == "error"
+    assert diagnostics(cells)[0].level is None
+    assert diagnostics(cells, failing=(*FAILING, "no-baseline"))[0].level == "error"
 
 
 # Step summary.
@@ -169,7 +169,7 @@ def test_annotations_are_escaped() -> None:
     sentence = "100 % of a,b: gone\nsecond"
     (line,) = annotation_lines(
         [cell("a/b", verdict("latency", "crashed", sentence=sentence))],
-        locate=lambda finding: ("x,y:z.jsonl", 7),
+        locate=lambda diagnostic: ("x,y:z.jsonl", 7),
     )
     assert line == (
         "::error file=x%2Cy%3Az.jsonl,line=7,title=a/b fp16-b1%3A latency crashed"
@@ -198,7 +198,7 @@ def test_code_quality() -> None:
     cells = [cell("a/1", SLOWER, verdict("latency", "inconclusive")), cell("a/2", EQUAL)]
     report = code_quality(cells, at)
     assert [entry.pop("fingerprint") for entry in report] == [
-        finding.fingerprint for finding in findings(cells)[:2]
+        diagnostic.fingerprint for diagnostic in diagnostics(cells)[:2]
     ]
     assert report == [
         {

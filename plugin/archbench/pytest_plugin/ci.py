@@ -17,7 +17,7 @@ from archbench.pytest_plugin.gate import accepted_counts, counts_path
 from archbench.pytest_plugin.options import spelled
 from archbench.report.ci import (
     SUMMARY_LIMIT,
-    Finding,
+    Diagnostic,
     annotation_lines,
     code_quality,
     junit_properties,
@@ -128,7 +128,7 @@ def _append_summary(
 
 def _locator(
     config: pytest.Config, records: Mapping[str, Record]
-) -> Callable[[Finding], tuple[str, int]]:
+) -> Callable[[Diagnostic], tuple[str, int]]:
     """The accepted line that a count is compared with; for the rest the file of its test."""
     baselines = counts_path(config).relative_to(config.rootpath).as_posix()
     tests = {
@@ -137,12 +137,12 @@ def _locator(
         for verdict in record.verdicts
     }
 
-    def locate(finding: Finding) -> tuple[str, int]:
-        if finding.metric in (METRIC, *COUNTS):
-            number = accepted_counts(config).numbers.get(finding.id)
+    def locate(diagnostic: Diagnostic) -> tuple[str, int]:
+        if diagnostic.metric in (METRIC, *COUNTS):
+            number = accepted_counts(config).numbers.get(diagnostic.id)
             if number is not None:
                 return baselines, number
-        test = tests.get((finding.id, finding.metric), "")
+        test = tests.get((diagnostic.id, diagnostic.metric), "")
         # The tests of an installed wheel lie outside the repository, and have names of modules.
         path = PurePosixPath(test)
         is_here = (config.rootpath / path).is_file()

@@ -1,0 +1,49 @@
+"""GitLab's code-quality report."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from archbench.core.records import Record
+from archbench.core.verdicts import FAILING
+from archbench.report.ci.diagnostics import Diagnostic, diagnostics
+
+__all__ = ["code_quality"]
+
+_SEVERITIES = {"regressed": "major", "changed": "major", "no-baseline": "major"}
+
+
+def code_quality(
+    cells: Iterable[Record],
+    locate: Callable[[Diagnostic], tuple[str, int]],
+    *,
+    failing: Sequence[str] = FAILING,
+) -> list[dict[str, Any]]:
+    """GitLab's code-quality report: what fails, and what could not be told.
+
+    GitLab compares the report of a merge request with that of its target branch by fingerprint.
+
+    Args:
+        cells: merged records.
+        locate: the file and line of a diagnostic; GitLab shows none without.
+        failing: see :func:`diagnostics`.
+    """
+    report: dict[str, dict[str, Any]] = {}
+    for diagnostic in diagnostics(cells, failing=failing):
+        if diagnostic.level not in ("error", "warning"):
+            continue
+        path, line = locate(diagnostic)
+        severity = _SEVERITIES.get(diagnostic.status, "critical")
+        report.setdefault(
+            diagnostic.fingerprint,
+            {
+                "description": f"{diagnostic.cell}: {diagnostic.metric.replace('_', ' ')} "
+                f"{diagnostic.status}: {diagnostic.sentence}",
+                "check_name": f"archbench-{diagnostic.metric.replace('_', '-')}",
+                "fingerprint": diagnostic.fingerprint,
+                "severity": severity if diagnostic.level == "error" else "minor",
+                "location": {"path": path, "lines": {"begin": line}},
+            },
+        )
+    return list(report.values())
