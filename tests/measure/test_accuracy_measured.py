@@ -14,6 +14,9 @@ from archbench.core.accuracy import Outcomes
 from archbench.core.errors import NotMeasuredError
 from archbench.core.images import digest_of
 from archbench.core.spec import Target
+from archbench.devices.backend import Backend
+from archbench.devices.cpu import Cpu
+from archbench.devices.cuda import Cuda
 from archbench.measure.accuracy import (
     Evaluation,
     Workers,
@@ -22,6 +25,7 @@ from archbench.measure.accuracy import (
 from archbench.measure.fingerprints import evaluation_key, fingerprint_of
 from archbench.models.datasets import open_images
 from archbench.models.weights import WeightedModel, load_weighted
+from tests.devices.virtual_cuda import virtual_cuda
 
 HERE = Workers(loading=0, threads=1)
 
@@ -285,3 +289,52 @@ def test_a_key_names_all_that_outcomes_depend_on(digits: Any, digits_spec: Any, 
         key(digits_spec(), images, "bf16"),
     ]
     assert len({first, *others}) == 4
+
+
+class Switches(torch.nn.Module):
+    """Notes in which numerics its passes run, and on which device."""
+
+    def __init__(self, inner: torch.nn.Module) -> None:
+        super().__init__()
+        self.inner = inner
+        self.seen: set[tuple[bool, bool, int]] = set()
+
+    def forward(self, x: torch.Tensor) -> Any:
+        tf32 = bool(torch.backends.cudnn.allow_tf32)
+        device = torch.cuda.current_device() if torch.cuda.is_available() else -1
+        self.seen.add((torch.is_autocast_enabled("cpu"), tf32, device))
+        return self.inner(x)
+
+
+@pytest.mark.parametrize(("dtype", "autocast"), [("fp32", False), ("amp-bf16", True)])
+def test_all_passes_run_in_the_targets_numerics(
+    digits: Any, digits_spec: Any, dtype: str, autocast: bool
+) -> None:
+    model = weighted(digits_spec(), digits.safetensors, dtype)
+    model.loaded.module = switches = Switches(model.module)
+    before = torch.backends.cudnn.allow_tf32
+    torch.backends.cudnn.allow_tf32 = True  # as torch has it by itself
+    try:
+        evaluated(model, digits.images, batch_size=64)
+        fingerprint_of(model)
+    finally:
+        torch.backends.cudnn.allow_tf32 = before
+    assert {seen[:2] for seen in switches.seen} == {(autocast, False)}
+
+
+def test_all_passes_run_on_the_targets_device(
+    digits: Any, digits_spec: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # What reaches the device and what it counts is no matter here.
+    monkeypatch.setattr(Cuda, "fed", Cpu.fed)
+    monkeypatch.setattr(Cuda, "memory", Backend.memory)
+    monkeypatch.setattr(Cuda, "pins_memory", False)
+    with virtual_cuda(1) as machine:
+        target = Target("cuda:1", "Tesla V100", "v100")
+        model = load_weighted(digits_spec(), target, str(digits.safetensors), None)
+        model.loaded.module = switches = Switches(model.module)
+        found = evaluated(model, digits.images)
+        fingerprint_of(model)
+        assert {seen[2] for seen in switches.seen} == {1}
+        assert machine.current == 0
+    assert found.top1.right == digits.right[0].sum()

@@ -36,7 +36,6 @@ class Accelerator(Backend):
 
     @classmethod
     def found(cls) -> list[Device]:
-        """See :class:`Backend`."""
         try:
             module = cls.module()
         except AbsentError:
@@ -64,7 +63,6 @@ class Accelerator(Backend):
 
     @contextmanager
     def current(self) -> Iterator[None]:
-        """See :class:`Backend`."""
         module, index = self.module(), self.device.index or 0
         before = module.current_device()
         if before == index:
@@ -77,21 +75,17 @@ class Accelerator(Backend):
             module.set_device(before)
 
     def synchronize(self) -> None:
-        """See :class:`Backend`."""
         self.module().synchronize(self.device)
 
     def empty_cache(self) -> None:
-        """See :class:`Backend`."""
         give_back = getattr(self.module(), "empty_cache", None)
         if give_back is not None:
             give_back()
 
     def clock(self) -> DeviceClock:
-        """See :class:`Backend`."""
         return TorchClock(self)
 
     def memory(self) -> MemoryCounters:
-        """See :class:`Backend`."""
         if not hasattr(self.module(), "max_memory_allocated"):
             return super().memory()
         return TorchMemory(self)
@@ -129,11 +123,9 @@ class TorchStamp:
         self.event = event
 
     def is_reached(self) -> bool:
-        """See :class:`archbench.devices.backend.Stamp`."""
         return bool(self.event.query())
 
     def seconds_since(self, earlier: TorchStamp) -> float:
-        """See :class:`archbench.devices.backend.Stamp`."""
         return float(earlier.event.elapsed_time(self.event)) / 1e3
 
 
@@ -154,7 +146,6 @@ class TorchClock:
         self._cycle: float | None = None
 
     def stamp(self) -> TorchStamp:
-        """See :class:`archbench.devices.backend.DeviceClock`."""
         return TorchStamp(self._device.record())
 
     def hold(self, seconds: float) -> None:
@@ -175,7 +166,6 @@ class TorchClock:
             spin(round(seconds / self._cycle))
 
     def synchronize(self) -> None:
-        """See :class:`archbench.devices.backend.DeviceClock`."""
         self._device.synchronize()
 
 
@@ -190,31 +180,25 @@ class TorchMemory:
         self._device, self._module = device, device.module()
 
     def reset(self) -> None:
-        """See :class:`archbench.devices.backend.MemoryCounters`."""
         self._device.synchronize()
         self._device.empty_cache()
         self._module.reset_peak_memory_stats(self._device.device)
 
     def allocated(self) -> int:
-        """See :class:`archbench.devices.backend.MemoryCounters`."""
         return int(self._module.memory_allocated(self._device.device))
 
     def free(self) -> int:
-        """See :class:`archbench.devices.backend.MemoryCounters`."""
         ask = getattr(self._module, "mem_get_info", None)
         if ask is None:
             raise AbsentError("torch does not tell the memory of the whole device")
         return int(ask(self._device.device)[0])
 
     def peak_allocated(self) -> int:
-        """See :class:`archbench.devices.backend.MemoryCounters`."""
         self._device.synchronize()
         return int(self._module.max_memory_allocated(self._device.device))
 
     def peak_reserved(self) -> int:
-        """See :class:`archbench.devices.backend.MemoryCounters`."""
         return int(self._module.max_memory_reserved(self._device.device))
 
     def device_used(self) -> int:
-        """See :class:`archbench.devices.backend.MemoryCounters`."""
         return self._device.memory_used()

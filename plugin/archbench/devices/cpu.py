@@ -26,33 +26,27 @@ class Cpu(Backend):
 
     @classmethod
     def found(cls) -> list[Device]:
-        """See :class:`Backend`."""
         return [Device("cpu", cpu_name())]
 
     def energy(self) -> EnergyCounter:
-        """See :class:`Backend`."""
         return RaplEnergy()
 
     def cache_bytes(self, caches: Path = CACHES) -> int:
-        """See :class:`Backend`."""
         sizes = [_size(path.read_text(encoding="ascii")) for path in caches.glob("index*/size")]
         return max(sizes, default=0) or UNKNOWN_CACHE
 
     def refuse_dtype(self, dtype: str) -> str | None:
-        """See :class:`Backend`."""
         return None if dtype == "int8" else super().refuse_dtype(dtype)
 
     def lacks_compiler(
         self, which: Callable[[str], str | None], find: Callable[[str], object]
     ) -> tuple[str, str] | None:
-        """See :class:`Backend`."""
         compilers = [os.environ.get("CXX", ""), "g++", "clang++", "c++", "cl"]
         if any(name and which(name) for name in compilers):
             return None
         return "torch compiles for a CPU with a C++ compiler, and there is none", "g++"
 
     def fed(self, batches: Iterable[Batch]) -> Iterator[Batch]:
-        """See :class:`Backend`."""
         return iter(batches)
 
 

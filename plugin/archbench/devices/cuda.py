@@ -108,7 +108,6 @@ class Cuda(Accelerator):
         return type(self).open_nvml(), self.uuid
 
     def record(self) -> Any:
-        """See :class:`Accelerator`."""
         event = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
         event.record(torch.cuda.current_stream(self.device))
         return event
@@ -123,7 +122,6 @@ class Cuda(Accelerator):
             return super().memory_used()
 
     def telemetry(self) -> Telemetry:
-        """See :class:`Backend`."""
         nvml, uuid = self._nvml()
         nvml.read(uuid)
 
@@ -136,12 +134,10 @@ class Cuda(Accelerator):
         return read
 
     def energy(self) -> EnergyCounter:
-        """See :class:`Backend`."""
         nvml, uuid = self._nvml()
         return NvmlEnergy(uuid, nvml)
 
     def processes(self) -> list[Process]:
-        """See :class:`Backend`."""
         if torch.version.hip is not None:
             return super().processes()
         if self.uuid is None:
@@ -149,12 +145,10 @@ class Cuda(Accelerator):
         return type(self).open_nvml().processes(self.uuid)
 
     def cache_bytes(self) -> int:
-        """See :class:`Backend`."""
         properties = torch.cuda.get_device_properties(self.device)
         return int(getattr(properties, "L2_cache_size", 0)) or UNKNOWN_CACHE
 
     def versions(self) -> dict[str, str]:
-        """See :class:`Backend`."""
         cudnn = torch.backends.cudnn.version()  # type: ignore[no-untyped-call]
         found = {"cuda": str(torch.version.cuda or torch.version.hip), "cudnn": str(cudnn)}
         try:
@@ -169,7 +163,6 @@ class Cuda(Accelerator):
         return torch.cuda.get_device_capability(self.name)
 
     def refuse_dtype(self, dtype: str) -> str | None:
-        """See :class:`Backend`."""
         capability = self._capability()
         if dtype == "tf32" and capability is not None and capability >= _AMPERE:
             return None
@@ -180,7 +173,6 @@ class Cuda(Accelerator):
     def lacks_compiler(
         self, which: Callable[[str], str | None], find: Callable[[str], object]
     ) -> tuple[str, str] | None:
-        """See :class:`Backend`."""
         if find("triton") is not None:
             return None
         return "torch compiles for this device with triton, which is not installed", "triton"

@@ -51,7 +51,6 @@ class NvmlEnergy:
         self.joules()
 
     def joules(self) -> float:
-        """See :class:`EnergyCounter`."""
         return self._nvml.energy(self._uuid)
 
 
@@ -87,7 +86,6 @@ class RaplEnergy:
         self._total = 0
 
     def joules(self) -> float:
-        """See :class:`EnergyCounter`."""
         try:
             now = [_number(zone / "energy_uj") for zone in self._zones]
         except OSError as error:

@@ -26,20 +26,16 @@ class Mps(Accelerator):
 
     @classmethod
     def found(cls) -> list[Device]:
-        """See :class:`archbench.devices.backend.Backend`."""
         return [Device("mps:0", cpu_name())] if torch.backends.mps.is_available() else []
 
     @contextmanager
     def current(self) -> Iterator[None]:
-        """See :class:`Backend`."""
         yield
 
     def synchronize(self) -> None:
-        """See :class:`Backend`."""
         torch.mps.synchronize()
 
     def record(self) -> Any:
-        """See :class:`Accelerator`."""
         event = torch.mps.event.Event(enable_timing=True)
         event.record()
         return event

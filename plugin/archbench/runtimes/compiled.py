@@ -41,7 +41,6 @@ class Compiled(Runtime):
     find = staticmethod(importlib.util.find_spec)
 
     def refuse(self, device: Device, backend: Backend, config: RunConfig) -> Refusal | None:
-        """See :class:`Runtime`."""
         if not torch._dynamo.eval_frame.is_dynamo_supported():
             return Refusal("torch's compiler does not support this Python")
         if config.dtype == "int8":
@@ -56,7 +55,6 @@ class Compiled(Runtime):
         return Refusal(found, f"Install {remedy}, or use --runtime=eager")
 
     def prepare(self, job: Job) -> Prepared:
-        """See :class:`Runtime`."""
         made = job.artefact
         if not isinstance(made, _Artefact):
             made = _compile(job)
@@ -69,7 +67,6 @@ class Compiled(Runtime):
         )
 
     def release(self) -> None:
-        """See :class:`Runtime`."""
         torch._dynamo.reset()
 
 

@@ -24,13 +24,11 @@ class CudaGraph(Runtime):
     name = "cudagraph"
 
     def refuse(self, device: Device, backend: Backend, config: RunConfig) -> Refusal | None:
-        """See :class:`Runtime`."""
         if backend.can_capture:
             return None
         return Refusal(f"{device} has no CUDA graphs", "Use --runtime=eager or --runtime=compiled")
 
     def prepare(self, job: Job) -> Prepared:
-        """See :class:`Runtime`."""
         try:
             replay, output = job.device.capture(lambda: job.module(*job.inputs))
         except (RuntimeError, FatalDeviceError) as error:

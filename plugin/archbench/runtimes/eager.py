@@ -18,5 +18,4 @@ class Eager(Runtime):
     follows_weights = True
 
     def prepare(self, job: Job) -> Prepared:
-        """See :class:`Runtime`."""
         return Prepared(partial(job.module, *job.inputs))
