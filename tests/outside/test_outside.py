@@ -7,7 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,8 @@ from archbench.measure.cells import latency_record, load_guarded
 from archbench.measure.hardware import make_target
 from archbench.measure.latency import SamplingPlan
 from archbench.models.loading import ModelHolder
-from archbench.pytest_plugin import launched, launching, options
+from archbench.pytest_plugin import launched, launching
+from archbench.pytest_plugin.declared import OPTIONS
 from archbench.pytest_plugin.manifest import cell_of
 from archbench.runtimes import registry as runtimes
 from archbench.runtimes.runtime import Runtime
@@ -156,12 +157,19 @@ def in_results(cells: list[dict[str, Any]]) -> None:
     assert min(twice["latency"]["samples"]) > 1.2 * min(once["latency"]["samples"])
 
 
-def test_an_axis_and_what_is_made_of_it(
-    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def forgotten_axes(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """What a test registers is gone behind it."""
     monkeypatch.setattr(run_config, "_AXES", dict(run_config._AXES))
     monkeypatch.setattr(run_config, "_SEEN", set(run_config._SEEN))
-    monkeypatch.setattr(options, "OPTIONS", dict(options.OPTIONS))
+    options = dict(OPTIONS)
+    yield
+    OPTIONS.clear()
+    OPTIONS.update(options)
+
+
+@pytest.mark.usefixtures("forgotten_axes")
+def test_an_axis_and_what_is_made_of_it(pytester: pytest.Pytester) -> None:
     shutil.copy(HERE / "one_axis.py", pytester.path)
     pytester.makeconftest("import one_axis")
     pytester.makepyfile(

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -16,272 +16,186 @@ from archbench.core.launches import LEAST_BASELINE
 from archbench.core.run_config import Axis, RunConfig, add_value, axes
 from archbench.devices.choosing import split_request
 from archbench.duet.references import Reference, parse_reference
-from archbench.pytest_plugin.options import (
-    DEFAULT_TIME_BUDGET,
-    QUICK_TIME_BUDGET,
-    destination,
-    spelled,
-)
+from archbench.metrics import measured_families
+from archbench.pytest_plugin.declared import OPTIONS, QUICK_TIME_BUDGET, Settings
+from archbench.pytest_plugin.options import destination, spelled
 from archbench.runtimes.registry import runtime_names
-from archbench.store.directory import OWN, own_directory
+from archbench.store.directory import own_directory
 
-__all__ = ["Settings", "settings_of"]
-
+__all__ = ["KINDS", "Settings", "settings_of"]
 
 LARGEST = 2**31 - 1
 """Of a dimension in torch's kernels."""
 
+_SETTINGS: pytest.StashKey[Settings] = pytest.StashKey()
+
 
 @dataclass(frozen=True, slots=True)
-class Settings:
-    """What a run was asked to do.
+class Given:
+    """What was typed for one option.
 
     Attributes:
-        suite: name of a suite; None where only ``models`` select.
-        models: ids, globs, ``file.py:constructor``.
-        gpu: the device as asked for; several with commas.
-        configs: every combination of the axes' values, device by device.
-        measure: families of metrics that are measured besides, see :mod:`archbench.metrics`.
-        shared_ok: whether to measure on a device that others use.
-        time_budget: seconds of warm-up and samples per cell.
-        quick: whether the budget is the short one.
-        baseline_update: ``all`` or ``new`` where the baseline is to be written; None to compare.
-        baseline_reason: why it is accepted.
-        baseline_required: whether a cell without a baseline fails.
-        strict: whether a comparison that cannot tell fails.
-        launches: processes that measure each cell; None for as many as the run needs.
-        imagenet: labelled images; None where accuracies are not asked for.
-        weights: which; None for what the test takes by itself.
-        accuracy_samples: images of a sample; None for all.
-        resize, crop: pixels of the single central crop; None for what the weights expect.
-        against: another version that times are compared with, side by side; None for none.
-        directory: where runs, and what they need meanwhile, are kept.
-        results: where to write the results file, if anywhere.
-        code_quality, openmetrics: the same for files that CI systems read.
+        name: of the option.
+        texts: its values, each once; empty for none.
+        here: the working directory.
+        root: of the project.
     """
 
-    suite: str | None = None
-    models: tuple[str, ...] = ()
-    gpu: str = "auto"
-    configs: tuple[RunConfig, ...] = (RunConfig(),)
-    measure: tuple[str, ...] = ()
-    shared_ok: bool = False
-    time_budget: float = DEFAULT_TIME_BUDGET
-    quick: bool = False
-    baseline_update: str | None = None
-    baseline_reason: str | None = None
-    baseline_required: bool = False
-    strict: bool = False
-    launches: int | None = None
-    imagenet: Path | None = None
-    weights: str | None = None
-    accuracy_samples: int | None = None
-    resize: int | None = None
-    crop: int | None = None
-    against: Reference | None = None
-    directory: Path = Path(OWN)
-    results: Path | None = None
-    code_quality: Path | None = None
-    openmetrics: Path | None = None
+    name: str
+    texts: tuple[str, ...]
+    here: Path
+    root: Path
+
+    def refused(self, found: str, text: str | None = None) -> pytest.UsageError:
+        """The error that says what was asked, what was found and what to do."""
+        shown = ",".join(self.texts) if text is None else text
+        return pytest.UsageError(f"--{self.name}={shown}: {found}")
 
     @property
-    def needs_baseline(self) -> bool:
-        """Whether a cell without a baseline fails: where one is required and none is being made."""
-        return self.baseline_required and self.baseline_update is None
+    def several(self) -> str:
+        """All values, with commas between; empty for none."""
+        return ",".join(self.texts)
 
-    def values(self, name: str) -> tuple[Any, ...]:
-        """The values of an axis that are asked for, each once; ``max`` for the largest batch."""
-        return tuple(
-            dict.fromkeys(
-                "max" if name == "batch_size" and one.largest_batch else one[name]
-                for one in self.configs
+    @property
+    def text(self) -> str:
+        """The value, given once.
+
+        Raises:
+            pytest.UsageError: it is given several times.
+        """
+        if len(self.texts) > 1:
+            raise pytest.UsageError(
+                f"--{self.name} is given {len(self.texts)} times: {', '.join(self.texts)}. "
+                "Give it once"
             )
-        )
-
-    @property
-    def threads(self) -> int:
-        """Of the CPU per forward pass, one number for a run."""
-        return self.configs[0].threads
-
-    def as_dict(self) -> dict[str, Any]:
-        """Builtin types, for the run's header."""
-        return {
-            "suite": self.suite,
-            "models": list(self.models),
-            "gpu": self.gpu,
-            **{
-                f"{one.name}s" if one.several else one.name: (
-                    list(self.values(one.name)) if one.several else self.values(one.name)[0]
-                )
-                for one in axes()
-            },
-            "energy": "energy" in self.measure,
-            "measure": list(self.measure),
-            "shared_ok": self.shared_ok,
-            "time_budget": self.time_budget,
-            "quick": self.quick,
-            "baseline_update": self.baseline_update,
-            "baseline_reason": self.baseline_reason,
-            "baseline_required": self.baseline_required,
-            "strict": self.strict,
-            "launches": self.launches,
-            "imagenet": None if self.imagenet is None else str(self.imagenet),
-            "weights": self.weights,
-            "accuracy_samples": self.accuracy_samples,
-            "resize": self.resize,
-            "crop": self.crop,
-            "against": None if self.against is None else self.against.text,
-        }
+        return self.texts[0]
 
 
-def _whole_numbers(option: str, text: str, parts: Sequence[str] | None = None) -> tuple[int, ...]:
+def _whole_numbers(given: Given, parts: Sequence[str]) -> tuple[int, ...]:
     values: list[int] = []
-    for part in text.split(",") if parts is None else parts:
+    example = {"batch-size": "1,4,8", "accuracy-samples": "5000"}.get(given.name, "2")
+    for part in parts:
         try:
             value = int(part)
         except ValueError:
             value = 0
         if value < 1:
-            raise pytest.UsageError(
-                f"--{option}={text}: {part.strip()!r} is not a whole number of at least 1. "
-                f"Write for example --{option}={'1,4,8' if option == 'batch-size' else '2'}"
+            raise given.refused(
+                f"{part.strip()!r} is not a whole number of at least 1. "
+                f"Write for example --{given.name}={example}"
             )
         if value > LARGEST:
-            raise pytest.UsageError(
-                f"--{option}={text}: {value} is more than torch can count, {LARGEST}. Use less"
-            )
+            raise given.refused(f"{value} is more than torch can count, {LARGEST}. Use less")
         values.append(value)
     return tuple(dict.fromkeys(values))
 
 
-def _seconds(option: str, text: str) -> float:
+def _number(given: Given) -> int:
+    values = _whole_numbers(given, given.text.split(","))
+    if len(values) > 1:
+        example = {"launches": 3, "accuracy-samples": 5000, "resize": 256, "crop": 224}[given.name]
+        raise given.refused(f"one number is expected, for example --{given.name}={example}")
+    return values[0]
+
+
+def _seconds(given: Given) -> float:
     try:
-        value = float(text)
+        value = float(given.text)
     except ValueError:
         value = 0.0
     if not 0 < value < float("inf"):
-        raise pytest.UsageError(
-            f"--{option}={text}: not a number of seconds above 0. "
-            f"Write for example --{option}=2, or use --quick for a glance"
+        raise given.refused(
+            "not a number of seconds above 0. "
+            f"Write for example --{given.name}=2, or use --quick for a glance"
         )
     return value
 
 
-def _names(option: str, text: str, what: str, known: tuple[str, ...]) -> tuple[str, ...]:
-    names = tuple(dict.fromkeys(part.strip().lower() for part in text.split(",")))
+def _names(given: Given, noun: str, known: Sequence[str]) -> tuple[str, ...]:
+    names = tuple(dict.fromkeys(part.strip().lower() for part in given.several.split(",")))
     for name in names:
         if name not in known:
-            raise pytest.UsageError(
-                f"--{option}={text}: {name!r} is not a {what} that archbench knows. "
-                f"Use {', '.join(known)}"
+            raise given.refused(
+                f"{name!r} is not a {noun} that archbench knows. Use {', '.join(known)}"
             )
     return names
 
 
-def _values(axis: Axis, text: str) -> tuple[Any, ...]:
+def _axis_values(axis: Axis, given: Given) -> tuple[Any, ...]:
     """The values of an axis in what was typed."""
+    if axis.is_flag:
+        return (bool(given.texts),)
+    if not given.texts:
+        return (axis.usual,)
+    parts = (given.several if axis.several else given.text).split(",")
     if axis.values:
         known = runtime_names() if axis.name == "runtime" else axis.values
-        names = _names(axis.option, text, axis.noun or axis.option, known)
+        names = _names(given, axis.noun or axis.option, known)
         for name in names:
             add_value(axis.name, name)
         return names
-    parts = [part.strip().lower() for part in text.split(",")]
     if not axis.several and len(parts) > 1:
-        raise pytest.UsageError(
-            f"--{axis.option}={text}: one number is expected. Run once for each"
-        )
+        raise given.refused("one number is expected. Run once for each")
     return tuple(
         dict.fromkeys(
-            part
-            if part == "max" and axis.name == "batch_size"
-            else _whole_numbers(axis.option, text, (part,))[0]
+            "max"
+            if axis.name == "batch_size" and part.strip().lower() == "max"
+            else _whole_numbers(given, (part,))[0]
             for part in parts
         )
     )
 
 
-def _configs(devices: Sequence[str], given: Mapping[str, Sequence[Any]]) -> tuple[RunConfig, ...]:
+def _configs(devices: Sequence[str], values: Mapping[str, Sequence[Any]]) -> tuple[RunConfig, ...]:
     """Every combination of what is asked for."""
     return tuple(
         RunConfig(asked=device if len(devices) > 1 else "").with_values(
-            dict(zip(given, values, strict=True))
+            dict(zip(values, one, strict=True))
         )
         for device in devices
-        for values in product(*given.values())
+        for one in product(*values.values())
     )
 
 
-def _devices(text: str) -> list[str]:
+def _devices(given: Given) -> str:
     try:
-        return split_request(text)
+        return ",".join(split_request(given.text))
     except UsageError as error:
         raise pytest.UsageError(str(error)) from None
 
 
-def _baseline_update(text: str | None) -> str | None:
-    if text not in (None, "all", "new"):
-        raise pytest.UsageError(
-            f"--baseline-update={text}: it takes all or new, and {text!r} may have been meant for "
-            f"a path. Write it after the paths, or with its value: --baseline-update=all {text}"
+def _update(given: Given) -> str:
+    if given.text not in ("all", "new"):
+        raise given.refused(
+            f"it takes all or new, and {given.text!r} may have been meant for a path. "
+            f"Write it after the paths, or with its value: --baseline-update=all {given.text}"
         )
-    return text
+    return given.text
 
 
-_OF_ONE = "is measured of one version alone"
-
-
-def _against(
-    text: str | None,
-    update: str | None,
-    quick: bool,
-    launches: str | None,
-    batch_sizes: Sequence[int | str],
-    measure: Sequence[str],
-) -> Reference | None:
-    """What times are compared with now, which leaves nothing to be said about stored ones."""
-    if text is None:
-        return None
-    contradictions = (
-        (update is not None, "--baseline-update", "accepts stored times, of which there are none"),
-        (quick, "--quick", "is a glance that compares nothing"),
-        (launches is not None, "--launches", "is about stored baselines: a duet ends by itself"),
-        (bool(measure), f"--{'energy' if measure == ('energy',) else 'measure'}", _OF_ONE),
-    )
-    for given, option, why in contradictions:
-        if given:
-            raise pytest.UsageError(
-                f"--against={text} and {option} contradict each other: {option} {why}. "
-                "Give one of them"
-            )
-    if "max" in batch_sizes:
-        raise pytest.UsageError(
-            f"--against={text} and --batch-size=max contradict each other: the largest batch is "
-            "looked for, and the two sides could end up with different ones. Give its size, as "
-            "--batch-size=64"
-        )
+def _reference(given: Given) -> Reference:
     try:
-        return parse_reference(text, runtime_names())
+        return parse_reference(given.text, runtime_names())
     except UsageError as error:
         raise pytest.UsageError(str(error)) from None
 
 
-def _measure(text: str, *, energy: bool) -> tuple[str, ...]:
-    """Families that are asked for by either option."""
-    asked = ["energy"] if energy else []
-    if text:
-        from archbench.metrics import measured_families
-
-        asked += _names("measure", text, "family of metrics", tuple(measured_families()))
-    return tuple(dict.fromkeys(asked))
+def _file_or_text(given: Given) -> str:
+    path = given.here / given.text
+    return str(path.resolve()) if path.is_file() else given.text
 
 
-def _writable(option: str, text: str, base: Path) -> Path:
+def _families(given: Given) -> tuple[str, ...]:
+    """Families of metrics that are measured besides, see :mod:`archbench.metrics`."""
+    return _names(given, "family of metrics", tuple(measured_families()))
+
+
+def _output_file(given: Given) -> Path:
     """A path that can be written, found out before anything is measured.
 
     A link is followed, so that the file behind it is replaced and not the link.
     """
-    path = (base / text).resolve()
+    path = (given.here / given.text).resolve()
     problem = ""
     if path.exists() and not path.is_file():
         problem = "is not a regular file"
@@ -294,21 +208,110 @@ def _writable(option: str, text: str, base: Path) -> Path:
         except OSError as error:
             problem = f"nothing can be written in {path.parent} ({error.strerror})"
     if problem:
-        raise pytest.UsageError(
-            f"--{option}={text}: {problem}. Name a file in a directory that exists and is writable"
-        )
+        raise given.refused(f"{problem}. Name a file in a directory that exists and is writable")
     return path
 
 
-_SETTINGS: pytest.StashKey[Settings] = pytest.StashKey()
-
-
-def _place(option: str, text: str | None, base: Path) -> str | None:
+def _directory(given: Given) -> Path:
     """A directory that may have to be made."""
-    path = None if text is None else base / Path(text).expanduser()
-    if path is not None and path.exists() and not path.is_dir():
-        raise pytest.UsageError(f"--{option}={text}: that is no directory. Name another one")
-    return None if path is None else str(path)
+    path = given.here / Path(given.text).expanduser()
+    if path.exists() and not path.is_dir():
+        raise given.refused("that is no directory. Name another one")
+    return own_directory(given.root, str(path))
+
+
+KINDS: Mapping[str, Callable[[Given], Any]] = {
+    "flag": lambda given: bool(given.texts),
+    "text": lambda given: given.text,
+    "each": lambda given: given.texts,
+    "several": lambda given: given.several,
+    "number": _number,
+    "seconds": _seconds,
+    "devices": _devices,
+    "update": _update,
+    "families": _families,
+    "reference": _reference,
+    "path": lambda given: (given.here / Path(given.text).expanduser()).resolve(),
+    "file or text": _file_or_text,
+    "output file": _output_file,
+    "directory": _directory,
+}
+"""How the value of each kind of option is read."""
+
+
+class _Rule(NamedTuple):
+    """Two options that must not, or must, be given together.
+
+    ``{0}`` and ``{1}`` in the message are their texts.
+    """
+
+    one: str
+    other: str
+    message: str
+    needs: bool = False
+
+
+_AGAINST = "--against={0} and --{other} contradict each other: --{other} {why}. Give one of them"
+_GLANCE = "--quick with --{other}: a glance compares no times. Leave one of them out"
+_RULES = (
+    *(
+        _Rule("against", other, _AGAINST.format("{0}", other=other, why=why))
+        for other, why in (
+            ("baseline-update", "accepts stored times, of which there are none"),
+            ("quick", "is a glance that compares nothing"),
+            ("launches", "is about stored baselines: a duet ends by itself"),
+            ("energy", "is measured of one version alone"),
+            ("measure", "is measured of one version alone"),
+        )
+    ),
+    _Rule(
+        "quick",
+        "time-budget",
+        "--quick and --time-budget both say how long a cell may take. Give one of them",
+    ),
+    *(
+        _Rule("quick", other, _GLANCE.format(other=other))
+        for other in ("strict", "baseline-required")
+    ),
+    _Rule(
+        "accuracy-samples",
+        "imagenet",
+        "--accuracy-samples={0}: there are no images to take a sample of. "
+        "Add --imagenet=DIR, or leave it out",
+        needs=True,
+    ),
+    _Rule(
+        "baseline-reason",
+        "baseline-update",
+        "--baseline-reason={0}: there is nothing to give a reason for. "
+        "Add --baseline-update, or leave it out",
+        needs=True,
+    ),
+)
+
+
+def _refuse_contradictions(given: Mapping[str, Given], settings: Settings) -> None:
+    for rule in _RULES:
+        one, other = given[rule.one], given[rule.other]
+        if one.texts and bool(other.texts) != rule.needs:
+            raise pytest.UsageError(rule.message.format(one.several, other.several))
+    if settings.against is not None and "max" in settings.values("batch_size"):
+        raise pytest.UsageError(
+            f"--against={settings.against.text} and --batch-size=max contradict each other: the "
+            "largest batch is looked for, and the two sides could end up with different ones. "
+            "Give its size, as --batch-size=64"
+        )
+    resize, crop, launches = settings.resize, settings.crop, settings.launches
+    if resize is not None and crop is not None and resize < crop:
+        raise pytest.UsageError(
+            f"--resize={resize} --crop={crop}: the crop is larger than what it is cut out of. "
+            "Give for example --resize=256 --crop=224"
+        )
+    if settings.baseline_update is not None and (launches or LEAST_BASELINE) < LEAST_BASELINE:
+        raise pytest.UsageError(
+            f"--launches={launches} with --baseline-update: a baseline needs {LEAST_BASELINE} "
+            f"launches. Write --launches={LEAST_BASELINE} or leave it out"
+        )
 
 
 def settings_of(config: pytest.Config) -> Settings:
@@ -325,132 +328,32 @@ def settings_of(config: pytest.Config) -> Settings:
     return config.stash[_SETTINGS]
 
 
+def _given(config: pytest.Config, name: str) -> Given:
+    value = getattr(config.option, destination(name), None)
+    # A worker of pytest-xdist reads its command line on top of the controller's options.
+    texts = tuple(dict.fromkeys(("",) if value is True else value or ()))
+    if value is not True and not all(text.strip(" ,") for text in texts):
+        raise pytest.UsageError(f"--{name}=: the value is empty. Give one, or leave the option out")
+    return Given(name, texts, config.invocation_params.dir, config.rootpath)
+
+
 def _read(config: pytest.Config) -> Settings:
-    def values(name: str) -> list[str]:
-        # A worker of pytest-xdist reads its command line on top of the controller's options.
-        given = list(dict.fromkeys(getattr(config.option, destination(name), None) or ()))
-        if not all(value.strip(" ,") for value in given):
-            raise pytest.UsageError(
-                f"--{name}=: the value is empty. Give one, or leave the option out"
-            )
-        return given
-
-    def several(name: str, default: str) -> str:
-        return ",".join(values(name)) or default
-
-    def single(name: str) -> str | None:
-        given = values(name)
-        if len(given) > 1:
-            raise pytest.UsageError(
-                f"--{name} is given {len(given)} times: {', '.join(given)}. Give it once"
-            )
-        return given[0] if given else None
-
-    def flag(name: str) -> bool:
-        return bool(getattr(config.option, destination(name), None))
-
-    def of_axis(axis: Axis) -> tuple[Any, ...]:
-        if axis.is_flag:
-            return (flag(axis.option),)
-        text = several(axis.option, "") if axis.several else single(axis.option)
-        return _values(axis, text) if text else (axis.usual,)
-
-    devices = _devices(single("gpu") or "auto")
-    by_axis = {one.name: of_axis(one) for one in axes()}
-    quick = flag("quick")
-    time_budget = single("time-budget")
-    if quick and time_budget is not None:
-        raise pytest.UsageError(
-            "--quick and --time-budget both say how long a cell may take. Give one of them"
-        )
-    default_budget = QUICK_TIME_BUDGET if quick else DEFAULT_TIME_BUDGET
-
-    def file(name: str) -> Path | None:
-        text = single(name)
-        return _writable(name, text, config.invocation_params.dir) if text else None
-
-    def number(name: str, example: int) -> int | None:
-        text = single(name)
-        if text is None:
-            return None
-        given = _whole_numbers(name, text)
-        if len(given) > 1:
-            raise pytest.UsageError(
-                f"--{name}={text}: one number is expected, for example --{name}={example}"
-            )
-        return given[0]
-
-    here = config.invocation_params.dir
-    imagenet = single("imagenet")
-    samples = number("accuracy-samples", 5000)
-    resize, crop = number("resize", 256), number("crop", 224)
-    if samples is not None and imagenet is None:
-        raise pytest.UsageError(
-            f"--accuracy-samples={samples}: there are no images to take a sample of. "
-            "Add --imagenet=DIR, or leave it out"
-        )
-    if resize is not None and crop is not None and resize < crop:
-        raise pytest.UsageError(
-            f"--resize={resize} --crop={crop}: the crop is larger than what it is cut out of. "
-            "Give for example --resize=256 --crop=224"
-        )
-    weights = single("weights")
-    if weights is not None and (here / weights).is_file():
-        weights = str((here / weights).resolve())
-    launches = _whole_numbers("launches", single("launches") or "1")
-    if len(launches) > 1:
-        raise pytest.UsageError(
-            f"--launches={single('launches')}: one number is expected, for example --launches=3"
-        )
-    reason, update = single("baseline-reason"), _baseline_update(single("baseline-update"))
-    if reason is not None and update is None:
-        raise pytest.UsageError(
-            f"--baseline-reason={reason}: there is nothing to give a reason for. "
-            "Add --baseline-update, or leave it out"
-        )
-    measure = _measure(several("measure", ""), energy=flag("energy"))
-    against = _against(
-        single("against"), update, quick, single("launches"), by_axis["batch_size"], measure
-    )
-    strict = flag("strict")
-    if quick:
-        for given, name in (
-            (strict, "strict"),
-            (flag("baseline-required"), "baseline-required"),
-        ):
-            if given:
-                raise pytest.UsageError(
-                    f"--quick with --{name}: a glance compares no times. Leave one of them out"
-                )
-    count = launches[0] if single("launches") else None
-    if update is not None and count is not None and count < LEAST_BASELINE:
-        raise pytest.UsageError(
-            f"--launches={count} with --baseline-update: a baseline needs {LEAST_BASELINE} "
-            f"launches. Write --launches={LEAST_BASELINE} or leave it out"
-        )
-    return Settings(
-        suite=several("suite", "") or None,
-        models=tuple(values("models")),
-        gpu=",".join(devices),
-        configs=_configs(devices, by_axis),
-        measure=measure,
-        shared_ok=flag("shared-ok"),
-        time_budget=_seconds("time-budget", time_budget) if time_budget else default_budget,
-        quick=quick,
-        baseline_update=update,
-        baseline_reason=reason,
-        baseline_required=flag("baseline-required"),
-        # pytest's own --strict is about markers and the like; who asks for it wants no leniency.
-        strict=flag("strict") or "--strict" in config.invocation_params.args,
-        launches=launches[0] if single("launches") else None,
-        imagenet=None if imagenet is None else (here / Path(imagenet).expanduser()).resolve(),
-        weights=weights,
-        accuracy_samples=samples,
-        resize=resize,
-        crop=crop,
-        against=against,
-        directory=own_directory(config.rootpath, _place("directory", single("directory"), here)),
-        results=file("results"),
-        code_quality=file("code-quality"),
-        openmetrics=file("openmetrics"),
+    given = {name: _given(config, name) for name in OPTIONS}
+    values: dict[str, Any] = {"directory": own_directory(config.rootpath)}
+    for one in fields(Settings):
+        name = one.name.replace("_", "-")
+        if name in given and given[name].texts:
+            values[one.name] = KINDS[OPTIONS[name].kind](given[name])
+    devices = values.get("gpu", "auto").split(",")
+    by_axis = {axis.name: _axis_values(axis, given[axis.option]) for axis in axes()}
+    settings = Settings(configs=_configs(devices, by_axis), **values)
+    _refuse_contradictions(given, settings)
+    # pytest's own --strict is about markers and the like; who asks for it wants no leniency.
+    measure = dict.fromkeys((*(("energy",) if settings.energy else ()), *settings.measure))
+    return replace(
+        settings,
+        energy="energy" in measure,
+        measure=tuple(measure),
+        strict=settings.strict or "--strict" in config.invocation_params.args,
+        time_budget=QUICK_TIME_BUDGET if settings.quick else settings.time_budget,
     )
