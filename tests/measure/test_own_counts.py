@@ -434,6 +434,12 @@ class ByNumpy(Two):
         return self.fc((self.a(x) + torch.from_numpy(other)).flatten(1))
 
 
+class ByList(Two):
+    def forward(self, x: Tensor) -> Tensor:
+        other = torch.tensor(x.mean((0, 1, 2)).tolist())
+        return self.fc((self.a(x) + other).flatten(1))
+
+
 class OutOfSight(Two):
     """Writes into memory as a kernel of one's own does."""
 
@@ -446,7 +452,8 @@ class OutOfSight(Two):
 @pytest.mark.parametrize(
     ("constructor", "message"),
     [
-        (ByNumpy, "it reads a tensor that is another one for other images"),
+        (ByNumpy, "it takes tensors out of torch by Tensor.numpy"),
+        (ByList, "it reads a tensor that is another one for other images"),
         (OutOfSight, "it runs a kernel that writes into a tensor without torch's knowing"),
     ],
 )

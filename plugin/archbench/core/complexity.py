@@ -87,6 +87,8 @@ class Complexity:
             convolution its output channels, of a matrix product its columns.
         operator_calls: calls of operators that write a tensor of their own; views are none.
         uncounted: such operators without multiply-adds, with how often each was called.
+        constants: elements of tensors that it multiplies with and that are neither parameters nor
+            buffers, as in a plain list or in a frozen graph; included in no other count.
         layers: the modules that own parameters or multiply and add, in order.
         second_opinion: None where the other counter fails on the network.
     """
@@ -106,6 +108,21 @@ class Complexity:
     uncounted: Mapping[str, int]
     layers: tuple[LayerCost, ...]
     second_opinion: SecondOpinion | None = None
+    constants: int = 0
+
+    @property
+    def not_parameters(self) -> str | None:
+        """What to say where it multiplies with numbers that ``params`` has not."""
+        has_weights = any(self.macs_by_kind[kind] for kind in ("convolution", "linear"))
+        if self.constants:
+            return (
+                f"it multiplies with {self.constants:,} numbers that are neither parameters nor "
+                "buffers, as of a plain list, a plain attribute or a frozen graph: params has not "
+                "them. Make them nn.Parameter or modules of the network"
+            )
+        if has_weights and not self.params and self.buffers:
+            return f"what it multiplies with is in its {self.buffers:,} buffers, and params is 0"
+        return None
 
     @property
     def flops_2_per_mac(self) -> int:

@@ -21,7 +21,13 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.parameter import UninitializedParameter
 
 from archbench.core.complexity import KINDS, Complexity, SecondOpinion
-from archbench.core.errors import ArchbenchError, ArchitectureError, NotMeasuredError, orders_to_end
+from archbench.core.errors import (
+    ArchbenchError,
+    ArchitectureError,
+    NotMeasuredError,
+    named,
+    orders_to_end,
+)
 from archbench.core.spec import ModelSpec
 from archbench.measure.ledger import Ledger
 from archbench.measure.parameters import (
@@ -36,8 +42,8 @@ from archbench.measure.second_opinion import second_opinion_of
 from archbench.models.building import build_on_meta
 from archbench.models.inputs import synthetic_inputs
 from archbench.models.networks import OwnNetwork, construct, let_go
-from archbench.models.outputs import class_scores
-from archbench.models.passes import GRADIENTS, run_first, with_other_size
+from archbench.models.outputs import class_scores, tensors_in
+from archbench.models.passes import GRADIENTS, forward_named, run_first, with_other_size
 from archbench.models.shapes import RememberedShapes
 
 __all__ = ["count", "count_own"]
@@ -116,32 +122,73 @@ def count_own(network: OwnNetwork, *, second_opinion: bool = True) -> Complexity
 
 def _counted(network: OwnNetwork, second_opinion: bool) -> Complexity:
     spec, model = network.spec, network.module
-    inputs = network.inputs()
-    # What is lazy learns its sizes, and caches are filled, in a pass that is not counted.
-    try:
-        output, gradients, _ = run_first(spec, lambda: model(*inputs))
-        scores = class_scores(spec, output, images=1)
-    except ArchitectureError as error:
-        raise with_other_size(spec, model, error) from error.__cause__
     sheets: list[_Sheet] = []
+    with _fast_paths_off():
+        first, scores, gradients = _first_pass(network)
     with _fast_paths_off(), GRADIENTS[gradients]():
         deadline = time.monotonic() + PATIENCE
         for seed in range(2 + MORE_PASSES):
             if seed > 1 and (not sheets[0].may_vary or time.monotonic() > deadline):
                 break
             before, given = _seeded(seed), network.inputs(seed=seed)
-            sheet = _sheet(spec, model, given)
+            earlier = [first, *(one.ledger for one in sheets)]
+            sheet = _sheet(spec, model, given, earlier)
             sheet.draws = _seeds() != before
             sheets.append(sheet)
             if not sheets[0].is_alike(sheet):
                 _seeded(seed)
-                keeps_state = not sheet.is_alike(_sheet(spec, model, given))
+                keeps_state = not sheet.is_alike(
+                    _sheet(spec, model, network.inputs(seed=seed), earlier)
+                )
                 _refuse_what_varies(sheets[0], sheet, keeps_state=keeps_state)
         opinion = None
         if second_opinion:
             with sdpa_kernel(SDPBackend.MATH), _without_onednn():
-                opinion = second_opinion_of(model, inputs, sheets[0].ledger, nullcontext())
+                opinion = second_opinion_of(
+                    model, network.inputs(), sheets[0].ledger, nullcontext()
+                )
     return sheets[0].complexity(tuple(scores.shape), opinion)
+
+
+def _first_pass(network: OwnNetwork) -> tuple[Ledger, Tensor, str]:
+    """Run a pass that is not counted, in which what is lazy learns its sizes and caches are filled.
+
+    Returns:
+        Its ledger; the class scores; how it can be run, of :data:`GRADIENTS`.
+
+    Raises:
+        ArchitectureError: the pass fails.
+        NotMeasuredError: it fails while its operators are watched, and at no other time.
+    """
+    spec, model = network.spec, network.module
+    inputs = network.inputs()
+    ledger = Ledger(model, inputs)
+
+    def watched() -> object:
+        with ledger.watching():
+            return model(*inputs)
+
+    try:
+        output, gradients, _ = run_first(spec, watched)
+        return ledger, class_scores(spec, output, images=1), gradients
+    except ArchitectureError as error:
+        failed = error
+    try:
+        output, _, _ = run_first(spec, lambda: model(*network.inputs()))
+        class_scores(spec, output, images=1)
+    except ArchitectureError as error:
+        raise with_other_size(spec, model, error) from error.__cause__
+    raise _not_watched(spec, model, failed.__cause__ or failed) from failed.__cause__
+
+
+def _not_watched(spec: ModelSpec, model: nn.Module, cause: BaseException) -> NotMeasuredError:
+    return NotMeasuredError(
+        "not-counted",
+        f"{spec.id} cannot be counted: it runs, but not while archbench watches its operators "
+        f"({named(cause)}). Its latency is measured; for a count, run that part by operators that "
+        "torch's modes can follow",
+        parameter_metrics(model),
+    )
 
 
 @contextmanager
@@ -194,9 +241,21 @@ def _passed(
     return ledger, output
 
 
-def _sheet(spec: ModelSpec, model: nn.Module, inputs: Sequence[Tensor]) -> _Sheet:
-    """Run a pass of a network with values and count it."""
-    ledger, _ = _passed(model, inputs, nullcontext())
+def _sheet(
+    spec: ModelSpec, model: nn.Module, inputs: Sequence[Tensor], earlier: Sequence[Ledger]
+) -> _Sheet:
+    """Run a pass of a network with values and count it.
+
+    Raises:
+        NotMeasuredError: the count is not of the whole, or the pass fails while it is watched.
+    """
+    ledger = Ledger(model, inputs, earlier)
+    try:
+        with forward_named(spec), ledger.watching():
+            output = model(*inputs)
+    except ArchitectureError as error:
+        raise _not_watched(spec, model, error.__cause__ or error) from error.__cause__
+    ledger.returned(tensors_in(output))
     return _Sheet(spec, model, inputs, ledger, count_parameters(model))
 
 
@@ -253,6 +312,19 @@ class _Sheet:
 
     def _refuse_what_was_not_counted(self) -> None:
         """A count that cannot be the whole is no count."""
+        if self.ledger.failure is not None:
+            raise self.refusal(
+                "not-counted",
+                f"archbench failed to note an operator that it calls ({self.ledger.failure}). "
+                "Its latency is measured; please report it with the operator's name",
+            )
+        if self.ledger.keeps:
+            raise self.refusal(
+                "structure-varies",
+                "it keeps something from one pass to the next: a pass reads what an earlier one "
+                "computed from other images, and does not compute it anew. Let the forward pass "
+                "be the same each time once self.training is False",
+            )
         if self.ledger.unknown:
             raise self.refusal(
                 "operator-not-counted",
@@ -271,13 +343,24 @@ class _Sheet:
                 "not-counted",
                 "its forward pass makes or drops parameters. Make them all in the constructor",
             )
-        if not self.macs and any(
-            isinstance(module, (CONVOLUTION, nn.Linear)) for module in self.model.modules()
-        ):
+        if self.ledger.taken:
+            raise self.refusal(
+                "work-not-seen",
+                f"it takes tensors out of torch by {', '.join(sorted(self.ledger.taken))}, and "
+                "what is computed with them there is not seen. Compute it with torch's operators",
+            )
+        layers = [
+            name
+            for name, module in self.model.named_modules()
+            if isinstance(module, (CONVOLUTION, nn.Linear))
+        ]
+        if not self.macs and layers:
             raise self.refusal(
                 "not-counted",
-                "it has layers that multiply and add, and none was seen to. What runs in another "
-                "thread or process is not seen: run all of it in the thread that calls",
+                f"it has {len(layers)} layers that multiply and add, {layers[0] or 'itself'} "
+                "first, and no operator that does was called: they were left out, or what runs in "
+                "their place multiplies element by element, which no count has, or outside of "
+                "torch's operators. Call the layers, in the thread that calls the network",
             )
 
     def complexity(
@@ -303,6 +386,7 @@ class _Sheet:
                 for name, calls in sorted(ledger.calls.items())
                 if name not in ledger.macs_by_operator
             },
+            constants=sum(ledger.constants.values()),
             layers=self.layers,
             second_opinion=opinion,
         )

@@ -38,7 +38,7 @@ def complexity_record(
     counted = {"source": "counted"}
     number = {"unit": "1", **counted}
     opinion = complexity.second_opinion
-    text = disagreement(complexity.macs, opinion)
+    text, outside = disagreement(complexity.macs, opinion), complexity.not_parameters
     record = Record(
         id=spec.id,
         target=None,
@@ -67,7 +67,10 @@ def complexity_record(
             "output_shape": {"value": list(complexity.output_shape), **number},
             "layers": {"value": layer_census(complexity.layers), **counted},
         },
-        notes=[Note("second-opinion", text)] if text else [],
+        notes=[
+            *([Note("second-opinion", text)] if text else []),
+            *([Note("not-parameters", outside)] if outside else []),
+        ],
         seconds={"count": seconds},
     )
     return record, complexity

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from functools import partial
 from typing import Any, NamedTuple
@@ -25,13 +25,14 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
-from archbench.core.errors import ArchbenchError
+from archbench.core.errors import ArchbenchError, named
 from archbench.measure.operators import (
     COMPLEX_CONVOLUTIONS,
     complex_convolution_flops,
     flops_by,
     formulas,
     has_no_products,
+    ignores_values,
     is_free,
     makes_bare_memory,
     name_of,
@@ -52,6 +53,7 @@ class Ledger:
     Args:
         model: that is run.
         inputs: of the pass: images, and further inputs where it has some.
+        earlier: ledgers of passes before it.
 
     Attributes:
         is_real: whether the tensors have values, and are not on meta.
@@ -65,9 +67,16 @@ class Ledger:
         strangers: of the tensors that were read and that no operator seen here has made, those that
             are no weights: a digest of each in their order. What depends on the image among them
             was made out of sight.
+        taken: functions by which tensors were taken out of torch.
+        keeps: whether it read what an earlier pass computed from its own images.
+        constants: elements of tensors that it multiplies with and that are neither parameters nor
+            buffers, by memory.
+        failure: what went wrong while this was noted, which is no fault of the network.
     """
 
-    def __init__(self, model: nn.Module, inputs: Sequence[Tensor]) -> None:
+    def __init__(
+        self, model: nn.Module, inputs: Sequence[Tensor], earlier: Sequence[Ledger] = ()
+    ) -> None:
         self.calls: Counter[str] = Counter()
         self.macs_by_operator: Counter[str] = Counter()
         self.macs_by_kind: Counter[str] = Counter()
@@ -78,7 +87,12 @@ class Ledger:
         self.unseen: set[str] = set()
         self.uses_threads = False
         self.strangers: list[tuple[tuple[int, ...], float]] = []
+        self.taken: set[str] = set()
+        self.keeps = False
+        self.constants: dict[int, int] = {}
+        self.failure: str | None = None
         self._model = model
+        self._earlier = earlier
         self._written: list[_Written] = []
         self._lock = threading.RLock()
         self._here = threading.local()
@@ -89,10 +103,17 @@ class Ledger:
         self._opaque: list[Tensor] = []  # that have no storage, and are held themselves
         self._of_image: set[int] = set()
         self._unwritten: set[int] = set()
+        # What products over the image have gone into, and what of tensors that nobody knows.
+        self._computed: set[int] = set()
+        self._roots: dict[int, frozenset[int]] = {}
+        self._strange: dict[int, int] = {}
+        self._own: frozenset[int] = frozenset()
         self.is_real = not any(tensor.is_meta for tensor in inputs)
         if self.is_real:
             for tensor in (*model.parameters(), *model.buffers()):
                 self._know(tensor)
+                self._meet_again(tensor)
+            self._own = frozenset(self._storages)
         for tensor in inputs:
             self._of_image.add(self._know(tensor))
 
@@ -129,8 +150,8 @@ class Ledger:
             # operators apart, the ledger sees the parts.
             with ExitStack() as stack:
                 if self.is_real:
-                    # No architecture of a catalogue has one, and this asks every function.
-                    stack.enter_context(_ComplexConvolutions(self))
+                    # No architecture of a catalogue needs it, and this asks every function.
+                    stack.enter_context(_Functions(self))
                 stack.enter_context(_Noting(self))
                 stack.enter_context(counter)
                 yield
@@ -178,6 +199,7 @@ class Ledger:
             self._follow(func, args, kwargs, read, output)
             if any(map(self._is_of_image, read)):
                 self._mark(output)
+            self._trace(func, read, output)
             if not is_free(func) and not getattr(self._here, "is_paused", False):
                 self._call(func)
 
@@ -190,6 +212,13 @@ class Ledger:
                 break
         if not is_free(func):
             self._call(func)
+
+    def take_out(self, function: Any, tensor: Tensor) -> None:
+        """Take in that a tensor's memory is handed out. One number is looked at, not computed with;
+        of integers such as indices only those that come from the image."""
+        has_values = tensor.is_floating_point() or tensor.is_complex()
+        if tensor.numel() > 1 and (has_values or self._is_of_image(tensor)):
+            self.taken.add(f"Tensor.{function.__name__}")
 
     def _mark(self, output: Any) -> None:
         for tensor in _tensors([output]):
@@ -222,9 +251,41 @@ class Ledger:
                 self.unseen.add("a kernel that writes into a tensor without torch's knowing")
             self._unwritten -= bare | made
 
+    def _trace(self, func: Any, read: Sequence[Tensor], output: Any) -> None:
+        """Take in what the output of an operator is made of."""
+        if ignores_values(func):
+            return
+        numbers = [_number(tensor) for tensor in read]
+        is_computed = any(number in self._computed for number in numbers)
+        roots = {root for number in numbers for root in self._roots.get(number, ())}
+        if is_computed or roots:
+            for tensor in _tensors([output]):
+                if is_computed:
+                    self._computed.add(_number(tensor))
+                if roots:
+                    self._roots[_number(tensor)] = frozenset(roots)
+
+    def _meet_again(self, tensor: Tensor) -> None:
+        """Take in whether an earlier pass has computed a tensor, and not in memory that the network
+        had been built with, as counters and running means are."""
+        number = _number(tensor)
+        self.keeps = self.keeps or any(
+            number in one._computed and number not in one._own for one in self._earlier
+        )
+
+    def returned(self, tensors: Iterable[Tensor]) -> None:
+        """Take in what the pass has returned."""
+        for tensor in tensors:
+            if _number(tensor) not in self._storages:
+                self._meet_again(tensor)
+
     def _meet(self, tensor: Tensor) -> None:
         """Take in a tensor that nothing seen here has made: a constant, if it does not change."""
+        self._meet_again(tensor)
         if tensor.numel() > 1:
+            number = _number(tensor)
+            self._roots[number] = frozenset({number})
+            self._strange[number] = tensor.untyped_storage().nbytes() // tensor.element_size()
             digest = float(torch.nan_to_num(plain_numbers(tensor)).double().abs().sum())
             self.strangers.append((tuple(tensor.shape), digest))
 
@@ -242,7 +303,13 @@ class Ledger:
 
     def _record(self, packet: Any, *args: Any, out_val: Any, **kwargs: Any) -> int:
         with self.paused() if self.is_real else _NOTHING:  # a formula may call operators
-            flops = flops_by(self._formulas[packet], args, kwargs, out_val)
+            try:
+                flops = flops_by(self._formulas[packet], args, kwargs, out_val)
+            except Exception as error:
+                if not self.is_real:
+                    raise
+                self.failed(packet, error)
+                return 0
         if not getattr(self._here, "is_paused", False):
             read = [*_tensors(args), *_tensors(kwargs.values())]
             if any(_is_sparse(tensor) for tensor in read):
@@ -251,6 +318,11 @@ class Ledger:
                 return flops
             self.note(name_of(packet), flops, read, out_val)
         return flops
+
+    def failed(self, operator: Any, error: Exception) -> None:
+        """Take in that an operator ran and could not be noted."""
+        if self.failure is None:
+            self.failure = f"{operator}: {named(error)}"
 
     def note(self, name: str, flops: int, read: Sequence[Tensor], output: Any) -> None:
         """Note an operator that multiplies and adds.
@@ -271,6 +343,12 @@ class Ledger:
 
     def _note(self, name: str, macs: int, read: Sequence[Tensor], written: Tensor) -> None:
         kind = self._kind(name, read)
+        if any(map(self._is_of_image, read)):
+            self._computed.add(_number(written))
+        for tensor in read:
+            if not self._is_of_image(tensor):
+                for root in self._roots.get(_number(tensor), ()):
+                    self.constants[root] = self._strange[root]
         self.macs_by_operator[name] += macs
         self.macs_by_kind[kind] += macs
         self.macs_by_module[self._here.modules[-1]] += macs
@@ -346,7 +424,7 @@ class _Noting(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def __init__(self, ledger: Ledger) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self._seen = ledger.seen if ledger.is_real else ledger.seen_on_meta
+        self._seen = partial(_seen, ledger) if ledger.is_real else ledger.seen_on_meta
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
@@ -355,8 +433,21 @@ class _Noting(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return output
 
 
-class _ComplexConvolutions(TorchFunctionMode):
-    """Notes a convolution of complex numbers as one, before torch makes three real ones of it."""
+def _seen(ledger: Ledger, func: Any, args: Any, kwargs: Mapping[str, Any], output: Any) -> None:
+    """Note an operator; what goes wrong meanwhile is no error of the network's."""
+    try:
+        ledger.seen(func, args, kwargs, output)
+    except Exception as error:
+        ledger.failed(func, error)
+
+
+_TAKE_OUT = frozenset({Tensor.numpy, Tensor.__array__, Tensor.__dlpack__, Tensor.data_ptr})
+"""Functions that let others read and write the memory of a tensor."""
+
+
+class _Functions(TorchFunctionMode):
+    """Notes a convolution of complex numbers as one, before torch makes three real ones of it, and
+    what takes tensors out of torch."""
 
     def __init__(self, ledger: Ledger) -> None:
         super().__init__()
@@ -364,6 +455,8 @@ class _ComplexConvolutions(TorchFunctionMode):
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
+        if func in _TAKE_OUT:
+            self._ledger.take_out(func, args[0])
         read = [*_tensors(args[:2]), *_tensors((kwargs.get("input"), kwargs.get("weight")))]
         if func not in COMPLEX_CONVOLUTIONS or not any(map(torch.is_complex, read)):
             return func(*args, **kwargs)

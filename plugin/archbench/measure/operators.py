@@ -21,6 +21,7 @@ __all__ = [
     "flops_by",
     "formulas",
     "has_no_products",
+    "ignores_values",
     "is_free",
     "makes_bare_memory",
     "name_of",
@@ -193,6 +194,19 @@ _FREE = frozenset(
 """They write no element: views that their declaration does not call so, bare memory, marks."""
 
 _BARE = frozenset({"empty", "empty_like", "empty_strided", "new_empty", "new_empty_strided"})
+
+
+_OF_SHAPES = frozenset(
+    f"{before}{kind}{behind}"
+    for kind in ("zeros", "ones", "full", "empty", "empty_strided", "rand", "randn", "randint")
+    for before, behind in (("", ""), ("new_", ""), ("", "_like"))
+)
+
+
+@cache
+def ignores_values(operator: Any) -> bool:
+    """Whether an operator takes no more of what it reads than shape and precision."""
+    return name_of(operator._overloadpacket) in _OF_SHAPES
 
 
 @cache

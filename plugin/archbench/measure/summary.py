@@ -192,15 +192,12 @@ def _calls_noted(model: nn.Module, calls: list[ModuleCall]) -> Iterator[None]:
             handle.remove()
 
 
-def _shapes(output: Any) -> Iterator[tuple[int, ...]]:
+def _shapes(output: Any, within: tuple[int, ...] = ()) -> Iterator[tuple[int, ...]]:
     if isinstance(output, Tensor):
         yield tuple(output.shape)
-    elif isinstance(output, (tuple, list)):
-        for item in output:
-            yield from _shapes(item)
-    elif isinstance(output, Mapping):
-        for item in output.values():
-            yield from _shapes(item)
+    elif isinstance(output, (tuple, list, Mapping)) and id(output) not in within:
+        for item in output.values() if isinstance(output, Mapping) else output:
+            yield from _shapes(item, (*within, id(output)))
 
 
 def _parameters(model: nn.Module) -> list[ModuleParameters]:

@@ -21,7 +21,7 @@ from torch import Tensor
 from archbench.core.errors import ArchitectureError
 from archbench.core.spec import ModelSpec
 
-__all__ = ["EVERY", "IMAGENET_CLASSES", "class_scores", "doubt_about", "every_exit"]
+__all__ = ["EVERY", "IMAGENET_CLASSES", "class_scores", "doubt_about", "every_exit", "tensors_in"]
 
 IMAGENET_CLASSES = 1000
 """Classes that a library's own architectures tell apart."""
@@ -120,11 +120,13 @@ def _chosen(spec: ModelSpec, output: object, images: int) -> Tensor:
 def _pick(output: object, images: int) -> Tensor:
     """Of several parts that could be the class scores the one that most likely is."""
     able = {id(one) for one in _candidates(output, images).values()}
+    within: tuple[int, ...] = ()
     while not isinstance(output, Tensor):
+        within = (*within, id(output))
         parts = [
             part
             for _, part in _parts(output)
-            if able & {id(one) for one in _tensors(part).values()}
+            if able & {id(one) for one in _tensors(part, within=within).values()}
         ]
         output = parts[-1] if isinstance(output, list) else parts[0]
     return output
@@ -141,14 +143,27 @@ def _candidates(output: object, images: int) -> dict[str, Tensor]:
     }
 
 
-def _tensors(output: object, depth: int = 4) -> dict[str, Tensor]:
-    """All tensors in what a network returned, by name, with dots between the levels."""
+def tensors_in(output: object) -> list[Tensor]:
+    """All tensors in what a network returned."""
+    return list(_tensors(output).values())
+
+
+def _tensors(output: object, depth: int = 4, within: tuple[int, ...] = ()) -> dict[str, Tensor]:
+    """All tensors in what a network returned, by name, with dots between the levels.
+
+    Args:
+        output: what is looked at.
+        depth: levels below it.
+        within: what it is a part of: something may hold itself.
+    """
     if isinstance(output, Tensor):
         return {"": output}
+    if not depth or id(output) in within:
+        return {}
     return {
         f"{name}.{deeper}".rstrip("."): tensor
-        for name, part in (_parts(output) if depth else ())
-        for deeper, tensor in _tensors(part, depth - 1).items()
+        for name, part in _parts(output)
+        for deeper, tensor in _tensors(part, depth - 1, (*within, id(output))).items()
     }
 
 

@@ -128,7 +128,9 @@ def _packed(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
                     yield owner, tensor
     for name, module in modules.items():
         if isinstance(module, torch.jit.ScriptModule):
-            for attribute in module._concrete_type.get_attributes():
+            # A frozen one has no `_concrete_type` of its own.
+            kind: Any = torch._C.ConcreteModuleType.from_jit_type(module._c._type())
+            for attribute in kind.get_attributes():
                 value = module._c.getattr(attribute)
                 if isinstance(value, torch.ScriptObject):
                     yield from ((name, tensor) for tensor in _within(value))
