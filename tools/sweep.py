@@ -262,7 +262,8 @@ library's own constructor does, and by the fast path, and compares names, shapes
 strides, sharing of memory, `requires_grad` and the values of buffers. Then it runs one forward
 pass. A sweep that was stopped goes on where it was; `--fresh` starts anew.
 
-This is the last result, with {versions}; the work took {minutes} minutes on one core.
+This is the last result, with {versions}. Building, filling
+and running took {minutes} minutes, summed over the processes that shared the machine.
 
 | library | architectures | same | built plainly | on meta only | different | failed |
 |---|---|---|---|---|---|---|
