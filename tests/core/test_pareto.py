@@ -31,13 +31,13 @@ def test_exact_figures() -> None:
         cell("best", 10, 80),
         cell("fast", 100, 60),
         cell("between", 50, 70),
-        cell("beaten", 40, 65),
+        cell("dominated", 40, 65),
         cell("as fast as the best", 10, 79),
         cell("as good as the best", 9, 80),
     ]
     front = pareto_front(cells, "throughput")
     assert names(front.members) == ["best", "between", "fast"]
-    assert names(front.beaten) == ["beaten", "as fast as the best", "as good as the best"]
+    assert names(front.dominated) == ["dominated", "as fast as the best", "as good as the best"]
     assert front.undecided == ()
 
 
@@ -49,7 +49,7 @@ def test_less_is_better_for_a_latency() -> None:
     ]
     front = pareto_front(cells, "latency")
     assert names(front.members) == ["fast", "good"]
-    assert names(front.beaten) == ["slow and bad"]
+    assert names(front.dominated) == ["slow and bad"]
 
 
 def test_a_lead_within_the_measuring_error_does_not_count() -> None:
@@ -59,16 +59,16 @@ def test_a_lead_within_the_measuring_error_does_not_count() -> None:
     )
     assert names(front.members) == ["a", "c"]
     assert [(one.name, other.name) for one, other in front.undecided] == [("b", "a")]
-    # Known to 1, the lead of 4 is one.
+    # Known to 1, a distance of 4 is one.
     front = pareto_front([cell("a", 100, 80, span=1), cell("b", 104, 70, span=1)], "throughput")
     assert names(front.members) == ["a", "b"]
     assert front.undecided == ()
 
 
-def test_a_worse_cell_within_the_error_of_a_better_one_is_beaten() -> None:
+def test_a_worse_cell_within_the_error_of_a_better_one_is_dominated() -> None:
     front = pareto_front([cell("a", 104, 80, span=5), cell("b", 100, 70, span=5)], "throughput")
     assert names(front.members) == ["a"]
-    assert names(front.beaten) == ["b"]
+    assert names(front.dominated) == ["b"]
 
 
 def test_two_cells_that_are_alike_are_undecided() -> None:

@@ -281,7 +281,7 @@ def test_top1_against_rate() -> None:
     # 61, 62 and 64 % at 1000, 500 and 250 images/s: the one in the middle lies below the straight
     # line through the others, 65 - 0.004 x.
     points = times(1)
-    beaten = point("slow", device="v100", batch_size=1, top1=50, latency=0.01)
+    dominated = point("slow", device="v100", batch_size=1, top1=50, latency=0.01)
     figure = draw("top1-rate", [*points, *times(8)])
     (axes,) = figure.axes
     assert axes.get_xscale() == "log"
@@ -290,7 +290,7 @@ def test_top1_against_rate() -> None:
     (bound,) = by_gid(figure, "bound")
     for x, y in corners(bound):
         assert y == pytest.approx(65 - 0.004 * x)
-    figure = draw("top1-rate", [*points, beaten])
+    figure = draw("top1-rate", [*points, dominated])
     assert offsets(by_gid(figure, "front-members")) == {(1000, 61), (500, 62), (250, 64)}
 
 

@@ -1,4 +1,4 @@
-"""Which architectures nothing else beats: the Pareto front, with the measuring error in mind."""
+"""Which architectures nothing dominates: the Pareto front, with the measuring error in mind."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Front:
-    """The cells of a set, parted by whether anything beats them.
+    """The cells of a set, parted by whether anything dominates them.
 
     Attributes:
-        members: lead every other cell in one metric or the other by more than the measuring error;
-            ordered by ``x``.
-        undecided: are beaten by none, but lead some other cell by less than the error, as
+        members: are better than every other cell in one metric or the other by more than the
+            measuring error; ordered by ``x``.
+        undecided: are dominated by none, but better than some other by less than the error, as
             ``(cell, that other cell)``; whether they belong to the front cannot be told.
-        beaten: for which another cell is at least as good in both metrics and leads in one of
+        dominated: another cell is at least as good in both metrics and better in one of
             them by more than the error.
         without: that lack one of the two figures.
     """
 
     members: tuple[Point, ...]
     undecided: tuple[tuple[Point, Point], ...]
-    beaten: tuple[Point, ...]
+    dominated: tuple[Point, ...]
     without: tuple[Point, ...]
 
 
@@ -67,10 +67,10 @@ def _score(metric: str, figure: Figure) -> tuple[float, float, float]:
 
 
 def pareto_front(points: Iterable[Point], x: str, y: str = "top1") -> Front:
-    """Part cells by whether anything beats them in two metrics.
+    """Part cells by whether anything dominates them in two metrics.
 
-    Each figure is known to an interval, see :func:`figure_range`. One cell *leads* another in a
-    metric if their intervals do not touch.
+    Each figure is known to an interval, see :func:`figure_range`. One cell is *better* than
+    another in a metric if their intervals do not touch.
 
     Args:
         points: cells of one device and precision; a batch size of one, or the same architecture
@@ -87,33 +87,33 @@ def pareto_front(points: Iterable[Point], x: str, y: str = "top1") -> Front:
         else:
             without.append(point)
     scored.sort(key=lambda cell: (-cell.x[1], -cell.y[1], cell.point.name))
-    rivals = _best_first(scored)
+    ordered = _best_first(scored)
     members: list[Point] = []
     undecided: list[tuple[Point, Point]] = []
-    beaten: list[Point] = []
+    dominated: list[Point] = []
     for cell in scored:
-        rival: _Scored | None = None
-        is_beaten = False
-        for other in rivals:
+        close: _Scored | None = None
+        is_dominated = False
+        for other in ordered:
             if other is cell or cell.x[0] > other.x[2] or cell.y[0] > other.y[2]:
                 continue
-            rival = rival or other
-            leads = other.x[0] > cell.x[2] or other.y[0] > cell.y[2]
-            if leads and other.x[1] >= cell.x[1] and other.y[1] >= cell.y[1]:
-                is_beaten = True
+            close = close or other
+            is_better = other.x[0] > cell.x[2] or other.y[0] > cell.y[2]
+            if is_better and other.x[1] >= cell.x[1] and other.y[1] >= cell.y[1]:
+                is_dominated = True
                 break
-        if is_beaten:
-            beaten.append(cell.point)
-        elif rival is not None:
-            undecided.append((cell.point, rival.point))
+        if is_dominated:
+            dominated.append(cell.point)
+        elif close is not None:
+            undecided.append((cell.point, close.point))
         else:
             members.append(cell.point)
     members.sort(key=lambda point: point.figures[x].value)
-    return Front(tuple(members), tuple(undecided), tuple(beaten), tuple(without))
+    return Front(tuple(members), tuple(undecided), tuple(dominated), tuple(without))
 
 
 def _best_first(ordered: Sequence[_Scored]) -> list[_Scored]:
-    """Those that are best by their values alone, which beat most of the others, come first."""
+    """Those that are best by their values alone, which dominate most of the others, come first."""
     best: list[_Scored] = []
     rest: list[_Scored] = []
     height = float("-inf")

@@ -65,14 +65,14 @@ function scoreOf(point, metric) {
 }
 
 /**
- * The Pareto front of two metrics, as archbench.core.pareto draws it. One leads another in a
- * metric if their intervals do not touch; a member leads every other one in either metric. Who is
- * beaten by none but does not lead all is undecided.
+ * The Pareto front of two metrics, as archbench.core.pareto draws it. One is better than
+ * another in a metric if their intervals do not touch; a member is better than every other one in
+ * either metric. Who is dominated by none but not better than all is undecided.
  */
 function paretoFront(points, first, second) {
   const scored = points.map((point) => ({ point, x: scoreOf(point, first), y: scoreOf(point, second) }));
   scored.sort((a, b) => b.x[1] - a.x[1] || b.y[1] - a.y[1] || (a.point.name < b.point.name ? -1 : 1));
-  // Those that are best by their values alone beat most of the others: they are tried first.
+  // Those that are best by their values alone dominate most of the others: they are tried first.
   const best = [];
   const rest = [];
   let height = -Infinity;
@@ -80,22 +80,22 @@ function paretoFront(points, first, second) {
     (cell.y[1] > height ? best : rest).push(cell);
     height = Math.max(height, cell.y[1]);
   }
-  const rivals = [...best, ...rest];
+  const ordered = [...best, ...rest];
   const members = [];
   const undecided = [];
   for (const cell of scored) {
-    let hasRival = false;
-    let isBeaten = false;
-    for (const other of rivals) {
+    let isClose = false;
+    let isDominated = false;
+    for (const other of ordered) {
       if (other === cell || cell.x[0] > other.x[2] || cell.y[0] > other.y[2]) continue;
-      hasRival = true;
-      const leads = other.x[0] > cell.x[2] || other.y[0] > cell.y[2];
-      if (leads && other.x[1] >= cell.x[1] && other.y[1] >= cell.y[1]) {
-        isBeaten = true;
+      isClose = true;
+      const isBetter = other.x[0] > cell.x[2] || other.y[0] > cell.y[2];
+      if (isBetter && other.x[1] >= cell.x[1] && other.y[1] >= cell.y[1]) {
+        isDominated = true;
         break;
       }
     }
-    if (!isBeaten) (hasRival ? undecided : members).push(cell.point);
+    if (!isDominated) (isClose ? undecided : members).push(cell.point);
   }
   return { members, undecided };
 }
