@@ -2,9 +2,11 @@
 #
 #   make bench   environment, then the seed suite on the best device, table, stored run, report/
 #   make test    environment, then the project's own tests
+#   make check   before each commit: lint, types, and the tests that take no minute
 #   make test-lowest  the tests with the oldest versions that pyproject.toml allows
 #   make test-latest  the tests with the newest ones
 #   make perf    the project's own figures of speed
+#   make house   how large the code is, and how it hangs together
 #   make sweep   every architecture built both ways and run once; docs/sweep.md
 #   make gallery the pictures and tables of docs/gallery.md
 #
@@ -26,7 +28,7 @@ STAMP := $(VENV)/.installed
 TEST_STAMP := $(VENV)/.installed-test
 
 .DEFAULT_GOAL := help
-.PHONY: help bench test test-lowest test-latest lint perf sweep gallery clean
+.PHONY: help bench test check test-lowest test-latest lint perf house sweep gallery clean
 
 help:
 	@sed -n 's/^#   \(make .*\)/  \1/p' Makefile
@@ -63,7 +65,13 @@ bench: $(STAMP)
 	case $$status in 0|1) $(BIN)/archbench report ;; esac; exit $$status
 
 test: $(TEST_STAMP) lint
-	$(BIN)/python -m pytest $(TEST)
+	$(BIN)/python -m pytest -n 2 $(TEST)
+
+check: $(TEST_STAMP) lint
+	$(BIN)/python -m pytest -q tests/core tests/store tests/devices tests/catalog $(TEST)
+
+house: $(TEST_STAMP)
+	$(BIN)/python tools/house.py
 
 test-lowest: .venv-lowest/.installed
 	.venv-lowest/bin/python -m pytest $(TEST)
