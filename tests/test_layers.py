@@ -23,8 +23,10 @@ ALLOWED = {
     "report": {"core"},
     "models": {"core", "catalog", "devices", "zoo"},
     "measure": {"core", "catalog", "devices", "runtimes", "store", "report", "zoo", "models"},
+    "gates": {"core", "store"},
     "pytest_plugin": {
         "core",
+        "gates",
         "catalog",
         "devices",
         "runtimes",

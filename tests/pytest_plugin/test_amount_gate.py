@@ -56,7 +56,7 @@ def test_more_memory_than_the_tolerance_is_red(
     result.stdout.fnmatch_lines(
         [
             "regressed: local/small fp32-b1 on cpu*: peak memory *MB -> *MB (+*%); the tolerance *",
-            "Baseline: baselines/cpu*/fp32.jsonl:2.",
+            "Baseline: baselines/cpu*/fp32.jsonl:2, accepted 20*: why.",
             "If this is meant, run the same command with --archbench-baseline-update.",
         ]
     )

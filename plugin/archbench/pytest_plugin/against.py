@@ -50,13 +50,7 @@ from archbench.duet.conducting import Plan, Played, conduct
 from archbench.duet.references import Reference
 from archbench.pytest_plugin.budgets import configuration_of
 from archbench.pytest_plugin.dueting import DuetOrder
-from archbench.pytest_plugin.gate import (
-    accepted_counts,
-    accepted_line,
-    counts_path,
-    fails,
-    times_path,
-)
+from archbench.pytest_plugin.gate import accepted_counts, accepted_of, gate_of
 from archbench.pytest_plugin.launched import where_launched
 from archbench.pytest_plugin.launching import launch_environment
 from archbench.pytest_plugin.manifest import cell_of, is_batchless
@@ -384,8 +378,8 @@ def _tell(
     }
     if decision.ratio is not None:
         record.metrics["duet_ratio"]["value"] = decision.ratio
-    settings = settings_of(config)
-    bad = [item for item in verdicts if item.reason not in TOLD and fails(settings, item)]
+    gate = gate_of(config)
+    bad = [item for item in verdicts if item.reason not in TOLD and gate.fails(item)]
     if not bad:
         return Told(record)
     # What a change of counts has cost is the question, also where the answer is: no time.
@@ -416,8 +410,8 @@ def _accepted(config: pytest.Config, one: Played, changes: Sequence[Verdict]) ->
     if not changes:
         return []
     counts = accepted_counts(config).lines.get(facts["id"])
-    times, _ = accepted_line(config, Record(facts["id"], target))
-    peak = ((times or {}).get("amounts") or {}).get("peak_memory")
+    times = accepted_of(config, "latency", Record(facts["id"], target)).line
+    peak = (times or {}).get("amounts", {}).get("peak_memory")
     changes = accept_changes(changes, facts["counts"], counts, peak)
     rules = configuration_of(config).rules
     if not rules.tells("counts", facts["id"], target.slug, target.dtype):
@@ -431,13 +425,13 @@ def _how_to_accept(config: pytest.Config, facts: Mapping[str, Any], bad: Sequenc
     """What to do where other counts are meant."""
     instead = "with --baseline-update in place of --against"
     if any(item.metric in COUNTS for item in bad):
-        path = counts_path(config)
+        path = gate_of(config).path("complexity")
         number = accepted_counts(config).numbers.get(facts["id"])
         what = f"run a test that calls bench.complexity {instead}"
         has = f"has others in line {number}" if number else f"has none of {facts['id']}"
     else:
         target = target_of(facts["target"])
-        path = times_path(config, target.slug, target.dtype)
+        path = gate_of(config).path("latency", target.slug, target.dtype)
         what, has = f"run the same on this device {instead}", "holds what was accepted there"
     return (
         f"If this is meant: {what}, and commit {path.relative_to(config.rootpath)}, which {has}.\n"

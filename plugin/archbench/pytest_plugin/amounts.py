@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
 
 import pytest
 
@@ -11,7 +11,7 @@ from archbench.core.records import Record
 from archbench.core.verdicts import Verdict
 from archbench.metrics import METRICS, compared_by
 from archbench.pytest_plugin.budgets import configuration_of
-from archbench.pytest_plugin.gate import accepted_line, fails, how_to_accept, not_comparable
+from archbench.pytest_plugin.gate import accepted_of, gate_of, how_to_accept, not_comparable
 from archbench.pytest_plugin.options import spelled
 from archbench.pytest_plugin.settings import settings_of
 
@@ -41,29 +41,27 @@ def judge_amounts(node: pytest.Item, record: Record) -> str | None:
     Returns:
         The text of the failure where the test is to fail.
     """
-    config = node.config
-    settings = settings_of(config)
-    if record.target is None or settings.quick:
+    config, gate = node.config, gate_of(node.config)
+    if record.target is None or settings_of(config).quick:
         return None
-    line, where = accepted_line(config, record)
-    accepted: dict[str, Any] = (line or {}).get("amounts") or {}
-    verdicts = [
-        _verdict(config, record, name, accepted[name], value, line)
-        for name, value in amounts_of(record).items()
-        if name in accepted
-    ]
-    record.verdicts += verdicts
-    bad = [verdict for verdict in verdicts if fails(settings, verdict)]
-    if not bad or settings.baseline_update == "all":
+    accepted = accepted_of(config, "latency", record)
+    line = accepted.line
+    if line is None:
         return None
-    lines = [
-        f"{verdict.status}: {record.id} {record.suffix} on {record.target.slug}: "
-        f"{METRICS[verdict.metric].spoken} {verdict.sentence}"
-        for verdict in bad
-    ]
-    return spelled(
-        config, "\n".join([*lines, f"Baseline: {where}.", how_to_accept(node, record.id)])
+    bad = gate.noted(
+        record,
+        [
+            _verdict(config, record, name, line["amounts"][name], value, line["environment"])
+            for name, value in amounts_of(record).items()
+            if name in line["amounts"]
+        ],
     )
+    if not bad:
+        return None
+    cell = f"{record.id} {record.suffix} on {record.target.slug}"
+    told = [f"{one.status}: {cell}: {METRICS[one.metric].spoken} {one.sentence}" for one in bad]
+    todo = [how_to_accept(node, record.id)]
+    return spelled(config, gate.explanation(told, accepted, todo=todo))
 
 
 def _verdict(
@@ -72,14 +70,13 @@ def _verdict(
     name: str,
     accepted: float,
     value: float,
-    line: dict[str, Any] | None,
+    then: Mapping[str, object],
 ) -> Verdict:
     assert record.target is not None
-    assert line is not None
-    other = not_comparable(line["environment"], record.metrics["latency"]["environment"], name)
+    other = not_comparable(then, record.metrics["latency"]["environment"], name)
     if other is not None:
         return other
     target = record.target
     tolerance = configuration_of(config).rules.tolerance(name, record.id, target.slug, target.dtype)
-    accept = settings_of(config).baseline_update == "all"
+    accept = gate_of(config).replaces
     return amount_verdict(name, accepted, value, tolerance, accept=accept)

@@ -13,7 +13,7 @@ import pytest
 from archbench.core.gate import COUNTS, METRIC
 from archbench.core.records import Record
 from archbench.core.verdicts import FAILING
-from archbench.pytest_plugin.gate import accepted_counts, counts_path
+from archbench.pytest_plugin.gate import accepted_counts, gate_of
 from archbench.pytest_plugin.options import spelled
 from archbench.report.ci import (
     SUMMARY_LIMIT,
@@ -130,7 +130,7 @@ def _locator(
     config: pytest.Config, records: Mapping[str, Record]
 ) -> Callable[[Diagnostic], tuple[str, int]]:
     """The accepted line that a count is compared with; for the rest the file of its test."""
-    baselines = counts_path(config).relative_to(config.rootpath).as_posix()
+    baselines = gate_of(config).path("complexity").relative_to(config.rootpath).as_posix()
     tests = {
         (record.id, verdict.metric): nodeid.partition("::")[0]
         for nodeid, record in records.items()

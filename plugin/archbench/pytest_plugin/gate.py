@@ -23,77 +23,88 @@ from archbench.core.launches import LOST, Launch
 from archbench.core.records import Record
 from archbench.core.run_config import RunConfig
 from archbench.core.spec import Target
-from archbench.core.verdicts import FAILING, Verdict
+from archbench.core.verdicts import Verdict
+from archbench.gates.gate import Accepted, Gate, changes
 from archbench.pytest_plugin.manifest import cell_of
 from archbench.pytest_plugin.options import spelled
-from archbench.pytest_plugin.settings import Settings, settings_of
-from archbench.store.baselines import (
-    Baselines,
-    Updated,
-    key_of,
-    read_baselines,
-    update_baselines,
-)
+from archbench.pytest_plugin.settings import settings_of
+from archbench.store.baselines import Baselines, Updated
 
 if TYPE_CHECKING:
     from archbench.models.loading import LoadedModel
 
 __all__ = [
     "accepted_counts",
-    "accepted_line",
+    "accepted_file",
+    "accepted_of",
     "accepted_times",
-    "counts_path",
-    "fails",
+    "gate_of",
     "how_to_accept",
     "judge_counts",
     "judge_time",
     "not_comparable",
+    "stamp_of",
     "time_rules",
-    "times_path",
     "unasked_lines",
     "write_counts",
     "write_times",
 ]
 
-_ACCEPTED: pytest.StashKey[Baselines] = pytest.StashKey()
+_GATE: pytest.StashKey[Gate] = pytest.StashKey()
+_TARGETS: pytest.StashKey[dict[str, Target]] = pytest.StashKey()
 
 
-def counts_path(config: pytest.Config) -> Path:
-    """The file that holds the accepted counts."""
-    return config.rootpath / "baselines" / "complexity.jsonl"
+def gate_of(config: pytest.Config) -> Gate:
+    """The gate of a run, one in each process."""
+    if _GATE not in config.stash:
+        settings = settings_of(config)
+        config.stash[_GATE] = Gate(
+            config.rootpath,
+            settings.directory / "baselines.lock",
+            settings.baseline_update,
+            settings.baseline_required,
+            settings.strict,
+            settings.baseline_reason,
+        )
+    return config.stash[_GATE]
 
 
-def accepted_counts(config: pytest.Config) -> Baselines:
-    """The accepted counts, read once.
+def accepted_file(config: pytest.Config, kind: str, slug: str = "", dtype: str = "") -> Baselines:
+    """What was accepted, read once.
+
+    Args:
+        config: of the run.
+        kind: ``complexity``, ``latency``, ``accuracy`` or ``fingerprint``.
+        slug, dtype: of times: device and precision.
 
     Raises:
         pytest.UsageError: the file is damaged or newer.
     """
-    if _ACCEPTED not in config.stash:
-        try:
-            config.stash[_ACCEPTED] = read_baselines(counts_path(config), "complexity")
-        except UsageError as error:
-            raise pytest.UsageError(spelled(config, str(error))) from None
-    return config.stash[_ACCEPTED]
+    try:
+        return gate_of(config).file(kind, slug, dtype)
+    except UsageError as error:
+        raise pytest.UsageError(spelled(config, str(error))) from None
 
 
-_TIMES: pytest.StashKey[dict[Path, Baselines]] = pytest.StashKey()
-_TARGETS: pytest.StashKey[dict[str, Target]] = pytest.StashKey()
+def accepted_counts(config: pytest.Config) -> Baselines:
+    """The accepted counts, see :func:`accepted_file`."""
+    return accepted_file(config, "complexity")
 
 
-def times_path(config: pytest.Config, slug: str, dtype: str) -> Path:
-    """The file that holds the accepted times of a device and precision."""
-    return config.rootpath / "baselines" / slug / f"{dtype}.jsonl"
+def accepted_of(config: pytest.Config, kind: str, record: Record) -> Accepted:
+    """The accepted line of a measured cell, see :func:`accepted_file`."""
+    target = record.target
+    key = " ".join(filter(None, (record.id, cell_name(kind, record))))
+    place = (target.slug, target.dtype) if kind == "latency" and target is not None else ()
+    accepted_file(config, kind, *place)
+    return gate_of(config).accepted(kind, key, *place)
 
 
-def _times(config: pytest.Config, path: Path) -> Baselines:
-    files = config.stash.setdefault(_TIMES, {})
-    if path not in files:
-        try:
-            files[path] = read_baselines(path, "latency")
-        except UsageError as error:
-            raise pytest.UsageError(spelled(config, str(error))) from None
-    return files[path]
+def cell_name(kind: str, record: Record) -> str:
+    """What tells the lines of an architecture apart: the whole suffix, or the precision alone."""
+    if kind == "latency":
+        return record.suffix
+    return record.target.dtype if record.target is not None else ""
 
 
 def accepted_times(config: pytest.Config, nodeid: str) -> dict[str, Any] | None:
@@ -123,8 +134,8 @@ def accepted_times(config: pytest.Config, nodeid: str) -> dict[str, Any] | None:
             )
         except UsageError as error:
             raise pytest.UsageError(spelled(config, str(error))) from None
-    path = times_path(config, targets[wanted].slug, dtype)
-    return _times(config, path).lines.get(f"{cell[0]} {asked.suffix}")
+    file = accepted_file(config, "latency", targets[wanted].slug, dtype)
+    return file.lines.get(f"{cell[0]} {asked.suffix}")
 
 
 def time_rules(
@@ -178,17 +189,6 @@ def not_comparable(then: Mapping[str, Any], now: Mapping[str, Any], metric: str)
     )
 
 
-def accepted_line(config: pytest.Config, record: Record) -> tuple[dict[str, Any] | None, str]:
-    """The accepted line of a measured cell, or None; and where it stands, for people."""
-    assert record.target is not None
-    path = times_path(config, record.target.slug, record.target.dtype)
-    baselines = _times(config, path)
-    key = f"{record.id} {record.suffix}"
-    return baselines.lines.get(
-        key
-    ), f"{path.relative_to(config.rootpath)}:{baselines.numbers.get(key)}"
-
-
 def judge_time(
     node: pytest.Item, record: Record, confirmations: Sequence[Launch], loaded: LoadedModel
 ) -> str | None:
@@ -206,45 +206,39 @@ def judge_time(
     Returns:
         The text of the failure where the test is to fail.
     """
-    config = node.config
-    settings = settings_of(config)
-    if record.target is None or settings.quick:
+    config, gate = node.config, gate_of(node.config)
+    if record.target is None or settings_of(config).quick:
         return None
-    line, where = accepted_line(config, record)
-    latency = record.metrics["latency"]
+    accepted = accepted_of(config, "latency", record)
+    line, latency = accepted.line, record.metrics["latency"]
     now = latency["environment"]
     then = line["environment"] if line is not None else now
-    accepted = None if line is None else [Launch.from_dict(one) for one in line["launches"]]
+    before = None if line is None else [Launch.from_dict(one) for one in line["launches"]]
     launches = [Launch.from_dict(one) for one in latency["launches"]]
-    verdicts = [
-        not_comparable(then, now, metric)
-        or time_verdict(
-            accepted,
-            launches,
-            confirmations,
-            rule,
-            metric=metric,
-            accept=settings.baseline_update == "all",
-        )
-        for metric, rule in time_rules(config, record, accepted or (), then, now).items()
-    ]
-    record.verdicts += verdicts
-    bad = [verdict for verdict in verdicts if fails(settings, verdict)]
-    if settings.baseline_update == "all" or not bad:
+    rules = time_rules(config, record, before or (), then, now)
+    bad = gate.noted(
+        record,
+        [
+            not_comparable(then, now, metric)
+            or time_verdict(
+                before, launches, confirmations, rule, metric=metric, accept=gate.replaces
+            )
+            for metric, rule in rules.items()
+        ],
+    )
+    if not bad:
         return None
     cell = f"{record.id} {record.suffix} on {record.target.slug}"
-    lines = [f"{one.status}: {cell}: {time_sentence(one.metric, one.sentence)}" for one in bad]
-    if line is not None:
-        lines.append(f"Baseline: {where}, {_accepted(line)}.")
-        changed = [*_counts_changed(line["counts"], loaded), *_environment_changed(then, now)]
-        if changed:
-            lines.append(f"Since then: {', '.join(changed)}.")
+    told = [f"{one.status}: {cell}: {time_sentence(one.metric, one.sentence)}" for one in bad]
+    since = [] if line is None else _counts_changed(line["counts"], loaded)
+    # What has no yardstick says nothing about one.
+    unknown = [name for name in ("yardstick",) if now.get(name) is None]
+    since += changes(then, now, without=unknown)
+    todo = [how_to_accept(node, record.id)]
     if all(verdict.status == "inconclusive" for verdict in bad):
-        lines += [f"{note.text}." for note in record.notes if note.code == LOST]
-        lines.append("Run it again while less else runs on this machine.")
-    else:
-        lines.append(how_to_accept(node, record.id))
-    return spelled(config, "\n".join(lines))
+        lost = [f"{note.text}." for note in record.notes if note.code == LOST]
+        todo = [*lost, "Run it again while less else runs on this machine."]
+    return spelled(config, gate.explanation(told, accepted, since, todo))
 
 
 def _counts_changed(then: Mapping[str, int] | None, loaded: LoadedModel) -> list[str]:
@@ -255,31 +249,6 @@ def _counts_changed(then: Mapping[str, int] | None, loaded: LoadedModel) -> list
     if then is None or now is None:
         return []
     return [difference_text(name, then[name], now[name]) for name in now if then[name] != now[name]]
-
-
-def _environment_changed(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    return [
-        f"{name.replace('_', ' ')} {then.get(name)} -> {now[name]}"
-        for name in now
-        if then.get(name) != now[name] and not (name == "yardstick" and now[name] is None)
-    ]
-
-
-def fails(settings: Settings, verdict: Verdict) -> bool:
-    """Whether a verdict fails its test."""
-    if verdict.status in FAILING:
-        return True
-    if verdict.status == "no-baseline":
-        return settings.needs_baseline
-    if verdict.status in ("inconclusive", "not-comparable"):
-        return settings.strict
-    return False
-
-
-def _accepted(line: Mapping[str, Any]) -> str:
-    commit = f" on commit {line['commit'][:9]}" if line["commit"] else ""
-    reason = f": {line['reason']}" if line["reason"] else ""
-    return f"accepted {line['when']}{commit}{reason}"
 
 
 def unasked_lines(config: pytest.Config, cells: Sequence[Record]) -> list[str]:
@@ -298,7 +267,7 @@ def unasked_lines(config: pytest.Config, cells: Sequence[Record]) -> list[str]:
 
     files = [accepted_counts(config)]
     targets = {(cell.target.slug, cell.target.dtype) for cell in cells if cell.target}
-    files += [_times(config, times_path(config, *target)) for target in sorted(targets)]
+    files += [accepted_file(config, "latency", *target) for target in sorted(targets)]
     is_known = known_architecture(config)
     lines = []
     for file in files:
@@ -324,17 +293,10 @@ def write_times(config: pytest.Config, timed: Sequence[Record]) -> list[tuple[Pa
         UsageError: a file was damaged in the meantime.
         OSError: it cannot be written.
     """
-    from datetime import datetime, timezone
-
-    from archbench.measure.environment import git_state
     from archbench.pytest_plugin.amounts import amounts_of
 
-    settings = settings_of(config)
-    git = git_state(config.rootpath)
-    commit = None
-    if git is not None:
-        commit = git["commit"] + ("-dirty" if git["dirty"] else "")
-    files: dict[Path, dict[str, dict[str, Any]]] = {}
+    stamp, gate = stamp_of(config), gate_of(config)
+    lines = []
     for record in timed:
         assert record.target is not None
         latency = record.metrics["latency"]
@@ -347,18 +309,19 @@ def write_times(config: pytest.Config, timed: Sequence[Record]) -> list[tuple[Pa
             "counts": latency.get("counts"),
             "amounts": amounts_of(record),
             "environment": latency["environment"],
-            "when": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-            "commit": commit,
-            "reason": settings.baseline_reason,
+            **stamp,
         }
-        path = times_path(config, record.target.slug, record.target.dtype)
-        files.setdefault(path, {})[key_of(line)] = line
-    lock = settings.directory / "baselines.lock"
-    only_new = settings.baseline_update == "new"
-    return [
-        (path, update_baselines(path, "latency", lines, lock, only_new=only_new))
-        for path, lines in sorted(files.items())
-    ]
+        lines.append((gate.path("latency", record.target.slug, record.target.dtype), line))
+    return gate.accept("latency", lines)
+
+
+def stamp_of(config: pytest.Config) -> dict[str, str | None]:
+    """When, at which commit and why this run accepts something."""
+    from archbench.measure.environment import git_state
+
+    git = git_state(config.rootpath)
+    commit = None if git is None else git["commit"] + ("-dirty" if git["dirty"] else "")
+    return gate_of(config).stamp(commit)
 
 
 def _line(record: Record) -> dict[str, Any]:
@@ -378,28 +341,21 @@ def judge_counts(node: pytest.Item, record: Record, complexity: Complexity) -> s
     Returns:
         The text of the failure where anything changed and is not being accepted.
     """
-    config = node.config
-    baselines = accepted_counts(config)
-    baseline = baselines.lines.get(record.id)
-    accept = settings_of(config).baseline_update == "all"
-    line = _line(record)
-    verdicts = count_verdicts(baseline, line, accept=accept)
-    record.verdicts += verdicts
-    if baseline is None and settings_of(config).needs_baseline:
-        return spelled(
-            config,
-            f"no-baseline: {record.id} has no line in {counts_path(config).name}\n"
-            f"{how_to_accept(node, record.id)}",
-        )
-    if baseline is None or accept or verdicts[0].status != "changed":
+    config, gate = node.config, gate_of(node.config)
+    accepted = accepted_of(config, "complexity", record)
+    baseline, line = accepted.line, _line(record)
+    bad = gate.noted(record, count_verdicts(baseline, line, accept=gate.replaces))
+    if not bad:
         return None
+    todo = how_to_accept(node, record.id)
+    if baseline is None:
+        name = gate.path("complexity").name
+        return spelled(config, f"no-baseline: {record.id} has no line in {name}\n{todo}")
     from archbench.report.counts import changed_text
 
-    path = baselines.path.relative_to(config.rootpath)
     text = (
-        f"changed: {record.id} differs from {path}:{baselines.numbers[record.id]}\n"
-        f"{changed_text(record.verdicts, baseline, complexity.layers)}\n"
-        f"{_versions(baseline, line)}\n{how_to_accept(node, record.id)}"
+        f"changed: {record.id} differs from {accepted.where}\n"
+        f"{changed_text(bad, baseline, complexity.layers)}\n{_versions(baseline, line)}\n{todo}"
     )
     return spelled(config, text)
 
@@ -425,7 +381,9 @@ def how_to_accept(node: pytest.Item, model: str) -> str:
     return f"If this is meant: pytest {path} --models={model} --baseline-update"
 
 
-def write_counts(config: pytest.Config, counted: Mapping[str, Record]) -> Updated:
+def write_counts(
+    config: pytest.Config, counted: Mapping[str, Record]
+) -> list[tuple[Path, Updated]]:
     """Accept counts as the baseline.
 
     Args:
@@ -436,10 +394,7 @@ def write_counts(config: pytest.Config, counted: Mapping[str, Record]) -> Update
         UsageError: the file was damaged in the meantime.
         OSError: it cannot be written.
     """
-    return update_baselines(
-        counts_path(config),
-        "complexity",
-        {model: _line(record) for model, record in counted.items()},
-        settings_of(config).directory / "baselines.lock",
-        only_new=settings_of(config).baseline_update == "new",
+    gate = gate_of(config)
+    return gate.accept(
+        "complexity", [(gate.path("complexity"), _line(record)) for record in counted.values()]
     )

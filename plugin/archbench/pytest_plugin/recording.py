@@ -190,7 +190,7 @@ class Bench:
             ArchitectureError: the network cannot be built or run.
             NotMeasuredError: weights are not to be had or do not fit.
         """
-        from archbench.pytest_plugin.accuracy import fingerprint_record
+        from archbench.pytest_plugin.accuracy_gate import fingerprint_record
 
         if measures_only(self._node.config):
             pytest.skip("a launch measures times")

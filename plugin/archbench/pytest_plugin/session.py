@@ -449,13 +449,13 @@ class ArchbenchSession:
             self._problems.append("the baseline was not written: the run did not reach its end")
             return
         from archbench.core.errors import UsageError
-        from archbench.pytest_plugin.accuracy import write_accuracies
-        from archbench.pytest_plugin.gate import counts_path, write_counts, write_times
+        from archbench.pytest_plugin.accuracy_gate import write_accuracies
+        from archbench.pytest_plugin.gate import write_counts, write_times
 
         try:
             updates = []
             if self._counted:
-                updates = [(counts_path(self._config), write_counts(self._config, self._counted))]
+                updates = write_counts(self._config, self._counted)
             updates += write_times(self._config, timed)
             run = None if self._journal is None else self._journal.path.parent
             updates += write_accuracies(self._config, list(self._evaluated.values()), run)

@@ -1,0 +1,249 @@
+"""Accuracies and output fingerprints against what was accepted of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from archbench.core.accuracy import Outcomes, accuracy_verdict, published_verdict
+from archbench.core.fingerprints import METRIC, Fingerprint, fingerprint_verdict
+from archbench.core.records import Record
+from archbench.core.spec import ModelSpec, Target
+from archbench.core.verdicts import Verdict
+from archbench.gates.gate import changes
+from archbench.metrics import compared_by
+from archbench.pytest_plugin.gate import accepted_of, gate_of, stamp_of
+from archbench.pytest_plugin.options import spelled
+from archbench.pytest_plugin.settings import settings_of
+from archbench.pytest_plugin.weighted import weighted
+from archbench.store.baselines import Updated
+from archbench.store.outcomes import outcomes_from_text, outcomes_text, read_outcomes
+
+__all__ = ["fingerprint_record", "judge_accuracy", "write_accuracies"]
+
+
+def judge_accuracy(
+    node: pytest.Item, record: Record, spec: ModelSpec, outcomes: Mapping[str, Outcomes]
+) -> str | None:
+    """Compare outcomes with the accepted ones, image by image, and note the verdicts.
+
+    Returns:
+        The text of the failure where the test is to fail.
+    """
+    from archbench.pytest_plugin.budgets import configuration_of
+
+    config, gate = node.config, gate_of(node.config)
+    assert record.target is not None
+    accepted = accepted_of(config, "accuracy", record)
+    line, verdicts = accepted.line, []
+    for metric, now in outcomes.items():
+        tolerance = configuration_of(config).rules.tolerance(
+            metric, record.id, record.target.slug, record.target.dtype
+        )
+        assert tolerance.confidence is not None
+        path = gate.path("accuracy")
+        before = _stored_outcomes(line, metric, path) if line is not None else None
+        if line is not None and before is None:
+            continue
+        verdict = accuracy_verdict(
+            before, now, metric=metric, confidence=tolerance.confidence, accept=gate.replaces
+        )
+        if before is None:
+            verdict = _beside_published(record, spec, metric, now) or verdict
+        verdicts.append(verdict)
+    bad = gate.noted(record, verdicts)
+    if not bad:
+        return None
+    cell = f"{record.id} {record.target.dtype}"
+    told = [
+        f"{one.status}: {cell}: {one.metric.replace('top', 'top-')} {one.sentence}" for one in bad
+    ]
+    since = [] if line is None else _changes(line, record)
+    return spelled(config, gate.explanation(told, accepted, since, [_TODO]))
+
+
+_TODO = "If this is meant, run the same command with --baseline-update."
+
+
+def _stored_outcomes(line: Mapping[str, Any], metric: str, path: Path) -> Outcomes | None:
+    entry = line[metric]
+    if entry is None:
+        return None
+    try:
+        return outcomes_from_text(entry["bits"], entry["images"], entry["digest"])
+    except ValueError as error:
+        raise pytest.UsageError(
+            f"{path}: the outcomes of {line['id']} are damaged: {error}"
+        ) from None
+
+
+def _beside_published(
+    record: Record, spec: ModelSpec, metric: str, now: Outcomes
+) -> Verdict | None:
+    """A comparison with the number that is published for these weights, on all of these images."""
+    from archbench.catalog.published import published_accuracies
+
+    top1 = record.metrics["top1"]
+    figure = published_accuracies(spec).get(metric)
+    is_theirs = top1["is_published"] and top1["dataset"]["is_imagenet"]
+    if figure is None or not is_theirs or top1["dataset"]["classes"] != 1000:
+        return None
+    return published_verdict(metric, now.right, now.images, figure.value, figure.source)
+
+
+def _changes(line: Mapping[str, Any], record: Record) -> list[str]:
+    """What differs between two evaluations of the same images, for whoever looks for the cause."""
+    top1 = record.metrics["top1"]
+    weights = [
+        {"weights": (side or {}).get("sha256", "none")[:16]}
+        for side in (line["weights"], top1["weights"])
+    ]
+    return [
+        *changes(line["preprocessing"], top1["preprocessing"], without=["source"]),
+        *changes(*weights),
+        *_environment_changes(line, record),
+    ]
+
+
+def _environment_changes(line: Mapping[str, Any], record: Record) -> list[str]:
+    then = line["environment"]
+    now = _environment(record)
+    return changes(then, {name: value for name, value in now.items() if name in then})
+
+
+def _environment(record: Record) -> dict[str, Any]:
+    from archbench.measure.environment import provenance
+    from archbench.models.libraries import library_version
+
+    assert record.target is not None
+    return {
+        "device_name": record.target.device_name,
+        "torch": library_version("torch"),
+        "library": provenance(record.id.partition("/")[0]),
+        "pillow": library_version("pillow"),
+    }
+
+
+# The fingerprint.
+
+
+def fingerprint_record(
+    node: pytest.Item, spec: ModelSpec, target: Target
+) -> tuple[Record, list[str]]:
+    """Compare what the network makes of fixed images with what was accepted.
+
+    Nothing is loaded where nothing has been accepted and nothing is to be.
+
+    Returns:
+        The record, and the text of each failure.
+
+    Raises:
+        ArchitectureError, NotMeasuredError: the network cannot be loaded or run.
+    """
+    config, gate, settings = node.config, gate_of(node.config), settings_of(node.config)
+    record = Record(spec.id, target.batchless)
+    accepted = accepted_of(config, "fingerprint", record)
+    cell, line = f"{spec.id} {target.dtype}", accepted.line
+    if line is None and gate.accepting is None:
+        bad = gate.noted(record, [fingerprint_verdict(None, _NOTHING, target.dtype)])
+        file = gate.file("fingerprint")
+        if bad and file.lines:
+            where = file.path.relative_to(config.rootpath)
+            return record, [spelled(config, f"no-baseline: {cell} has no line in {where}")]
+        return record, []
+    asked = settings.weights or (line["asked"] if line is not None else None)
+    from archbench.measure.fingerprints import fingerprint_of
+
+    asked = asked or ("none" if settings.imagenet is None else "pretrained")
+    model = weighted(config, spec, target, asked)
+    now, _ = fingerprint_of(model)
+    record.seconds["load_weights"] = model.loaded.load_seconds
+    record.metrics[METRIC] = {
+        **now.as_dict(),
+        "unit": "1",
+        "source": "measured",
+        "preprocessing": model.transform.as_dict(),
+        # A path is of one machine.
+        "asked": asked if asked in ("none", "pretrained") else "none",
+    }
+    before = None if line is None else Fingerprint.from_dict(line)
+    device = target.device_name if line is None else line["environment"]["device_name"]
+    verdict = fingerprint_verdict(
+        before, now, target.dtype, same_device=device == target.device_name, accept=gate.replaces
+    )
+    bad = gate.noted(record, [verdict])
+    if not bad:
+        return record, []
+    since = []
+    if line is not None:
+        now_preprocessing = model.transform.as_dict()
+        since = [
+            *changes(line["preprocessing"], now_preprocessing, without=["source"]),
+            *_environment_changes(line, record),
+        ]
+    told = [f"{one.status}: {cell}: {one.sentence}" for one in bad]
+    return record, [spelled(config, gate.explanation(told, accepted, since, [_TODO]))]
+
+
+_NOTHING = Fingerprint((), (), (), "none")
+
+
+# Accepting.
+
+
+def write_accuracies(
+    config: pytest.Config, records: Sequence[Record], run: Path | None
+) -> list[tuple[Path, Updated]]:
+    """Accept outcomes and fingerprints as the baseline.
+
+    Args:
+        config: of the run.
+        records: of tests that passed, each with a top-1 or a fingerprint.
+        run: directory of the run, where the outcomes are.
+
+    Raises:
+        UsageError: a file was damaged in the meantime.
+        OSError: it cannot be written.
+    """
+    gate, stamp = gate_of(config), stamp_of(config)
+    lines: dict[str, list[tuple[Path, Mapping[str, Any]]]] = {"accuracy": [], "fingerprint": []}
+    for record in records:
+        assert record.target is not None
+        shared = {
+            "id": record.id,
+            "cell": record.target.dtype,
+            "environment": _environment(record),
+            **stamp,
+        }
+        top1 = record.metrics.get("top1")
+        if top1 is not None and run is not None:
+            stored = read_outcomes(run / top1["outcomes"]).outcomes
+            line = {
+                **shared,
+                **{name: _outcomes_line(stored.get(name)) for name in compared_by("pairs")},
+                "weights": top1["weights"],
+                "preprocessing": top1["preprocessing"],
+                "sample": top1["dataset"]["sample"],
+                "seed": top1["dataset"]["seed"],
+            }
+            lines["accuracy"].append((gate.path("accuracy"), line))
+        taken = record.metrics.get(METRIC)
+        if taken is not None:
+            fields = ("inputs", "outputs", "top", "weights", "preprocessing", "asked")
+            line = {**shared, **{name: taken[name] for name in fields}}
+            lines["fingerprint"].append((gate.path("fingerprint"), line))
+    return [one for kind, found in lines.items() for one in gate.accept(kind, found)]
+
+
+def _outcomes_line(outcomes: Outcomes | None) -> dict[str, Any] | None:
+    if outcomes is None:
+        return None
+    return {
+        "images": outcomes.images,
+        "right": outcomes.right,
+        "digest": outcomes.digest,
+        "bits": outcomes_text(outcomes),
+    }

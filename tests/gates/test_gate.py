@@ -1,0 +1,102 @@
+"""The one gate, without a run: which verdicts fail, what is said of them, what is written."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from archbench.core.records import Record
+from archbench.core.verdicts import Verdict
+from archbench.gates.gate import Accepted, Gate, changes
+
+SLOWER = Verdict("latency", "regressed", "slower", "1 ms -> 2 ms")
+UNCLEAR = Verdict("latency", "inconclusive", "disturbed", "cannot tell")
+NEW = Verdict("latency", "no-baseline", "not-in-file", "nothing accepted")
+
+
+def gate(root: Path, **how: Any) -> Gate:
+    return Gate(root, root / "lock", **how)
+
+
+def line(id: str = "timm/a", params: int = 162) -> dict[str, Any]:
+    return {
+        "id": id, "input_shape": [1, 3, 8, 8], "output_shape": [1, 10], "params": params,
+        "trainable_params": params, "buffers": 0, "macs": 5000, "activations": 70,
+        "max_channels": 4, "operator_calls": 5, "torch": "2.15.0", "library": "local",
+        "layers": [["Linear", 50, 40, 1]],
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("how", "failing"),
+    [
+        ({}, [SLOWER]),
+        ({"is_strict": True}, [SLOWER, UNCLEAR]),
+        ({"is_required": True}, [SLOWER, NEW]),
+        # What is missing is being added, and what has changed is not.
+        ({"is_required": True, "accepting": "new"}, [SLOWER]),
+        ({"is_strict": True, "is_required": True, "accepting": "all"}, []),
+    ],
+)
+def test_which_verdicts_fail(how: dict[str, Any], failing: list[Verdict], tmp_path: Path) -> None:
+    record = Record("timm/a")
+    assert gate(tmp_path, **how).noted(record, [SLOWER, UNCLEAR, NEW]) == failing
+    assert record.verdicts == [SLOWER, UNCLEAR, NEW]
+
+
+def test_what_is_told_of_a_failure(tmp_path: Path) -> None:
+    stamp = {"when": "2026-01-02", "commit": "0123456789abcdef-dirty", "reason": "new kernels"}
+    accepted = Accepted(stamp, "baselines/v100/fp16.jsonl:3")
+    text = gate(tmp_path).explanation(["a: slower"], accepted, ["torch 1 -> 2"], ["Do this."])
+    assert text.splitlines() == [
+        "a: slower",
+        "Baseline: baselines/v100/fp16.jsonl:3, accepted 2026-01-02 on commit 012345678: "
+        "new kernels.",
+        "Since then: torch 1 -> 2.",
+        "Do this.",
+    ]
+    # Where nothing was accepted nothing can have changed since.
+    nothing = replace(accepted, line=None)
+    text = gate(tmp_path).explanation(["a: missing"], nothing, ["torch 1 -> 2"], ["Do this."])
+    assert text.splitlines() == ["a: missing", "Do this."]
+
+
+def test_what_was_accepted_is_found_with_its_place(tmp_path: Path) -> None:
+    path = gate(tmp_path).path("complexity")
+    assert path == tmp_path / "baselines" / "complexity.jsonl"
+    writing = gate(tmp_path, accepting="all")
+    ((written, updated),) = writing.accept("complexity", [(path, line("timm/b")), (path, line())])
+    assert (written, updated.added) == (path, ("timm/a", "timm/b"))
+    reading = gate(tmp_path)
+    found = reading.accepted("complexity", "timm/b")
+    assert found.line == line("timm/b")
+    assert found.text == found.where == "baselines/complexity.jsonl:3"
+    assert reading.accepted("complexity", "timm/c").line is None
+    # A file is read once: what is written meanwhile is the next run's affair.
+    path.unlink()
+    assert reading.accepted("complexity", "timm/a").line == line()
+
+
+def test_accepting_what_is_new_changes_nothing_else(tmp_path: Path) -> None:
+    path = gate(tmp_path).path("complexity")
+    gate(tmp_path, accepting="all").accept("complexity", [(path, line())])
+    more = [(path, line(params=5)), (path, line("timm/b"))]
+    ((_, updated),) = gate(tmp_path, accepting="new").accept("complexity", more)
+    assert (updated.added, updated.changed, updated.unchanged) == (("timm/b",), (), 1)
+    assert gate(tmp_path).accepted("complexity", "timm/a").line == line()
+
+
+def test_each_kind_has_its_file(tmp_path: Path) -> None:
+    one = gate(tmp_path)
+    names = [one.path(kind).name for kind in ("complexity", "accuracy", "fingerprint")]
+    assert names == ["complexity.jsonl", "accuracy.jsonl", "fingerprints.jsonl"]
+    assert one.path("latency", "v100", "fp16") == tmp_path / "baselines" / "v100" / "fp16.jsonl"
+
+
+def test_changes() -> None:
+    then, now = {"torch": "1", "cpu_count": 2, "gone": 1}, {"torch": "1", "cpu_count": 4, "new": 5}
+    assert changes(then, now) == ["cpu count 2 -> 4", "new None -> 5"]
+    assert changes(then, now, without=["new"]) == ["cpu count 2 -> 4"]
