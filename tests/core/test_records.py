@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from archbench.core import records
 from archbench.core.records import Record, derived, merge_records, target_of
 from archbench.core.spec import Target
+from archbench.core.statistics import Summary, summarize
 from archbench.core.verdicts import Note, Verdict
 
 
@@ -192,3 +195,21 @@ def test_two_budgets_of_one_metric_are_two_verdicts() -> None:
     first = Record("timm/a", verdicts=[verdict("params <= 5 M"), verdict("params <= 9 M")])
     (cell,) = merge_records([first, Record("timm/a", verdicts=[verdict("params <= 5 M")])])
     assert [one.budget for one in cell.verdicts] == ["params <= 9 M", "params <= 5 M"]
+
+
+def test_a_series_is_summed_up_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+
+    def counted(samples: Sequence[float]) -> Summary:
+        seen.append(samples)
+        return summarize(samples)
+
+    monkeypatch.setattr(records, "summarize", counted)
+    first, second = (Record("timm/a", target(), latency(0.125, 0.25)) for _ in range(2))
+    assert derived(first) == derived(second)
+    assert len(seen) == 1
+    # What one of them makes of it is its own.
+    derived(first)["p50"] = 7.0
+    assert derived(first)["p50"] == pytest.approx(0.1875)
+    first.metrics["latency"]["samples"].append(0.5)
+    assert derived(first)["p50"] == pytest.approx(0.25)

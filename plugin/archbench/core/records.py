@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import msgspec
 
 from archbench.core.spec import Target
-from archbench.core.statistics import Absent, summarize
+from archbench.core.statistics import Absent, Summary, summarize
 from archbench.core.verdicts import UNASKED, Note, Verdict
 
 __all__ = ["ABOUT_NETWORKS", "Record", "derived", "merge_records", "target_key", "target_of"]
@@ -185,7 +186,7 @@ def derived(record: Record) -> dict[str, Any]:
     latency = record.metrics.get("latency")
     if not latency or not latency.get("samples") or record.target is None:
         return {}
-    summary = summarize(latency["samples"])
+    summary = _summary(tuple(latency["samples"]))
     result: dict[str, Any] = {"samples": summary.samples, "dispersion": summary.dispersion}
     absent: dict[str, str] = {}
     for name, value in summary.quantiles.items():
@@ -201,3 +202,9 @@ def derived(record: Record) -> dict[str, Any]:
     if absent:
         result["absent"] = absent
     return result
+
+
+@lru_cache(maxsize=64)
+def _summary(samples: tuple[float, ...]) -> Summary:
+    """Computed once for a cell, which several that report on it ask for."""
+    return summarize(samples)

@@ -160,6 +160,7 @@ class ArchbenchSession:
         self._manifest: Manifest | None = None
         self._records: dict[str, Record] = {}
         self._by_model: dict[str, dict[str, Record]] = {}
+        self._merged: dict[str, list[Record]] = {}
         self._progress: Progress | None = None
         self._journal: Journal | None = None
         self._written: dict[tuple[str, str], Record] = {}
@@ -293,6 +294,7 @@ class ArchbenchSession:
             text = f"others used the device: {others[record.target.device]}"
             record.notes.append(Note("shared-device", text))
         self._by_model.setdefault(record.id, {})[test] = record
+        self._merged.pop(record.id, None)
         if not report.passed:
             self._timed.pop(test, None)
             self._evaluated.pop(test, None)
@@ -337,8 +339,6 @@ class ArchbenchSession:
 
     def pytest_runtest_logfinish(self, nodeid: str) -> None:
         """Write each cell that has ended to the journal, then say so."""
-        from archbench.core.records import merge_records
-
         manifest = self._manifest
         if manifest is not None and manifest.cells_with(nodeid):
             ended = manifest.finish(nodeid)
@@ -349,7 +349,7 @@ class ArchbenchSession:
         else:
             return
         for model, suffix in ended:
-            merged = merge_records(self._by_model.get(model, {}).values())
+            merged = self._cells_of(model)
             cell = next((c for c in merged if suffix in (c.suffix, c.test_suffix)), None)
             if cell is None and merged and not merged[0].target:
                 # Nothing but its count or its failure to load is known.
@@ -359,10 +359,16 @@ class ArchbenchSession:
             if self._progress is not None and manifest is not None:
                 self._progress.finished(_name(model, suffix), cell, manifest.done)
 
-    def _cells(self) -> list[Record]:
+    def _cells_of(self, model: str) -> list[Record]:
+        """The cells of an architecture, merged once for all who ask until another test ends."""
         from archbench.core.records import merge_records
 
-        return merge_records(self._records.values())
+        if model not in self._merged:
+            self._merged[model] = merge_records(self._by_model.get(model, {}).values())
+        return self._merged[model]
+
+    def _cells(self) -> list[Record]:
+        return [cell for model in self._by_model for cell in self._cells_of(model)]
 
     def _run_header(self) -> dict[str, Any]:
         if not self._header:
