@@ -35,7 +35,8 @@ class CoreMetadata(MetadataHookInterface):
         required = project["dependencies"]
         extras = {name: [one for one in required if _name(one) == name] for name in LIBRARIES}
         metadata["dependencies"] = [one for one in required if _name(one) not in LIBRARIES]
-        metadata["optional-dependencies"] = {**extras, "all": [*chain(*extras.values())]}
+        more = {"devkit": project["optional-dependencies"]["devkit"]}
+        metadata["optional-dependencies"] = {**extras, "all": [*chain(*extras.values())], **more}
 
 
 def _name(requirement: str) -> str:

@@ -112,7 +112,8 @@ def test_the_core_requires_all_but_the_libraries_and_has_an_extra_for_each(
     for extra in LIBRARIES:
         assert requirements(core, extra) == {extra: everything[extra]}
     assert requirements(core, "all") == {extra: everything[extra] for extra in LIBRARIES}
-    assert set(metadata(core).get_all("Provides-Extra", [])) == {*LIBRARIES, "all"}
+    assert requirements(core, "devkit") == requirements(wheel, "devkit")
+    assert set(metadata(core).get_all("Provides-Extra", [])) == {*LIBRARIES, "all", "devkit"}
     assert LIBRARIES == LISTED_LIBRARIES
 
 

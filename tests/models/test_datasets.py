@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import sys
 import tarfile
 from pathlib import Path
 from typing import Any
@@ -229,6 +230,24 @@ def test_no_ground_truth(flat: Path) -> None:
 def test_ground_truth_of_something_else(flat: Path, name: str, text: str, told: str) -> None:
     touch(flat / name, text.encode())
     assert re.search(re.escape(told), refused(flat))
+
+
+KIT_TRUTH = "ILSVRC2012_validation_ground_truth.txt"
+
+
+@pytest.mark.parametrize("content", [b"", b"junk" * 100, development_kit()[:200]])
+def test_a_kit_that_cannot_be_read(flat: Path, content: bytes) -> None:
+    touch(flat / KIT_TRUTH, TRUTHS[KIT_TRUTH].encode())
+    touch(flat / "meta.mat", content)
+    assert "the meta.mat beside it cannot be read" in refused(flat)
+
+
+def test_a_kit_without_what_reads_it(flat: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    touch(flat / KIT_TRUTH, TRUTHS[KIT_TRUTH].encode())
+    touch(flat / "meta.mat", development_kit())
+    monkeypatch.setitem(sys.modules, "scipy.io", None)
+    told = refused(flat)
+    assert "meta.mat needs scipy, which is not installed. pip install scipy, or use" in told
 
 
 def test_a_class_that_the_kit_does_not_know(flat: Path) -> None:

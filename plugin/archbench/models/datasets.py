@@ -311,7 +311,15 @@ def _labels(
             "it numbers the classes in the order of the development kit, which its meta.mat says",
             "Put meta.mat of the same kit beside it, or use a file with synsets",
         )
-    synset_of = _development_kit(kit)
+    try:
+        synset_of = _development_kit(kit)
+    except ModuleNotFoundError:
+        raise refuse(
+            "reading the development kit's meta.mat needs scipy, which is not installed",
+            "pip install scipy, or use a file with synsets",
+        ) from None
+    except Exception as error:
+        raise refuse(f"the meta.mat beside it cannot be read ({error})") from error
     unknown = [number for number in numbers if synset_of.get(number) not in label_of]
     if unknown:
         raise refuse(f"meta.mat knows no class {unknown[0]}")
