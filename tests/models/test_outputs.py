@@ -162,3 +162,17 @@ def test_a_network_with_several_exits_is_loaded() -> None:
     assert [note.code for note in said.notes] == ["which-scores"]
     images = said.images()
     assert said(images).equal(said.module.get_submodule("heads.2")(images.flatten(1)))
+
+
+def test_what_holds_itself() -> None:
+    scores = torch.ones(1, 10)
+    found: dict[str, Any] = {}
+    found["itself"], found["x"] = found, scores
+    assert class_scores(spec(), found, 1) is scores
+    row: list[Any] = [scores]
+    row.insert(0, row)
+    assert class_scores(spec(), row, 1) is scores
+    nothing: list[Any] = []
+    nothing.append(nothing)
+    with pytest.raises(ArchitectureError, match="expected a tensor of class scores"):
+        class_scores(spec(), nothing, 1)

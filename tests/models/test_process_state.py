@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
+import inspect
 import logging
 import os
 import random
@@ -26,6 +28,7 @@ from archbench.core.errors import ArchitectureError
 from archbench.core.spec import Target
 from archbench.measure.complexity import count
 from archbench.models.loading import ModelHolder, load
+from archbench.models.networks import construct
 from archbench.models.numerics import numerics
 from archbench.models.process_state import Changes, ProcessState, contained
 from archbench.models.switches import read_fp32
@@ -360,3 +363,69 @@ class Leaving(nn.Module):
 def test_a_network_that_ends_the_process_has_failed() -> None:
     with pytest.raises(ArchitectureError, match=r"in its forward pass: SystemExit: os._exit\(0\)"):
         load(ModelSpec.of(Leaving, input_size=8), Target("cpu", "x", "cpu"))
+
+
+def test_timers_are_put_back_and_end_nobody_else() -> None:
+    def alarmed() -> nn.Module:
+        signal.alarm(3)
+        signal.setitimer(signal.ITIMER_PROF, 3.0, 1.0)
+        return Innocent()
+
+    construct(ModelSpec.of(alarmed, input_size=8))
+    assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
+    assert signal.getitimer(signal.ITIMER_PROF) == (0.0, 0.0)
+    assert signal.getsignal(signal.SIGALRM) is signal.SIG_DFL
+
+
+def test_a_timer_of_somebody_else_goes_on() -> None:
+    def cleared() -> nn.Module:
+        signal.alarm(0)
+        return Innocent()
+
+    ended: list[int] = []
+    signal.signal(signal.SIGALRM, lambda number, _: ended.append(number))
+    signal.alarm(60)
+    try:
+        construct(ModelSpec.of(cleared, input_size=8))
+        assert 30 < signal.getitimer(signal.ITIMER_REAL)[0] <= 60
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    assert not ended
+
+
+def test_a_timer_that_ends_meanwhile_is_the_failure_of_its_network() -> None:
+    def slow() -> nn.Module:
+        signal.setitimer(signal.ITIMER_REAL, 0.01)
+        while True:
+            pass
+
+    with pytest.raises(ArchitectureError, match=r"a timer that it had set ended \(SIGALRM\)"):
+        construct(ModelSpec.of(slow, input_size=8))
+
+
+_SET_LIMIT = sys.setrecursionlimit
+
+
+@pytest.mark.parametrize("set_limit", [lambda: sys.setrecursionlimit, lambda: _SET_LIMIT])
+def test_no_limit_of_recursion_is_lower_for_others(
+    set_limit: Callable[[], Callable[[int], None]],
+) -> None:
+    limit = sys.getrecursionlimit()
+
+    def low() -> nn.Module:
+        set_limit()(len(inspect.stack()) + 50)
+        return Innocent()
+
+    def high() -> nn.Module:
+        set_limit()(limit + 500)
+        return Innocent()
+
+    for constructor in (low, high):
+        with contextlib.suppress(RecursionError, ArchitectureError):
+            construct(ModelSpec.of(constructor, input_size=8))
+        assert sys.getrecursionlimit() == limit
+        assert sys.setrecursionlimit is _SET_LIMIT
+    network = construct(ModelSpec.of(high, input_size=8))
+    with network.in_place():
+        assert sys.getrecursionlimit() == limit + 500

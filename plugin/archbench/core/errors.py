@@ -21,6 +21,7 @@ __all__ = [
     "is_out_of_memory",
     "named",
     "orders_to_end",
+    "text_of",
 ]
 
 
@@ -45,9 +46,25 @@ def chain_of(error: BaseException) -> Iterator[BaseException]:
         link = link.__cause__ or link.__context__
 
 
+def text_of(error: BaseException) -> str:
+    """Its message, whatever its ``__str__`` does; empty where that fails or gives no text."""
+    try:
+        return str(error)
+    except orders_to_end():
+        raise
+    except Exception:
+        return ""
+
+
+_OF_SCRIPTS = "The following operation failed in the TorchScript interpreter"
+
+
 def first_line(error: BaseException) -> str:
-    """Of its message; the name of its class where it has none."""
-    lines = str(error).strip().splitlines()
+    """Of its message, the last one of a script, which has the cause; the name of its class where it
+    has none."""
+    lines = text_of(error).strip().splitlines()
+    if len(lines) > 1 and lines[0].startswith(_OF_SCRIPTS):
+        return lines[-1]
     return lines[0] if lines else type(error).__name__
 
 
@@ -71,7 +88,7 @@ _RAN_OUT = (
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an exception, or what it was raised from, says that memory ran out."""
     for seen in chain_of(error):
-        text = str(seen).lower()
+        text = text_of(seen).lower()
         if (
             isinstance(seen, MemoryError)
             or type(seen).__name__ in ("OutOfMemoryError", "AcceleratorOutOfMemoryError")
@@ -103,7 +120,13 @@ class UsageError(ArchbenchError):
 
 
 class ArchitectureError(ArchbenchError):
-    """An architecture whose constructor or forward pass fails; the cause is chained."""
+    """An architecture whose constructor or forward pass fails; the cause is chained.
+
+    Attributes:
+        metrics: figures that could be had all the same, in the form of a record's.
+    """
+
+    metrics: Mapping[str, dict[str, Any]] = {}
 
 
 class NotMeasuredError(ArchbenchError):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar
 
-from archbench.core.errors import FatalDeviceError, chain_of
+from archbench.core.errors import FatalDeviceError, chain_of, text_of
 
 if TYPE_CHECKING:
     from archbench.devices.backend import Backend
@@ -61,7 +61,7 @@ def is_fatal(error: BaseException) -> bool:
     for seen in chain_of(error):
         if isinstance(seen, FatalDeviceError):
             return True
-        text = str(seen).lower()
+        text = text_of(seen).lower()
         for kind in _KINDS.values():
             speaks = any(speaker in text for speaker in kind.fatal_speakers)
             if speaks and any(words in text for words in kind.fatal_words):

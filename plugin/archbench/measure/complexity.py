@@ -27,6 +27,7 @@ from archbench.core.errors import (
     NotMeasuredError,
     named,
     orders_to_end,
+    text_of,
 )
 from archbench.core.spec import ModelSpec
 from archbench.measure.ledger import Ledger
@@ -113,6 +114,8 @@ def count_own(network: OwnNetwork, *, second_opinion: bool = True) -> Complexity
         with network.in_place(), network.as_built():
             counted = _counted(network, second_opinion)
     except ArchbenchError as error:
+        if isinstance(error, ArchitectureError):
+            error.metrics = parameter_metrics(network.module)
         known = ("count with second opinion", "count")
         network.found.update(dict.fromkeys(known, let_go(error)))
         raise
@@ -448,7 +451,7 @@ def _failures_named(spec: ModelSpec) -> Iterator[None]:
         raise
     except (Exception, SystemExit) as error:
         # Whatever a network's own code raises on this size or on meta; AssertionError is common.
-        text = f"{type(error).__name__}: {error}".removesuffix(": ")
+        text = f"{type(error).__name__}: {text_of(error)}".removesuffix(": ")
         raise NotMeasuredError(
             "not-counted",
             f"{spec.id} cannot be counted: {text}. See whether it runs with images of "

@@ -59,7 +59,7 @@ def describe_failure(
     record = Record(
         id=spec.id,
         target=target,
-        metrics=error.metrics if isinstance(error, NotMeasuredError) else {},
+        metrics=getattr(error, "metrics", {}),
         verdicts=[verdict],
     )
     return record, f"{status}: {sentence}{details}"
@@ -67,8 +67,8 @@ def describe_failure(
 
 def _not_theirs() -> tuple[str, ...]:
     """Directories of code that is no network's."""
-    torch = importlib.util.find_spec("torch")
-    files = [archbench.__file__, torch.origin if torch is not None else None]
+    specs = map(importlib.util.find_spec, ("torch", "_pytest", "pluggy", "pytest"))
+    files = [archbench.__file__, *(spec.origin for spec in specs if spec is not None)]
     return tuple(f"{Path(file).parent}{os.sep}" for file in files if file is not None)
 
 

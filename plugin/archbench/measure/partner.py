@@ -239,7 +239,8 @@ class Partner:
     def _passes(self, end: int) -> tuple[list[int], list[int]]:
         """Nanoseconds of wall and of processor time of each pass until a moment."""
         wall, cpu = self._clock.wall, self._clock.cpu
-        forward, flush = self._forward, self._tools.flush_and_wait
+        forward = self._forward
+        flush = forward.before(self._tools.flush_and_wait)
         walls: list[int] = []
         cpus: list[int] = []
         while True:

@@ -101,6 +101,8 @@ class Runner:
     ) -> None:
         self.inputs = loaded.inputs()
         self.output: object = None
+        self._kept = [tensor.clone() for tensor in self.inputs] if loaded.changes_inputs else []
+        self._is_fresh = True
         self._synchronize = synchronize
         job = Job(loaded.spec, loaded.module, self.inputs, loaded.device, loaded.artefact, clock)
         prepared = runtime_named(loaded.target.runtime).prepare(job)
@@ -110,7 +112,39 @@ class Runner:
 
     def launch(self) -> None:
         """Start a pass, and do not wait for it."""
+        if self._kept:
+            self._refresh()
+            self._is_fresh = False
         self.output = self._start()
+
+    def _refresh(self) -> None:
+        """Give the inputs of a network that changes them their values back, unless they have
+        them."""
+        if self._is_fresh:
+            return
+        for tensor, kept in zip(self.inputs, self._kept, strict=True):
+            if (tensor.shape, tensor.stride()) != (kept.shape, kept.stride()):
+                tensor.resize_(kept.shape).as_strided_(kept.shape, kept.stride())
+            tensor.copy_(kept)
+        self._is_fresh = True
+
+    def before(self, otherwise: Callable[[], object] | None) -> Callable[[], object] | None:
+        """What is to be done ahead of a pass that is timed, and is no part of it.
+
+        Args:
+            otherwise: what else is.
+        """
+        if not self._kept:
+            return otherwise
+
+        def ready() -> None:
+            self._refresh()
+            if self._synchronize is not None:
+                self._synchronize()
+            if otherwise is not None:
+                otherwise()
+
+        return ready
 
     def __call__(self) -> None:
         """Run a pass until its result is there."""

@@ -17,6 +17,7 @@ from archbench.core.errors import (
     first_line,
     is_out_of_memory,
     orders_to_end,
+    text_of,
 )
 from archbench.core.spec import ModelSpec
 from archbench.core.summary import (
@@ -96,7 +97,7 @@ def _failures_named(spec: ModelSpec) -> Iterator[None]:
         raise NotMeasuredError(
             "not-summarised",
             f"{spec.id} cannot be summarised with images of {size}: {type(error).__name__}: "
-            f"{error}. Try the input size that it is made for",
+            f"{text_of(error)}. Where that is for its size, try the one that it is made for",
         ) from error
 
 

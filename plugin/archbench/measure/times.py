@@ -129,7 +129,10 @@ class _Timed:
         for _ in range(1 + MOST_RETRIES):
             first = self.tools.telemetry()
             series = sample_latency(
-                self.forward, plan, after=after, before=self.tools.flush_and_wait
+                self.forward,
+                plan,
+                after=after,
+                before=self.forward.before(self.tools.flush_and_wait),
             )
             last = self.tools.telemetry()
             reasons = throttled_by(first, last)

@@ -10,6 +10,7 @@ import random
 import signal
 import sys
 import threading
+import time
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -60,6 +61,46 @@ def _set_signals(values: Mapping[Any, Any]) -> None:
         for number, handler in values.items():
             if signal.getsignal(number) is not handler and handler is not None:
                 signal.signal(number, handler)
+
+
+_TIMERS = tuple(
+    getattr(signal, name)
+    for name in ("ITIMER_REAL", "ITIMER_VIRTUAL", "ITIMER_PROF")
+    if hasattr(signal, name)
+)
+
+_SLACK = 0.5
+"""Seconds by which the end of a timer may seem to have moved while it runs."""
+
+
+def _timers() -> dict[int, tuple[float, float]]:
+    """When each timer ends, 0 where none runs, and after how many seconds it does again."""
+    found = {}
+    for which in _TIMERS:
+        left, again = signal.getitimer(which)
+        found[which] = (time.monotonic() + left if left else 0.0, again)
+    return found
+
+
+def _is_same_timer(which: int, before: tuple[float, float], now: tuple[float, float]) -> bool:
+    if before[0] and not now[0] and not before[1]:
+        return before[0] <= time.monotonic()  # it has ended meanwhile
+    # What is no timer of real time ends by a clock of its own.
+    is_near = which != _TIMERS[0] or abs(before[0] - now[0]) < _SLACK or bool(now[1])
+    return bool(before[0]) == bool(now[0]) and before[1] == now[1] and is_near
+
+
+def _are_same_timers(
+    before: Mapping[int, tuple[float, float]], now: Mapping[int, tuple[float, float]]
+) -> bool:
+    return all(_is_same_timer(which, before[which], now[which]) for which in before)
+
+
+def _set_timers(values: Mapping[int, tuple[float, float]]) -> None:
+    now = _timers()
+    for which, (end, again) in values.items():
+        if not _is_same_timer(which, (end, again), now[which]):
+            signal.setitimer(which, max(end - time.monotonic(), 0.001) if end else 0.0, again)
 
 
 def _logging() -> tuple[int, int, list[logging.Handler], list[Any]]:
@@ -123,6 +164,7 @@ def of_process() -> dict[str, Item]:
         "streams": Item(
             lambda: {name: getattr(sys, name) for name in _STREAMS}, _set_streams, is_setting=False
         ),
+        "timers": Item(_timers, _set_timers, is_setting=False, same=_are_same_timers),
         "signal handlers": Item(
             lambda: {number: signal.getsignal(number) for number in _SIGNALS}, _set_signals
         ),

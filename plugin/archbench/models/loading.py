@@ -59,6 +59,7 @@ class LoadedModel:
     Attributes:
         spec: what it is.
         target: where it is and how it is fed.
+        changes_inputs: whether a pass was seen to change its inputs.
         module: the model.
         load_seconds: building and filling.
         network: as it was built, where it is a person's own.
@@ -75,6 +76,7 @@ class LoadedModel:
     load_seconds: float
     network: OwnNetwork | None = None
     gradients: str = "inference"
+    changes_inputs: bool = False
     notes: list[Note] = field(default_factory=list)
     state: Mapping[str, Tensor] | None = field(default=None, repr=False)
     artefact: object = None

@@ -23,7 +23,9 @@ from archbench.core.errors import (
     chain_of,
     first_line,
     is_out_of_memory,
+    named,
     orders_to_end,
+    text_of,
 )
 from archbench.core.requests import arguments_text
 from archbench.core.spec import ModelSpec, OwnSource
@@ -64,7 +66,7 @@ def construction_named(spec: ModelSpec) -> Iterator[None]:
     except (Exception, SystemExit) as error:
         if is_out_of_memory(error):
             raise
-        cause = f"{type(error).__name__}: {error}".removesuffix(": ")
+        cause = f"{type(error).__name__}: {text_of(error)}".removesuffix(": ")
         raise ArchitectureError(f"{spec.id} cannot be built: {cause}") from error
 
 
@@ -352,7 +354,18 @@ def _read(spec: ModelSpec, path: Path) -> nn.Module:
             metrics,
         )
     if kind == ".pt2":
-        program: nn.Module = torch.export.load(path).module()
+        try:
+            program: nn.Module = torch.export.load(path).module()
+        except orders_to_end():
+            raise
+        except Exception as error:
+            if is_out_of_memory(error):
+                raise
+            raise ArchitectureError(
+                f"{spec.id} cannot be built: {path.name} holds no exported program, or is damaged "
+                f"({named(error)}). Save it with torch.export.save, by a torch that is no newer "
+                "than this one"
+            ) from error
         return program
     try:
         scripted: nn.Module = torch.jit.load(str(path), map_location="cpu")  # type: ignore[no-untyped-call]

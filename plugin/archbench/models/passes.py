@@ -16,6 +16,7 @@ from archbench.core.errors import (
     is_out_of_memory,
     named,
     orders_to_end,
+    text_of,
 )
 from archbench.core.requests import size_text
 from archbench.core.spec import ModelSpec
@@ -138,7 +139,7 @@ def refusal_of_inference(
 
 
 def _needs_more(error: BaseException) -> bool:
-    return any(words in str(error).lower() for words in _NEEDS_MORE)
+    return any(words in text_of(error).lower() for words in _NEEDS_MORE)
 
 
 def with_other_size(

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
+import sys
 import threading
 import time
 import warnings
@@ -178,24 +180,63 @@ def _without_os_exit() -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def _with_our_frames() -> Iterator[None]:
+    """Let no limit of recursion be lower than it is: what called the network is within it, and what
+    puts the process back has to run."""
+    limit, set_limit = sys.getrecursionlimit(), sys.setrecursionlimit
+    sys.setrecursionlimit = lambda new: set_limit(max(new, limit))
+    try:
+        yield
+    finally:
+        if sys.getrecursionlimit() < limit:
+            set_limit(limit)
+        sys.setrecursionlimit = set_limit
+
+
+@contextlib.contextmanager
+def _without_alarms() -> Iterator[None]:
+    """Let a timer that ends while a network's code runs be its failure: the process would be
+    killed, where nobody handles the signal."""
+    names = ("SIGALRM", "SIGVTALRM", "SIGPROF")
+    known = [getattr(signal, name) for name in names if hasattr(signal, name)]
+    is_main = threading.current_thread() is threading.main_thread()
+    bare = [one for one in known if is_main and signal.getsignal(one) is signal.SIG_DFL]
+
+    def fail(number: int, _: object) -> NoReturn:
+        raise SystemExit(f"a timer that it had set ended ({signal.Signals(number).name})")
+
+    for one in bare:
+        signal.signal(one, fail)
+    try:
+        yield
+    finally:
+        for one in bare:
+            if signal.getsignal(one) is fail:
+                signal.signal(one, signal.SIG_DFL)
+
+
+@contextlib.contextmanager
 def contained(changes: Changes) -> Iterator[None]:
     """Run a network's own code with the settings that it has made before, and put back the process.
 
     Args:
         changes: of this network; what it changes inside is added.
     """
-    clean = ProcessState.take()
-    try:
-        with first_imports_noted(), _without_os_exit():
-            for name, value in changes.settings.items():
-                _written(name, value)
-            yield
-    finally:
-        now = clean.changed()
-        changes.settings = {name: value for name, value in now.items() if _items()[name].is_setting}
-        changes.left = clean.put_back()
-        if changes.left:
-            _LEFT[changes.owner] = list(changes.left)
+    with _without_alarms():
+        clean = ProcessState.take()
+        try:
+            with first_imports_noted(), _without_os_exit(), _with_our_frames():
+                for name, value in changes.settings.items():
+                    _written(name, value)
+                yield
+        finally:
+            now = clean.changed()
+            changes.settings = {
+                name: value for name, value in now.items() if _items()[name].is_setting
+            }
+            changes.left = clean.put_back()
+            if changes.left:
+                _LEFT[changes.owner] = list(changes.left)
 
 
 _LEFT: dict[str, list[str]] = {}

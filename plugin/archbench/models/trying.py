@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from archbench.core.errors import ArchitectureError, NotMeasuredError
+from archbench.core.errors import ArchitectureError, NotMeasuredError, text_of
 from archbench.core.verdicts import Note
 from archbench.models.outputs import class_scores, doubt_about
 from archbench.models.passes import (
@@ -18,7 +18,7 @@ from archbench.models.passes import (
     run_first,
     with_other_size,
 )
-from archbench.models.values import Calls, Trouble, fill_in_place, watch_pass
+from archbench.models.values import Calls, Seen, Trouble, fill_in_place, watch_pass
 
 if TYPE_CHECKING:
     from archbench.models.loading import LoadedModel
@@ -49,17 +49,17 @@ def try_out(loaded: LoadedModel) -> None:
     """
     batch = min(loaded.target.images, MOST_TRIED)
     inputs = loaded.fed(batch).inputs()
+    kept = [tensor.clone() for tensor in inputs]
     try:
-        (output, trouble, calls), loaded.gradients, cause = run_first(
-            loaded.spec, lambda: watch_pass(loaded.module, lambda: loaded.module(*inputs))
-        )
+        output, watched, cause = _first_pass(loaded, inputs, batch)
+        loaded.changes_inputs = not all(map(_is_same, inputs, kept))
         class_scores(loaded.spec, output, batch)
         if loaded.gradients == "none":
             # What is made in that mode is of another kind, images too.
             fed = loaded.fed(batch)
             cause = refusal_of_inference(loaded.spec, lambda: loaded.module(*fed.inputs()))
             loaded.gradients = "inference" if cause is None else "none"
-        later = _calls_of_a_later_pass(loaded, batch)
+        later = _calls_of_a_later_pass(loaded, batch) if watched is not None else None
     except ArchitectureError as error:
         _refuse_fixed_precision(loaded, error)
         raise with_other_size(loaded.spec, loaded.module, error) from error.__cause__
@@ -68,20 +68,66 @@ def try_out(loaded: LoadedModel) -> None:
         how = "under no_grad" if loaded.gradients == "none" else "with gradients"
         text = f"its passes run {how}, since otherwise: {_first_sentence(cause)}"
         loaded.notes.append(Note("gradients", text))
-    if calls is not None and 2 * later < calls:
-        text = (
-            f"a later pass calls {later} operators where the first called {calls}: it keeps "
-            "results from pass to pass, and the time is that of the later ones"
-        )
-        loaded.notes.append(Note("keeps-results", text))
+    if loaded.changes_inputs:
+        text = "its passes change their input, which is given back its values before each"
+        loaded.notes.append(Note("changes-input", text))
+    _note_kept_results(loaded, watched, later)
     doubt = doubt_about(loaded.spec, output, batch)
     if doubt is not None:
         loaded.notes.append(Note("which-scores", doubt))
-    if trouble is not None and loaded.state is None:
-        _fill(loaded, inputs, trouble)
+    if watched is not None and watched.trouble is not None and loaded.state is None:
+        _fill(loaded, tuple(kept), watched.trouble)
     network = loaded.network
     if network is not None and loaded.state is None and "filled" in network.found:
         loaded.notes.append(Note("filled", network.found["filled"]))
+
+
+def _first_pass(
+    loaded: LoadedModel, inputs: tuple[Tensor, ...], batch: int
+) -> tuple[object, Seen | None, Exception | SystemExit | None]:
+    """Run a pass and look at its values, as far as it runs while it is looked at.
+
+    Returns:
+        What the pass returned; what was seen, None where it was not; what was raised without
+        gradients where they are needed.
+    """
+    spec, module = loaded.spec, loaded.module
+    try:
+        (output, seen), loaded.gradients, cause = run_first(
+            spec, lambda: watch_pass(module, lambda: module(*inputs))
+        )
+        return output, seen, cause
+    except ArchitectureError as error:
+        failed = error
+    fed = loaded.fed(batch)
+    output, loaded.gradients, cause = run_first(spec, lambda: module(*fed.inputs()))
+    text = (
+        "its values were not looked at, since it does not run while archbench watches its "
+        f"operators: {_first_sentence(failed.__cause__ or failed)}"
+    )
+    loaded.notes.append(Note("not-watched", text))
+    return output, None, cause
+
+
+def _is_same(now: Tensor, before: Tensor) -> bool:
+    is_alike = now.shape == before.shape and now.stride() == before.stride()
+    return is_alike and torch.equal(torch.nan_to_num(now), torch.nan_to_num(before))
+
+
+def _note_kept_results(loaded: LoadedModel, first: Seen | None, later: Calls | None) -> None:
+    if first is None or later is None or first.calls is None or first.products is None:
+        return
+    if 2 * later.calls < first.calls:
+        text = f"calls {later.calls} operators where the first called {first.calls}"
+    elif later.products < first.products:
+        text = f"calls {later.products} products where the first called {first.products}"
+    else:
+        return
+    text = (
+        f"a later pass {text}: it keeps results from pass to pass, and the time is that of the "
+        "later ones"
+    )
+    loaded.notes.append(Note("keeps-results", text))
 
 
 def _note_precision(loaded: LoadedModel) -> None:
@@ -107,14 +153,14 @@ def _refuse_fixed_precision(loaded: LoadedModel, error: ArchitectureError) -> No
     ) from error.__cause__
 
 
-def _calls_of_a_later_pass(loaded: LoadedModel, batch: int) -> int:
-    """How many operators a pass on other images calls."""
+def _calls_of_a_later_pass(loaded: LoadedModel, batch: int) -> Calls:
+    """What a pass on other images calls."""
     inputs, watch = loaded.fed(batch).inputs(), Calls()
     # In inference mode an operator that is made of others is one; the first pass had its parts.
     how = "none" if loaded.gradients == "inference" else loaded.gradients
     with forward_named(loaded.spec), GRADIENTS[how](), watch:
         loaded.module(*inputs)
-    return watch.calls
+    return watch
 
 
 def _fill(loaded: LoadedModel, inputs: tuple[Tensor, ...], found: Trouble) -> None:
@@ -129,10 +175,11 @@ def _fill(loaded: LoadedModel, inputs: tuple[Tensor, ...], found: Trouble) -> No
         if filled:
             network.found["filled"] = _filled_text(network.module, found, list(filled))
         with GRADIENTS[loaded.gradients]():
-            _, left, _ = watch_pass(loaded.module, lambda: loaded.module(*inputs))
-        if left is None:
+            fed = [tensor.clone() for tensor in inputs]
+            _, seen = watch_pass(loaded.module, lambda: loaded.module(*fed))  # noqa: B023
+        if seen.trouble is None:
             return
-        trouble = left
+        trouble = seen.trouble
     # What its constructor gave it is as good.
     network.put_back()
     network.built.give_back_values()
@@ -153,5 +200,5 @@ def _filled_text(module: nn.Module, found: Trouble, filled: Sequence[str]) -> st
 
 
 def _first_sentence(error: BaseException) -> str:
-    sentence = str(error).strip().partition("\n")[0].partition(". ")[0]
+    sentence = text_of(error).strip().partition("\n")[0].partition(". ")[0]
     return sentence or type(error).__name__

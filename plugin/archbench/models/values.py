@@ -52,9 +52,11 @@ class Calls(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.calls = 0
+        self.products = 0
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         self.calls += 1
+        self.products += any(part in str(func) for part in _PRODUCTS)
         return func(*args, **(kwargs or {}))
 
 
@@ -82,7 +84,8 @@ class _Watch(Calls):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         output = super().__torch_dispatch__(func, types, args, kwargs)
-        if self.trouble is None:
+        # A view writes nothing, and may be of memory that nothing has been written to.
+        if self.trouble is None and not func.is_view:
             name = str(func)
             for tensor in output if isinstance(output, (tuple, list)) else (output,):
                 if isinstance(tensor, Tensor) and "empty" not in name:
@@ -90,6 +93,21 @@ class _Watch(Calls):
                     if kind is not None:
                         self.trouble = Trouble(kind, self._module)
         return output
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a pass was seen to do.
+
+    Attributes:
+        trouble: what is wrong with its values; None where nothing is.
+        calls, products: operators that it called, and those of them that multiply and add; None
+            where it was not watched, since its parameters say enough.
+    """
+
+    trouble: Trouble | None
+    calls: int | None = None
+    products: int | None = None
 
 
 def _trouble_with(tensor: Tensor, name: str, read: Any) -> str | None:
@@ -117,6 +135,7 @@ def _is_watched(tensor: Tensor) -> bool:
     return (
         type(tensor) in (Tensor, nn.Parameter)
         and tensor.layout is torch.strided
+        and not tensor.is_nested
         and tensor.dtype in (torch.float64, torch.float32, torch.bfloat16, torch.float16)
         and not tensor.is_meta
     )
@@ -131,9 +150,7 @@ def _denormal_share(tensor: Tensor) -> float:
 
 
 @torch.no_grad()
-def watch_pass(
-    model: nn.Module, forward: Callable[[], object]
-) -> tuple[object, Trouble | None, int | None]:
+def watch_pass(model: nn.Module, forward: Callable[[], object]) -> tuple[object, Seen]:
     """Run a pass and look at every value in it.
 
     Args:
@@ -141,8 +158,7 @@ def watch_pass(
         forward: runs it, in the way that it is measured.
 
     Returns:
-        What the pass returned; what is wrong with its values, None where nothing is; how many
-        operators it called, None where it was not watched.
+        What the pass returned, and what was seen.
 
     Raises:
         Exception: whatever the network raises.
@@ -150,13 +166,13 @@ def watch_pass(
     for name, parameter in model.named_parameters():
         if _is_watched(parameter):
             if bool(torch.isnan(parameter).any()):
-                return forward(), Trouble("not a number", name), None
+                return forward(), Seen(Trouble("not a number", name))
             if _denormal_share(parameter) > _DENORMAL_SHARE:
-                return forward(), Trouble("denormal", name), None
+                return forward(), Seen(Trouble("denormal", name))
     watch = _Watch(model)
     with watch:
         output = forward()
-    return output, watch.trouble, watch.calls
+    return output, Seen(watch.trouble, watch.calls, watch.products)
 
 
 # Filling.
