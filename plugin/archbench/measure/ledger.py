@@ -39,6 +39,13 @@ from archbench.measure.operators import (
     plain_numbers,
     stripped,
 )
+from archbench.measure.storages import (
+    has_storage,
+    is_sparse,
+    storage_number,
+    tensors_in,
+    written_by,
+)
 from archbench.measure.threads import threads_inside
 
 __all__ = ["Ledger"]
@@ -180,9 +187,9 @@ class Ledger:
     # Where tensors come from.
 
     def _know(self, tensor: Tensor) -> int:
-        if not _has_storage(tensor):
+        if not has_storage(tensor):
             self._opaque.append(tensor)
-            return _number(tensor)
+            return storage_number(tensor)
         storage = tensor.untyped_storage()
         number = int(storage._cdata)
         if number not in self._storages:
@@ -190,11 +197,11 @@ class Ledger:
         return number
 
     def _is_of_image(self, tensor: Tensor) -> bool:
-        return _number(tensor) in self._of_image
+        return storage_number(tensor) in self._of_image
 
     def seen(self, func: Any, args: Any, kwargs: Mapping[str, Any], output: Any) -> None:
         """Take in that an operator ran."""
-        read = [*_tensors(args), *_tensors(kwargs.values())]
+        read = [*tensors_in(args), *tensors_in(kwargs.values())]
         with self._lock:
             self._follow(func, args, kwargs, read, output)
             if any(map(self._is_of_image, read)):
@@ -206,7 +213,7 @@ class Ledger:
     def seen_on_meta(self, func: Any, args: Any, kwargs: Mapping[str, Any], output: Any) -> None:
         """The same where there are no values and no threads, a million times a catalogue."""
         of_image = self._of_image
-        for tensor in (*_tensors(args), *_tensors(kwargs.values())):
+        for tensor in (*tensors_in(args), *tensors_in(kwargs.values())):
             if tensor.untyped_storage()._cdata in of_image:
                 self._mark(output)
                 break
@@ -221,7 +228,7 @@ class Ledger:
             self.taken.add(f"Tensor.{function.__name__}")
 
     def _mark(self, output: Any) -> None:
-        for tensor in _tensors([output]):
+        for tensor in tensors_in([output]):
             self._of_image.add(self._know(tensor))
 
     def _call(self, func: Any) -> None:
@@ -235,18 +242,18 @@ class Ledger:
         self, func: Any, args: Any, kwargs: Mapping[str, Any], read: Sequence[Tensor], output: Any
     ) -> None:
         """Find tensors that were made or written to out of sight."""
-        for tensor in filter(_has_storage, read):
-            if _number(tensor) not in self._storages:
+        for tensor in filter(has_storage, read):
+            if storage_number(tensor) not in self._storages:
                 self._know(tensor)
                 self._meet(tensor)
-        made = {self._know(tensor) for tensor in _tensors([output])}
+        made = {self._know(tensor) for tensor in tensors_in([output])}
         if is_free(func):
             if makes_bare_memory(func):
                 self._unwritten |= made
             return
         if self._unwritten:
-            bare = {_number(tensor) for tensor in read if tensor.numel()} & self._unwritten
-            bare -= _written_by(func, args, kwargs)
+            bare = {storage_number(tensor) for tensor in read if tensor.numel()} & self._unwritten
+            bare -= written_by(func, args, kwargs)
             if bare:
                 self.unseen.add("a kernel that writes into a tensor without torch's knowing")
             self._unwritten -= bare | made
@@ -255,20 +262,20 @@ class Ledger:
         """Take in what the output of an operator is made of."""
         if ignores_values(func):
             return
-        numbers = [_number(tensor) for tensor in read]
+        numbers = [storage_number(tensor) for tensor in read]
         is_computed = any(number in self._computed for number in numbers)
         roots = {root for number in numbers for root in self._roots.get(number, ())}
         if is_computed or roots:
-            for tensor in _tensors([output]):
+            for tensor in tensors_in([output]):
                 if is_computed:
-                    self._computed.add(_number(tensor))
+                    self._computed.add(storage_number(tensor))
                 if roots:
-                    self._roots[_number(tensor)] = frozenset(roots)
+                    self._roots[storage_number(tensor)] = frozenset(roots)
 
     def _meet_again(self, tensor: Tensor) -> None:
         """Take in whether an earlier pass has computed a tensor, and not in memory that the network
         had been built with, as counters and running means are."""
-        number = _number(tensor)
+        number = storage_number(tensor)
         self.keeps = self.keeps or any(
             number in one._computed and number not in one._own for one in self._earlier
         )
@@ -276,14 +283,14 @@ class Ledger:
     def returned(self, tensors: Iterable[Tensor]) -> None:
         """Take in what the pass has returned."""
         for tensor in tensors:
-            if _number(tensor) not in self._storages:
+            if storage_number(tensor) not in self._storages:
                 self._meet_again(tensor)
 
     def _meet(self, tensor: Tensor) -> None:
         """Take in a tensor that nothing seen here has made: a constant, if it does not change."""
         self._meet_again(tensor)
         if tensor.numel() > 1:
-            number = _number(tensor)
+            number = storage_number(tensor)
             self._roots[number] = frozenset({number})
             self._strange[number] = tensor.untyped_storage().nbytes() // tensor.element_size()
             digest = float(torch.nan_to_num(plain_numbers(tensor)).double().abs().sum())
@@ -311,8 +318,8 @@ class Ledger:
                 self.failed(packet, error)
                 return 0
         if not getattr(self._here, "is_paused", False):
-            read = [*_tensors(args), *_tensors(kwargs.values())]
-            if any(_is_sparse(tensor) for tensor in read):
+            read = [*tensors_in(args), *tensors_in(kwargs.values())]
+            if any(is_sparse(tensor) for tensor in read):
                 # By its formula, which is of shapes, zeros that are not there are multiplied too.
                 self.unknown.add(f"{name_of(packet)} of sparse tensors")
                 return flops
@@ -339,15 +346,15 @@ class Ledger:
         if not flops:
             return
         with self._lock:
-            self._note(name, flops // 2, read, next(_tensors([output])))
+            self._note(name, flops // 2, read, next(tensors_in([output])))
 
     def _note(self, name: str, macs: int, read: Sequence[Tensor], written: Tensor) -> None:
         kind = self._kind(name, read)
         if any(map(self._is_of_image, read)):
-            self._computed.add(_number(written))
+            self._computed.add(storage_number(written))
         for tensor in read:
             if not self._is_of_image(tensor):
-                for root in self._roots.get(_number(tensor), ()):
+                for root in self._roots.get(storage_number(tensor), ()):
                     self.constants[root] = self._strange[root]
         self.macs_by_operator[name] += macs
         self.macs_by_kind[kind] += macs
@@ -360,7 +367,7 @@ class Ledger:
         if kind == "convolution":
             # A weight that the network computes from the image is no activation of channels.
             # Packed ones are not read.
-            weight = _number(read[1]) if len(read) > 1 else None
+            weight = storage_number(read[1]) if len(read) > 1 else None
             self._written = [one for one in self._written if one.place != weight]
             image, channels = read[0], written.shape[1]
         else:
@@ -370,7 +377,9 @@ class Ledger:
             image = right if rows else left
             channels = written.shape[-2 if rows else -1] if written.dim() else 1
         self._written.append(
-            _Written(stripped(written.shape), stripped(image.shape), channels, _number(written))
+            _Written(
+                stripped(written.shape), stripped(image.shape), channels, storage_number(written)
+            )
         )
 
     def _kind(self, name: str, read: Sequence[Tensor]) -> str:
@@ -457,7 +466,7 @@ class _Functions(TorchFunctionMode):
         kwargs = kwargs or {}
         if func in _TAKE_OUT:
             self._ledger.take_out(func, args[0])
-        read = [*_tensors(args[:2]), *_tensors((kwargs.get("input"), kwargs.get("weight")))]
+        read = [*tensors_in(args[:2]), *tensors_in((kwargs.get("input"), kwargs.get("weight")))]
         if func not in COMPLEX_CONVOLUTIONS or not any(map(torch.is_complex, read)):
             return func(*args, **kwargs)
         with self._ledger.paused():
@@ -466,36 +475,3 @@ class _Functions(TorchFunctionMode):
         self._ledger.calls["convolution"] += 1
         self._ledger.note("convolution", flops, read, output)
         return output
-
-
-def _written_by(func: Any, args: Any, kwargs: Mapping[str, Any]) -> set[int]:
-    """The memory that an operator writes to and need not have read."""
-    given = zip(func._schema.arguments, args, strict=False)
-    named = ((one, kwargs[one.name]) for one in func._schema.arguments if one.name in kwargs)
-    return {
-        _number(tensor)
-        for argument, value in (*given, *named)
-        if argument.alias_info is not None and argument.alias_info.is_write
-        for tensor in _tensors([value])
-    }
-
-
-def _has_storage(tensor: Tensor) -> bool:
-    return tensor.layout is torch.strided and not tensor.is_nested
-
-
-def _is_sparse(tensor: Tensor) -> bool:
-    return tensor.layout not in (torch.strided, torch._mkldnn)  # type: ignore[attr-defined]
-
-
-def _number(tensor: Tensor) -> int:
-    held: Any = tensor.untyped_storage() if _has_storage(tensor) else tensor
-    return int(held._cdata)
-
-
-def _tensors(values: Any) -> Iterator[Tensor]:
-    for value in values:
-        if isinstance(value, Tensor):
-            yield value
-        elif isinstance(value, (list, tuple)):
-            yield from _tensors(value)
