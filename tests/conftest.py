@@ -27,6 +27,7 @@ import archbench.pytest_plugin.ci
 import archbench.store.results  # noqa: F401
 from archbench.catalog.lists import LISTED_LIBRARIES, read_list
 from archbench.core.errors import NotMeasuredError
+from archbench.metrics import metric
 from archbench.models import process_state
 from archbench.models.installed import library_version
 
@@ -283,3 +284,14 @@ def digits_spec() -> Any:
     namespace: dict[str, Any] = {}
     exec(textwrap.dedent(DIGITS_NET), namespace)
     return namespace["spec"]
+
+
+@pytest.fixture
+def metrics_put_back() -> Generator[None, None, None]:
+    """For a test that registers metrics: those that it adds are gone after it."""
+    families, metrics = set(metric._FAMILIES), set(metric.METRICS)
+    yield
+    for name in metric._FAMILIES.keys() - families:
+        del metric._FAMILIES[name]
+    for name in metric.METRICS.keys() - metrics:
+        del metric.METRICS[name]

@@ -82,6 +82,7 @@ def commands(program: str) -> list[tuple[str, list[str]]]:
     return found
 
 
+@pytest.mark.usefixtures("metrics_put_back")
 @pytest.mark.parametrize(("place", "text"), blocks("python"))
 def test_python(place: str, text: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)

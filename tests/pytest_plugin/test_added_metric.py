@@ -7,7 +7,6 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -18,7 +17,6 @@ from archbench.cli.sources import points_from
 from archbench.core.errors import UsageError
 from archbench.core.selectors import Selector
 from archbench.core.tolerances import parse_override
-from archbench.metrics import METRICS, metric
 from archbench.report.page import page_data
 from tests.pytest_plugin.test_time_gate import QUICK, TEST, Processes
 
@@ -32,17 +30,14 @@ EXAMPLE = next(
 
 
 @pytest.fixture
-def project(suite: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.Pytester]:
+def project(
+    suite: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, metrics_put_back: None
+) -> pytest.Pytester:
     """A project where the metric has been registered."""
-    families, metrics = dict(metric._FAMILIES), dict(METRICS)
     suite.makepyfile(test_time=TEST)
     exec(compile(EXAMPLE, "weights.py", "exec"), {})
     monkeypatch.chdir(suite.path)
-    yield suite
-    metric._FAMILIES.clear()
-    metric._FAMILIES.update(families)
-    METRICS.clear()
-    METRICS.update(metrics)
+    return suite
 
 
 def run(
