@@ -181,3 +181,33 @@ def test_what_is_about_a_file() -> None:
     assert is_own_request("net.pt2")
     for other in ("timm/resnet50", "timm/resnet50(in_chans=1)@96", "local/net@96", "resnet*"):
         assert not is_own_request(other)
+
+
+@pytest.mark.parametrize(
+    "name", ["p(q).py", "n'et$(x);&[1]*.py", "a(b)/c(d).py", "x@y.py", "we ird(2).py"]
+)
+@pytest.mark.parametrize(
+    ("rest", "kwargs", "size"),
+    [
+        ("", {}, (3, 224, 224)),
+        ("@8", {}, (3, 8, 8)),
+        ("(width=2)", {"width": 2}, (3, 224, 224)),
+        ('(width="a.py:b(c)")@1x8x8', {"width": "a.py:b(c)"}, (1, 8, 8)),
+    ],
+)
+def test_a_file_may_have_brackets_in_its_name(
+    tmp_path: Path, name: str, rest: str, kwargs: dict[str, object], size: tuple[int, ...]
+) -> None:
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_text(NET, encoding="utf-8")
+    request = f"{name}:net{rest}"
+    assert is_own_request(request)
+    assert requests_in(request, tmp_path) == [request]
+    spec = only(request, tmp_path)
+    assert spec.constructor == OwnSource(str((tmp_path / name).resolve()), "net", str(tmp_path))
+    assert (dict(spec.kwargs), spec.input_size) == (kwargs, size)
+
+
+def test_an_argument_may_be_a_file() -> None:
+    assert not is_own_request("timm/resnet50(path='a.py:b(c)')")
+    assert is_own_request("nets.small:net(path='a.py:b(c)')")

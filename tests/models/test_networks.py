@@ -675,6 +675,21 @@ def test_an_onnx_graph_says_what_it_has_and_waits_for_an_engine(tmp_path: Path) 
         construct(bad)
 
 
+@pytest.mark.parametrize("content", [b"no zip", b"PK\x03\x04" + bytes(range(256)), b""])
+def test_a_damaged_exported_program_names_its_file(tmp_path: Path, content: bytes) -> None:
+    from archbench.catalog.own import own_architectures
+
+    (tmp_path / "cut.pt2").write_bytes(content)
+    (spec,) = own_architectures("cut.pt2", tmp_path, "")
+    with pytest.raises(ArchitectureError) as caught:
+        construct(spec)
+    text = str(caught.value)
+    assert "cut.pt2 holds no exported program, or is damaged (" in text
+    assert text.endswith(
+        "Save it with torch.export.save, by a torch that is no newer than this one"
+    )
+
+
 class Caching(nn.Module):
     def __init__(self) -> None:
         super().__init__()

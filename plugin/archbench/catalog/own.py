@@ -35,6 +35,10 @@ _EXAMPLE = "path/to/file.py:constructor"
 _MODULE = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*:[A-Za-z_*?][\w.*?]*")
 _NAMED = re.compile(r"(?P<name>\w[\w.+-]*)=(?P<request>.+)", re.DOTALL)
 """``name=path/to/file.py:constructor``, where two files have a constructor of one name."""
+_FILE = re.compile(
+    rf".*?(?:\.py(?::[\w.*?\[\]-]*)?|{'|'.join(map(re.escape, SAVED))})(?=$|[(@])", re.DOTALL
+)
+"""A file with what may be named in it: its own name may have brackets, too."""
 _MAKES_NAMES = ("globals", "locals", "vars", "exec", "eval", "setattr", "__getattr__", "__dict__")
 """What a file that makes names while it runs mentions."""
 
@@ -42,6 +46,9 @@ _MAKES_NAMES = ("globals", "locals", "vars", "exec", "eval", "setattr", "__getat
 def _without_details(request: str) -> str:
     """A request without its name, arguments and size, however wrong these may be."""
     _, text = _name_and_rest(request)
+    file = _FILE.match(text)
+    if file is not None and not re.search(r"\w\(\s*\w+\s*=", file[0]):
+        return file[0]
     return re.sub(r"(\(.*)?(@[^@/\\:]*)?$", "", text, flags=re.DOTALL)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 
-from archbench.core.errors import ArchitectureError, NotMeasuredError, orders_to_end
+from archbench.core.errors import ArchitectureError, NotMeasuredError, first_line, orders_to_end
 from archbench.core.foreign import plain
 from archbench.core.records import Record, derived, merge_records
 from archbench.core.spec import ModelSpec, Target
@@ -377,8 +377,7 @@ def _attach_foreign_failure(
         return
     from archbench.core.verdicts import Verdict
 
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    sentence = f"its test failed: {lines[0]}"
+    sentence = f"its test failed: {first_line(error)}"
     verdict = Verdict(metric_of(item), "crashed", "test-failed", sentence)
     record = Record(spec.id, target, verdicts=[verdict])
     _attach(item, report, _keep(item, record))

@@ -22,6 +22,7 @@ from typing import Any
 
 import pytest
 
+from archbench.core.errors import first_line, text_of
 from archbench.pytest_plugin import (
     MODEL_ARGUMENT,
     PRECISION_ARGUMENT,
@@ -64,8 +65,7 @@ def note_poison(config: pytest.Config, error: BaseException) -> None:
     from archbench.devices.registry import is_fatal
 
     if is_fatal(error):
-        lines = str(error).strip().splitlines()
-        config.stash[_POISON] = lines[0] if lines else type(error).__name__
+        config.stash[_POISON] = first_line(error)
 
 
 def why_leave(item: pytest.Item) -> str | None:
@@ -131,7 +131,7 @@ class Rescue:
         """Say that a test has ended the run, as by ``pytest.exit``: it is to end there too."""
         if not self._leaves:
             status = getattr(excinfo.value, "returncode", None)
-            text = str(excinfo.value) or type(excinfo.value).__name__
+            text = text_of(excinfo.value) or type(excinfo.value).__name__
             self._write({"ends": text, "status": status or int(pytest.ExitCode.INTERRUPTED)})
 
     def _write(self, line: Mapping[str, Any]) -> None:
