@@ -382,7 +382,7 @@ class _Sheet:
             macs=self.macs,
             macs_by_kind={kind: ledger.macs_by_kind[kind] for kind in KINDS},
             activations=ledger.activations,
-            max_channels=ledger.max_channels(output_shape),
+            max_channels=ledger.channels.most(output_shape),
             operator_calls=sum(ledger.calls.values()),
             uncounted={
                 name: calls

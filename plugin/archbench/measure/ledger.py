@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -21,14 +21,12 @@ from torch.nn.modules.module import (
     register_module_forward_hook,
     register_module_forward_pre_hook,
 )
-from torch.overrides import TorchFunctionMode
-from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from archbench.core.errors import ArchbenchError, named
+from archbench.measure.channels import Channels
+from archbench.measure.modes import Functions, NoModules, Noting
 from archbench.measure.operators import (
-    COMPLEX_CONVOLUTIONS,
-    complex_convolution_flops,
     flops_by,
     formulas,
     has_no_products,
@@ -37,7 +35,6 @@ from archbench.measure.operators import (
     makes_bare_memory,
     name_of,
     plain_numbers,
-    stripped,
 )
 from archbench.measure.storages import (
     has_storage,
@@ -67,6 +64,7 @@ class Ledger:
         calls: of operators that write a tensor, by name.
         macs_by_operator, macs_by_kind, macs_by_module: multiply-adds.
         biases: elements that biases were added to, by operator.
+        channels: that operators with parameters wrote.
         activations: elements that operators with parameters wrote.
         unknown: operators that may multiply and add, and for which there is no formula.
         uses_threads: whether any of it ran in another thread.
@@ -100,7 +98,7 @@ class Ledger:
         self.failure: str | None = None
         self._model = model
         self._earlier = earlier
-        self._written: list[_Written] = []
+        self.channels = Channels()
         self._lock = threading.RLock()
         self._here = threading.local()
         counter = FlopCounterMode(display=False)
@@ -151,15 +149,15 @@ class Ledger:
         # garbage collector.
         counter.flop_registry = {one: partial(self._record, one) for one in self._formulas}
         # Its own attribution to modules is by name only, and half of its time.
-        counter.mod_tracker = _NoModules()  # type: ignore[assignment]
+        counter.mod_tracker = NoModules()  # type: ignore[assignment]
         try:
             # The mode that is entered last sees an operator first: the counter takes composite
             # operators apart, the ledger sees the parts.
             with ExitStack() as stack:
                 if self.is_real:
                     # No architecture of a catalogue needs it, and this asks every function.
-                    stack.enter_context(_Functions(self))
-                stack.enter_context(_Noting(self))
+                    stack.enter_context(Functions(self))
+                stack.enter_context(Noting(self))
                 stack.enter_context(counter)
                 yield
         finally:
@@ -368,7 +366,7 @@ class Ledger:
             # A weight that the network computes from the image is no activation of channels.
             # Packed ones are not read.
             weight = storage_number(read[1]) if len(read) > 1 else None
-            self._written = [one for one in self._written if one.place != weight]
+            self.channels.forget(weight)
             image, channels = read[0], written.shape[1]
         else:
             left, right = read[-2:] if len(read) > 1 else (read[0], read[0])
@@ -376,11 +374,7 @@ class Ledger:
             rows = len(read) > 1 and self._is_of_image(right) and written.dim() > 1
             image = right if rows else left
             channels = written.shape[-2 if rows else -1] if written.dim() else 1
-        self._written.append(
-            _Written(
-                stripped(written.shape), stripped(image.shape), channels, storage_number(written)
-            )
-        )
+        self.channels.note(written, image, channels)
 
     def _kind(self, name: str, read: Sequence[Tensor]) -> str:
         if "conv" in name:
@@ -390,88 +384,3 @@ class Ledger:
         if len(read) < 2 or "attention" in name or all(map(self._is_of_image, read[-2:])):
             return "product"
         return "linear"
-
-    def max_channels(self, scores: tuple[int, ...]) -> int:
-        """The most channels written, where the class scores themselves do not count.
-
-        The last layers that write as many are classifiers, of which there may be several side by
-        side; one that reads as many is fed by a layer that is none.
-
-        Args:
-            scores: shape of the class scores.
-        """
-        last = len(self._written)
-        while last and self._written[last - 1].shape == scores:
-            last -= 1
-            if self._written[last].read == scores:
-                break
-        return max((one.channels for one in self._written[:last]), default=0)
-
-
-class _Written(NamedTuple):
-    """What an operator with parameters wrote: its shape, that of what it read of the image,
-    channels, and where."""
-
-    shape: tuple[int, ...]
-    read: tuple[int, ...]
-    channels: int
-    place: int
-
-
-class _NoModules:
-    """Stands where the counter keeps track of modules, and knows the whole only."""
-
-    parents = ("Global",)
-
-    def __enter__(self) -> None: ...
-
-    def __exit__(self, *error: object) -> None: ...
-
-
-class _Noting(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Shows a ledger every operator that runs in one thread."""
-
-    def __init__(self, ledger: Ledger) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self._seen = partial(_seen, ledger) if ledger.is_real else ledger.seen_on_meta
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        kwargs = kwargs or {}
-        output = func(*args, **kwargs)
-        self._seen(func, args, kwargs, output)
-        return output
-
-
-def _seen(ledger: Ledger, func: Any, args: Any, kwargs: Mapping[str, Any], output: Any) -> None:
-    """Note an operator; what goes wrong meanwhile is no error of the network's."""
-    try:
-        ledger.seen(func, args, kwargs, output)
-    except Exception as error:
-        ledger.failed(func, error)
-
-
-_TAKE_OUT = frozenset({Tensor.numpy, Tensor.__array__, Tensor.__dlpack__, Tensor.data_ptr})
-"""Functions that let others read and write the memory of a tensor."""
-
-
-class _Functions(TorchFunctionMode):
-    """Notes a convolution of complex numbers as one, before torch makes three real ones of it, and
-    what takes tensors out of torch."""
-
-    def __init__(self, ledger: Ledger) -> None:
-        super().__init__()
-        self._ledger = ledger
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        kwargs = kwargs or {}
-        if func in _TAKE_OUT:
-            self._ledger.take_out(func, args[0])
-        read = [*tensors_in(args[:2]), *tensors_in((kwargs.get("input"), kwargs.get("weight")))]
-        if func not in COMPLEX_CONVOLUTIONS or not any(map(torch.is_complex, read)):
-            return func(*args, **kwargs)
-        with self._ledger.paused():
-            output = func(*args, **kwargs)
-        flops = complex_convolution_flops(func, read[0], read[1], output)
-        self._ledger.calls["convolution"] += 1
-        self._ledger.note("convolution", flops, read, output)
-        return output

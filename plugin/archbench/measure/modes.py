@@ -1,0 +1,77 @@
+"""Showing a ledger what torch runs in one thread: operators, and functions before they are taken
+apart."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from archbench.measure.operators import COMPLEX_CONVOLUTIONS, complex_convolution_flops
+from archbench.measure.storages import tensors_in
+
+__all__ = ["Functions", "NoModules", "Noting"]
+
+
+class NoModules:
+    """Stands where the counter keeps track of modules, and knows the whole only."""
+
+    parents = ("Global",)
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, *error: object) -> None: ...
+
+
+class Noting(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Shows a ledger every operator that runs in one thread."""
+
+    def __init__(self, ledger: Any) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._seen = partial(_seen, ledger) if ledger.is_real else ledger.seen_on_meta
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        output = func(*args, **kwargs)
+        self._seen(func, args, kwargs, output)
+        return output
+
+
+def _seen(ledger: Any, func: Any, args: Any, kwargs: Mapping[str, Any], output: Any) -> None:
+    """Note an operator; what goes wrong meanwhile is no error of the network's."""
+    try:
+        ledger.seen(func, args, kwargs, output)
+    except Exception as error:
+        ledger.failed(func, error)
+
+
+_TAKE_OUT = frozenset({Tensor.numpy, Tensor.__array__, Tensor.__dlpack__, Tensor.data_ptr})
+"""Functions that let others read and write the memory of a tensor."""
+
+
+class Functions(TorchFunctionMode):
+    """Notes a convolution of complex numbers as one, before torch makes three real ones of it, and
+    what takes tensors out of torch."""
+
+    def __init__(self, ledger: Any) -> None:
+        super().__init__()
+        self._ledger = ledger
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if func in _TAKE_OUT:
+            self._ledger.take_out(func, args[0])
+        read = [*tensors_in(args[:2]), *tensors_in((kwargs.get("input"), kwargs.get("weight")))]
+        if func not in COMPLEX_CONVOLUTIONS or not any(map(torch.is_complex, read)):
+            return func(*args, **kwargs)
+        with self._ledger.paused():
+            output = func(*args, **kwargs)
+        flops = complex_convolution_flops(func, read[0], read[1], output)
+        self._ledger.calls["convolution"] += 1
+        self._ledger.note("convolution", flops, read, output)
+        return output
