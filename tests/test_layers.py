@@ -33,10 +33,10 @@ ALLOWED = {
         "store",
         "report",
         "measure",
-        "duet",
+        "workers",
         "models",
     },
-    "duet": {"core"},
+    "workers": {"core"},
     "selftest": {"core", "store"},
     "cli": {"core", "catalog", "devices", "store", "report", "measure", "models", "selftest"},
 }

@@ -13,6 +13,7 @@ import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import pytest
@@ -23,12 +24,14 @@ from archbench.core.launches import Launch
 from archbench.core.rounds import Burst, DuetLaunch, Round, default_rules, judge
 from archbench.core.telemetry import Reading
 from archbench.devices import lease as leases
-from archbench.duet.children import Child, Failure, Patience
-from archbench.duet.conducting import Played
 from archbench.measure import hardware
 from archbench.models import process_state
-from archbench.pytest_plugin import against, dueting
+from archbench.pytest_plugin import against
 from archbench.store.baselines import update_baselines
+from archbench.workers.orders import Order
+from archbench.workers.pairs import Failure
+from archbench.workers.process import Patience, Worker
+from archbench.workers.schedule import Played
 
 TEST = """
 def test_latency(bench, loaded_model):
@@ -614,7 +617,8 @@ def test_a_device_is_held_for_both_sides_by_who_conducts_them(
     assert events == ["GPU-1 held", "duet", "GPU-1 let go", "GPU-1 held", "GPU-1 let go"]
     # A test of a side leaves that to the conductor: the other side is on the device too.
     events.clear()
-    monkeypatch.setattr(dueting, "dueting", lambda config: object())
+    inside = SimpleNamespace(order=SimpleNamespace(sides=("reference",)), about=lambda _: None)
+    monkeypatch.setattr("archbench.workers.inside.inside_of", lambda config: inside)
     project.runpytest_inprocess(*given)
     assert events == []
 
@@ -645,10 +649,8 @@ class Started:
     orders: ClassVar[list[dict[str, Any]]] = []
 
     @classmethod
-    def start(cls, names: Sequence[str], *given: Any) -> Started:
-        (order,) = (one for one in given if isinstance(one, dict) and "sides" in one)
-        (patience,) = (one for one in given if isinstance(one, Patience))
-        cls.orders.append({**order, "ready": patience.ready})
+    def start(cls, config: Any, order: Order, *, patience: Patience, **given: Any) -> Started:
+        cls.orders.append({"sides": order.sides, "flags": order.flags, "ready": patience.ready})
         return cls()
 
     def greet(self) -> None:
@@ -684,7 +686,7 @@ def test_who_shares_a_process_and_how_long_it_may_take(
         return {}
 
     monkeypatch.setattr(against, "conduct", conduct)
-    monkeypatch.setattr(against, "Child", Started)
+    monkeypatch.setattr(against, "start", Started.start)
     Started.orders.clear()
     given = [f"--archbench-{option}" for option in options]
     project.runpytest_inprocess(*ONE, *given, "--archbench-time-budget=0.01")
@@ -737,7 +739,7 @@ def test_a_test_outside_the_parametrization_is_said_not_to_be_compared(
         (("against=model=timm/nosuch",), "timm/nosuch"),
         (("against=model=timm/resnet*",), "it names "),
         (("against=HEAD", "quick"), "--archbench-against=HEAD and --archbench-quick contradict"),
-        (("against=HEAD", "launches=3"), "--archbench-launches is about stored baselines"),
+        (("against=HEAD", "processes=3"), "--archbench-processes is about stored baselines"),
         (("against=HEAD", "baseline-update"), "--archbench-baseline-update accepts stored times"),
         (("against=python:/nosuch/python",), "there is no Python interpreter at /nosuch/python"),
         (("against=pip:./nosuch.whl",), "pip could not install it: ERROR"),
@@ -1111,11 +1113,11 @@ def test_a_side_has_no_time_limit_of_a_test(
     """pytest-timeout would count what it waits for the other side; the conductor has limits."""
     given: dict[str, str] = {}
 
-    def start(names: Any, command: Any, environment: Mapping[str, str], *more: Any) -> None:
+    def start(command: Any, environment: Mapping[str, str], *more: Any, **named: Any) -> None:
         given.update(environment)
         raise UsageError("a side", "none is started here", "Nothing is to be done")
 
-    monkeypatch.setattr(Child, "start", start)
+    monkeypatch.setattr(Worker, "start", start)
     monkeypatch.setenv("PYTEST_TIMEOUT", "5")
     result = project.runpytest_inprocess(*ONE, "--archbench-against=HEAD")
     assert result.ret == pytest.ExitCode.USAGE_ERROR

@@ -156,7 +156,7 @@ def test_a_project_that_cannot_be_written_to(suite: pytest.Pytester, tmp_path: P
     elsewhere = tmp_path / "els, ewhere"
     result = suite.runpytest_subprocess(
         "test_bench.py", "-p", "no:cacheprovider", "--archbench-models=small_net.py:small",
-        "--archbench-launches=2", "--archbench-time-budget=0.05",
+        "--archbench-processes=2", "--archbench-time-budget=0.05",
         f"--archbench-directory={elsewhere}",
     )  # fmt: skip
     result.assert_outcomes(passed=2)

@@ -166,12 +166,12 @@ def test_timeout(suite: pytest.Pytester, run_beside: Run) -> None:
 
         @pytest.hookimpl(optionalhook=True, tryfirst=True)
         def pytest_timeout_set_timer(item, settings):
-            if not Path("imported").exists():
+            if item.config.option.archbench_order and not Path("imported").exists():
                 needed = {"torch", "torch._dynamo", "archbench.measure.cells"}
                 Path("imported").write_text(" ".join(sorted(needed & set(sys.modules))))
         """
     )
-    # Each slow one in one test; after Busy a test goes to a fresh process.
+    # Each slow one in one test; after Busy a test goes to another process.
     twice = "SlowToBuild and latency or SlowToRun and complexity or SlowElsewhere and latency"
     names = ("Small", "SlowToBuild", "SlowToRun", "Busy", "SlowElsewhere")
     result = run_beside("pytest-timeout", *names, options=("--timeout=5", "-k", f"not ({twice})"))
@@ -262,7 +262,7 @@ def test_repeat(suite: pytest.Pytester, run_beside: Run) -> None:
 
 def test_repeat_of_launches(suite: pytest.Pytester, run_beside: Run) -> None:
     """Fresh processes know the repetitions by the same ids."""
-    options = ("--count=2", "--archbench-launches=2", "-k", "latency")
+    options = ("--count=2", "--archbench-processes=2", "-k", "latency")
     run_beside("pytest-repeat", "Small", options=options).assert_outcomes(passed=2, deselected=2)
     (cell,) = cells(suite).values()
     assert len(cell["metrics"]["latency"]["launches"]) == 2

@@ -81,7 +81,8 @@ def test_cells_are_counted_and_started_ones_shown_on_a_terminal_alone() -> None:
 def test_an_evaluation_says_how_far_it_is(isatty: bool, told: list[int]) -> None:
     terminal = Terminal(isatty)
     plugins: dict[str, Any] = {"terminalreporter": terminal, "capturemanager": None}
-    config: Any = SimpleNamespace(pluginmanager=SimpleNamespace(get_plugin=plugins.get))
+    manager = SimpleNamespace(get_plugin=plugins.get)
+    config: Any = SimpleNamespace(pluginmanager=manager, stash={})
     times: Iterator[float] = iter([0, 0.1, 1, 2, 31])
     progress = EvaluationProgress(config, "timm/a", clock=lambda: next(times))
     for done in range(4):

@@ -7,7 +7,6 @@ import os
 import random
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import psutil
@@ -15,7 +14,9 @@ import pytest
 
 from archbench.core.launches import QUANTILES, Launch
 from archbench.measure import background_load
-from archbench.pytest_plugin import launched, launching
+from archbench.pytest_plugin import launched, starting
+from archbench.pytest_plugin.launched import Brought
+from archbench.pytest_plugin.settings import Settings
 
 MODEL = "--archbench-models=small_net.py:small"
 QUICK = ("--archbench-time-budget=0.1", "--archbench-gpu=cpu", MODEL)
@@ -51,12 +52,9 @@ class Processes:
         self.lost = lost
         self.device = list(device)
         self.started: list[tuple[list[str], float]] = []
-        # The default was bound when the module was imported.
-        monkeypatch.setattr(launched.prepare, "__defaults__", (self,))
+        monkeypatch.setattr(launched, "measure_once", self)
 
-    def __call__(
-        self, config: Any, nodeids: list[str], time_budget: float, directory: Path, seed: int
-    ) -> launching.LaunchedTests:
+    def __call__(self, config: Any, nodeids: list[str], time_budget: float) -> Brought:
         from archbench.core.records import Record
         from archbench.core.spec import Target
         from archbench.core.verdicts import Verdict
@@ -71,7 +69,7 @@ class Processes:
             sentence = f"the device lowered its clock in launch {len(self.started)}. Let it cool"
             verdict = Verdict("latency", "inconclusive", "throttled", sentence)
             record = Record("local/small", target, verdicts=[verdict])
-            return launching.LaunchedTests(dict.fromkeys(nodeids, record), None, 1, "", 1.0)
+            return Brought(dict.fromkeys(nodeids, record))
         series = [median] * 5
         launch = Launch(
             (median,) * len(QUANTILES), (median,) * len(QUANTILES), 5, self.lost, 0.0, 0.001
@@ -95,7 +93,7 @@ class Processes:
             },
             seconds={"load": 0.1, "forward": 0.5},
         )  # fmt: skip
-        return launching.LaunchedTests(dict.fromkeys(nodeids, record), None, 0, "", 1.0)
+        return Brought(dict.fromkeys(nodeids, record))
 
 
 def accept(
@@ -134,7 +132,7 @@ def test_equal_times_are_unchanged_after_three_launches(
     result.assert_outcomes(passed=1)
     assert len(processes.started) == 3
     result.stdout.re_match_lines(
-        [r"launch 1 of 3: 1 cell in 1 s", r"small +local .* 102 .* unchanged"]
+        [r"process 1 of 3: 1 cell in .*", r"small +local .* 102 .* unchanged"]
     )
 
 
@@ -149,7 +147,7 @@ def test_a_regression_is_confirmed_and_red(
     assert len(processes.started) == 6
     result.stdout.fnmatch_lines(
         [
-            "confirming a change, launch 3: 1 cell in 1 s",
+            "confirming a change, process 3: 1 cell in *",
             "regressed: local/small fp32-b1 on cpu*: 100 ms -> 120 ms (+20.0%) in each of 3 *",
             "Baseline: baselines/cpu*/fp32.jsonl:2, accepted 20*: why.",
             "If this is meant, run the same command with --archbench-baseline-update.",
@@ -270,11 +268,15 @@ def test_too_few_launches_are_no_baseline(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--archbench-launches=0",), "--archbench-launches=0: '0' is not a whole number of at l*"),
-        (("--archbench-launches=1,3",), "--archbench-launches=1,3: one number is expected*"),
+        (("--archbench-launches=0",), "--archbench-processes=0: '0' is not a whole number of at*"),
         (
-            ("--archbench-launches=4", "--archbench-baseline-update"),
-            "--archbench-launches=4 with --archbench-baseline-update: a baseline needs 10 laun*",
+            ("--archbench-processes=0",),
+            "--archbench-processes=0: '0' is not a whole number of at l*",
+        ),
+        (("--archbench-processes=1,3",), "--archbench-processes=1,3: one number is expected*"),
+        (
+            ("--archbench-processes=4", "--archbench-baseline-update"),
+            "--archbench-processes=4 with --archbench-baseline-update: a baseline needs 10 proc*",
         ),
         (("--archbench-baseline-reason=x",), "--archbench-baseline-reason=x: there is nothing*"),
     ],
@@ -323,7 +325,7 @@ def test_a_network_that_fails_in_its_launches_has_crashed(project: pytest.Pytest
         "test_time.py",
         *QUICK[:2],
         "--archbench-models=failing.py:Failing",
-        "--archbench-launches=3",
+        "--archbench-processes=3",
     )
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(
@@ -346,7 +348,7 @@ def test_a_test_that_its_launches_skip_is_not_measured(project: pytest.Pytester)
             bench.latency(loaded_model)
         """
     )
-    result = project.runpytest_subprocess("test_time.py", *QUICK, "--archbench-launches=2")
+    result = project.runpytest_subprocess("test_time.py", *QUICK, "--archbench-processes=2")
     result.assert_outcomes(passed=1, failed=1)
     result.stdout.fnmatch_lines(["not-measured: local/small: none of its launches measured any*"])
 
@@ -364,7 +366,7 @@ def test_cells_of_other_names_and_parameters_are_compared(
         """
     )
     processes = Processes(monkeypatch, *[0.1] * 3)
-    result = project.runpytest_inprocess("test_time.py", *QUICK, "--archbench-launches=3")
+    result = project.runpytest_inprocess("test_time.py", *QUICK, "--archbench-processes=3")
     result.assert_outcomes(passed=2)
     assert [len(nodeids) for nodeids, _ in processes.started] == [2, 2, 2]
 
@@ -372,10 +374,10 @@ def test_cells_of_other_names_and_parameters_are_compared(
 @pytest.mark.parametrize("workers", [(), ("-n", "1")], ids=["one process", "a worker"])
 def test_real_launches(project: pytest.Pytester, workers: tuple[str, ...]) -> None:
     result = project.runpytest_subprocess(
-        "test_time.py", *QUICK, "--archbench-launches=2", "--archbench-results=r.json", *workers
+        "test_time.py", *QUICK, "--archbench-processes=2", "--archbench-results=r.json", *workers
     )
     result.assert_outcomes(passed=1)
-    result.stdout.fnmatch_lines(["launch 2 of 2: 1 cell in *"])
+    result.stdout.fnmatch_lines(["process 2 of 2: 1 cell in *"])
     (cell,) = json.loads((project.path / "r.json").read_text(encoding="utf-8"))["cells"]
     latency = cell["metrics"]["latency"]
     assert len(latency["launches"]) == 2
@@ -399,11 +401,11 @@ def test_a_process_that_dies_is_a_crash_of_its_cell_alone(project: pytest.Pytest
         """
     )
     result = project.runpytest_subprocess(
-        "test_time.py", *QUICK, "--archbench-models=deadly.py:deadly", "--archbench-launches=4"
+        "test_time.py", *QUICK, "--archbench-models=deadly.py:deadly", "--archbench-processes=4"
     )
     result.assert_outcomes(passed=1, failed=1)
     result.stdout.fnmatch_lines(
-        ["crashed: local/deadly: a process of its own died over it with status -9"]
+        ["crashed: local/deadly: a process of its own was lost over it: its process was killed*"]
     )
 
 
@@ -416,7 +418,9 @@ def test_a_launch_stays_on_a_free_core(
 ) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1}, raising=False)
     monkeypatch.setattr(psutil, "cpu_percent", lambda interval, percpu: busy)
-    found = {launching._free_core(random.Random(seed)) for seed in range(20)}
+    monkeypatch.setattr(starting, "settings_of", lambda _: Settings())
+    config: Any = None
+    found = {starting.free_core(config, random.Random(seed)) for seed in range(20)}
     assert found == chosen
 
 

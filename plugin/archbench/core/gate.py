@@ -267,7 +267,7 @@ def time_verdict(
             "inconclusive",
             "baseline-too-small",
             f"the baseline has {len(baseline)} launches and needs {LEAST_BASELINE}. Accept it "
-            f"anew with --baseline-update --launches={LEAST_BASELINE}",
+            f"anew with --baseline-update --processes={LEAST_BASELINE}",
         )
     accepted = spread(baseline, rule.scale)
     valid = _valid(launches, rule.scale)

@@ -48,8 +48,8 @@ def varied(target: Target, flags: Mapping[str, str]) -> Target:
 
     Args:
         target: as the candidate has it.
-        flags: of :func:`archbench.duet.references.flags`, by name; what is not a target's is left
-            alone.
+        flags: of :func:`archbench.workers.references.flags`, by name; what is not a target's is
+            left alone.
 
     Raises:
         UsageError: the device cannot run it like that; has the reason.

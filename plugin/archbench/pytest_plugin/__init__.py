@@ -27,6 +27,7 @@ from archbench.pytest_plugin.options import (
 if TYPE_CHECKING:
     from archbench.core.spec import ModelSpec, Target
     from archbench.models.loading import LoadedModel, ModelHolder
+    from archbench.pytest_plugin.handover import HandOver
     from archbench.pytest_plugin.recording import Bench
     from archbench.pytest_plugin.session import ArchbenchSession
 
@@ -61,25 +62,21 @@ def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
 
 
 @pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> None:
+    """Become a worker where that is what this process is for, before anything is configured."""
+    if is_launch(config):
+        from archbench.pytest_plugin.turns import become_worker
+
+        become_worker(config)
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
     """Refuse settings that make no sense before anything runs."""
     if given_options(config):
         from archbench.pytest_plugin.settings import settings_of
 
         settings_of(config)
-    if is_launch(config):
-        from archbench.pytest_plugin.dueting import dueting
-        from archbench.pytest_plugin.launching import Launching, order_of
-
-        order = order_of(config)
-        if order is None:
-            config.pluginmanager.register(dueting(config), "archbench-launching")
-        elif order.rescue:
-            from archbench.pytest_plugin.rescue import Rescue
-
-            config.pluginmanager.register(Rescue(config, order), "archbench-rescue")
-        else:
-            config.pluginmanager.register(Launching(order), "archbench-launching")
     config.stash[_ONLY] = bool(getattr(config.option, "benchmark_only", False))
     compares = getattr(config.option, "benchmark_compare", None) is not None
     if config.stash[_ONLY] or compares:
@@ -91,12 +88,22 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_sessionstart(session: pytest.Session) -> None:
     """Refuse a device or precision that is not to be had, once and before any test."""
     config = session.config
-    if given_options(config) and not is_worker(config):
+    if given_options(config) and not is_worker(config) and not _runs_cells(config):
         from archbench.pytest_plugin.session import refuse_absent_devices, refuse_mixed_files
 
         refuse_mixed_files()
         if not config.option.collectonly:
             refuse_absent_devices(config)
+
+
+def _runs_cells(config: pytest.Config) -> bool:
+    """Whether this process is a worker that another one has looked for devices for."""
+    if not is_launch(config):
+        return False
+    from archbench.workers.inside import order_of
+
+    order = order_of(config)
+    return order is not None and not order.sides
 
 
 def recorder(config: pytest.Config) -> ArchbenchSession:
@@ -135,15 +142,22 @@ def pytest_collection_modifyitems(
         return (yield)
     refuse_two_of_one_name(ours)
     from archbench.pytest_plugin.benchmark_bridge import counted_as_benchmarks
-    from archbench.pytest_plugin.rescue import Rescuer
     from archbench.pytest_plugin.session import group_by_model
 
-    if not is_launch(config) and not config.pluginmanager.has_plugin("archbench-rescuer"):
-        config.pluginmanager.register(Rescuer(config), "archbench-rescuer")
+    if not (is_launch(config) or has_workers(config)) and _handover(config) is None:
+        from archbench.pytest_plugin.handover import HandOver
+
+        config.pluginmanager.register(HandOver(config), "archbench-handover")
     with counted_as_benchmarks(config, items, ours):
         result = yield
     group_by_model(items)
     return result
+
+
+def _handover(config: pytest.Config) -> HandOver | None:
+    """The plugin that runs tests in workers; None where tests run here."""
+    plugin: HandOver | None = config.pluginmanager.get_plugin("archbench-handover")
+    return plugin
 
 
 def refuse_two_of_one_name(items: Sequence[pytest.Item]) -> None:
@@ -203,9 +217,9 @@ def _load_comparison(config: pytest.Config) -> None:
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
     """Tell a worker where to find what fresh processes have measured."""
-    from archbench.pytest_plugin.launched import where_launched
+    from archbench.pytest_plugin.starting import files_of
 
-    node.workerinput["archbench_launched"] = str(where_launched(node.config))
+    node.workerinput["archbench_files"] = str(files_of(node.config))
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -451,10 +465,16 @@ def _archbench_lease(
     target: Target, request: pytest.FixtureRequest, pytestconfig: pytest.Config
 ) -> Generator[None]:
     """The device for this test alone, where others could measure on it too."""
-    from archbench.pytest_plugin.dueting import dueting
+    from archbench.core.records import Record
+    from archbench.workers.inside import inside_of
 
+    inside = inside_of(pytestconfig)
+    order = None
+    if inside is not None:
+        inside.about(Record("", target).as_dict()["target"])
+        order = inside.order
     # Both sides of a duet are on the device at once: their conductor holds it for them.
-    if target.kind == "cpu" or dueting(pytestconfig) is not None:
+    if target.kind == "cpu" or (order is not None and order.sides):
         yield
         return
     from archbench.devices.lease import lease
@@ -494,7 +514,8 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
 
     torch that was cut off in the midst of its import cannot be imported again.
     """
-    if uses_archbench(item):
+    handover = _handover(item.config)
+    if uses_archbench(item) and (handover is None or not handover.runs_elsewhere(item)):
         from archbench.pytest_plugin.recording import import_before
 
         import_before(item)

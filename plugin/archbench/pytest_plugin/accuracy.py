@@ -15,7 +15,7 @@ from archbench.core.records import Record
 from archbench.core.spec import ModelSpec, Target
 from archbench.core.verdicts import Note, Verdict
 from archbench.pytest_plugin.accuracy_gate import judge_accuracy
-from archbench.pytest_plugin.options import is_worker, spelled
+from archbench.pytest_plugin.options import spelled, worker_count
 from archbench.pytest_plugin.progress import EvaluationProgress
 from archbench.pytest_plugin.settings import settings_of
 from archbench.pytest_plugin.weighted import weighted
@@ -114,13 +114,12 @@ def _evaluated(config: pytest.Config, model: WeightedModel, images: ImageSet, ke
     from archbench.measure.accuracy import Workers, evaluate
 
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    beside = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")) if is_worker(config) else 1
     progress = EvaluationProgress(config, model.spec.id)
     try:
         found = evaluate(
             model,
             images,
-            workers=Workers.of(model.target, max((cores or 1) // beside, 1)),
+            workers=Workers.of(model.target, max((cores or 1) // worker_count(config), 1)),
             progress=progress,
         )
     finally:

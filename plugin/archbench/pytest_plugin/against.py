@@ -9,7 +9,7 @@ import random
 import struct
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,30 +35,29 @@ from archbench.core.sides import (
 )
 from archbench.core.telemetry import device_doubts
 from archbench.core.verdicts import TOLD, Note, Verdict
-from archbench.duet import imports
-from archbench.duet.children import (
-    CANDIDATE,
-    REFERENCE,
-    SIDES,
-    Child,
-    Failure,
-    NoPairError,
-    Pair,
-    Patience,
-)
-from archbench.duet.conducting import Plan, Played, conduct
-from archbench.duet.references import Reference
 from archbench.pytest_plugin.budgets import configuration_of
-from archbench.pytest_plugin.dueting import DuetOrder
 from archbench.pytest_plugin.gate import accepted_counts, accepted_of, gate_of
-from archbench.pytest_plugin.launched import where_launched
-from archbench.pytest_plugin.launching import launch_environment
 from archbench.pytest_plugin.manifest import cell_of, is_batchless
 from archbench.pytest_plugin.node_ids import file_of
 from archbench.pytest_plugin.options import is_worker, spelled
 from archbench.pytest_plugin.settings import settings_of
 from archbench.pytest_plugin.sides import Side, make_sides, targets_of
+from archbench.pytest_plugin.starting import chance_environment, files_of, make_files, start
 from archbench.report.summary_lines import shortened
+from archbench.workers.inside import order_of
+from archbench.workers.orders import Order
+from archbench.workers.pairs import (
+    CANDIDATE,
+    REFERENCE,
+    SIDES,
+    Failure,
+    Holder,
+    NoPairError,
+    Pair,
+)
+from archbench.workers.process import Patience
+from archbench.workers.references import Reference
+from archbench.workers.schedule import Plan, Played, conduct
 
 __all__ = ["Told", "against_lines", "not_compared", "play", "told"]
 
@@ -89,14 +88,15 @@ _DUET: pytest.StashKey[_Duet] = pytest.StashKey()
 
 def _path(config: pytest.Config) -> Path:
     """The file by which workers of pytest-xdist learn what was told."""
-    return where_launched(config).with_name("duet.json")
+    return files_of(config) / "duet.json"
 
 
 def told(config: pytest.Config, nodeid: str) -> Told | None:
     """What the duet says about a test; None where it was not part of one."""
     if _DUET not in config.stash:
         duet = _Duet()
-        if is_worker(config) and _path(config).exists():
+        is_told = is_worker(config) or order_of(config) is not None
+        if is_told and _path(config).exists():
             data = json.loads(_path(config).read_text(encoding="utf-8"))
             duet.told = {
                 name: Told(Record.from_dict(one["record"]), one["failure"])
@@ -158,7 +158,7 @@ def play(
     for nodeid, one in played.items():
         duet.told[nodeid] = _tell(config, nodeid, one, reference, labels)
     duet.lines = _lines(config, played, reference, labels, set(cells), duet.told)
-    _path(config).parent.mkdir(parents=True, exist_ok=True)
+    make_files(config)
     _path(config).write_text(
         json.dumps(
             {
@@ -218,10 +218,12 @@ class _Players:
         self._reference = reference
         self._sides = sides
         runtimes = (*settings_of(config).values("runtime"), dict(reference.flags).get("runtime"))
-        if "compiled" in runtimes:
+        limit = settings_of(config).cell_timeout
+        if limit is not None:
+            patience = replace(patience, ready=limit)
+        elif "compiled" in runtimes:
             patience = replace(patience, ready=patience.ready + patience.compiling)
         self._patience = patience
-        self._number = 0
 
     def rules_of(self, facts: Mapping[str, Any]) -> tuple[ClockRule, ...]:
         """The rules of a cell, from what the candidate says about its model."""
@@ -242,64 +244,64 @@ class _Players:
         core = chance.choice(cores) if cores and is_alone else None
         shares = self._reference.shares_process(settings_of(self._config).values("runtime"))
         groups = [SIDES] if shares else [(REFERENCE,), (CANDIDATE,)]
-        self._number += 1
-        children: list[Child] = []
+        holders: list[Holder] = []
         try:
             # Each is in the list as soon as it runs, whatever becomes of the next.
-            children.extend(self._child(names, cells, chance, core) for names in groups)
-            for child in children:
-                child.greet()
+            for names in groups:
+                holders.append(self._holder(names, cells, chance, core))  # noqa: PERF401
+            for holder in holders:
+                holder.greet()
         except BaseException:
-            for child in children:
-                child.kill()
+            for holder in holders:
+                holder.worker.kill()
             raise
-        return Pair(children, core, self._patience)
+        return Pair(holders, core, self._patience)
 
-    def _child(
+    def _holder(
         self, names: Sequence[str], cells: Sequence[str], chance: random.Random, core: int | None
-    ) -> Child:
+    ) -> Holder:
         side = self._sides[names[-1]]
-        order = DuetOrder(
-            connection=-1,
-            sides=tuple(names),
-            cells=tuple(cells),
+        order = Order(
+            purpose="side",
+            arguments=self._arguments(side),
+            options=side.options,
+            # A side waits for the other one within its test, and how long the schedule knows.
+            foreign={"timeout": 0},
+            imports=side.imports,
+            files=str(files_of(self._config)),
             seed=chance.randrange(2**31),
             core=core,
+            sides=tuple(names),
+            cells=tuple(cells),
             flags=dict(self._reference.flags) if REFERENCE in names else {},
-            imports=side.imports,
         )
-        files = where_launched(self._config).parent / f"duet-{self._number}"
-        files.mkdir(parents=True, exist_ok=True)
-        environment = launch_environment(chance)
+        environment = chance_environment(chance)
         environment.pop("PYTHONHOME", None)
-        # A side waits for the other one within its test, and how long the conductor knows.
         environment["PYTEST_TIMEOUT"] = "0"
-        return Child.start(
-            names,
-            [*self._command(side, files), "--archbench-duet={order}"],
-            environment,
-            side.directory,
-            asdict(order),
-            files,
-            self._patience,
+        worker = start(
+            self._config,
+            order,
+            executable=side.executable,
+            directory=side.directory,
+            environment=environment,
+            patience=self._patience,
         )
+        return Holder(names, worker)
 
-    def _command(self, side: Side, files: Path) -> list[str]:
+    def _arguments(self, side: Side) -> tuple[str, ...]:
         inifile = side.inifile
         if inifile is None:
             # Without one pytest would look for it upwards, in the other side's tree.
-            inifile = files / "pytest.ini"
+            inifile = make_files(self._config) / "pytest.ini"
             inifile.write_text("[pytest]\n", encoding="utf-8")
         option = self._config.option
-        return [
-            *(side.executable, imports.__file__, "{order}"),
-            *("-q", "--tb=short", "-p", "no:cacheprovider", "-o", "addopts="),
+        return (
+            *("-q", "--tb=short"),
             *("--rootdir", str(side.root), "-c", str(inifile), "--confcutdir", str(side.root)),
             *(["--pyargs"] if option.pyargs else []),
-            *("-p", "archbench.pytest_plugin"),
-            *side.options,
+            *side.plugins,
             *side.arguments,
-        ]
+        )
 
 
 # What is told.

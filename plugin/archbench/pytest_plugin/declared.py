@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from archbench.core.run_config import Axis, RunConfig, axes, on_axis
 
 if TYPE_CHECKING:
-    from archbench.duet.references import Reference
+    from archbench.workers.references import Reference
 
 __all__ = ["DEFAULT_TIME_BUDGET", "OPTIONS", "QUICK_TIME_BUDGET", "Option", "Settings"]
 
@@ -102,6 +102,12 @@ class Settings:
         "SECONDS",
         default=DEFAULT_TIME_BUDGET,
     )
+    cell_timeout: float | None = _option(
+        "seconds",
+        "after which a test is taken to hang (default: far more than it needs, by its network, "
+        "batch and time budget)",
+        "SECONDS",
+    )
     quick: bool = _option(
         "flag", f"a glance: {QUICK_TIME_BUDGET:g} s a cell; not precise enough to compare"
     )
@@ -117,7 +123,7 @@ class Settings:
     )
     baseline_required: bool = _option("flag", "fail where there is no baseline to compare with")
     strict: bool = _option("flag", "fail where a comparison cannot tell")
-    launches: int | None = _option(
+    processes: int | None = _option(
         "number",
         "processes that measure each cell, one after another (default: 3 where there is a "
         "baseline to compare with, 10 to make one, else 1)",

@@ -1,10 +1,14 @@
-"""What launches have measured for the tests of this run, in the process that runs them."""
+"""What fresh processes have measured for the tests of this run: the times behind a verdict.
+
+Each is a worker that measures the tests it is asked for and judges nothing; the process that runs
+the tests, or a worker of its own, reads what they measured and judges.
+"""
 
 from __future__ import annotations
 
 import json
-import os
 import random
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,21 +22,30 @@ from archbench.core.records import Record
 from archbench.core.verdicts import Note, Verdict
 from archbench.metrics import format_seconds
 from archbench.pytest_plugin.gate import accepted_times, time_rules
-from archbench.pytest_plugin.launching import LaunchedTests, launch, order_of
 from archbench.pytest_plugin.manifest import cell_of, is_batchless
 from archbench.pytest_plugin.options import is_worker
 from archbench.pytest_plugin.settings import Settings, settings_of
+from archbench.pytest_plugin.starting import (
+    cell_timeout,
+    chance_environment,
+    files_of,
+    free_core,
+    make_files,
+    make_order,
+    start,
+)
 from archbench.store.atomic import write_text
+from archbench.workers.inside import order_of
+from archbench.workers.pool import Pool
+from archbench.workers.process import Worker, WorkerLostError
 
 __all__ = [
     "Launched",
     "launched",
-    "launched_path",
     "launches_of",
     "merged",
     "prepare",
     "read_collected",
-    "where_launched",
     "write_collected",
 ]
 
@@ -103,18 +116,14 @@ class Launched:
 _LAUNCHED: pytest.StashKey[dict[str, Launched]] = pytest.StashKey()
 
 
-def where_launched(config: pytest.Config) -> Path:
-    """The file by which workers of pytest-xdist learn what was launched."""
-    if is_worker(config):
-        return Path(config.workerinput["archbench_launched"])  # type: ignore[attr-defined]
-    return settings_of(config).directory / "launches" / str(os.getpid()) / "launched.json"
+def _path(config: pytest.Config) -> Path:
+    return files_of(config) / "launched.json"
 
 
 def write_collected(config: pytest.Config, nodeids: Sequence[str]) -> None:
     """Let the process that reports to the person know which of a worker's tests measure."""
-    path = _collected_path(config)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_text(path, json.dumps(nodeids))
+    make_files(config)
+    write_text(_collected_path(config), json.dumps(nodeids))
 
 
 def read_collected(config: pytest.Config) -> frozenset[str]:
@@ -124,31 +133,20 @@ def read_collected(config: pytest.Config) -> frozenset[str]:
 
 
 def _collected_path(config: pytest.Config) -> Path:
-    return where_launched(config).with_name("collected.json")
+    return files_of(config) / "collected.json"
 
 
 def launched(config: pytest.Config) -> dict[str, Launched]:
     """What launches have measured, by the id of the test."""
     if _LAUNCHED not in config.stash:
         found: dict[str, Launched] = {}
-        path = where_launched(config) if is_worker(config) else None
-        order = order_of(config)
-        if order is not None and order.rescue:
-            path = launched_path(Path(config.option.archbench_launch))
+        is_told = is_worker(config) or order_of(config) is not None
+        path = _path(config) if is_told else None
         if path is not None and path.exists():
             data = json.loads(path.read_text(encoding="utf-8"))
             found = {nodeid: Launched.from_dict(item) for nodeid, item in data.items()}
         config.stash[_LAUNCHED] = found
     return config.stash[_LAUNCHED]
-
-
-def launched_path(order: Path) -> Path:
-    """The file by which a process that takes tests over learns what was launched.
-
-    Args:
-        order: its own.
-    """
-    return order.with_suffix(".launched")
 
 
 def launches_of(records: Sequence[Record]) -> list[Launch]:
@@ -206,7 +204,7 @@ def prepare(
     config: pytest.Config,
     nodeids: Sequence[str],
     say: Callable[[str], None],
-    start: Callable[..., LaunchedTests] = launch,
+    once: Callable[[pytest.Config, Sequence[str], float], Brought] | None = None,
 ) -> None:
     """Measure in fresh processes what needs them, before the first test runs.
 
@@ -214,7 +212,7 @@ def prepare(
         config: of the process that reports to the person.
         nodeids: tests of this run.
         say: tells the person how far it is.
-        start: starts one launch.
+        once: measures each of some tests in one process; :func:`measure_once` by default.
     """
     settings = settings_of(config)
     groups = _plan(config, settings, nodeids)
@@ -222,9 +220,9 @@ def prepare(
     config.stash[_LAUNCHED] = found
     if not found:
         return
-    session = _Session(config, settings, say, start)
+    session = _Session(config, settings, say, once or measure_once)
     for number, wanted in groups:
-        session.measure(found, wanted, number, "launches", "launch")
+        session.measure(found, wanted, number, "launches", "process")
         needed = min(number, LEAST_BASELINE)
         for _ in range(MORE.get(needed, 0)):
             lacking = [n for n in wanted if _judgeable(found[n].launches) < needed]
@@ -232,20 +230,18 @@ def prepare(
             if not lacking:
                 break
             session.measure(
-                found, lacking, 1, "launches", "a launch more, since too few can be judged"
+                found, lacking, 1, "launches", "a process more, since too few can be judged"
             )
     if settings.baseline_update != "all":
         for index in range(MOST_CONFIRMATIONS):
             suspects = [
                 nodeid for nodeid in found if _needs_confirmation(config, nodeid, found[nodeid])
             ]
-            what = f"confirming a change, launch {index + 1}"
+            what = f"confirming a change, process {index + 1}"
             session.measure(found, suspects, 1, "confirmations", what)
-    path = where_launched(config)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(
-        json.dumps({nodeid: item.as_dict() for nodeid, item in found.items()}), encoding="utf-8"
-    )
+    make_files(config)
+    data = {nodeid: item.as_dict() for nodeid, item in found.items()}
+    _path(config).write_text(json.dumps(data), encoding="utf-8")
 
 
 def _plan(
@@ -255,16 +251,16 @@ def _plan(
     suffixes = {nodeid: (cell_of(nodeid) or ("", ""))[1] for nodeid in nodeids}
     # What chooses its batch size by itself is no time: an accuracy does not differ by process.
     timed = [nodeid for nodeid, suffix in suffixes.items() if suffix and not is_batchless(suffix)]
-    if not timed or settings.quick or settings.launches == 1:
+    if not timed or settings.quick or settings.processes == 1:
         return []
     if settings.baseline_update == "all":
-        return [(settings.launches or LEAST_BASELINE, timed)]
+        return [(settings.processes or LEAST_BASELINE, timed)]
     has_baseline = [nodeid for nodeid in timed if accepted_times(config, nodeid) is not None]
     if settings.baseline_update == "new":
         new = [nodeid for nodeid in timed if nodeid not in set(has_baseline)]
-        return [(settings.launches or LEAST_BASELINE, new), (LEAST_LAUNCHES, has_baseline)]
-    if settings.launches is not None:
-        return [(settings.launches, timed)]
+        return [(settings.processes or LEAST_BASELINE, new), (LEAST_LAUNCHES, has_baseline)]
+    if settings.processes is not None:
+        return [(settings.processes, timed)]
     return [(LEAST_LAUNCHES, has_baseline)]
 
 
@@ -291,7 +287,7 @@ class _Session:
     config: pytest.Config
     settings: Settings
     say: Callable[[str], None]
-    start: Callable[..., LaunchedTests]
+    once: Callable[[pytest.Config, Sequence[str], float], Brought]
 
     def measure(
         self,
@@ -301,35 +297,117 @@ class _Session:
         into: str,
         what: str,
     ) -> None:
-        if not nodeids:
-            return
         # A baseline's launches measure as long as those that are compared with it.
-        share = self.settings.time_budget / LEAST_LAUNCHES
+        share = max(self.settings.time_budget / LEAST_LAUNCHES, LEAST_SECONDS)
         for index in range(number):
             alive = [nodeid for nodeid in nodeids if found[nodeid].died is None]
             if not alive:
                 break
             count = f"{len(alive)} cell{'' if len(alive) == 1 else 's'}"
             of = f" {index + 1} of {number}" if number > 1 else ""
-            done = self.start(
-                self.config,
-                alive,
-                max(share, LEAST_SECONDS),
-                where_launched(self.config).parent,
-                random.SystemRandom().randrange(2**31),
-            )
-            self.say(f"{what}{of}: {count} in {format_seconds(done.seconds)}")
-            for nodeid, record in done.records.items():
-                if nodeid in found and "latency" in record.metrics:
+            began = time.monotonic()
+            brought = self.once(self.config, alive, share)
+            self.say(f"{what}{of}: {count} in {format_seconds(time.monotonic() - began)}")
+            for nodeid, record in brought.records.items():
+                if "latency" in record.metrics:
                     getattr(found[nodeid], into).append(record)
-                elif nodeid in found and record.verdicts:
+                elif record.verdicts:
                     found[nodeid].fail(record.verdicts[0])
-            if done.died_in in found:
-                found[
-                    str(done.died_in)
-                ].died = f"a process of its own died over it with status {done.status}"
-            elif not done.records:
-                raise pytest.UsageError(
-                    f"a launch of {count} measured nothing and ended with status {done.status}. "
-                    f"This is what it printed:\n{done.output}"
-                )
+            for nodeid, why in brought.died.items():
+                found[nodeid].died = why
+
+
+@dataclass(frozen=True, slots=True)
+class Brought:
+    """What one process brought.
+
+    Attributes:
+        records: of each test that measured or failed to.
+        died: what is to be said of each test over which a process was lost.
+    """
+
+    records: dict[str, Record] = field(default_factory=dict)
+    died: dict[str, str] = field(default_factory=dict)
+
+
+def measure_once(config: pytest.Config, nodeids: Sequence[str], time_budget: float) -> Brought:
+    """Measure each of some tests in one process, architecture by architecture in random order.
+
+    Another one takes over where the first is of no use any more.
+
+    Args:
+        config: of this run.
+        nodeids: tests to run there.
+        time_budget: seconds for each.
+
+    Raises:
+        pytest.UsageError: no process comes up.
+    """
+    chance = random.SystemRandom()
+
+    def begin(why: str | None) -> Worker:
+        seed = chance.randrange(2**31)
+        drawn = random.Random(seed)
+        core = free_core(config, drawn)
+        order = make_order(config, "times", seed=seed, core=core, time_budget=time_budget)
+        return start(config, order, environment=chance_environment(drawn))
+
+    groups: dict[str, list[str]] = {}
+    for nodeid in nodeids:
+        groups.setdefault((cell_of(nodeid) or (nodeid, ""))[0], []).append(nodeid)
+    names = list(groups)
+    chance.shuffle(names)
+    tests = [nodeid for name in names for nodeid in groups[name]]
+    brought = Brought()
+    pool = Pool(begin)
+    try:
+        for test, following in zip(tests, [*tests[1:], None], strict=True):
+            if test in _collected(pool):
+                _measure(config, pool, brought, test, following)
+    finally:
+        pool.close()
+    return brought
+
+
+def _collected(pool: Pool) -> frozenset[str]:
+    """The tests that a process has.
+
+    Raises:
+        pytest.UsageError: no process comes up.
+    """
+    try:
+        return pool.worker().tests
+    except WorkerLostError as error:
+        raise pytest.UsageError(
+            f"the process that is to measure did not come up: {error.lost.sentence}. This is what "
+            f"it printed:\n{error.lost.printed}"
+        ) from None
+
+
+def _measure(
+    config: pytest.Config, pool: Pool, brought: Brought, test: str, following: str | None
+) -> None:
+    """Measure one test."""
+
+    def take(message: Mapping[str, Any]) -> None:
+        data = message.get("report", {})
+        record = data.get("archbench")
+        is_last = data.get("outcome") in ("passed", "failed", "skipped")
+        if record is not None and data["when"] in ("setup", "call") and is_last:
+            brought.records[data["nodeid"]] = Record.from_dict(record)
+
+    seconds = cell_timeout(config, test)
+    try:
+        ended = pool.run(test, seconds, take, following)
+    except WorkerLostError as error:
+        lost = error.lost
+        how = (
+            f"had not ended after {seconds:,.0f} s, and was taken to hang"
+            if lost.reason == "hung"
+            else f"was lost over it: {lost.sentence}"
+        )
+        printed = f".\nThe last lines that it printed:\n{lost.printed}" if lost.printed else ""
+        brought.died[test] = f"a process of its own {how}{printed}"
+        return
+    if "ends" in ended:
+        pytest.exit(ended["ends"], returncode=ended["status"])

@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from archbench.duet.imports import is_installed
+from archbench.workers.imports import is_installed
 
 __all__ = ["as_typed", "file_of", "importable_name", "is_elsewhere", "path_unmoved", "place_of"]
 

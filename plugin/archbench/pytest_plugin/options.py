@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from contextlib import suppress
 
 import pytest
@@ -13,6 +14,7 @@ from archbench.pytest_plugin.declared import OPTIONS
 __all__ = [
     "HOST_OPTION",
     "OPTIONS",
+    "ORDER_OPTION",
     "add_options",
     "destination",
     "given_options",
@@ -20,17 +22,22 @@ __all__ = [
     "is_launch",
     "is_worker",
     "spelled",
+    "worker_count",
     "worker_number",
 ]
 
 PYTESTS_OWN = ("--strict",)
 """Short spellings that pytest has taken, with a sense near enough to ours to mean both."""
 
-_CHILDREN = ("launch", "duet")
-"""Options by which this plugin starts processes of its own, each with the path of an order."""
+ORDER_OPTION = "archbench_order"
+"""By which this plugin starts processes of its own: the path of an order."""
 
 HOST_OPTION = "archbench_host"
 """True in a project that has given our options short names: its runs are about benchmarks."""
+
+
+_OLDER = {"processes": "launches"}
+"""Other names that options had, which are still understood."""
 
 
 def destination(name: str) -> str:
@@ -46,6 +53,9 @@ def _add_option(parser: pytest.Parser, prefix: str, name: str) -> None:
     if prefix + name not in PYTESTS_OWN:
         group = parser.getgroup("archbench")
         group.addoption(prefix + name, dest=destination(name), **OPTIONS[name].declaration)
+        if name in _OLDER:
+            hidden = {**OPTIONS[name].declaration, "help": argparse.SUPPRESS}
+            group.addoption(prefix + _OLDER[name], dest=destination(name), **hidden)
 
 
 def _add_axis(axis: Axis) -> None:
@@ -72,8 +82,7 @@ def add_options(parser: pytest.Parser, prefix: str = "--archbench-") -> None:
     for name in OPTIONS:
         _add_option(parser, prefix, name)
     if prefix != "--":
-        for name in _CHILDREN:
-            group.addoption(f"--archbench-{name}", dest=destination(name), help=argparse.SUPPRESS)
+        group.addoption("--archbench-order", dest=ORDER_OPTION, help=argparse.SUPPRESS)
     else:
         group.addoption(
             "--archbench-host",
@@ -90,9 +99,25 @@ def is_worker(config: pytest.Config) -> bool:
 
 
 def worker_number(config: pytest.Config) -> int:
-    """Which of pytest-xdist's workers this process is, counted from 0; 0 where it is none."""
+    """Which of pytest-xdist's workers this process is or works for, counted from 0; 0 where it is
+    none."""
+    if is_launch(config):
+        from archbench.workers.inside import order_of
+
+        order = order_of(config)
+        return 0 if order is None else order.number
     name = config.workerinput["workerid"] if is_worker(config) else "gw0"  # type: ignore[attr-defined]
     return int(name.removeprefix("gw")) if name.removeprefix("gw").isdigit() else 0
+
+
+def worker_count(config: pytest.Config) -> int:
+    """How many workers of pytest-xdist measure side by side, this one among them; 1 for none."""
+    if is_launch(config):
+        from archbench.workers.inside import order_of
+
+        order = order_of(config)
+        return 1 if order is None else order.beside
+    return int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")) if is_worker(config) else 1
 
 
 def has_workers(config: pytest.Config) -> bool:
@@ -102,7 +127,7 @@ def has_workers(config: pytest.Config) -> bool:
 
 def is_launch(config: pytest.Config) -> bool:
     """Whether this process measures for another one."""
-    return any(getattr(config.option, destination(name), None) is not None for name in _CHILDREN)
+    return getattr(config.option, ORDER_OPTION, None) is not None
 
 
 def given_options(config: pytest.Config) -> bool:

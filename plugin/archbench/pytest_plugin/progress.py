@@ -13,11 +13,16 @@ from archbench.core.records import Record
 from archbench.metrics import format_seconds
 from archbench.pytest_plugin.options import is_worker
 from archbench.report.table import cell_line, is_bad
+from archbench.workers.inside import inside_of
 
 __all__ = ["EvaluationProgress", "LiveLine", "Progress"]
 
 SELDOM_SECONDS = 30.0
 """Between two lines about one thing, where a line cannot be written anew."""
+
+
+OFTEN_SECONDS = 0.2
+"""The same where it can."""
 
 
 class LiveLine:
@@ -133,6 +138,7 @@ class EvaluationProgress:
         self._model = model
         self._clock = clock
         self._told = clock()
+        self._inside = inside_of(config)
 
     def __call__(self, done: int, total: int, seconds: float) -> None:
         """Show it, if the last time is long enough ago.
@@ -142,7 +148,13 @@ class EvaluationProgress:
             seconds: that those which are done took.
         """
         now = self._clock()
-        if now - self._told < (0.2 if self._line.can_rewrite else SELDOM_SECONDS):
+        if self._inside is not None:
+            # The process shows it that speaks to the person, and knows that this one does not hang.
+            if done == total or now - self._told >= OFTEN_SECONDS:
+                self._told = now
+                self._inside.progress(self._model, done, total, seconds)
+            return
+        if now - self._told < (OFTEN_SECONDS if self._line.can_rewrite else SELDOM_SECONDS):
             return
         self._told = now
         left = seconds / done * (total - done)

@@ -13,8 +13,9 @@ from archbench.core.foreign import plain
 from archbench.core.records import Record, derived, merge_records
 from archbench.core.spec import ModelSpec, Target
 from archbench.pytest_plugin import MODEL_ARGUMENT, holder_of
-from archbench.pytest_plugin.launching import measures_only
+from archbench.pytest_plugin.leaving import note_fatal_error
 from archbench.pytest_plugin.options import spelled
+from archbench.pytest_plugin.starting import measures_only, times_order
 
 if TYPE_CHECKING:
     from archbench.core.errors import InconclusiveError
@@ -98,14 +99,13 @@ class Bench:
         from archbench.pytest_plugin.amounts import judge_amounts
         from archbench.pytest_plugin.gate import judge_time
         from archbench.pytest_plugin.launched import launched, launches_of, merged
-        from archbench.pytest_plugin.launching import measuring_order
 
         config = self._node.config
         if self._settings.against is not None or measures_only(config):
             record = self._side_by_side(loaded_model)
             if record is not None:
                 return derived(record)
-        order = measuring_order(config)
+        order = times_order(config)
         loaded_model = self._sized(loaded_model)
         if order is not None:
             record = self._measured(
@@ -169,7 +169,7 @@ class Bench:
 
         config = self._node.config
         if measures_only(config):
-            pytest.skip("a launch measures times")
+            pytest.skip("this process measures times")
         if self._settings.imagenet is None:
             record, reason = not_measured(config, model_spec, target)
             self._record(record)
@@ -193,7 +193,7 @@ class Bench:
         from archbench.pytest_plugin.accuracy_gate import fingerprint_record
 
         if measures_only(self._node.config):
-            pytest.skip("a launch measures times")
+            pytest.skip("this process measures times")
         record, failures = fingerprint_record(self._node, model_spec, target)
         taken = self._record(record).metrics.get("fingerprint", {})
         _fail(failures)
@@ -204,11 +204,11 @@ class Bench:
 
         None where neither is so.
         """
-        from archbench.pytest_plugin.dueting import dance, dueting
+        from archbench.pytest_plugin.turns import take_turns, taking_turns
 
-        duet = dueting(self._node.config)
-        if duet is not None:
-            return None if duet.danced else dance(duet, loaded_model)
+        side = taking_turns(self._node.config)
+        if side is not None:
+            return None if side.timed else take_turns(side, loaded_model)
         if self._settings.against is None:
             return None
         from archbench.pytest_plugin.against import not_compared, told
@@ -343,9 +343,7 @@ def attach_record(
         if record is None:
             _attach_foreign_failure(item, report, error)
         return
-    from archbench.pytest_plugin.rescue import note_poison
-
-    note_poison(item.config, error)
+    note_fatal_error(item.config, error)
     spec, target = known_of(item)
     if spec is None or isinstance(error, AssertionError):
         return
@@ -412,8 +410,8 @@ def _import_for(item: pytest.Item) -> None:
     require_torch()
     import archbench.measure.partner
     import archbench.pytest_plugin.amounts
-    import archbench.pytest_plugin.dueting
-    import archbench.pytest_plugin.gate  # noqa: F401
+    import archbench.pytest_plugin.gate
+    import archbench.pytest_plugin.turns  # noqa: F401
     from archbench.catalog.lists import LISTED_LIBRARIES
     from archbench.measure.hardware import check_torchvision
     from archbench.models.installed import import_library

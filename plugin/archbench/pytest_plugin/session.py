@@ -74,7 +74,7 @@ def refuse_absent_devices(config: pytest.Config) -> None:
         except UsageError as error:
             raise pytest.UsageError(spelled(config, str(error))) from None
     run_in = {(one.dtype, one.threads, one.runtime) for one in settings.configs}
-    if settings.gpu == "auto" and run_in == {("fp32", 1, "eager")}:
+    if settings.gpu in ("auto", "cpu") and run_in == {("fp32", 1, "eager")}:
         return
     from archbench.core.errors import UsageError
     from archbench.models.requiring import require_torch
@@ -424,11 +424,12 @@ class ArchbenchSession:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
         if self._journal is not None:
             self._journal.close(int(session.exitstatus), time.monotonic() - self._start)
-        from archbench.pytest_plugin.launched import where_launched
+        from archbench.pytest_plugin.starting import files_of
 
-        # What launches left is in the records by now.
-        shutil.rmtree(where_launched(self._config).parent, ignore_errors=True)
-        return (yield)
+        result = yield
+        # What workers left is in the records by now, and they have ended.
+        shutil.rmtree(files_of(self._config), ignore_errors=True)
+        return result
 
     @staticmethod
     def _is_stopped(session: pytest.Session) -> bool:

@@ -15,12 +15,12 @@ from archbench.core.errors import UsageError
 from archbench.core.launches import LEAST_BASELINE
 from archbench.core.run_config import Axis, RunConfig, add_value, axes
 from archbench.devices.choosing import split_request
-from archbench.duet.references import Reference, parse_reference
 from archbench.metrics import measured_families
 from archbench.pytest_plugin.declared import OPTIONS, QUICK_TIME_BUDGET, Settings
 from archbench.pytest_plugin.options import destination, spelled
 from archbench.runtimes.registry import runtime_names
 from archbench.store.directory import own_directory
+from archbench.workers.references import Reference, parse_reference
 
 __all__ = ["KINDS", "Settings", "settings_of"]
 
@@ -93,7 +93,7 @@ def _whole_numbers(given: Given, parts: Sequence[str]) -> tuple[int, ...]:
 def _number(given: Given) -> int:
     values = _whole_numbers(given, given.text.split(","))
     if len(values) > 1:
-        example = {"launches": 3, "accuracy-samples": 5000, "resize": 256, "crop": 224}[given.name]
+        example = {"processes": 3, "accuracy-samples": 5000, "resize": 256, "crop": 224}[given.name]
         raise given.refused(f"one number is expected, for example --{given.name}={example}")
     return values[0]
 
@@ -259,7 +259,7 @@ _RULES = (
         for other, why in (
             ("baseline-update", "accepts stored times, of which there are none"),
             ("quick", "is a glance that compares nothing"),
-            ("launches", "is about stored baselines: a duet ends by itself"),
+            ("processes", "is about stored baselines: a duet ends by itself"),
             ("energy", "is measured of one version alone"),
             ("measure", "is measured of one version alone"),
         )
@@ -301,16 +301,16 @@ def _refuse_contradictions(given: Mapping[str, Given], settings: Settings) -> No
             "largest batch is looked for, and the two sides could end up with different ones. "
             "Give its size, as --batch-size=64"
         )
-    resize, crop, launches = settings.resize, settings.crop, settings.launches
+    resize, crop, count = settings.resize, settings.crop, settings.processes
     if resize is not None and crop is not None and resize < crop:
         raise pytest.UsageError(
             f"--resize={resize} --crop={crop}: the crop is larger than what it is cut out of. "
             "Give for example --resize=256 --crop=224"
         )
-    if settings.baseline_update is not None and (launches or LEAST_BASELINE) < LEAST_BASELINE:
+    if settings.baseline_update is not None and (count or LEAST_BASELINE) < LEAST_BASELINE:
         raise pytest.UsageError(
-            f"--launches={launches} with --baseline-update: a baseline needs {LEAST_BASELINE} "
-            f"launches. Write --launches={LEAST_BASELINE} or leave it out"
+            f"--processes={count} with --baseline-update: a baseline needs {LEAST_BASELINE} "
+            f"processes. Write --processes={LEAST_BASELINE} or leave it out"
         )
 
 

@@ -7,22 +7,24 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import archbench
 from archbench.core.errors import UsageError
 from archbench.core.spec import Target
-from archbench.duet.children import CANDIDATE, REFERENCE
-from archbench.duet.environments import interpreter, overlay
-from archbench.duet.imports import Imports, Trees
-from archbench.duet.references import Reference
-from archbench.duet.revisions import check_out, describe_work_tree, top_of
-from archbench.pytest_plugin.launching import passed_on
 from archbench.pytest_plugin.manifest import cell_of
 from archbench.pytest_plugin.node_ids import file_of, place_of
+from archbench.pytest_plugin.options import destination
 from archbench.pytest_plugin.settings import settings_of
+from archbench.pytest_plugin.starting import imports_of, options_of
 from archbench.store.directory import make_directory
+from archbench.workers.environments import interpreter, overlay
+from archbench.workers.imports import Imports, Trees
+from archbench.workers.pairs import CANDIDATE, REFERENCE
+from archbench.workers.references import Reference
+from archbench.workers.revisions import check_out, describe_work_tree, top_of
 
 __all__ = ["Side", "make_sides", "targets_of"]
 
@@ -38,7 +40,8 @@ class Side:
         root: pytest's root directory there.
         inifile: pytest's configuration file there; None for none.
         arguments: files, directories and modules of its tests; empty where it has none of them.
-        options: of ours.
+        plugins: options of pytest and its plugins that tests need to be the same ones.
+        options: ours, by where they are stored.
         imports: where its code is imported from.
     """
 
@@ -48,7 +51,8 @@ class Side:
     root: Path
     inifile: Path | None
     arguments: tuple[str, ...]
-    options: tuple[str, ...]
+    plugins: tuple[str, ...]
+    options: dict[str, Any]
     imports: Imports
 
 
@@ -103,11 +107,34 @@ def _candidate(config: pytest.Config) -> Side:
         config.inipath,
         # Which tests of a file are meant the order says: of one that is not there nothing is found.
         tuple(dict.fromkeys(map(file_of, config.args))),
-        (*passed_on(config), *_models_of_ids(config)),
-        Imports(
-            str(Path(archbench.__file__).parents[1]),
+        _plugins(config),
+        options_of(config, without=("against",)) | _models_of_ids(config),
+        replace(
+            imports_of(),
             path=tuple(dict.fromkeys(_absolute(directory, one) for one in sys.path)),
         ),
+    )
+
+
+_KEPT = ("-p", "-o", "--override-ini", "--import-mode", "-W", "--pythonwarnings")
+"""Options of pytest that decide which tests there are, and under which ids: plugins, values of the
+configuration, how files are imported. What a project's own configuration says each side reads."""
+
+
+def _plugins(config: pytest.Config) -> tuple[str, ...]:
+    """Those of the command line, and repetitions."""
+    repeats = config.pluginmanager.has_plugin("repeat") and config.getoption("count", 1) > 1
+    names = ("count", "repeat_scope") if repeats else ()
+    kept: list[str] = []
+    arguments = iter(map(str, config.invocation_params.args))
+    for argument in arguments:
+        if argument in _KEPT:
+            kept += [argument, next(arguments, "")]
+        elif argument.startswith(("-p", "-o", "-W", *(f"{name}=" for name in _KEPT))):
+            kept.append(argument)
+    return (
+        *kept,
+        *(f"--{name.replace('_', '-')}={config.getoption(name)}" for name in names),
     )
 
 
@@ -117,13 +144,13 @@ def _absolute(directory: Path, entry: str) -> str:
     return str(place) if place.exists() else entry
 
 
-def _models_of_ids(config: pytest.Config) -> list[str]:
+def _models_of_ids(config: pytest.Config) -> dict[str, list[str]]:
     """The architectures that ids on the command line name, where nothing else selects any."""
     settings = settings_of(config)
     if settings.models or settings.suite is not None:
-        return []
+        return {}
     cells = dict.fromkeys(cell[0] for cell in map(cell_of, config.args) if cell is not None)
-    return [f"--archbench-models={model}" for model in cells]
+    return {destination("models"): list(cells)} if cells else {}
 
 
 def _entries_of_project(config: pytest.Config) -> tuple[str, ...]:
@@ -208,7 +235,10 @@ def _of_revisions(
         root=other_root,
         inifile=there(candidate.inifile),
         arguments=_moved_arguments(config, candidate, trees),
-        options=tuple(one.replace(*reached) for one in candidate.options),
+        options={
+            name: [one.replace(*reached) for one in value] if isinstance(value, list) else value
+            for name, value in candidate.options.items()
+        },
         imports=replace(
             candidate.imports,
             path=all_there(candidate.imports.path),

@@ -17,8 +17,8 @@ from archbench.core.rounds import (
     judge,
 )
 from archbench.core.telemetry import LOW_CLOCK
-from archbench.duet.children import CANDIDATE, REFERENCE, SIDES, CellFailedError, Failure, Pair
 from archbench.metrics import format_seconds
+from archbench.workers.pairs import CANDIDATE, REFERENCE, SIDES, CellFailedError, Failure, Pair
 
 __all__ = ["Plan", "Played", "conduct"]
 

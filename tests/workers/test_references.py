@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from archbench.core.errors import UsageError
-from archbench.duet.references import Reference, parse_reference
+from archbench.workers.references import Reference, parse_reference
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from archbench.core.errors import UsageError
-from archbench.duet import revisions
-from archbench.duet.revisions import check_out, describe_work_tree
+from archbench.workers import revisions
+from archbench.workers.revisions import check_out, describe_work_tree
 
 
 def git(directory: Path, *arguments: str) -> str:

@@ -1,6 +1,6 @@
-"""Which code a side imports, arranged before its pytest starts.
+"""Which code a worker imports, arranged before its pytest starts.
 
-Run as a file by the interpreter of the side: it imports nothing of archbench, since pytest is to
+Run as a file by the interpreter of the worker: it imports nothing of archbench, since pytest is to
 rewrite the assertions of what it loads, and what is loaded before cannot be.
 """
 
@@ -25,7 +25,7 @@ INSTALLED = ("site-packages", "dist-packages")
 
 @dataclass(frozen=True, slots=True)
 class Imports:
-    """Where a side looks for what it imports. All paths are absolute.
+    """Where a worker looks for what it imports. All paths are absolute.
 
     Attributes:
         archbench: directory that holds the one archbench of both sides.

@@ -12,8 +12,8 @@ from archbench.core.duet import DuetRule
 from archbench.core.errors import UsageError
 from archbench.core.rounds import Burst, ClockRule, default_rules
 from archbench.core.telemetry import Reading
-from archbench.duet.children import CellFailedError, Failure
-from archbench.duet.conducting import Plan, Played, conduct
+from archbench.workers.pairs import CellFailedError, Failure
+from archbench.workers.schedule import Plan, Played, conduct
 
 
 class Pairs:

@@ -1,97 +1,64 @@
-"""A process that is a side of a duet: a pytest of its own that runs the tests it is told.
+"""A worker that is a side of a paired comparison: it runs the tests it is told, turn by turn.
 
 In it ``bench.latency(loaded_model)`` does not measure by itself: it says that it is ready, and lets
-time pass whenever the conductor's token comes (:mod:`archbench.duet.protocol`). So a project's own
-fixtures, hooks and architectures are the same there.
+time pass whenever it is its turn (:mod:`archbench.workers.schedule`). So a project's own fixtures,
+hooks and architectures are the same there.
 """
 
 from __future__ import annotations
 
-import json
 import os
-import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import pytest
 
-from archbench.duet.imports import Imports, Trees
-from archbench.duet.protocol import VERSION, Channel, GoneError
 from archbench.pytest_plugin import MODEL_ARGUMENT, runs_again
+from archbench.pytest_plugin.leaving import why_leave
 from archbench.pytest_plugin.manifest import cell_of
 from archbench.pytest_plugin.node_ids import file_of, importable_name
+from archbench.pytest_plugin.options import ORDER_OPTION
+from archbench.workers.imports import Trees
+from archbench.workers.inside import Inside, follow, inside_of
+from archbench.workers.orders import Order
+from archbench.workers.pairs import REFERENCE
 
 if TYPE_CHECKING:
     from archbench.core.records import Record
     from archbench.measure.partner import Partner
     from archbench.models.loading import LoadedModel
 
-__all__ = ["DuetOrder", "Dueting", "dance", "dueting"]
-
-REFERENCE = "reference"
+__all__ = ["TakingTurns", "become_worker", "take_turns", "taking_turns"]
 
 _Result = TypeVar("_Result")
 
 
-@dataclass(frozen=True, slots=True)
-class DuetOrder:
-    """What a side is told at its start.
-
-    Attributes:
-        connection: file descriptor of its end of the connection.
-        sides: that it holds: one, or both of a duet within one process.
-        cells: ids of the tests that may be asked of it.
-        seed: of what is random in it.
-        core: of the CPU to stay on; None to stay free.
-        flags: in which the reference differs, where this process holds it; empty where its code or
-            its environment does.
-        imports: where it imports its code from.
-    """
-
-    connection: int
-    sides: tuple[str, ...]
-    cells: tuple[str, ...]
-    seed: int
-    core: int | None
-    flags: dict[str, str]
-    imports: Imports
-
-    @classmethod
-    def read(cls, path: Path) -> DuetOrder:
-        """From the file that the command line names."""
-        data = json.loads(path.read_text(encoding="utf-8"))
-        lists = {name: tuple(data[name]) for name in ("sides", "cells")}
-        return cls(**{**data, **lists, "imports": Imports.from_dict(data["imports"])})
+def become_worker(config: pytest.Config) -> None:
+    """Do in this process what its order says."""
+    path = Path(getattr(config.option, ORDER_OPTION))
+    order = Order.read(path)
+    follow(config, (TakingTurns if order.sides else Inside)(order, path, why_leave))
 
 
-_DUETING: pytest.StashKey[Dueting] = pytest.StashKey()
-
-
-def dueting(config: pytest.Config) -> Dueting | None:
+def taking_turns(config: pytest.Config) -> TakingTurns | None:
     """What this process is a side by; None where it is none."""
-    path = getattr(config.option, "archbench_duet", None)
-    if path is None:
-        return None
-    if _DUETING not in config.stash:
-        config.stash[_DUETING] = Dueting(config, DuetOrder.read(Path(path)))
-    return config.stash[_DUETING]
+    inside = inside_of(config)
+    return inside if isinstance(inside, TakingTurns) else None
 
 
-class Dueting:
-    """The plugin of a process that is a side."""
+class TakingTurns(Inside):
+    """The plugin of a process that is a side, or both."""
 
-    def __init__(self, config: pytest.Config, order: DuetOrder) -> None:
-        self.order = order
-        self.channel = Channel(socket.socket(fileno=order.connection))
-        # What a test starts must not keep the connection open.
-        os.set_inheritable(order.connection, False)
+    def __init__(
+        self, order: Order, path: Path, why_leave: Callable[[pytest.Item], str | None]
+    ) -> None:
+        super().__init__(order, path, why_leave)
         self.exact = False
-        self.danced = False
+        self.timed = False
         self.ended: dict[str, Any] = {}
-        self.config = config
         self._only_here: list[str] = []
         self._tests: set[str] = set()
         self._uncollected: dict[str, str] = {}
@@ -126,34 +93,17 @@ class Dueting:
         ]
         items[:] = [item for item in items if item.nodeid in wanted]
 
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_runtestloop(self, session: pytest.Session) -> object:
-        """Serve the conductor until it has enough or is gone."""
-        items = {item.nodeid: item for item in session.items}
-        self._import()
-        self.channel.send(
-            {
-                "hello": VERSION,
-                "sides": list(self.order.sides),
-                "only_here": self._only_here,
-                "versions": _versions(),
-            }
-        )
-        try:
-            while True:
-                message = self.channel.receive()
-                if message.get("do") == "end":
-                    return True
-                if message.get("do") == "run":
-                    self._run(message, items)
-        except GoneError:
-            # Nobody is left to measure for.
-            return True
+    def about(self, target: Mapping[str, Any]) -> None:
+        """Nobody asks: it is among what is said about a model that is ready."""
 
-    def settle(self) -> None:
-        """Go to the core of the pair, for what is timed."""
-        if self.order.core is not None and hasattr(os, "sched_setaffinity"):
-            os.sched_setaffinity(0, {self.order.core})
+    def greeting(self, session: pytest.Session) -> dict[str, Any]:
+        """What is said at the start."""
+        self._import()
+        return {
+            "sides": list(self.order.sides),
+            "only_here": self._only_here,
+            "versions": _versions(),
+        }
 
     def _leave_core(self) -> None:
         """Go wherever there is room: both sides import and load side by side, on their own."""
@@ -173,9 +123,10 @@ class Dueting:
         import archbench.measure.cells
         import archbench.measure.partner  # noqa: F401
 
-    def _run(self, message: dict[str, Any], items: dict[str, pytest.Item]) -> None:
-        cell = message["cell"]
-        self.exact, self.danced, self.ended = bool(message["facts"]), False, {}
+    def run(self, message: Mapping[str, Any], items: Mapping[str, pytest.Item]) -> dict[str, Any]:
+        """Run one test, which waits for its turns; what comes of it does not matter any more."""
+        cell = message["test"]
+        self.exact, self.timed, self.ended = bool(message["facts"]), False, {}
         item = items.get(cell)
         if item is None:
             self.ended = self._absent(cell)
@@ -186,7 +137,7 @@ class Dueting:
         from archbench.models.process_state import left_behind
 
         # What this network has left behind would move the times of the next one.
-        self.channel.send({"ended": {**self.ended, "leaves": bool(left_behind())}})
+        return {**self.ended, "leaves": bool(left_behind())}
 
     def _absent(self, cell: str) -> dict[str, str]:
         """Why there is no test of an id here."""
@@ -217,7 +168,7 @@ class Dueting:
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Note why a test ended before it was timed."""
-        if self.danced or self.ended.get("status") or report.passed or runs_again(report):
+        if self.timed or self.ended.get("status") or report.passed or runs_again(report):
             return
         record = getattr(report, "archbench", None)
         verdicts = Record.from_dict(record).verdicts if record is not None else []
@@ -303,8 +254,8 @@ def _versions() -> dict[str, str]:
     return package_versions()
 
 
-def dance(duet: Dueting, loaded_model: LoadedModel) -> Record:
-    """Say that a model is ready, and let time pass on each token until the next test is due.
+def take_turns(here: TakingTurns, loaded_model: LoadedModel) -> Record:
+    """Say that a model is ready, and let time pass on each turn until the next test is due.
 
     Returns:
         What was measured on the candidate's side, or on the only one.
@@ -312,41 +263,41 @@ def dance(duet: Dueting, loaded_model: LoadedModel) -> Record:
     from archbench.core.records import Record
     from archbench.measure.partner import undisturbed
 
-    order = duet.order
-    held = _held(duet, loaded_model)
+    order = here.order
+    held = _held(here, loaded_model)
     partners = {side: one.partner for side, one in held.items()}
     walls: list[float] = []
     cpus: list[float] = []
     with undisturbed():
         facts = {
-            side: duet.blaming(side, one.facts, duet.exact, not order.flags)
+            side: here.blaming(side, one.facts, here.exact, not order.flags)
             for side, one in held.items()
         }
         if order.imports.trees is not None:
             for one in held.values():
                 one.refuse_other_tree(order.imports.trees)
-        duet.settle()
-        duet.channel.send({"ready": facts})
+        here.settle()
+        here.channel.send({"ready": facts})
         while True:
-            message = duet.channel.receive()
+            message = here.channel.receive()
             side = message.get("side", order.sides[-1])
             if message["do"] == "burst":
-                burst = duet.blaming(
+                burst = here.blaming(
                     side,
                     partners[side].burst,
                     float(message["seconds"]),
                     bool(message.get("move")),
                 )
-                duet.channel.send({"burst": burst.as_dict()})
+                here.channel.send({"burst": burst.as_dict()})
                 if side == order.sides[-1]:
                     walls += burst.wall
                     cpus += burst.cpu
             elif message["do"] == "modules":
-                modules = duet.blaming(side, partners[side].modules, int(message["passes"]))
-                duet.channel.send({"modules": modules})
+                modules = here.blaming(side, partners[side].modules, int(message["passes"]))
+                here.channel.send({"modules": modules})
             else:
                 break
-    duet.danced = True
+    here.timed = True
     common = {"unit": "s", "basis": "batch", "source": "measured"}
     return Record(
         loaded_model.spec.id,
@@ -399,14 +350,14 @@ class _Held:
                 )
 
 
-def _held(duet: Dueting, loaded: LoadedModel) -> dict[str, _Held]:
+def _held(here: TakingTurns, loaded: LoadedModel) -> dict[str, _Held]:
     """The sides that this process holds."""
     from archbench.measure.cells import load_guarded
     from archbench.measure.partner import Partner, seed_of, varied
     from archbench.models.loading import ModelHolder
     from archbench.pytest_plugin.selection import one_model
 
-    order, flags, tree = duet.order, duet.order.flags, duet.order.imports.theirs
+    order, flags, tree = here.order, here.order.flags, here.order.imports.theirs
     seed = seed_of(order.seed, loaded.spec.id)
 
     def hold(side: str) -> _Held:
@@ -414,9 +365,9 @@ def _held(duet: Dueting, loaded: LoadedModel) -> dict[str, _Held]:
         if side == REFERENCE and flags:
             spec = loaded.spec
             if "model" in flags:
-                spec = one_model(duet.config, flags["model"], "--against=model=")
+                spec = one_model(here.config, flags["model"], "--against=model=")
             # A holder of its own: the other side's model stays.
             own = load_guarded(ModelHolder(), spec, varied(loaded.target, flags))
         return _Held(Partner(own, seed), own, Path(tree) if tree else None)
 
-    return {side: duet.blaming(side, hold, side) for side in order.sides}
+    return {side: here.blaming(side, hold, side) for side in order.sides}

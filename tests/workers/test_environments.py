@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from archbench.core.errors import UsageError
-from archbench.duet.environments import interpreter, overlay, probe
+from archbench.workers.environments import interpreter, overlay, probe
 
 
 def wheel(directory: Path, name: str, version: str, *requirements: str) -> Path:

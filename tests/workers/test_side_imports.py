@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from archbench.duet import imports
-from archbench.duet.imports import Imports, Trees, before_packages
+from archbench.workers import imports
+from archbench.workers.imports import Imports, Trees, before_packages
 
 
 def write(path: Path, text: str = "") -> Path:

@@ -12,14 +12,18 @@ import pytest
 
 import archbench
 from archbench.core.rounds import Burst
-from archbench.duet.children import CellFailedError, Child, NoPairError, Pair, Patience
+from archbench.workers.imports import Imports
+from archbench.workers.orders import Order
+from archbench.workers.pairs import CellFailedError, Holder, NoPairError, Pair
+from archbench.workers.process import Patience, Worker
 
 PEER = """
-import json, os, signal, socket, sys, time
-from archbench.duet.protocol import VERSION, Channel
+import json, os, signal, sys, time
+from multiprocessing.connection import Connection
+from archbench.workers.channel import VERSION, Channel
 
 order = json.load(open(sys.argv[1]))
-channel = Channel(socket.socket(fileno=order["connection"]))
+channel = Channel(Connection(order["connection"]))
 READY = {"ready": {side: {"batch_size": 1} for side in order["sides"]}}
 BURST = {"burst": {"wall": [0.01], "cpu": [0.01]}}
 ENDED = {"ended": {"status": "crashed", "reason": "RuntimeError", "sentence": "it broke",
@@ -34,39 +38,40 @@ while (message := channel.receive())["do"] != "end":
 PATIENCE = Patience(start=30, ready=30, burst=30, end=5)
 SHORT = Patience(start=30, ready=0.5, burst=0.5, end=0.5)
 
-Start = Callable[..., Child]
+Start = Callable[..., Holder]
 
 
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Start]:
-    started: list[Child] = []
+    started: list[Holder] = []
 
     def start(
         body: str = "pass",
         sides: tuple[str, ...] = ("reference",),
         patience: Patience = PATIENCE,
         program: str = PEER,
-    ) -> Child:
+    ) -> Holder:
         path = tmp_path / f"peer{len(started)}.py"
         path.write_text(program.replace("{body}", body), encoding="utf-8")
-        child = Child.start(
-            sides,
-            [sys.executable, str(path), "{order}"],
-            {**os.environ, "PYTHONPATH": str(Path(archbench.__file__).parents[1])},
+        package = str(Path(archbench.__file__).parents[1])
+        worker = Worker.start(
+            lambda order: [sys.executable, str(path), str(order)],
+            {**os.environ, "PYTHONPATH": package},
             tmp_path,
-            {"sides": sides},
+            Order("side", (), {}, Imports(package), sides=sides),
             tmp_path / f"files{len(started)}",
             patience,
         )
+        child = Holder(sides, worker)
         started.append(child)
         return child
 
     yield start
     for child in started:
-        child.kill()
+        child.worker.kill()
 
 
-def up(*children: Child) -> Pair:
+def up(*children: Holder) -> Pair:
     for child in children:
         child.greet()
     return Pair(children, None, PATIENCE)
@@ -113,7 +118,6 @@ def failure(pair: Pair) -> tuple[str, str, str, str]:
 
 def test_a_process_that_hangs_is_ended(start: Start) -> None:
     child = start("print('before', flush=True); do == 'burst' and time.sleep(600)")
-    child._patience = SHORT
     child.greet()
     other = start(sides=("candidate",))
     other.greet()
@@ -123,7 +127,7 @@ def test_a_process_that_hangs_is_ended(start: Start) -> None:
     assert sentence == "its process hangs: nothing was said for 0.5 s"
     assert details.splitlines()[0] == "before"
     assert pair.is_broken
-    assert child._process.poll() is not None
+    assert child.worker._process.poll() is not None
 
 
 def test_a_process_that_dies_of_a_signal_is_told_with_what_it_printed(start: Start) -> None:
@@ -154,7 +158,7 @@ def test_a_process_that_the_kernel_kills_ran_out_of_memory(start: Start) -> None
 @pytest.mark.parametrize(
     "body",
     [
-        "do == 'burst' and channel._socket.sendall(b'Traceback (most recent call last)')",
+        "do == 'burst' and os.write(order['connection'], b'Traceback (most recent call last)')",
         "do == 'burst' and channel.send({'burst': {'wall': [], 'cpu': []}})",
         "do == 'burst' and channel.send({'burst': {'wall': ['slow'], 'cpu': [1]}})",
         "do == 'burst' and channel.send({'what': 1})",
@@ -166,11 +170,11 @@ def test_a_process_that_does_not_speak_as_agreed_is_ended(body: str, start: Star
     status, reason, _, _ = failure(pair)
     assert (status, reason) == ("crashed", "protocol")
     assert pair.is_broken
-    assert child._process.poll() is not None
+    assert child.worker._process.poll() is not None
 
 
 def test_a_test_that_ends_early_ends_its_cell_and_no_process(start: Start) -> None:
-    body = "if do == 'run' and message['cell'] == 'test[a]': channel.send(ENDED); continue"
+    body = "if do == 'run' and message['test'] == 'test[a]': channel.send(ENDED); continue"
     pair = up(start(body), start(sides=("candidate",)))
     with pytest.raises(CellFailedError) as error:
         pair.ready("test[a]", facts=True)
@@ -194,8 +198,8 @@ def test_a_process_that_lost_its_device_is_ended(start: Start) -> None:
         pair.ready("test[a]", facts=True)
     assert [one.reason for one in error.value.failures] == ["device-poisoned"]
     assert pair.is_broken
-    assert child._process.poll() is not None
-    assert other._process.poll() is None
+    assert child.worker._process.poll() is not None
+    assert other.worker._process.poll() is None
 
 
 def test_both_sides_may_fail(start: Start) -> None:
@@ -216,7 +220,7 @@ def test_a_process_that_does_not_come_up_says_why(start: Start) -> None:
 
 def test_another_version_of_the_messages_is_refused(start: Start) -> None:
     child = start(program=PEER.replace("VERSION})", "VERSION + 1})"))
-    with pytest.raises(NoPairError, match="it speaks version 2 of the protocol, this is 1"):
+    with pytest.raises(NoPairError, match="it speaks version 3 of the protocol, this is 2"):
         child.greet()
 
 

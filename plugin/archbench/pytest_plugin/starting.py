@@ -1,0 +1,283 @@
+"""How workers of this run are started: what they are told, with which variables, for how long."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import archbench
+from archbench.core.run_config import RunConfig
+from archbench.pytest_plugin.manifest import cell_of, is_batchless
+from archbench.pytest_plugin.options import (
+    OPTIONS,
+    destination,
+    is_worker,
+    spelled,
+    worker_count,
+    worker_number,
+)
+from archbench.pytest_plugin.settings import settings_of
+from archbench.workers import imports
+from archbench.workers.inside import order_of
+from archbench.workers.orders import OF_THE_REPORTER, Order
+from archbench.workers.process import Patience, Worker
+
+__all__ = [
+    "cell_timeout",
+    "chance_environment",
+    "files_of",
+    "free_core",
+    "imports_of",
+    "make_files",
+    "make_order",
+    "measures_only",
+    "options_of",
+    "start",
+    "times_order",
+]
+
+AS_FREE = 20.0
+"""Percent of a quarter of a second by which a core may be busier than the freest: the kernel counts
+in steps of 4 %."""
+
+_TUNABLES = "glibc.malloc.hugetlb=1"
+"""Asks glibc for huge pages. Where small ones lie in the cache is chance: with them one process in
+five was slow by 40 % from its first pass of MobileNetV2 to its last, with huge ones none of ten."""
+
+_PADDING = 4096
+"""Most bytes by which a process's environment is longer: a longer one was seen to move times by
+0.9 % alone."""
+
+_NOT_PASSED = ("PYTEST_XDIST_WORKER", "PYTEST_XDIST_WORKER_COUNT")
+"""Variables that make a pytest something else than what it is told to be."""
+
+_DRAWN = ("randomly_seed",)
+"""Options of other plugins whose value is drawn where it is not given."""
+
+
+def times_order(config: pytest.Config) -> Order | None:
+    """The order of a process that measures times and judges nothing; None in every other one."""
+    order = order_of(config)
+    return order if order is not None and order.purpose == "times" else None
+
+
+def measures_only(config: pytest.Config) -> bool:
+    """Whether this process measures for another one that judges."""
+    order = order_of(config)
+    return order is not None and order.purpose != "cells"
+
+
+def files_of(config: pytest.Config) -> Path:
+    """The directory by which workers learn what has been measured for the tests of this run."""
+    order = order_of(config)
+    if order is not None:
+        return Path(order.files)
+    if is_worker(config):
+        return Path(config.workerinput["archbench_files"])  # type: ignore[attr-defined]
+    return settings_of(config).directory / "launches" / str(os.getpid())
+
+
+def make_files(config: pytest.Config) -> Path:
+    """The same, made; what runs left that were killed is removed.
+
+    Raises:
+        pytest.UsageError: nothing can be written there.
+    """
+    from archbench.store.directory import make_directory
+
+    place, directory = files_of(config), settings_of(config).directory
+    try:
+        make_directory(place, directory)
+    except OSError as error:
+        text = (
+            f"{place}: what processes tell each other is kept there, and nothing can be written "
+            f"({error.strerror}). Move what is in the way, or keep it elsewhere: --directory=PATH"
+        )
+        raise pytest.UsageError(spelled(config, text)) from None
+    for other in place.parent.iterdir():
+        if other.name.isdigit() and not _runs(int(other.name)):
+            shutil.rmtree(other, ignore_errors=True)
+    return place
+
+
+def _runs(process: int) -> bool:
+    import psutil
+
+    return bool(psutil.pid_exists(process))
+
+
+def options_of(config: pytest.Config, without: Sequence[str] = ()) -> dict[str, Any]:
+    """All options of ours as a worker is to have them: the values that this process has.
+
+    Args:
+        config: of this run.
+        without: names of those that are no worker's of this kind.
+    """
+    left_out = {*OF_THE_REPORTER, *without}
+    return {
+        destination(name): None
+        if name in left_out
+        else getattr(config.option, destination(name), None)
+        for name in OPTIONS
+    }
+
+
+def imports_of() -> imports.Imports:
+    """What a worker imports where it is to import what this process does."""
+    return imports.Imports(str(Path(archbench.__file__).parents[1]), path=tuple(sys.path))
+
+
+def make_order(config: pytest.Config, purpose: str, **more: Any) -> Order:
+    """What a worker is told that runs tests as this process would: with the same command line."""
+    foreign = {name: getattr(config.option, name, None) for name in _DRAWN}
+    return Order(
+        purpose=purpose,
+        arguments=tuple(map(str, config.invocation_params.args)),
+        options=options_of(config),
+        foreign={name: value for name, value in foreign.items() if value is not None},
+        imports=imports_of(),
+        files=str(files_of(config)),
+        number=worker_number(config),
+        beside=worker_count(config),
+        **more,
+    )
+
+
+_NUMBER: pytest.StashKey[int] = pytest.StashKey()
+
+
+def start(
+    config: pytest.Config,
+    order: Order,
+    *,
+    executable: str = sys.executable,
+    directory: Path | None = None,
+    environment: dict[str, str] | None = None,
+    patience: Patience | None = None,
+) -> Worker:
+    """Start a worker, which is not up yet.
+
+    Args:
+        config: of this run.
+        order: what it is told.
+        executable: the interpreter.
+        directory: that it runs in; by default the one that this process was started in.
+        environment: its variables; by default those of this process.
+        patience: see there.
+    """
+    number = config.stash[_NUMBER] = config.stash.get(_NUMBER, 0) + 1
+    files = make_files(config)
+    environment = dict(os.environ if environment is None else environment)
+    for name in _NOT_PASSED:
+        environment.pop(name, None)
+    environment.setdefault("PYTHONBREAKPOINT", "archbench.workers.inside.no_debugger")
+    cache = files / "cache"
+    more = ("-p", "archbench.pytest_plugin", "-o", f"cache_dir={cache}")
+    return Worker.start(
+        lambda path: [
+            executable,
+            imports.__file__,
+            str(path),
+            f"--archbench-order={path}",
+            *more,
+            *order.arguments,
+        ],
+        environment,
+        directory or config.invocation_params.dir,
+        order,
+        files,
+        patience or Patience(),
+        name=f"{order.purpose}-{os.getpid()}-{number}",
+        prints_here=order.purpose == "cells" and config.option.capture == "no",
+    )
+
+
+def chance_environment(chance: random.Random) -> dict[str, str]:
+    """The variables of a process that measures times, what is random about them drawn."""
+    given = os.environ.get("GLIBC_TUNABLES")
+    return {
+        **os.environ,
+        "GLIBC_TUNABLES": f"{given}:{_TUNABLES}" if given else _TUNABLES,
+        "OPENBLAS_NUM_THREADS": "1",  # of the yardstick
+        "ARCHBENCH_PADDING": "x" * chance.randrange(_PADDING),
+    }
+
+
+def free_core(config: pytest.Config, chance: random.Random) -> int | None:
+    """A core to stay on: by chance among those that are as free as the freest.
+
+    A process that shares its core with another program loses half of its time, and is not judged.
+    None where the system has no way to stay on one, or several threads need several.
+    """
+    if not hasattr(os, "sched_getaffinity") or settings_of(config).threads != 1:
+        return None
+    import psutil
+
+    cores = sorted(os.sched_getaffinity(0))
+    busy = psutil.cpu_percent(interval=0.25, percpu=True)
+    if max(cores) >= len(busy):
+        return chance.choice(cores)
+    freest = min(busy[core] for core in cores)
+    return chance.choice([core for core in cores if busy[core] <= freest + AS_FREE])
+
+
+# How long a test may take.
+
+LEAST_CELL = 300.0
+"""Seconds for a test whatever it measures: building, filling and trying a network, and the memory
+pass, took 100 s for the largest ones of the catalogue on a busy core."""
+
+PER_BUDGET = 20.0
+"""Seconds for each second of the time budget."""
+
+PASSES, SLOWEST = 30, 2e9
+"""Passes of a test whatever its budget, and the multiply-adds in a second that a slow core does."""
+
+UNKNOWN_MACS = 10e9
+"""Multiply-adds of a network that is not known, at most."""
+
+LARGEST_BATCH = 1800.0
+"""Seconds to find the largest batch."""
+
+
+def cell_timeout(config: pytest.Config, nodeid: str) -> float:
+    """Seconds after which a test is taken to hang: ``--cell-timeout``, or far more than it needs.
+
+    An accuracy says how far it is, and has this time from batch to batch.
+    """
+    settings = settings_of(config)
+    if settings.cell_timeout is not None:
+        return settings.cell_timeout
+    model, suffix = cell_of(nodeid) or ("", "")
+    seconds = LEAST_CELL + PER_BUDGET * settings.time_budget
+    if suffix:
+        seconds += PASSES * _macs(model) * _batch_size(suffix) / SLOWEST
+    if "max" in settings.values("batch_size"):
+        seconds += LARGEST_BATCH
+    if settings.values("runtime") != ("eager",):
+        seconds += Patience().compiling
+    return seconds
+
+
+def _macs(model: str) -> float:
+    from archbench.catalog.counts import counted_figures
+
+    known = counted_figures(model.partition("@")[0]).get("macs")
+    # An input of another size than the usual one may be several times as large.
+    times = 16 if "@" in model else 1
+    return max(UNKNOWN_MACS, times * known.value if known is not None else 0.0)
+
+
+OF_IMAGES = 64
+"""Images of a batch of an accuracy, about."""
+
+
+def _batch_size(suffix: str) -> int:
+    return OF_IMAGES if is_batchless(suffix) else RunConfig.parse(suffix).batch_size or 1

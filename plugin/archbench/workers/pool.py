@@ -1,0 +1,111 @@
+"""Tests run one after another in a worker that is replaced once it is of no use any more."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from archbench.workers.process import Worker, WorkerLostError
+
+__all__ = ["Pool"]
+
+_RENEWS = ("begins", "progress")
+"""Messages that start the time of a test anew."""
+
+
+class Pool:
+    """One worker at a time.
+
+    Args:
+        start: starts one, told why the one before was given up; None for the first.
+    """
+
+    def __init__(self, start: Callable[[str | None], Worker]) -> None:
+        self._start = start
+        self._worker: Worker | None = None
+        self._why: str | None = None
+
+    def worker(self) -> Worker:
+        """A worker that is up.
+
+        Raises:
+            WorkerLostError: it does not come up.
+        """
+        if self._worker is None:
+            worker = self._start(self._why)
+            try:
+                worker.greet()
+            except BaseException:
+                worker.kill()
+                raise
+            self._worker = worker
+        return self._worker
+
+    def run(
+        self,
+        test: str,
+        timeout: float,
+        take: Callable[[dict[str, Any]], object],
+        following: str | None = None,
+    ) -> dict[str, Any]:
+        """Run a test.
+
+        Args:
+            test: its id.
+            timeout: seconds that it may take, from its beginning or its last progress on.
+            take: is given each message about it.
+            following: id of the next test, so that what both need is kept.
+
+        Returns:
+            How it ended: ``ends`` and ``status`` where it is to end the run, ``stops`` for what it
+            has set to stop it.
+
+        Raises:
+            WorkerLostError: the worker died over it, or hung; another one takes the next test.
+        """
+        while True:
+            is_fresh = self._worker is None
+            worker = self.worker()
+            message = {"do": "run", "test": test}
+            if following is not None:
+                message["following"] = following
+            try:
+                worker.send(message)
+                ended = self._until_ended(worker, timeout, take)
+            except WorkerLostError as error:
+                self._leave(error.lost.sentence)
+                raise
+            except BaseException as error:
+                # Ctrl-C, or the time-out of another plugin.
+                worker.interrupt()
+                self._leave(f"its test failed: {error}")
+                raise
+            if "ends" in ended or ended.get("leaves"):
+                worker.end()
+                self._leave(ended.get("leaves") or ended["ends"])
+            if ended["ran"] or is_fresh:
+                return ended
+
+    def _until_ended(
+        self, worker: Worker, timeout: float, take: Callable[[dict[str, Any]], object]
+    ) -> dict[str, Any]:
+        # What a test needs is imported before its time begins.
+        deadline = time.monotonic() + timeout + worker.patience.start
+        while True:
+            message = worker.receive(max(deadline - time.monotonic(), 0.0), timeout)
+            if "ended" in message:
+                ended: dict[str, Any] = message["ended"]
+                return ended
+            if any(name in message for name in _RENEWS):
+                deadline = time.monotonic() + timeout
+            take(message)
+
+    def _leave(self, why: str) -> None:
+        self._worker, self._why = None, why
+
+    def close(self) -> None:
+        """End the worker."""
+        if self._worker is not None:
+            self._worker.end()
+            self._worker = None

@@ -1,0 +1,297 @@
+"""A worker, as the process sees it that started it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from multiprocessing import Pipe
+from pathlib import Path
+from typing import Any
+
+from archbench.workers.channel import (
+    VERSION,
+    Channel,
+    ChannelError,
+    GarbledError,
+    GoneError,
+    SilentError,
+)
+from archbench.workers.orders import Order
+
+__all__ = ["Lost", "Patience", "Worker", "WorkerLostError"]
+
+LOOK = 1.0
+"""Seconds between two looks at whether a process that says nothing is there at all."""
+
+_OURS = re.compile(
+    r'^  File "(<frozen |.*[/\\](_pytest|pluggy|archbench[/\\](workers|pytest_plugin))[/\\])'
+)
+"""Frames of a dumped stack that are of no interest to anyone."""
+
+_TAIL = 30
+"""Lines of what a process printed that are kept when it dies."""
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """Seconds that are waited for an answer before a process is taken to hang.
+
+    Attributes:
+        start: interpreter, what the project imports, and collection.
+        ready: building, filling and warming up a model.
+        compiling: beside that, where torch's compiler takes a part.
+        burst: beside the burst itself.
+        end: of a process that was told to end.
+    """
+
+    start: float = 180.0
+    ready: float = 300.0
+    compiling: float = 1800.0
+    burst: float = 120.0
+    end: float = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """Why a worker is of no use any more.
+
+    Attributes:
+        status: of the verdict about the cell that it had: ``crashed`` or ``out-of-memory``.
+        reason: a code for programs: ``process-died``, ``hung``, ``killed``, ``protocol``.
+        sentence: for people.
+        printed: the last lines that it printed; where it hung, with the stack of each thread.
+    """
+
+    status: str
+    reason: str
+    sentence: str
+    printed: str = ""
+
+
+class WorkerLostError(Exception):
+    """A worker died, hangs or does not speak as agreed; it is gone now."""
+
+    def __init__(self, lost: Lost) -> None:
+        super().__init__(lost.sentence)
+        self.lost = lost
+
+
+class Worker:
+    """One process.
+
+    Args:
+        process: as it was started, in a session of its own.
+        channel: our end of the connection.
+        output: file that it prints to; None where it prints to where this process does.
+        patience: see :class:`Patience`.
+
+    Attributes:
+        hello: what it said at its start.
+        tests: ids of those that it has, where it said so.
+        gone: whether it has been ended.
+    """
+
+    def __init__(
+        self,
+        process: subprocess.Popen[bytes],
+        channel: Channel,
+        output: Path | None,
+        patience: Patience,
+    ) -> None:
+        self.hello: dict[str, Any] = {}
+        self.tests: frozenset[str] = frozenset()
+        self.gone = False
+        self._process = process
+        self._channel = channel
+        self._output = output
+        self.patience = patience
+
+    @classmethod
+    def start(
+        cls,
+        command: Callable[[Path], list[str]],
+        environment: Mapping[str, str],
+        directory: Path,
+        order: Order,
+        files: Path,
+        patience: Patience,
+        *,
+        name: str = "worker",
+        prints_here: bool = False,
+    ) -> Worker:
+        """Start a process that speaks the protocol.
+
+        Args:
+            command: from the path of its order to the command line.
+            environment: of the process.
+            directory: that it runs in.
+            order: what it is told at its start; the number of its connection is added.
+            files: directory for its order and for what it prints, made if need be.
+            patience: see :class:`Patience`.
+            name: of its files.
+            prints_here: whether it prints to where this process does, and not to a file.
+        """
+        ours, theirs = Pipe()
+        files.mkdir(parents=True, exist_ok=True)
+        path, output = files / f"{name}.json", files / f"{name}.txt"
+        with theirs:
+            connection = theirs.fileno()
+            path.write_text(json.dumps({**asdict(order), "connection": connection}), "utf-8")
+            if os.name == "posix":
+                alone: dict[str, Any] = {"pass_fds": (connection,), "start_new_session": True}
+            else:
+                os.set_handle_inheritable(connection, True)  # type: ignore[attr-defined,unused-ignore]
+                alone = {"close_fds": False}
+            with output.open("wb") if not prints_here else contextlib.nullcontext() as printed:
+                process = subprocess.Popen(
+                    command(path),
+                    cwd=directory,
+                    env=dict(environment),
+                    stdin=subprocess.DEVNULL,
+                    stdout=printed,
+                    stderr=None if prints_here else subprocess.STDOUT,
+                    **alone,
+                )
+        return cls(process, Channel(ours), None if prints_here else output, patience)
+
+    def greet(self) -> None:
+        """Wait until it is up.
+
+        Raises:
+            WorkerLostError: it is not, and why.
+        """
+        hello = self.receive(self.patience.start)
+        if hello.get("hello") != VERSION:
+            sentence = f"it speaks version {hello.get('hello')} of the protocol, this is {VERSION}"
+            raise self.no_use("protocol", sentence)
+        self.hello, self.tests = hello, frozenset(hello.get("tests", ()))
+
+    def send(self, message: dict[str, Any]) -> None:
+        """Tell it something.
+
+        Raises:
+            WorkerLostError: it has ended.
+        """
+        try:
+            self._channel.send(message)
+        except ChannelError as error:
+            raise WorkerLostError(self._lost(error)) from None
+
+    def receive(self, timeout: float, said: float | None = None) -> dict[str, Any]:
+        """Wait for what it says.
+
+        Args:
+            timeout: seconds to wait.
+            said: seconds to name where it says nothing, if they are others.
+
+        Raises:
+            WorkerLostError: it died, hangs, or does not speak the protocol.
+        """
+        deadline = time.monotonic() + timeout
+        while True:
+            left = deadline - time.monotonic()
+            try:
+                return self._channel.receive(max(min(left, LOOK), 0.0))
+            except SilentError:
+                # What it has forked may hold the connection open when it is gone.
+                if self._process.poll() is not None:
+                    raise WorkerLostError(self._lost(GoneError())) from None
+                if left <= LOOK:
+                    error = SilentError(f"nothing was said for {said or timeout:g} s")
+                    raise WorkerLostError(self._lost(error)) from None
+            except ChannelError as error:
+                raise WorkerLostError(self._lost(error)) from None
+
+    def no_use(self, reason: str, sentence: str) -> WorkerLostError:
+        """End it since its answers make no sense."""
+        self.kill()
+        return WorkerLostError(Lost("crashed", reason, sentence, self.printed()))
+
+    def _lost(self, error: ChannelError) -> Lost:
+        """What to say of a process that is no use any more; ends it."""
+        status: int | None = None
+        if isinstance(error, GoneError):
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                status = self._process.wait(self.patience.end)
+        if isinstance(error, SilentError):
+            self._dump_stacks()
+        self.kill()
+        printed = self.printed()
+        if isinstance(error, SilentError):
+            return Lost("crashed", "hung", f"its process hangs: {error}", printed)
+        if isinstance(error, GarbledError) or status is None:
+            sentence = f"its process does not speak as agreed: {error}"
+            return Lost("crashed", "protocol", sentence, printed)
+        if status == -getattr(signal, "SIGKILL", 9):
+            sentence = "its process was killed, as the kernel does when memory runs out"
+            return Lost("out-of-memory", "killed", sentence, printed)
+        how = f"of signal {-status} ({signal.strsignal(-status)})" if status < 0 else ""
+        sentence = f"its process died {how}" if how else f"its process ended with status {status}"
+        return Lost("crashed", "process-died", sentence, printed)
+
+    def _dump_stacks(self) -> None:
+        """Let it write where each of its threads is; the worker has asked for that."""
+        if not self.hello.get("stacks") or self._output is None:
+            return
+        before = self._output.stat().st_size
+        self._process.send_signal(signal.SIGUSR1)
+        for _ in range(20):
+            time.sleep(0.05)
+            if self._output.stat().st_size > before:
+                break
+
+    def printed(self) -> str:
+        """The last lines that it printed."""
+        if self._output is None:
+            return ""
+        try:
+            text = self._output.read_text(encoding="utf-8", errors="replace")
+        except OSError:
+            return ""
+        lines = [
+            line
+            for line in text.strip().splitlines()
+            if not (_OURS.match(line) or line.startswith("Extension modules: "))
+        ]
+        # The innermost frame of a stack comes first.
+        stacks = [index for index, line in enumerate(lines) if line.startswith("Current thread ")]
+        end = stacks[-1] + _TAIL if stacks else len(lines)
+        return "\n".join(lines[:end][-_TAIL - 5 * bool(stacks) :]).strip()
+
+    def end(self) -> None:
+        """Tell it to end, and see that it does."""
+        if not self.gone and self._process.poll() is None:
+            with contextlib.suppress(ChannelError, subprocess.TimeoutExpired):
+                self._channel.send({"do": "end"})
+                self._process.wait(self.patience.end)
+        self.kill()
+
+    def interrupt(self) -> None:
+        """End it in the midst of a test, whose fixtures are torn down if they can be."""
+        if not self.gone:
+            with contextlib.suppress(ProcessLookupError, subprocess.TimeoutExpired):
+                self._process.send_signal(signal.SIGINT)
+                self._process.wait(self.patience.end)
+        self.kill()
+
+    def kill(self) -> None:
+        """End it and what it has started, whatever it is doing."""
+        if self.gone:
+            return
+        self.gone = True
+        if os.name == "posix":
+            # Its group may outlive it.
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+        else:
+            self._process.kill()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(self.patience.end)
+        self._channel.close()
