@@ -36,7 +36,7 @@ ALLOWED = {
         "workers",
         "models",
     },
-    "workers": {"core"},
+    "workers": {"core", "store"},
     "selftest": {"core", "store"},
     "cli": {"core", "catalog", "devices", "store", "report", "measure", "models", "selftest"},
 }

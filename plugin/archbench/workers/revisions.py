@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from archbench.core.errors import UsageError
+from archbench.store.git import git
 
 __all__ = ["Revision", "check_out", "describe_work_tree", "top_of"]
 
@@ -48,33 +48,8 @@ class Revision:
 
 def _git(directory: Path, *arguments: str) -> tuple[str | None, str]:
     """What git printed; None and its complaint where it failed."""
-    environment = {
-        name: value
-        for name, value in os.environ.items()
-        # Set by git itself for its hooks: the run may be one.
-        if name not in ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX")
-    }
-    if (directory / "HEAD").is_file() and (directory / "objects").is_dir():
-        # The repository that is kept of a submodule names a work tree, which may be gone.
-        environment |= {"GIT_DIR": str(directory), "GIT_WORK_TREE": str(directory)}
-    try:
-        done = subprocess.run(
-            ["git", *arguments],
-            cwd=directory,
-            env=environment,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            check=False,
-        )
-    except OSError as error:
-        return None, f"git cannot be run ({error.strerror})"
-    if done.returncode:
-        lines = done.stderr.strip().splitlines() or [f"git ended with status {done.returncode}"]
-        # The first says what is wrong, the last what git could not do for it.
-        wrong = [line for line in lines if line.startswith(("error: ", "fatal: "))] or lines[-1:]
-        return None, "; ".join(dict.fromkeys((wrong[0], wrong[-1])))
-    return done.stdout.strip(), ""
+    answer = git(directory, *arguments)
+    return answer.text, answer.complaint
 
 
 def top_of(root: Path) -> Path | None:
