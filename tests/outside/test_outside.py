@@ -21,7 +21,7 @@ from archbench.measure.cells import latency_record, load_guarded
 from archbench.measure.hardware import make_target
 from archbench.measure.latency import SamplingPlan
 from archbench.models.loading import ModelHolder
-from archbench.pytest_plugin import launched, launching
+from archbench.pytest_plugin import launched
 from archbench.pytest_plugin.declared import OPTIONS
 from archbench.pytest_plugin.manifest import cell_of
 from archbench.runtimes import registry as runtimes
@@ -70,9 +70,7 @@ class Project:
         return done.stdout.str()
 
 
-def measured_here(
-    config: pytest.Config, nodeids: Sequence[str], *_: object
-) -> launching.LaunchedTests:
+def measured_here(config: pytest.Config, nodeids: Sequence[str], *_: object) -> launched.Brought:
     """Stands for a fresh process, which takes long: measures in this one."""
     records = {}
     for nodeid in nodeids:
@@ -84,7 +82,7 @@ def measured_here(
         for launch in record.metrics["latency"]["launches"]:
             launch.update(others=0.0, lost=0.0)  # however busy the machine is
         records[nodeid] = record
-    return launching.LaunchedTests(records, None, 0, "", 1.0)
+    return launched.Brought(records)
 
 
 @pytest.fixture
