@@ -249,7 +249,8 @@ def test_the_projects_configuration_holds_in_workers(
         """
         [pytest]
         markers = ours: one of ours
-        addopts = -p theirs --import-mode=importlib -x --junitxml=j.xml
+        addopts = -p theirs --import-mode=importlib -x --junitxml=j.xml -p no:cacheprovider
+            --strict-config
         pythonpath = .
         """
     )

@@ -178,8 +178,11 @@ def start(
     for name in _NOT_PASSED:
         environment.pop(name, None)
     environment.setdefault("PYTHONBREAKPOINT", "archbench.workers.inside.no_debugger")
-    cache = files / "cache"
-    more = ("-p", "archbench.pytest_plugin", "-o", f"cache_dir={cache}")
+    # What it remembers of tests is no part of the project's memory; without the plugin that
+    # remembers, pytest may refuse the name.
+    remembers = config.pluginmanager.has_plugin("cacheprovider")
+    cache = ("-o", f"cache_dir={files / 'cache'}") if remembers else ()
+    more = ("-p", "archbench.pytest_plugin", *cache)
     return Worker.start(
         lambda path: [
             executable,
