@@ -348,12 +348,8 @@ class Ledger:
 
     def _note(self, name: str, macs: int, read: Sequence[Tensor], written: Tensor) -> None:
         kind = self._kind(name, read)
-        if any(map(self._is_of_image, read)):
-            self._computed.add(storage_number(written))
-        for tensor in read:
-            if not self._is_of_image(tensor):
-                for root in self._roots.get(storage_number(tensor), ()):
-                    self.constants[root] = self._strange[root]
+        if self.is_real:
+            self._note_origins(read, written)
         self.macs_by_operator[name] += macs
         self.macs_by_kind[kind] += macs
         self.macs_by_module[self._here.modules[-1]] += macs
@@ -375,6 +371,15 @@ class Ledger:
             image = right if rows else left
             channels = written.shape[-2 if rows else -1] if written.dim() else 1
         self.channels.note(written, image, channels)
+
+    def _note_origins(self, read: Sequence[Tensor], written: Tensor) -> None:
+        """Take in that a product was computed, and with which numbers that nobody knows."""
+        if any(map(self._is_of_image, read)):
+            self._computed.add(storage_number(written))
+        for tensor in read:
+            if not self._is_of_image(tensor):
+                for root in self._roots.get(storage_number(tensor), ()):
+                    self.constants[root] = self._strange[root]
 
     def _kind(self, name: str, read: Sequence[Tensor]) -> str:
         if "conv" in name:

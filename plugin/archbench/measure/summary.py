@@ -97,7 +97,7 @@ def _failures_named(spec: ModelSpec) -> Iterator[None]:
         raise NotMeasuredError(
             "not-summarised",
             f"{spec.id} cannot be summarised with images of {size}: {type(error).__name__}: "
-            f"{text_of(error)}. Where that is for its size, try the one that it is made for",
+            f"{text_of(error)}{'' if spec.is_own else '. Try the input size that it is made for'}",
         ) from error
 
 
