@@ -38,6 +38,11 @@ def test_commands_of_other_systems(command: str) -> None:
     assert plain(f"first {command}") == f"first ## {command[2:]}"
 
 
+def test_colours_hide_no_command() -> None:
+    assert plain(":\x1b[m:error::x") == ": :error::x"
+    assert plain("#\x1b[1m#\x1b[m[error]x") == "## [error]x"
+
+
 def test_text_of_a_line_stays() -> None:
     for text in (
         "a::b",

@@ -24,6 +24,16 @@ def test_a_stream_is_as_safe_in_pieces(pieces: list[str]) -> None:
     assert not [line for line in lines if line.lstrip().startswith("::") or "##[" in line]
 
 
+@pytest.mark.parametrize("pieces", ["::error::x", "##[error]x", "##vso[a]x"])
+def test_a_command_letter_by_letter(pieces: str) -> None:
+    file = io.StringIO()
+    stream = ShownStream(file)
+    for piece in pieces:
+        stream.write(piece)
+    assert not file.getvalue().startswith("::")
+    assert not re.search(r"##\w*\[", file.getvalue())
+
+
 def test_held_back_by_whichever_way_it_is_printed(capfd: pytest.CaptureFixture[str]) -> None:
     def network() -> None:
         sys.stdout.write("::error::printed\n")

@@ -25,6 +25,7 @@ _CONTROLS = re.compile(
     "\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\U000e0000-\U000e007f]"
 )
 _SURROGATES = re.compile("[\ud800-\udfff]")
+_LONGEST_COMMAND = 200
 _BLANK = r"(?:[^\S\n]|\x1b\[[\d;]*m)*"
 
 
@@ -34,7 +35,8 @@ def plain(text: str) -> str:
     A return ends a line, another control character becomes a space, and half a surrogate pair, as
     a file's name may hold one, becomes its code.
     """
-    return _COLOUR.sub("", shown(text))
+    # Without the colours between them two signs may make a command.
+    return shown(_COLOUR.sub("", shown(text)))
 
 
 def shown(text: str) -> str:
@@ -47,6 +49,7 @@ class Pieces:
 
     def __init__(self) -> None:
         self._begins_line = True
+        self._marks = ""  # what may become ##[ with the next piece
 
     def __call__(self, text: str, *, is_last: bool = False) -> str:
         """What to write of the next piece.
@@ -64,7 +67,11 @@ class Pieces:
             kept = _CONTROLS.sub(" ", kept)
             kept = _SURROGATES.sub(lambda m: f"\\u{ord(m[0]):04x}", kept)
         last = "" if is_last else r"|\Z"
-        kept = re.sub(rf"##(?=\w*(?:\[{last}))", "## ", kept)
+        kept = re.sub(r"##(?=\w*\[)", "## ", kept)
+        if self._marks and re.match(r"[#\w]*\[", kept):
+            kept = f" {kept}"
+        marks = re.search(r"#[#\w]*\Z", (self._marks + kept)[-_LONGEST_COMMAND:])
+        self._marks = marks[0] if marks else ""
         before = "" if self._begins_line else "."
         kept = re.sub(rf"(?m)^({_BLANK}):(?=:{last})", r"\1: ", before + kept)[len(before) :]
         _, newline, line = kept.rpartition("\n")
