@@ -142,3 +142,15 @@ def test_the_plugin_imports_nothing_heavy() -> None:
         name.startswith(("archbench.measure", "archbench.models", "archbench.catalog"))
         for name in new
     )
+
+
+def test_no_modules_import_one_another_in_a_circle() -> None:
+    done = subprocess.run(
+        [sys.executable, "tools/house.py"],
+        cwd=PACKAGE.parents[1],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    (line,) = [line for line in done.stdout.splitlines() if line.startswith("circles of imports")]
+    assert line.split() == ["circles", "of", "imports", "0", "0"]

@@ -23,6 +23,14 @@ from archbench.pytest_plugin.options import (
     spelled,
     worker_number,
 )
+from archbench.pytest_plugin.shared import (
+    MODEL_ARGUMENT,
+    PRECISION_ARGUMENT,
+    TARGET_ARGUMENT,
+    free_holder,
+    holder_of,
+    uses_archbench,
+)
 
 if TYPE_CHECKING:
     from archbench.core.spec import ModelSpec, Target
@@ -33,20 +41,14 @@ if TYPE_CHECKING:
 
 __all__ = ["accuracy_target", "bench", "loaded_model", "model_spec", "target"]
 
-_MODELS: pytest.StashKey[tuple[ModelSpec, ...]] = pytest.StashKey()
 _REFUSED: pytest.StashKey[pytest.UsageError] = pytest.StashKey()
 _SESSION: pytest.StashKey[ArchbenchSession] = pytest.StashKey()
 _ONLY: pytest.StashKey[bool] = pytest.StashKey()
-_HOLDER: pytest.StashKey[ModelHolder] = pytest.StashKey()
 
 SUITE = "archbench.benchmarks"
 """By which ``--pyargs`` finds the installed suite."""
 
 _PACKAGE = Path(__file__).parents[1]
-
-MODEL_ARGUMENT = "_archbench_model"
-TARGET_ARGUMENT = "_archbench_target"
-PRECISION_ARGUMENT = "_archbench_precision"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -116,18 +118,6 @@ def recorder(config: pytest.Config) -> ArchbenchSession:
         config.stash[_SESSION] = ArchbenchSession(config)
         config.pluginmanager.register(config.stash[_SESSION], "archbench-session")
     return config.stash[_SESSION]
-
-
-def uses_archbench(item: pytest.Item) -> bool:
-    """Whether a test measures through archbench."""
-    names = getattr(item, "fixturenames", ())
-    return "bench" in names and any(name.startswith("_archbench") for name in names)
-
-
-def runs_again(report: pytest.TestReport | pytest.CollectReport) -> bool:
-    """Whether a report is of an attempt after which a plugin runs the test again, as
-    pytest-rerunfailures does: pytest itself has three outcomes."""
-    return str(report.outcome) not in ("passed", "failed", "skipped")
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -237,22 +227,6 @@ def pytest_xdist_node_collection_finished(node: Any, ids: Sequence[str]) -> None
         recorder(node.config).expect(named)
 
 
-def selected_models(config: pytest.Config) -> tuple[ModelSpec, ...]:
-    """The architectures that this run is about, looked up once."""
-    if _MODELS not in config.stash:
-        from archbench.core.errors import UsageError
-        from archbench.pytest_plugin.selection import select_models
-        from archbench.pytest_plugin.settings import settings_of
-
-        try:
-            config.stash[_MODELS] = select_models(
-                config, settings_of(config), lenient=is_launch(config)
-            )
-        except UsageError as error:
-            raise pytest.UsageError(spelled(config, str(error))) from None
-    return config.stash[_MODELS]
-
-
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection(session: pytest.Session) -> None:
     """Refuse an unknown suite or architecture once, before files are collected."""
@@ -268,7 +242,9 @@ def pytest_collection(session: pytest.Session) -> None:
 
         guard_terminal(config)
         with captured(config):
-            selected_models(config)
+            from archbench.pytest_plugin.selection import selected_models
+
+        selected_models(config)
 
 
 def pytest_pycollect_makemodule(
@@ -296,6 +272,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     by hiding these arguments from the test.
     """
     if MODEL_ARGUMENT in metafunc.fixturenames:
+        from archbench.pytest_plugin.selection import selected_models
+
         models: tuple[ModelSpec, ...] = ()
         try:
             models = selected_models(metafunc.config)
@@ -413,22 +391,10 @@ def _make_target(pytestconfig: pytest.Config, run_config: RunConfig) -> Target:
         pytest.exit(message, returncode=pytest.ExitCode.USAGE_ERROR)
 
 
-def holder_of(config: pytest.Config) -> ModelHolder:
-    """What keeps the model of this process that is loaded."""
-    if _HOLDER not in config.stash:
-        from archbench.models.loading import ModelHolder
-        from archbench.pytest_plugin.settings import settings_of
-
-        # A comparison's passes run in processes of its own, and what fails there is said there.
-        config.stash[_HOLDER] = ModelHolder(tried=settings_of(config).against is None)
-    return config.stash[_HOLDER]
-
-
 def pytest_unconfigure(config: pytest.Config) -> None:
     """Let go of the model that is loaded, in a run without the fixture that does, and of files that
     were imported: another run in this process finds them as they are then."""
-    if _HOLDER in config.stash:
-        config.stash[_HOLDER].free()
+    free_holder(config)
     terminal = sys.modules.get("archbench.pytest_plugin.terminal")
     if terminal is not None:
         terminal.resume_commands(config)
@@ -439,9 +405,8 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 @pytest.fixture(scope="session")
 def _archbench_holder(pytestconfig: pytest.Config) -> Generator[ModelHolder]:
-    holder = holder_of(pytestconfig)
-    yield holder
-    holder.free()
+    yield holder_of(pytestconfig)
+    free_holder(pytestconfig)
 
 
 @pytest.fixture

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from archbench.core.accuracy import Outcomes, wilson_interval
+from archbench.core.errors import ArchbenchError
+from archbench.core.images import sampled
 from archbench.core.records import Record
 from archbench.core.spec import ModelSpec, Target
 from archbench.core.verdicts import Note, Verdict
@@ -56,7 +58,6 @@ def images_of(config: pytest.Config) -> ImageSet | None:
     if settings.imagenet is None:
         return None
     if _IMAGES not in config.stash:
-        from archbench.core.images import sampled
         from archbench.models.datasets import open_images
 
         images = open_images(settings.imagenet)
@@ -209,8 +210,6 @@ def _evaluation_path(config: pytest.Config, key: str) -> Path:
 
 def _taken_up(config: pytest.Config, key: str) -> Record | None:
     """What an earlier run found that did not reach its end; None where there is nothing."""
-    from archbench.core.errors import ArchbenchError
-
     path = _evaluation_path(config, key)
     try:
         record = Record.from_dict(dict(read_outcomes(path).about))

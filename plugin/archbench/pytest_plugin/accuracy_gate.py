@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from archbench.catalog.published import published_accuracies
 from archbench.core.accuracy import Outcomes, accuracy_verdict, published_verdict
 from archbench.core.fingerprints import METRIC, Fingerprint, fingerprint_verdict
 from archbench.core.records import Record
@@ -15,6 +16,7 @@ from archbench.core.spec import ModelSpec, Target
 from archbench.core.verdicts import Verdict
 from archbench.gates.gate import changes
 from archbench.metrics import compared_by
+from archbench.pytest_plugin.budgets import configuration_of
 from archbench.pytest_plugin.gate import accepted_of, gate_of, stamp_of
 from archbench.pytest_plugin.options import spelled
 from archbench.pytest_plugin.settings import settings_of
@@ -33,8 +35,6 @@ def judge_accuracy(
     Returns:
         The text of the failure where the test is to fail.
     """
-    from archbench.pytest_plugin.budgets import configuration_of
-
     config, gate = node.config, gate_of(node.config)
     assert record.target is not None
     accepted = accepted_of(config, "accuracy", record)
@@ -84,8 +84,6 @@ def _beside_published(
     record: Record, spec: ModelSpec, metric: str, now: Outcomes
 ) -> Verdict | None:
     """A comparison with the number that is published for these weights, on all of these images."""
-    from archbench.catalog.published import published_accuracies
-
     top1 = record.metrics["top1"]
     figure = published_accuracies(spec).get(metric)
     is_theirs = top1["is_published"] and top1["dataset"]["is_imagenet"]

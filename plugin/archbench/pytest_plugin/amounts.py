@@ -9,23 +9,19 @@ import pytest
 from archbench.core.amounts import amount_verdict
 from archbench.core.records import Record
 from archbench.core.verdicts import Verdict
-from archbench.metrics import METRICS, compared_by
+from archbench.metrics import METRICS
 from archbench.pytest_plugin.budgets import configuration_of
-from archbench.pytest_plugin.gate import accepted_of, gate_of, how_to_accept, not_comparable
+from archbench.pytest_plugin.gate import (
+    accepted_of,
+    amounts_of,
+    gate_of,
+    how_to_accept,
+    not_comparable,
+)
 from archbench.pytest_plugin.options import spelled
 from archbench.pytest_plugin.settings import settings_of
 
-__all__ = ["amounts_of", "judge_amounts"]
-
-
-def amounts_of(record: Record) -> dict[str, float]:
-    """What a line of baselines holds of a record's memory and energy: bytes and joules by
-    metric."""
-    return {
-        name: record.metrics[name]["value"]
-        for name in compared_by("tolerance")
-        if record.metrics.get(name, {}).get("value") is not None
-    }
+__all__ = ["judge_amounts"]
 
 
 def judge_amounts(node: pytest.Item, record: Record) -> str | None:

@@ -25,9 +25,13 @@ from archbench.core.run_config import RunConfig
 from archbench.core.spec import Target
 from archbench.core.verdicts import Verdict
 from archbench.gates.gate import Accepted, Gate, changes
+from archbench.metrics import compared_by
+from archbench.pytest_plugin.budgets import configuration_of
 from archbench.pytest_plugin.manifest import cell_of
 from archbench.pytest_plugin.options import spelled
+from archbench.pytest_plugin.selection import known_architecture
 from archbench.pytest_plugin.settings import settings_of
+from archbench.report.counts import changed_text
 from archbench.store.baselines import Baselines, Updated
 
 if TYPE_CHECKING:
@@ -154,8 +158,6 @@ def time_rules(
         then: environment of the baseline.
         now: environment of this run.
     """
-    from archbench.pytest_plugin.budgets import configuration_of
-
     assert record.target is not None
     rules = configuration_of(config).rules
     slug, dtype = record.target.slug, record.target.dtype
@@ -263,8 +265,6 @@ def unasked_lines(config: pytest.Config, cells: Sequence[Record]) -> list[str]:
         config: of the run.
         cells: merged records; files of their devices and precisions are looked at.
     """
-    from archbench.pytest_plugin.selection import known_architecture
-
     files = [accepted_counts(config)]
     targets = {(cell.target.slug, cell.target.dtype) for cell in cells if cell.target}
     files += [accepted_file(config, "latency", *target) for target in sorted(targets)]
@@ -282,6 +282,16 @@ def unasked_lines(config: pytest.Config, cells: Sequence[Record]) -> list[str]:
     return lines
 
 
+def amounts_of(record: Record) -> dict[str, float]:
+    """What a line of baselines holds of a record's memory and energy: bytes and joules by
+    metric."""
+    return {
+        name: record.metrics[name]["value"]
+        for name in compared_by("tolerance")
+        if record.metrics.get(name, {}).get("value") is not None
+    }
+
+
 def write_times(config: pytest.Config, timed: Sequence[Record]) -> list[tuple[Path, Updated]]:
     """Accept times as the baseline.
 
@@ -293,7 +303,6 @@ def write_times(config: pytest.Config, timed: Sequence[Record]) -> list[tuple[Pa
         UsageError: a file was damaged in the meantime.
         OSError: it cannot be written.
     """
-    from archbench.pytest_plugin.amounts import amounts_of
 
     stamp, gate = stamp_of(config), gate_of(config)
     lines = []
@@ -351,7 +360,6 @@ def judge_counts(node: pytest.Item, record: Record, complexity: Complexity) -> s
     if baseline is None:
         name = gate.path("complexity").name
         return spelled(config, f"no-baseline: {record.id} has no line in {name}\n{todo}")
-    from archbench.report.counts import changed_text
 
     text = (
         f"changed: {record.id} differs from {accepted.where}\n"

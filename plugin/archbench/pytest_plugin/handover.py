@@ -19,11 +19,11 @@ import pytest
 from archbench.core.records import Record, target_of
 from archbench.core.spec import Target
 from archbench.core.verdicts import Verdict
-from archbench.pytest_plugin import uses_archbench
 from archbench.pytest_plugin.leaving import why_leave
 from archbench.pytest_plugin.options import is_worker, spelled
 from archbench.pytest_plugin.progress import EvaluationProgress
 from archbench.pytest_plugin.recording import known_of, metric_of
+from archbench.pytest_plugin.shared import uses_archbench
 from archbench.pytest_plugin.starting import cell_timeout, make_order, start
 from archbench.workers.pool import Pool
 from archbench.workers.process import Lost, Worker, WorkerLostError

@@ -11,7 +11,8 @@ import sys
 import pytest
 
 from archbench.core.errors import first_line
-from archbench.pytest_plugin import (
+from archbench.devices.registry import is_fatal
+from archbench.pytest_plugin.shared import (
     MODEL_ARGUMENT,
     PRECISION_ARGUMENT,
     TARGET_ARGUMENT,
@@ -25,8 +26,6 @@ _FATAL: pytest.StashKey[str] = pytest.StashKey()
 
 def note_fatal_error(config: pytest.Config, error: BaseException) -> None:
     """Remember that this process can use its device no more, if that is what an error says."""
-    from archbench.devices.registry import is_fatal
-
     if is_fatal(error):
         config.stash[_FATAL] = first_line(error)
 

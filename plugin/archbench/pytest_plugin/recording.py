@@ -8,14 +8,34 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 
-from archbench.core.errors import ArchitectureError, NotMeasuredError, first_line, orders_to_end
+from archbench.catalog.lists import LISTED_LIBRARIES
+from archbench.core.errors import (
+    ArchitectureError,
+    InconclusiveError,
+    NotMeasuredError,
+    first_line,
+    orders_to_end,
+)
 from archbench.core.foreign import plain
 from archbench.core.records import Record, derived, merge_records
 from archbench.core.spec import ModelSpec, Target
-from archbench.pytest_plugin import MODEL_ARGUMENT, holder_of
+from archbench.core.verdicts import Verdict
+from archbench.measure.failures import describe_failure
+from archbench.measure.latency import SamplingPlan
+from archbench.models.requiring import require_torch
+from archbench.pytest_plugin.accuracy import measured_accuracy, not_measured
+from archbench.pytest_plugin.accuracy_gate import fingerprint_record
+from archbench.pytest_plugin.against import not_compared, told
+from archbench.pytest_plugin.amounts import judge_amounts
+from archbench.pytest_plugin.budgets import budget_failure, judge_budgets
+from archbench.pytest_plugin.ci import drop_junit_properties, set_junit_properties
+from archbench.pytest_plugin.gate import judge_counts, judge_time
+from archbench.pytest_plugin.launched import launched, launches_of, merged
 from archbench.pytest_plugin.leaving import note_fatal_error
 from archbench.pytest_plugin.options import spelled
+from archbench.pytest_plugin.shared import MODEL_ARGUMENT, holder_of
 from archbench.pytest_plugin.starting import measures_only, times_order
+from archbench.pytest_plugin.turns import take_turns, taking_turns
 
 if TYPE_CHECKING:
     from archbench.core.errors import InconclusiveError
@@ -65,7 +85,6 @@ class Bench:
             NotMeasuredError: it cannot be counted.
         """
         from archbench.measure.cells import complexity_record
-        from archbench.pytest_plugin.gate import judge_counts
 
         record, complexity = complexity_record(model_spec, holder_of(self._node.config))
         failures = (
@@ -95,11 +114,6 @@ class Bench:
             NotMeasuredError: the model's scores are not finite, or it cannot be compiled or
                 captured.
         """
-        from archbench.core.errors import InconclusiveError
-        from archbench.pytest_plugin.amounts import judge_amounts
-        from archbench.pytest_plugin.gate import judge_time
-        from archbench.pytest_plugin.launched import launched, launches_of, merged
-
         config = self._node.config
         if self._settings.against is not None or measures_only(config):
             record = self._side_by_side(loaded_model)
@@ -165,8 +179,6 @@ class Bench:
             NotMeasuredError: weights are not to be had or do not fit, or the network does not know
                 the images' classes.
         """
-        from archbench.pytest_plugin.accuracy import measured_accuracy, not_measured
-
         config = self._node.config
         if measures_only(config):
             pytest.skip("this process measures times")
@@ -190,8 +202,6 @@ class Bench:
             ArchitectureError: the network cannot be built or run.
             NotMeasuredError: weights are not to be had or do not fit.
         """
-        from archbench.pytest_plugin.accuracy_gate import fingerprint_record
-
         if measures_only(self._node.config):
             pytest.skip("this process measures times")
         record, failures = fingerprint_record(self._node, model_spec, target)
@@ -204,14 +214,11 @@ class Bench:
 
         None where neither is so.
         """
-        from archbench.pytest_plugin.turns import take_turns, taking_turns
-
         side = taking_turns(self._node.config)
         if side is not None:
             return None if side.timed else take_turns(side, loaded_model)
         if self._settings.against is None:
             return None
-        from archbench.pytest_plugin.against import not_compared, told
 
         item = told(self._node.config, self._node.nodeid)
         if item is None:
@@ -258,7 +265,6 @@ class Bench:
         """
         if self._settings.strict:
             raise error
-        from archbench.measure.failures import describe_failure
 
         record, text = describe_failure(error, "latency", loaded_model.spec, loaded_model.target)
         self._record(record)
@@ -266,8 +272,6 @@ class Bench:
 
     def _over_budget(self, record: Record) -> str | None:
         """Judge what was just measured by the project's budgets."""
-        from archbench.pytest_plugin.budgets import budget_failure, judge_budgets
-
         verdicts = judge_budgets(self._node.config, record)
         record.verdicts += verdicts
         return budget_failure(self._node.config, record, verdicts)
@@ -277,7 +281,6 @@ class Bench:
         loaded_model: LoadedModel, time_budget: float, *, placements: int = 1, seed: int = 0
     ) -> Record:
         from archbench.measure.cells import latency_record
-        from archbench.measure.latency import SamplingPlan
 
         return latency_record(
             loaded_model, SamplingPlan(time_budget=time_budget), placements=placements, seed=seed
@@ -305,8 +308,6 @@ def _attach(item: pytest.Item, report: pytest.TestReport, record: Record) -> Non
 
     What JUnit says about the test is read from the report of its tear-down, which is yet to come.
     """
-    from archbench.pytest_plugin.ci import set_junit_properties
-
     report.archbench = record.as_dict()  # type: ignore[attr-defined]
     set_junit_properties(item, record)
 
@@ -347,7 +348,6 @@ def attach_record(
     spec, target = known_of(item)
     if spec is None or isinstance(error, AssertionError):
         return
-    from archbench.measure.failures import describe_failure
 
     metric = metric_of(item)
     failed, text = describe_failure(error, metric, spec, target)
@@ -373,7 +373,6 @@ def _attach_foreign_failure(
     spec, target = known_of(item)
     if spec is None:
         return
-    from archbench.core.verdicts import Verdict
 
     sentence = f"its test failed: {first_line(error)}"
     verdict = Verdict(metric_of(item), "crashed", "test-failed", sentence)
@@ -385,8 +384,6 @@ def forget_record(item: pytest.Item) -> None:
     """Start a test anew, as plugins do that run a failed one again: what it measured before counts
     no more."""
     if _RECORD in item.stash:
-        from archbench.pytest_plugin.ci import drop_junit_properties
-
         drop_junit_properties(item, item.stash[_RECORD])
         del item.stash[_RECORD]
         spec, _ = known_of(item)
@@ -405,14 +402,11 @@ def import_before(item: pytest.Item) -> None:
 
 
 def _import_for(item: pytest.Item) -> None:
-    from archbench.models.requiring import require_torch
-
     require_torch()
     import archbench.measure.partner
     import archbench.pytest_plugin.amounts
     import archbench.pytest_plugin.gate
     import archbench.pytest_plugin.turns  # noqa: F401
-    from archbench.catalog.lists import LISTED_LIBRARIES
     from archbench.measure.hardware import check_torchvision
     from archbench.models.installed import import_library
 

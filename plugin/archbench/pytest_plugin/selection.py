@@ -8,15 +8,26 @@ from fnmatch import fnmatchcase
 
 import pytest
 
+from archbench.catalog import load_catalog
 from archbench.catalog.own import is_own_request, own_architectures, requests_in
 from archbench.core.constructors import place_of
 from archbench.core.errors import UsageError
 from archbench.core.requests import parse_request
 from archbench.core.spec import ModelSpec, OwnSource
 from archbench.pytest_plugin.manifest import cell_of
-from archbench.pytest_plugin.settings import Settings
+from archbench.pytest_plugin.options import is_launch, spelled
+from archbench.pytest_plugin.settings import Settings, settings_of
 
-__all__ = ["each_once", "known_architecture", "one_model", "select_models", "two_of_one_name"]
+__all__ = [
+    "each_once",
+    "known_architecture",
+    "one_model",
+    "select_models",
+    "selected_models",
+    "two_of_one_name",
+]
+
+_MODELS: pytest.StashKey[tuple[ModelSpec, ...]] = pytest.StashKey()
 
 
 def _of_node_ids(config: pytest.Config) -> list[str]:
@@ -130,8 +141,6 @@ def select_models(
     Raises:
         UsageError: an unknown suite or architecture, a glob that matches nothing.
     """
-    from archbench.catalog import load_catalog
-
     own = _hook_models(config)
     here = config.invocation_params.dir
     requests = [part for value in settings.models for part in requests_in(value, here)]
@@ -169,8 +178,6 @@ def _requested(
 def _named(
     config: pytest.Config, settings: Settings, request: str, own: Sequence[ModelSpec]
 ) -> list[ModelSpec]:
-    from archbench.catalog import load_catalog
-
     if is_own_request(request):
         return _own(config, request, "--models=")
     mine = _matching(request, own)
@@ -205,8 +212,6 @@ def one_model(config: pytest.Config, request: str, asking: str) -> ModelSpec:
     Raises:
         UsageError: it names none, or several.
     """
-    from archbench.catalog import load_catalog
-
     found = (
         _own(config, request, asking)
         if is_own_request(request)
@@ -224,11 +229,20 @@ def one_model(config: pytest.Config, request: str, asking: str) -> ModelSpec:
     return found[0]
 
 
+def selected_models(config: pytest.Config) -> tuple[ModelSpec, ...]:
+    """The architectures that this run is about, looked up once."""
+    if _MODELS not in config.stash:
+        try:
+            config.stash[_MODELS] = select_models(
+                config, settings_of(config), lenient=is_launch(config)
+            )
+        except UsageError as error:
+            raise pytest.UsageError(spelled(config, str(error))) from None
+    return config.stash[_MODELS]
+
+
 def known_architecture(config: pytest.Config) -> Callable[[str], bool]:
     """Whether some selection of this project can hold an architecture of a given id."""
-    from archbench.catalog import load_catalog
-    from archbench.pytest_plugin import selected_models
-
     catalog = load_catalog()
     own = _hook_models(config)
     selected = {model.id for model in selected_models(config)}

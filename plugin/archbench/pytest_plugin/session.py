@@ -12,11 +12,37 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from archbench.core.verdicts import Note
-from archbench.pytest_plugin import MODEL_ARGUMENT, runs_again, selected_models
+from archbench.catalog import published_top1
+from archbench.core.errors import AbsentError, UsageError
+from archbench.core.foreign import plain
+from archbench.core.launches import LEAST_BASELINE, Launch
+from archbench.core.records import Record, merge_records
+from archbench.core.spec import LIBRARIES
+from archbench.core.verdicts import FAILING, Note, Verdict
+from archbench.metrics import format_seconds
+from archbench.models.requiring import require_torch
+from archbench.pytest_plugin.accuracy import forget_evaluations, images_of, keep_outcomes
+from archbench.pytest_plugin.accuracy_gate import write_accuracies
+from archbench.pytest_plugin.against import against_lines, play
+from archbench.pytest_plugin.benchmark_bridge import add_benchmark, prepare_benchmark_session
+from archbench.pytest_plugin.budgets import configuration_of, unjudged_lines
+from archbench.pytest_plugin.ci import report_to_ci
+from archbench.pytest_plugin.gate import accepted_counts, unasked_lines, write_counts, write_times
+from archbench.pytest_plugin.launched import prepare
+from archbench.pytest_plugin.manifest import Manifest
 from archbench.pytest_plugin.options import has_workers, is_launch, spelled
+from archbench.pytest_plugin.progress import Progress
+from archbench.pytest_plugin.selection import selected_models
 from archbench.pytest_plugin.settings import settings_of
+from archbench.pytest_plugin.shared import MODEL_ARGUMENT, runs_again
+from archbench.pytest_plugin.starting import files_of
 from archbench.pytest_plugin.terminal import write_command
+from archbench.report.provenance import provenance_lines
+from archbench.report.summary_lines import network_lines, summary_lines
+from archbench.report.table import doubts, is_bad, run_table
+from archbench.store.directory import make_directory
+from archbench.store.journal import Journal
+from archbench.store.results import results_document, write_results
 
 if TYPE_CHECKING:
     from archbench.core.records import Record
@@ -66,9 +92,6 @@ def refuse_absent_devices(config: pytest.Config) -> None:
     """
     settings = settings_of(config)
     if settings.imagenet is not None:
-        from archbench.core.errors import UsageError
-        from archbench.pytest_plugin.accuracy import images_of
-
         try:
             images_of(config)
         except UsageError as error:
@@ -76,8 +99,6 @@ def refuse_absent_devices(config: pytest.Config) -> None:
     run_in = {(one.dtype, one.threads, one.runtime) for one in settings.configs}
     if settings.gpu in ("auto", "cpu") and run_in == {("fp32", 1, "eager")}:
         return
-    from archbench.core.errors import UsageError
-    from archbench.models.requiring import require_torch
 
     try:
         require_torch()
@@ -108,7 +129,6 @@ def sharing_of(config: pytest.Config) -> Sharing | None:
 
 
 def _look_for_others(config: pytest.Config) -> Sharing | None:
-    from archbench.core.errors import AbsentError, UsageError
     from archbench.devices.nvml import Nvml
 
     settings = settings_of(config)
@@ -179,17 +199,13 @@ class ArchbenchSession:
         """Note which tests are to come; every worker reports the same ones."""
         if self._manifest is not None:
             return
-        from archbench.pytest_plugin.manifest import Manifest
 
         self._manifest = Manifest(nodeids)
         if not len(self._manifest) or self._config.option.collectonly:
             return
-        from archbench.pytest_plugin.progress import Progress
 
         self._run_header()  # the machine's load before the run, not during it
         self._refuse_unwritable_journal()
-        from archbench.pytest_plugin.budgets import configuration_of
-        from archbench.pytest_plugin.gate import accepted_counts
 
         # What is damaged is refused before anything is measured.
         configuration_of(self._config)
@@ -209,17 +225,12 @@ class ArchbenchSession:
                 terminal.write_line(text)
 
         if settings_of(self._config).against is not None:
-            from archbench.pytest_plugin.against import play
-
             play(self._config, nodeids, say)
             return
-        from archbench.pytest_plugin.launched import prepare
 
         prepare(self._config, nodeids, say)
 
     def _refuse_unwritable_journal(self) -> None:
-        from archbench.store.directory import make_directory
-
         directory = settings_of(self._config).directory
         runs = directory / "runs"
         try:
@@ -276,9 +287,6 @@ class ArchbenchSession:
             data = self._crashed(report.nodeid)
         if data is None:
             return
-        from archbench.core.foreign import plain
-        from archbench.core.records import Record
-        from archbench.pytest_plugin.benchmark_bridge import add_benchmark
 
         report.sections = [(title, plain(content)) for title, content in report.sections]
         record = Record.from_dict(data)
@@ -303,8 +311,6 @@ class ArchbenchSession:
         if report.when == "call" and report.passed and "latency" in record.metrics:
             self._timed[test] = record
         if "top1" in record.metrics:
-            from archbench.pytest_plugin.accuracy import keep_outcomes
-
             keep_outcomes(self._config, record, self._the_journal().path.parent)
         if report.when == "call" and report.passed and record.metrics.keys() & _EVALUATED:
             self._evaluated[test] = record
@@ -318,8 +324,6 @@ class ArchbenchSession:
     def _failed_before(self, test: str, record: Record) -> bool:
         """Whether an earlier repetition of a test failed by its verdict and this one does not: the
         failure stands."""
-        from archbench.report.table import is_bad
-
         before = self._records.get(test)
         return before is not None and is_bad(before) and not is_bad(record)
 
@@ -328,8 +332,6 @@ class ArchbenchSession:
         cells = self._manifest.cells_with(nodeid) if self._manifest is not None else []
         if not cells:
             return None
-        from archbench.core.records import Record
-        from archbench.core.verdicts import Verdict
 
         model = cells[0][0]
         sentence = f"the worker process died while it was measuring {model}"
@@ -361,8 +363,6 @@ class ArchbenchSession:
 
     def _cells_of(self, model: str) -> list[Record]:
         """The cells of an architecture, merged once for all who ask until another test ends."""
-        from archbench.core.records import merge_records
-
         if model not in self._merged:
             self._merged[model] = merge_records(self._by_model.get(model, {}).values())
         return self._merged[model]
@@ -382,8 +382,6 @@ class ArchbenchSession:
 
     def _the_journal(self) -> Journal:
         if self._journal is None:
-            from archbench.store.journal import Journal
-
             self._journal = Journal(
                 settings_of(self._config).directory / "runs", self._run_header()
             )
@@ -402,8 +400,6 @@ class ArchbenchSession:
         self, session: pytest.Session, exitstatus: int
     ) -> Generator[None, None, None]:
         """Keep what was measured, whatever ended the run; a run without a figure is red."""
-        from archbench.pytest_plugin.benchmark_bridge import prepare_benchmark_session
-
         if self._progress is not None:
             # From here on pytest's own words for outcomes are wanted, in its summary.
             self._progress.close()
@@ -417,14 +413,11 @@ class ArchbenchSession:
         self._check(session, cells)
         self._tell_ci(cells)
         if any("top1" in cell.metrics for cell in cells) and not self._is_stopped(session):
-            from archbench.pytest_plugin.accuracy import forget_evaluations
-
             forget_evaluations(self._config, cells)
         if self._problems and session.exitstatus == pytest.ExitCode.OK:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
         if self._journal is not None:
             self._journal.close(int(session.exitstatus), time.monotonic() - self._start)
-        from archbench.pytest_plugin.starting import files_of
 
         result = yield
         # What workers left is in the records by now, and they have ended.
@@ -455,9 +448,6 @@ class ArchbenchSession:
         if self._is_stopped(session) or (self._manifest is not None and self._manifest.missing()):
             self._problems.append("the baseline was not written: the run did not reach its end")
             return
-        from archbench.core.errors import UsageError
-        from archbench.pytest_plugin.accuracy_gate import write_accuracies
-        from archbench.pytest_plugin.gate import write_counts, write_times
 
         try:
             updates = []
@@ -477,8 +467,6 @@ class ArchbenchSession:
 
     def _acceptable_times(self) -> list[Record]:
         """Records with launches enough to be a baseline; says which have too few."""
-        from archbench.core.launches import LEAST_BASELINE, Launch
-
         good, poor = [], []
         for record in self._timed.values():
             launches = [Launch.from_dict(one) for one in record.metrics["latency"]["launches"]]
@@ -528,7 +516,6 @@ class ArchbenchSession:
         settings = settings_of(self._config)
         if settings.results is None:
             return
-        from archbench.store.results import results_document, write_results
 
         published = {
             model: {"top1": {"value": figure.value, "unit": "%", "source": figure.source}}
@@ -547,8 +534,6 @@ class ArchbenchSession:
     def _tell_ci(self, cells: Sequence[Record]) -> None:
         if is_launch(self._config) or not (cells or self._problems):
             return
-        from archbench.core.verdicts import FAILING
-        from archbench.pytest_plugin.ci import report_to_ci
 
         settings = settings_of(self._config)
         failing = list(FAILING)
@@ -570,8 +555,6 @@ class ArchbenchSession:
         self._problems += told.problems
 
     def _published(self, cells: Sequence[Record]) -> dict[str, Any]:
-        from archbench.catalog import published_top1
-
         models = {}
         specs = {model.id: model for model in selected_models(self._config)}
         for cell in cells:
@@ -595,13 +578,6 @@ class ArchbenchSession:
             terminalreporter.write_line("")
 
     def _print_table(self, terminalreporter: Any) -> None:
-        from archbench.metrics import format_seconds
-        from archbench.pytest_plugin.budgets import unjudged_lines
-        from archbench.pytest_plugin.gate import unasked_lines
-        from archbench.report.provenance import provenance_lines
-        from archbench.report.summary_lines import network_lines, summary_lines
-        from archbench.report.table import doubts, run_table
-
         cells = self._in_order(self._cells())
         targets = {cell.key[1] for cell in cells if cell.target}
         published = self._published(cells)
@@ -658,8 +634,6 @@ class ArchbenchSession:
 
     def _own_libraries(self) -> dict[str, str]:
         """Model libraries that the project itself holds, with their paths from its root."""
-        from archbench.core.spec import LIBRARIES
-
         root = self._config.rootpath
         return {
             library: f"./{path}"
@@ -671,7 +645,6 @@ class ArchbenchSession:
     def _against_lines(self) -> list[str]:
         if settings_of(self._config).against is None:
             return []
-        from archbench.pytest_plugin.against import against_lines
 
         return against_lines(self._config)
 

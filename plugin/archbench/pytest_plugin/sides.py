@@ -17,6 +17,7 @@ from archbench.core.spec import Target
 from archbench.pytest_plugin.manifest import cell_of
 from archbench.pytest_plugin.node_ids import file_of, place_of
 from archbench.pytest_plugin.options import destination
+from archbench.pytest_plugin.selection import one_model
 from archbench.pytest_plugin.settings import settings_of
 from archbench.pytest_plugin.starting import imports_of, options_of
 from archbench.store.directory import make_directory
@@ -173,8 +174,6 @@ def _check_flags(config: pytest.Config, reference: Reference) -> None:
     Raises:
         UsageError: there is no such model, or the device cannot run it like that.
     """
-    from archbench.pytest_plugin.selection import one_model
-
     flags = dict(reference.flags)
     if "model" in flags:
         one_model(config, flags["model"], "--against=model=")

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 import archbench
+from archbench.catalog.counts import counted_figures
 from archbench.core.run_config import RunConfig
 from archbench.pytest_plugin.manifest import cell_of, is_batchless
 from archbench.pytest_plugin.options import (
@@ -24,6 +25,7 @@ from archbench.pytest_plugin.options import (
     worker_number,
 )
 from archbench.pytest_plugin.settings import settings_of
+from archbench.store.directory import make_directory
 from archbench.workers import imports
 from archbench.workers.inside import order_of
 from archbench.workers.orders import OF_THE_REPORTER, Order
@@ -90,8 +92,6 @@ def make_files(config: pytest.Config) -> Path:
     Raises:
         pytest.UsageError: nothing can be written there.
     """
-    from archbench.store.directory import make_directory
-
     place, directory = files_of(config), settings_of(config).directory
     try:
         make_directory(place, directory)
@@ -270,8 +270,6 @@ def cell_timeout(config: pytest.Config, nodeid: str) -> float:
 
 
 def _macs(model: str) -> float:
-    from archbench.catalog.counts import counted_figures
-
     known = counted_figures(model.partition("@")[0]).get("macs")
     # An input of another size than the usual one may be several times as large.
     times = 16 if "@" in model else 1

@@ -16,11 +16,16 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import pytest
 
-from archbench.pytest_plugin import MODEL_ARGUMENT, runs_again
+from archbench.core.errors import NotMeasuredError, UsageError
+from archbench.core.records import Record
+from archbench.measure.imports import imported_of
 from archbench.pytest_plugin.leaving import why_leave
 from archbench.pytest_plugin.manifest import cell_of
 from archbench.pytest_plugin.node_ids import file_of, importable_name
 from archbench.pytest_plugin.options import ORDER_OPTION
+from archbench.pytest_plugin.selection import one_model, select_models
+from archbench.pytest_plugin.settings import settings_of
+from archbench.pytest_plugin.shared import MODEL_ARGUMENT, runs_again
 from archbench.workers.imports import Trees
 from archbench.workers.inside import Inside, follow, inside_of
 from archbench.workers.orders import Order
@@ -217,10 +222,6 @@ def _is_timed(item: pytest.Item) -> bool:
 
 def _unselected(config: pytest.Config) -> str:
     """Why what was asked for by ``--models`` cannot be had here; empty where it can."""
-    from archbench.core.errors import UsageError
-    from archbench.pytest_plugin.selection import select_models
-    from archbench.pytest_plugin.settings import settings_of
-
     settings = settings_of(config)
 
     def why(request: str) -> str:
@@ -260,7 +261,6 @@ def take_turns(here: TakingTurns, loaded_model: LoadedModel) -> Record:
     Returns:
         What was measured on the candidate's side, or on the only one.
     """
-    from archbench.core.records import Record
     from archbench.measure.partner import undisturbed
 
     order = here.order
@@ -319,8 +319,6 @@ class _Held:
 
     def facts(self, exact: bool, alone: bool) -> dict[str, Any]:
         """What it says about its model, with where the model's code is from."""
-        from archbench.measure.imports import imported_of
-
         facts = self.partner.facts(exact=exact, alone=alone)
         if exact:
             # What a network of a person's own imports is in place for it alone.
@@ -335,8 +333,6 @@ class _Held:
         Raises:
             NotMeasuredError: something is.
         """
-        from archbench.core.errors import NotMeasuredError
-
         with self.loaded.in_place():
             modules = list(sys.modules.items())
         for name, module in modules:
@@ -355,7 +351,6 @@ def _held(here: TakingTurns, loaded: LoadedModel) -> dict[str, _Held]:
     from archbench.measure.cells import load_guarded
     from archbench.measure.partner import Partner, seed_of, varied
     from archbench.models.loading import ModelHolder
-    from archbench.pytest_plugin.selection import one_model
 
     order, flags, tree = here.order, here.order.flags, here.order.imports.theirs
     seed = seed_of(order.seed, loaded.spec.id)

@@ -8,9 +8,9 @@ import pytest
 
 from archbench.core.errors import UsageError
 from archbench.core.spec import ModelSpec, Target
-from archbench.pytest_plugin import holder_of
 from archbench.pytest_plugin.options import spelled
 from archbench.pytest_plugin.settings import settings_of
+from archbench.pytest_plugin.shared import holder_of
 
 if TYPE_CHECKING:
     from archbench.models.weights import WeightedModel
