@@ -184,11 +184,10 @@ class HandOver:
             self._evaluation = None
 
     def _warn(self, nodeid: str, data: Mapping[str, Any]) -> None:
-        # Its class may be of a module that only the worker has imported.
-        category = type(data["category"], (Warning,), {})
-        warning = warnings.WarningMessage(
-            category(data["text"]), category, data["file"], data["line"]
-        )
+        # A class of a module that only the worker has imported is not to be had here.
+        known = getattr(sys.modules.get(data["module"]), data["category"], None)
+        text = data["text"] if known is not None else f"{data['category']}: {data['text']}"
+        warning = warnings.WarningMessage(text, known or UserWarning, data["file"], data["line"])
         self._config.hook.pytest_warning_recorded.call_historic(
             kwargs={
                 "warning_message": warning, "when": "runtest", "nodeid": nodeid, "location": None

@@ -150,6 +150,7 @@ class Inside:
         if when == "runtest":
             data = {
                 "text": str(warning_message.message),
+                "module": warning_message.category.__module__,
                 "category": warning_message.category.__name__,
                 "file": warning_message.filename,
                 "line": warning_message.lineno,
