@@ -403,10 +403,8 @@ def import_before(item: pytest.Item) -> None:
 
 def _import_for(item: pytest.Item) -> None:
     require_torch()
-    import archbench.measure.partner
-    import archbench.pytest_plugin.amounts
-    import archbench.pytest_plugin.gate
-    import archbench.pytest_plugin.turns  # noqa: F401
+    import archbench.measure.cells
+    import archbench.measure.partner  # noqa: F401
     from archbench.measure.hardware import check_torchvision
     from archbench.models.installed import import_library
 
