@@ -238,13 +238,12 @@ def pytest_collection(session: pytest.Session) -> None:
     # A worker of pytest-xdist could not say what it refuses.
     has_list = bool(config.hook.pytest_archbench_models.get_hookimpls())
     if given_options(config) or (has_list and has_workers(config)):
+        from archbench.pytest_plugin.selection import selected_models
         from archbench.pytest_plugin.terminal import captured, guard_terminal
 
         guard_terminal(config)
         with captured(config):
-            from archbench.pytest_plugin.selection import selected_models
-
-        selected_models(config)
+            selected_models(config)
 
 
 def pytest_pycollect_makemodule(
