@@ -193,12 +193,12 @@ def test_workers_of_xdist_and_processes_that_measure_are_as_safe(suite: pytest.P
     result.assert_outcomes(passed=1, failed=2)
     found = cells(suite)
     for name, how in (
-        ("Faults", "was lost over it: its process died of signal 11 (Segmentation fault)"),
+        ("Faults", "its process died of signal 11 (Segmentation fault)"),
         ("Hangs", "had not ended after 20 s, and was taken to hang"),
     ):
         (verdict,) = found[name]["verdicts"]
         assert verdict["status"] == "crashed"
-        assert f"a process of its own {how}" in verdict["sentence"]
+        assert how in verdict["sentence"]
     assert len(found["Last"]["metrics"]["latency"]["launches"]) == 2
     assert nothing_is_left(suite)
 
@@ -206,8 +206,11 @@ def test_workers_of_xdist_and_processes_that_measure_are_as_safe(suite: pytest.P
 def test_a_paired_comparison_is_as_safe(suite: pytest.Pytester) -> None:
     names = ("Hangs", "Last")
     result = run_deadly(suite, "--archbench-against=batch-size=2", names=names)
-    result.assert_outcomes(failed=1, passed=1)
-    (verdict,) = cells(suite)["Hangs"]["verdicts"]
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    found = cells(suite)
+    # Which of the two batch sizes is faster for each image is not for this test to say.
+    assert len(found["Last"]["metrics"]["latency"]["samples"]) > 1
+    (verdict,) = found["Hangs"]["verdicts"]
     assert (verdict["status"], verdict["reason"]) == ("crashed", "hung")
     assert "its process hangs: nothing was said for 20 s" in verdict["sentence"]
     assert nothing_is_left(suite)
