@@ -24,9 +24,8 @@ from archbench.core.points import Point
 from archbench.core.records import Record
 from archbench.core.spec import Target
 
-ONE: dict[str, Any] = {"dtype": "fp32", "batch_size": 1, "threads": 1}
 USUAL: dict[str, Any] = {"memory_format": "nchw", "runtime": "eager", "cold_cache": False}
-CELL = Cell("timm/a", "v100", **ONE, **USUAL)
+CELL = Cell("timm/a", "v100", dtype="fp32", batch_size=1, threads=1, **USUAL)
 TARGET = Target("cuda:0", "V100", "v100", batch_size=4)
 WHEN = "2026-01-02T03:04:05+00:00"
 
@@ -63,42 +62,15 @@ def test_entries_stand_in_the_order_of_time() -> None:
 @pytest.mark.parametrize(
     "other",
     [
-        Cell("timm/a", "h100", **ONE, **USUAL),
-        Cell("timm/a", "v100", dtype="fp16", batch_size=1, threads=1, **USUAL),
-        Cell("timm/a", "v100", dtype="fp32", batch_size=8, threads=1, **USUAL),
-        Cell("timm/a", "v100", dtype="fp32", batch_size=1, threads=2, **USUAL),
-        Cell("timm/b", "v100", **ONE, **USUAL),
-        Cell(
-            "timm/a",
-            "v100",
-            dtype="fp32",
-            batch_size=1,
-            threads=1,
-            memory_format="nhwc",
-            runtime="eager",
-            cold_cache=False,
-        ),
-        Cell(
-            "timm/a",
-            "v100",
-            dtype="fp32",
-            batch_size=1,
-            threads=1,
-            memory_format="nchw",
-            runtime="compiled",
-            cold_cache=False,
-        ),
-        Cell(
-            "timm/a",
-            "v100",
-            dtype="fp32",
-            batch_size=1,
-            threads=1,
-            memory_format="nchw",
-            runtime="eager",
-            cold_cache=True,
-        ),
-        Cell("timm/a", "v100", **ONE, **USUAL, largest_batch=True),
+        replace(CELL, device="h100"),
+        replace(CELL, dtype="fp16"),
+        replace(CELL, batch_size=8),
+        replace(CELL, threads=2),
+        replace(CELL, id="timm/b"),
+        replace(CELL, memory_format="nhwc"),
+        replace(CELL, runtime="compiled"),
+        replace(CELL, cold_cache=True),
+        replace(CELL, largest_batch=True),
     ],
     ids=[
         "device",
@@ -198,9 +170,7 @@ def test_figures_of_a_record_find_their_lines() -> None:
     found = {one.metric: one for one in observations_of(record, "r", WHEN, environment=environment)}
     assert found["macs"].cell == Cell("timm/a")  # of no device
     assert found["macs"].entry.value == 7
-    assert found["latency"].cell == Cell(
-        "timm/a", "v100", dtype="fp32", batch_size=4, threads=1, **USUAL
-    )
+    assert found["latency"].cell == replace(CELL, batch_size=4)
     entry = found["latency"].entry
     assert entry.value == pytest.approx(0.35)
     assert (entry.low, entry.high) == (0.1, 0.6)  # 6 samples: the whole range
@@ -216,16 +186,8 @@ def test_how_a_cell_is_run_is_part_of_its_line() -> None:
     target = replace(TARGET, memory_format="nhwc", runtime="compiled", cold_cache=True)
     metrics = {"device_time": {"samples": [0.5], "unit": "s"}}
     (found,) = observations_of(Record("timm/a", target, metrics), "r", WHEN, environment={})
-    assert found.cell == Cell(
-        "timm/a",
-        "v100",
-        dtype="fp32",
-        batch_size=4,
-        threads=1,
-        memory_format="nhwc",
-        runtime="compiled",
-        cold_cache=True,
-    )
+    compiled: dict[str, Any] = {"memory_format": "nhwc", "runtime": "compiled", "cold_cache": True}
+    assert found.cell == replace(CELL, batch_size=4, **compiled)
     assert found.cell.title == "timm/a v100 fp32 batch 4 nhwc compiled cold cache"
     assert (found.metric, found.entry.value) == ("device_time", 0.5)
 

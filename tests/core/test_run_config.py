@@ -9,6 +9,7 @@ from contextlib import contextmanager
 import pytest
 
 from archbench.core import run_config
+from archbench.core.history import Cell
 from archbench.core.records import Record
 from archbench.core.run_config import Axis, RunConfig, StatedConfig, add_value, register_axis
 from archbench.core.spec import Target
@@ -72,8 +73,9 @@ def test_a_setting_with_axes_left_out() -> None:
 def test_largest_batches_of_other_sizes_are_one_line() -> None:
     first = StatedConfig(dtype="fp32", batch_size=37, largest_batch=True)
     second = StatedConfig(dtype="fp32", batch_size=41, largest_batch=True)
-    assert first.identity == second.identity
-    assert first.identity != StatedConfig(dtype="fp32", batch_size=37).identity
+    lines = [Cell.of("timm/a", "v100", config) for config in (first, second)]
+    assert lines[0] == lines[1]
+    assert lines[0] != Cell.of("timm/a", "v100", StatedConfig(dtype="fp32", batch_size=37))
 
 
 @pytest.fixture

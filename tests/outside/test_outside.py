@@ -159,7 +159,6 @@ def in_results(cells: list[dict[str, Any]]) -> None:
 def forgotten_axes(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """What a test registers is gone behind it."""
     monkeypatch.setattr(run_config, "_AXES", dict(run_config._AXES))
-    monkeypatch.setattr(run_config, "_SEEN", set(run_config._SEEN))
     options = dict(OPTIONS)
     yield
     OPTIONS.clear()

@@ -114,19 +114,14 @@ class Axis:
         return True if self.is_flag else int(text) if isinstance(self.usual, int) else text
 
 
-_DTYPE = Axis(
-    "dtype", "fp32", "precision: {values}", "DTYPE", "precision", DTYPES, id_format="{}"
-)  # fmt: skip
-_BATCH_SIZE = Axis(
-    "batch_size", 1, "images per forward pass, or max for as many as fit", "N",
-    id_format="-b{}", text_format="batch {}",
-)  # fmt: skip
-
 _AXES = {
     axis.name: axis
     for axis in (
-        _DTYPE,
-        _BATCH_SIZE,
+        Axis("dtype", "fp32", "precision: {values}", "DTYPE", "precision", DTYPES, id_format="{}"),
+        Axis(
+            "batch_size", 1, "images per forward pass, or max for as many as fit", "N",
+            id_format="-b{}", text_format="batch {}",
+        ),
         Axis(
             "threads", 1, "threads of the CPU per forward pass", "N",
             id_format="-t{}", text_format="{} threads", several=False,
@@ -173,9 +168,6 @@ def add_value(name: str, value: str) -> None:
         _AXES[name] = replace(known, values=(*known.values, value))
 
 
-_SEEN: set[str] = set()
-"""Axes of stored runs that nobody has registered here."""
-
 _LISTENERS: list[Callable[[Axis], None]] = []
 
 
@@ -195,7 +187,6 @@ def register_axis(axis: Axis) -> None:
     """
     if axis.name in _FIELDS or not axis.name.isidentifier():
         raise ValueError(f"an axis {axis.name!r} cannot be added: the name is taken or is none")
-    _SEEN.discard(axis.name)
     _AXES[axis.name] = replace(
         axis,
         id_format=f"-{axis.name}=" + ("on" if axis.is_flag else "{}"),
@@ -212,7 +203,6 @@ def _see(more: Iterable[tuple[str, Value]]) -> None:
         if name not in _AXES and name not in _FIELDS and name.isidentifier():
             usual: Value = type(value)()
             register_axis(Axis(name, usual, f"{name}, of stored runs"))
-            _SEEN.add(name)
 
 
 Config = TypeVar("Config", bound="StatedConfig")
@@ -301,14 +291,6 @@ class StatedConfig:
         """What makes another one that states the same, but for some axes."""
         return {name: getattr(self, name) for name in _FIELDS if name not in names}
 
-    @property
-    def identity(self) -> tuple[Value | None, ...]:
-        """Equal for what was run in the same way. Batches that are the largest that fit are one,
-        though their sizes may differ from run to run."""
-        size = None if self.largest_batch else self.batch_size
-        values = (size if one.name == "batch_size" else self[one.name] for one in axes())
-        return (*values, self.largest_batch)
-
     def as_columns(self) -> dict[str, Value | None]:
         """A value for each axis, and ``largest_batch``: columns of tables and fields of JSON."""
         values = {one.name: self[one.name] for one in axes()}
@@ -365,9 +347,7 @@ class RunConfig(StatedConfig):
             ValueError: the text is none.
         """
         suffix, _, asked = text.partition("@")
-        match = re.fullmatch(config_pattern(), suffix) or re.fullmatch(
-            config_pattern(any_runtime=True), suffix
-        )
+        match = re.fullmatch(config_pattern(any_runtime=True), suffix)
         if match is None:
             raise ValueError(f"{text!r} names no run configuration")
         rest = {one.name: one.parse(match[one.name]) for one in axes()[2:]}
