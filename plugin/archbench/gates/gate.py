@@ -114,13 +114,16 @@ class Gate:
         """Whether what is measured now is to be the baseline, whatever was accepted."""
         return self.accepting == "all"
 
+    @property
+    def failing(self) -> tuple[str, ...]:
+        """Statuses of verdicts that fail a test."""
+        missing = ("no-baseline",) if self.is_required and self.accepting is None else ()
+        untold = ("inconclusive", "not-comparable") if self.is_strict else ()
+        return (*FAILING, *missing, *untold)
+
     def fails(self, verdict: Verdict) -> bool:
         """Whether a verdict fails its test."""
-        if verdict.status in FAILING:
-            return True
-        if verdict.status == "no-baseline":
-            return self.is_required and self.accepting is None
-        return self.is_strict and verdict.status in ("inconclusive", "not-comparable")
+        return verdict.status in self.failing
 
     # Explain.
 

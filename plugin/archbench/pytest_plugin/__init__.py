@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Generator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -215,11 +216,12 @@ def pytest_configure_node(node: Any) -> None:
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_node_collection_finished(node: Any, ids: Sequence[str]) -> None:
     """Note what is expected, where workers collect."""
-    from archbench.pytest_plugin.launched import read_collected
     from archbench.pytest_plugin.manifest import cell_of
 
     named = [nodeid for nodeid in ids if cell_of(nodeid) is not None]
     if named and node.gateway.spec.popen:
+        from archbench.pytest_plugin.launched import read_collected
+
         # A project's own tests may have an architecture's name and measure nothing.
         ours = read_collected(node.config)
         named = [nodeid for nodeid in named if nodeid in ours]
@@ -429,13 +431,12 @@ def _archbench_lease(
     target: Target, request: pytest.FixtureRequest, pytestconfig: pytest.Config
 ) -> Generator[None]:
     """The device for this test alone, where others could measure on it too."""
-    from archbench.core.records import Record
     from archbench.workers.inside import inside_of
 
     inside = inside_of(pytestconfig)
     order = None
     if inside is not None:
-        inside.about(Record("", target).as_dict()["target"])
+        inside.about(asdict(target))
         order = inside.order
     # Both sides of a duet are on the device at once: their conductor holds it for them.
     if target.kind == "cpu" or (order is not None and order.sides):
@@ -501,7 +502,7 @@ def pytest_runtest_makereport(
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Attach what the test measured, or why it could not, to its report."""
     report = yield
-    if "bench" in (names := getattr(item, "fixturenames", ())) or MODEL_ARGUMENT in names:
+    if uses_archbench(item) or MODEL_ARGUMENT in getattr(item, "fixturenames", ()):
         from archbench.pytest_plugin.recording import attach_record
 
         attach_record(item, call, report)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import json
 import os
 import random
 import struct
@@ -19,7 +18,7 @@ from archbench.core.errors import ArchbenchError
 from archbench.core.gate import COUNTS
 from archbench.core.records import Record, target_of
 from archbench.core.rounds import ClockRule
-from archbench.core.run_config import RunConfig
+from archbench.core.run_config import RunConfig, axes
 from archbench.core.sides import (
     OF_FRAMEWORK,
     Agreement,
@@ -39,12 +38,19 @@ from archbench.pytest_plugin.budgets import configuration_of
 from archbench.pytest_plugin.gate import accepted_counts, accepted_of, gate_of
 from archbench.pytest_plugin.manifest import cell_of, is_batchless
 from archbench.pytest_plugin.node_ids import file_of
-from archbench.pytest_plugin.options import is_worker, spelled
+from archbench.pytest_plugin.options import spelled
 from archbench.pytest_plugin.settings import settings_of
 from archbench.pytest_plugin.sides import Side, make_sides, targets_of
-from archbench.pytest_plugin.starting import chance_environment, files_of, make_files, start
+from archbench.pytest_plugin.starting import (
+    chance_environment,
+    files_of,
+    hand_on,
+    handed_on,
+    is_told,
+    make_files,
+    start,
+)
 from archbench.report.summary_lines import shortened
-from archbench.workers.inside import order_of
 from archbench.workers.orders import Order
 from archbench.workers.pairs import (
     CANDIDATE,
@@ -86,22 +92,18 @@ class _Duet:
 _DUET: pytest.StashKey[_Duet] = pytest.StashKey()
 
 
-def _path(config: pytest.Config) -> Path:
-    """The file by which workers of pytest-xdist learn what was told."""
-    return files_of(config) / "duet.json"
+_FILE = "duet.json"
 
 
 def told(config: pytest.Config, nodeid: str) -> Told | None:
     """What the duet says about a test; None where it was not part of one."""
     if _DUET not in config.stash:
         duet = _Duet()
-        is_told = is_worker(config) or order_of(config) is not None
-        if is_told and _path(config).exists():
-            data = json.loads(_path(config).read_text(encoding="utf-8"))
-            duet.told = {
-                name: Told(Record.from_dict(one["record"]), one["failure"])
-                for name, one in data.items()
-            }
+        data = handed_on(config, _FILE) if is_told(config) else None
+        duet.told = {
+            name: Told(Record.from_dict(one["record"]), one["failure"])
+            for name, one in (data or {}).items()
+        }
         config.stash[_DUET] = duet
     return config.stash[_DUET].told.get(nodeid)
 
@@ -158,16 +160,11 @@ def play(
     for nodeid, one in played.items():
         duet.told[nodeid] = _tell(config, nodeid, one, reference, labels)
     duet.lines = _lines(config, played, reference, labels, set(cells), duet.told)
-    make_files(config)
-    _path(config).write_text(
-        json.dumps(
-            {
-                nodeid: {"record": one.record.as_dict(), "failure": one.failure}
-                for nodeid, one in duet.told.items()
-            }
-        ),
-        encoding="utf-8",
-    )
+    data = {
+        nodeid: {"record": one.record.as_dict(), "failure": one.failure}
+        for nodeid, one in duet.told.items()
+    }
+    hand_on(config, _FILE, data)
 
 
 def _is_timed(nodeid: str) -> bool:
@@ -548,7 +545,8 @@ def _told_versions(one: Played, side: str) -> dict[str, Any]:
 
 
 def _target_fields(target: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: target[name] for name in ("dtype", "batch_size", "memory_format", "runtime")}
+    stated = target_of(target)
+    return {one.name: stated[one.name] for one in axes() if one.several}
 
 
 def _versions(one: Played, side: str) -> dict[str, Any]:

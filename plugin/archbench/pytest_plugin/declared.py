@@ -176,11 +176,6 @@ class Settings:
         "output file", "write all figures as OpenMetrics text", "FILE"
     )
 
-    @property
-    def needs_baseline(self) -> bool:
-        """Whether a cell without a baseline fails: where one is required and none is being made."""
-        return self.baseline_required and self.baseline_update is None
-
     def values(self, name: str) -> tuple[Any, ...]:
         """The values of an axis that are asked for, each once; ``max`` for the largest batch."""
         return tuple(

@@ -234,7 +234,7 @@ def judge_time(
     told = [f"{one.status}: {cell}: {time_sentence(one.metric, one.sentence)}" for one in bad]
     since = [] if line is None else _counts_changed(line["counts"], loaded)
     # What has no yardstick says nothing about one.
-    unknown = [name for name in ("yardstick",) if now.get(name) is None]
+    unknown = ["yardstick"] if now.get("yardstick") is None else []
     since += changes(then, now, without=unknown)
     todo = [how_to_accept(node, record.id)]
     if all(verdict.status == "inconclusive" for verdict in bad):

@@ -24,7 +24,7 @@ from archbench.pytest_plugin.options import is_worker, spelled
 from archbench.pytest_plugin.progress import EvaluationProgress
 from archbench.pytest_plugin.recording import known_of, metric_of
 from archbench.pytest_plugin.shared import uses_archbench
-from archbench.pytest_plugin.starting import cell_timeout, make_order, start
+from archbench.pytest_plugin.starting import cell_timeout, make_order, start, tests_of
 from archbench.workers.pool import Pool
 from archbench.workers.process import Lost, Worker, WorkerLostError
 
@@ -65,7 +65,7 @@ class HandOver:
         self._target: Target | None = None
         self._evaluation: EvaluationProgress | None = None
 
-    def _start(self, why: str | None) -> Worker:
+    def _start(self) -> Worker:
         return start(self._config, make_order(self._config, "cells"))
 
     @pytest.hookimpl
@@ -130,15 +130,7 @@ class HandOver:
         Raises:
             pytest.UsageError: no worker comes up.
         """
-        try:
-            tests = self._pool.worker().tests
-        except WorkerLostError as error:
-            message = (
-                f"the process that is to run the tests did not come up: {error.lost.sentence}. "
-                f"This is what it printed:\n{error.lost.printed}"
-            )
-            raise pytest.UsageError(spelled(self._config, message)) from None
-        return item.nodeid in tests
+        return item.nodeid in tests_of(self._config, self._pool, "run the tests")
 
     def _leave_timeout(self, item: pytest.Item) -> None:
         """Leave a test's time to the worker: pytest-timeout is there too, and sees where it is."""

@@ -6,12 +6,10 @@ the tests, or a worker of its own, reads what they measured and judges.
 
 from __future__ import annotations
 
-import json
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -23,19 +21,18 @@ from archbench.core.verdicts import Note, Verdict
 from archbench.metrics import format_seconds
 from archbench.pytest_plugin.gate import accepted_times, time_rules
 from archbench.pytest_plugin.manifest import cell_of, is_batchless
-from archbench.pytest_plugin.options import is_worker
 from archbench.pytest_plugin.settings import Settings, settings_of
 from archbench.pytest_plugin.starting import (
     cell_timeout,
     chance_environment,
-    files_of,
     free_core,
-    make_files,
+    hand_on,
+    handed_on,
+    is_told,
     make_order,
     start,
+    tests_of,
 )
-from archbench.store.atomic import write_text
-from archbench.workers.inside import order_of
 from archbench.workers.pool import Pool
 from archbench.workers.process import Worker, WorkerLostError
 
@@ -113,39 +110,27 @@ class Launched:
         )
 
 
+_FILE, _COLLECTED = "launched.json", "collected.json"
 _LAUNCHED: pytest.StashKey[dict[str, Launched]] = pytest.StashKey()
-
-
-def _path(config: pytest.Config) -> Path:
-    return files_of(config) / "launched.json"
 
 
 def write_collected(config: pytest.Config, nodeids: Sequence[str]) -> None:
     """Let the process that reports to the person know which of a worker's tests measure."""
-    make_files(config)
-    write_text(_collected_path(config), json.dumps(nodeids))
+    hand_on(config, _COLLECTED, nodeids)
 
 
 def read_collected(config: pytest.Config) -> frozenset[str]:
     """The tests that measure, once a worker on this machine has collected; empty for none."""
-    path = _collected_path(config)
-    return frozenset(json.loads(path.read_text(encoding="utf-8")) if path.exists() else ())
-
-
-def _collected_path(config: pytest.Config) -> Path:
-    return files_of(config) / "collected.json"
+    return frozenset(handed_on(config, _COLLECTED) or ())
 
 
 def launched(config: pytest.Config) -> dict[str, Launched]:
     """What launches have measured, by the id of the test."""
     if _LAUNCHED not in config.stash:
-        found: dict[str, Launched] = {}
-        is_told = is_worker(config) or order_of(config) is not None
-        path = _path(config) if is_told else None
-        if path is not None and path.exists():
-            data = json.loads(path.read_text(encoding="utf-8"))
-            found = {nodeid: Launched.from_dict(item) for nodeid, item in data.items()}
-        config.stash[_LAUNCHED] = found
+        data = handed_on(config, _FILE) if is_told(config) else None
+        config.stash[_LAUNCHED] = {
+            nodeid: Launched.from_dict(item) for nodeid, item in (data or {}).items()
+        }
     return config.stash[_LAUNCHED]
 
 
@@ -239,9 +224,7 @@ def prepare(
             ]
             what = f"confirming a change, process {index + 1}"
             session.measure(found, suspects, 1, "confirmations", what)
-    make_files(config)
-    data = {nodeid: item.as_dict() for nodeid, item in found.items()}
-    _path(config).write_text(json.dumps(data), encoding="utf-8")
+    hand_on(config, _FILE, {nodeid: item.as_dict() for nodeid, item in found.items()})
 
 
 def _plan(
@@ -345,7 +328,7 @@ def measure_once(config: pytest.Config, nodeids: Sequence[str], time_budget: flo
     """
     chance = random.SystemRandom()
 
-    def begin(why: str | None) -> Worker:
+    def begin() -> Worker:
         seed = chance.randrange(2**31)
         drawn = random.Random(seed)
         core = free_core(config, drawn)
@@ -362,26 +345,11 @@ def measure_once(config: pytest.Config, nodeids: Sequence[str], time_budget: flo
     pool = Pool(begin)
     try:
         for test, following in zip(tests, [*tests[1:], None], strict=True):
-            if test in _collected(pool):
+            if test in tests_of(config, pool, "measure"):
                 _measure(config, pool, brought, test, following)
     finally:
         pool.close()
     return brought
-
-
-def _collected(pool: Pool) -> frozenset[str]:
-    """The tests that a process has.
-
-    Raises:
-        pytest.UsageError: no process comes up.
-    """
-    try:
-        return pool.worker().tests
-    except WorkerLostError as error:
-        raise pytest.UsageError(
-            f"the process that is to measure did not come up: {error.lost.sentence}. This is what "
-            f"it printed:\n{error.lost.printed}"
-        ) from None
 
 
 def _measure(

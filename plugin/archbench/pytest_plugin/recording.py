@@ -38,7 +38,6 @@ from archbench.pytest_plugin.starting import measures_only, times_order
 from archbench.pytest_plugin.turns import take_turns, taking_turns
 
 if TYPE_CHECKING:
-    from archbench.core.errors import InconclusiveError
     from archbench.models.loading import LoadedModel
     from archbench.pytest_plugin.settings import Settings
 
@@ -115,10 +114,9 @@ class Bench:
                 captured.
         """
         config = self._node.config
-        if self._settings.against is not None or measures_only(config):
-            record = self._side_by_side(loaded_model)
-            if record is not None:
-                return derived(record)
+        record = self._side_by_side(loaded_model)
+        if record is not None:
+            return derived(record)
         order = times_order(config)
         loaded_model = self._sized(loaded_model)
         if order is not None:
@@ -403,8 +401,7 @@ def import_before(item: pytest.Item) -> None:
 
 def _import_for(item: pytest.Item) -> None:
     require_torch()
-    import archbench.measure.cells
-    import archbench.measure.partner  # noqa: F401
+    import archbench.measure.cells  # noqa: F401
     from archbench.measure.hardware import check_torchvision
     from archbench.models.installed import import_library
 

@@ -17,8 +17,9 @@ from archbench.core.errors import AbsentError, UsageError
 from archbench.core.foreign import plain
 from archbench.core.launches import LEAST_BASELINE, Launch
 from archbench.core.records import Record, merge_records
+from archbench.core.run_config import further_axes
 from archbench.core.spec import LIBRARIES
-from archbench.core.verdicts import FAILING, Note, Verdict
+from archbench.core.verdicts import Note, Verdict
 from archbench.metrics import format_seconds
 from archbench.models.requiring import require_torch
 from archbench.pytest_plugin.accuracy import forget_evaluations, images_of, keep_outcomes
@@ -27,7 +28,13 @@ from archbench.pytest_plugin.against import against_lines, play
 from archbench.pytest_plugin.benchmark_bridge import add_benchmark, prepare_benchmark_session
 from archbench.pytest_plugin.budgets import configuration_of, unjudged_lines
 from archbench.pytest_plugin.ci import report_to_ci
-from archbench.pytest_plugin.gate import accepted_counts, unasked_lines, write_counts, write_times
+from archbench.pytest_plugin.gate import (
+    accepted_counts,
+    gate_of,
+    unasked_lines,
+    write_counts,
+    write_times,
+)
 from archbench.pytest_plugin.launched import prepare
 from archbench.pytest_plugin.manifest import Manifest
 from archbench.pytest_plugin.options import has_workers, is_launch, spelled
@@ -45,11 +52,7 @@ from archbench.store.journal import Journal
 from archbench.store.results import results_document, write_results
 
 if TYPE_CHECKING:
-    from archbench.core.records import Record
     from archbench.measure.hardware import Sharing
-    from archbench.pytest_plugin.manifest import Manifest
-    from archbench.pytest_plugin.progress import Progress
-    from archbench.store.journal import Journal
 
 __all__ = ["ArchbenchSession"]
 
@@ -453,9 +456,11 @@ class ArchbenchSession:
             updates = []
             if self._counted:
                 updates = write_counts(self._config, self._counted)
-            updates += write_times(self._config, timed)
+            if timed:
+                updates += write_times(self._config, timed)
             run = None if self._journal is None else self._journal.path.parent
-            updates += write_accuracies(self._config, list(self._evaluated.values()), run)
+            if self._evaluated:
+                updates += write_accuracies(self._config, list(self._evaluated.values()), run)
         except (UsageError, OSError) as error:
             self._problems.append(f"the baseline was not written: {error}")
             return
@@ -534,20 +539,14 @@ class ArchbenchSession:
     def _tell_ci(self, cells: Sequence[Record]) -> None:
         if is_launch(self._config) or not (cells or self._problems):
             return
-
         settings = settings_of(self._config)
-        failing = list(FAILING)
-        if settings.needs_baseline:
-            failing.append("no-baseline")
-        if settings.strict:
-            failing += ["inconclusive", "not-comparable"]
         told = report_to_ci(
             self._config,
             self._in_order(list(cells)),
             self._records,
             title=self._title(cells),
             problems=self._problems,
-            failing=failing,
+            failing=gate_of(self._config).failing,
             code_quality_path=settings.code_quality,
             openmetrics_path=settings.openmetrics,
         )
@@ -672,15 +671,13 @@ class ArchbenchSession:
             parts.append(dtype)
         if batch:
             parts.append(f"batch size {batch}")
-        for field, usual in (("memory_format", "nchw"), ("runtime", "eager")):
-            values = {getattr(target, field) for target in targets}
-            if len(values) == 1 and values != {usual}:
-                parts.append(values.pop())
-        if all(target.cold_cache for target in targets):
-            parts.append("cold cache")
+        for axis in further_axes():
+            values = {target[axis.name] for target in targets}
+            if len(values) == 1:
+                parts.append(axis.text(values.pop()))
         if settings_of(self._config).quick:
             parts.append("quick: not for comparing")
-        return ", ".join(parts)
+        return ", ".join(filter(None, parts))
 
     def _in_order(self, cells: list[Record]) -> list[Record]:
         rank = {model.id: i for i, model in enumerate(selected_models(self._config))}

@@ -78,7 +78,9 @@ def make_sides(config: pytest.Config, reference: Reference) -> dict[str, Side]:
         other = replace(candidate, label=label)
     elif reference.kind == "interpreter":
         executable = interpreter(reference.value, config.invocation_params.dir, asked)
-        imports = replace(candidate.imports, path=(), before=_entries_of_project(config))
+        imports = replace(
+            candidate.imports, path=(), before=_of_project(config, candidate.imports.path)
+        )
         label = f"the same project with {executable}"
         other = replace(candidate, label=label, executable=executable, imports=imports)
     else:
@@ -154,11 +156,11 @@ def _models_of_ids(config: pytest.Config) -> dict[str, list[str]]:
     return {destination("models"): list(cells)} if cells else {}
 
 
-def _entries_of_project(config: pytest.Config) -> tuple[str, ...]:
-    """Directories of the project that this process imports from."""
+def _of_project(config: pytest.Config, path: Sequence[str]) -> tuple[str, ...]:
+    """Directories of the project among those that this process imports from."""
     top = top_of(config.rootpath) or config.rootpath
     trees = Trees(str(top), "", _kept(config))
-    return tuple(one for one in _candidate(config).imports.path if trees.is_ours(one))
+    return tuple(one for one in path if trees.is_ours(one))
 
 
 def _kept(config: pytest.Config) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import shutil
@@ -25,23 +26,29 @@ from archbench.pytest_plugin.options import (
     worker_number,
 )
 from archbench.pytest_plugin.settings import settings_of
+from archbench.store.atomic import write_text
 from archbench.store.directory import make_directory
 from archbench.workers import imports
 from archbench.workers.inside import order_of
 from archbench.workers.orders import OF_THE_REPORTER, Order
-from archbench.workers.process import Patience, Worker
+from archbench.workers.pool import Pool
+from archbench.workers.process import Patience, Worker, WorkerLostError
 
 __all__ = [
     "cell_timeout",
     "chance_environment",
     "files_of",
     "free_core",
+    "hand_on",
+    "handed_on",
     "imports_of",
+    "is_told",
     "make_files",
     "make_order",
     "measures_only",
     "options_of",
     "start",
+    "tests_of",
     "times_order",
 ]
 
@@ -62,6 +69,39 @@ _NOT_PASSED = ("PYTEST_XDIST_WORKER", "PYTEST_XDIST_WORKER_COUNT")
 
 _DRAWN = ("randomly_seed",)
 """Options of other plugins whose value is drawn where it is not given."""
+
+
+def hand_on(config: pytest.Config, name: str, data: object) -> None:
+    """Let the other processes of this run know something, by a file of JSON."""
+    make_files(config)
+    write_text(files_of(config) / name, json.dumps(data))
+
+
+def handed_on(config: pytest.Config, name: str) -> Any:
+    """What another process has handed on; None where there is nothing."""
+    path = files_of(config) / name
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+
+
+def is_told(config: pytest.Config) -> bool:
+    """Whether another process has looked ahead for this one, and handed on what it found."""
+    return is_worker(config) or order_of(config) is not None
+
+
+def tests_of(config: pytest.Config, pool: Pool, todo: str) -> frozenset[str]:
+    """The tests that a worker has.
+
+    Raises:
+        pytest.UsageError: none comes up.
+    """
+    try:
+        return pool.worker().tests
+    except WorkerLostError as error:
+        message = (
+            f"the process that is to {todo} did not come up: {error.lost.sentence}. "
+            f"This is what it printed:\n{error.lost.printed}"
+        )
+        raise pytest.UsageError(spelled(config, message)) from None
 
 
 def times_order(config: pytest.Config) -> Order | None:

@@ -32,7 +32,6 @@ from archbench.workers.orders import Order
 from archbench.workers.pairs import REFERENCE
 
 if TYPE_CHECKING:
-    from archbench.core.records import Record
     from archbench.measure.partner import Partner
     from archbench.models.loading import LoadedModel
 
@@ -105,7 +104,6 @@ class TakingTurns(Inside):
         """What is said at the start."""
         self._import()
         return {
-            "sides": list(self.order.sides),
             "only_here": self._only_here,
             "versions": _versions(),
         }

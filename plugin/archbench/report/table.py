@@ -7,7 +7,7 @@ from typing import Any
 
 from archbench.core.records import Record, derived
 from archbench.core.spec import ModelSpec
-from archbench.core.verdicts import FAILING, NEWS, TOLD
+from archbench.core.verdicts import FAILING, NEWS
 from archbench.metrics import METRICS
 from archbench.report.tables import ABSENT, BLANK, Table
 
@@ -116,9 +116,7 @@ def _accuracies(cell: Record) -> list[str]:
 
 def is_bad(cell: Record) -> bool:
     """Whether a verdict about the cell is one that fails a test."""
-    return any(
-        verdict.status in FAILING and verdict.reason not in TOLD for verdict in cell.verdicts
-    )
+    return any(verdict.is_bad for verdict in cell.verdicts)
 
 
 def cell_line(cell: Record) -> str:

@@ -44,16 +44,6 @@ class Failure:
     sentence: str
     details: str = ""
 
-    def as_dict(self) -> dict[str, Any]:
-        """Builtin types only."""
-        return {
-            "side": self.side,
-            "status": self.status,
-            "reason": self.reason,
-            "sentence": self.sentence,
-            "details": self.details,
-        }
-
 
 class CellFailedError(Exception):
     """At least one side cannot be timed in this cell."""

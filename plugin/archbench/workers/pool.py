@@ -18,13 +18,12 @@ class Pool:
     """One worker at a time.
 
     Args:
-        start: starts one, told why the one before was given up; None for the first.
+        start: starts one.
     """
 
-    def __init__(self, start: Callable[[str | None], Worker]) -> None:
+    def __init__(self, start: Callable[[], Worker]) -> None:
         self._start = start
         self._worker: Worker | None = None
-        self._why: str | None = None
 
     def worker(self) -> Worker:
         """A worker that is up.
@@ -33,7 +32,7 @@ class Pool:
             WorkerLostError: it does not come up.
         """
         if self._worker is None:
-            worker = self._start(self._why)
+            worker = self._start()
             try:
                 worker.greet()
             except BaseException:
@@ -73,17 +72,16 @@ class Pool:
             try:
                 worker.send(message)
                 ended = self._until_ended(worker, timeout, take)
-            except WorkerLostError as error:
-                self._leave(error.lost.sentence)
+            except WorkerLostError:
+                self._worker = None
                 raise
-            except BaseException as error:
+            except BaseException:
                 # Ctrl-C, or the time-out of another plugin.
                 worker.interrupt()
-                self._leave(f"its test failed: {error}")
+                self._worker = None
                 raise
             if "ends" in ended or ended.get("leaves"):
-                worker.end()
-                self._leave(ended.get("leaves") or ended["ends"])
+                self.close()
             if ended["ran"] or is_fresh:
                 return ended
 
@@ -100,9 +98,6 @@ class Pool:
             if any(name in message for name in _RENEWS):
                 deadline = time.monotonic() + timeout
             take(message)
-
-    def _leave(self, why: str) -> None:
-        self._worker, self._why = None, why
 
     def close(self) -> None:
         """End the worker."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from archbench.core.errors import UsageError
-from archbench.store.git import git
+from archbench.store.git import git, git_text
 
 __all__ = ["Revision", "check_out", "describe_work_tree", "top_of"]
 
@@ -46,33 +46,27 @@ class Revision:
     top: Path
 
 
-def _git(directory: Path, *arguments: str) -> tuple[str | None, str]:
-    """What git printed; None and its complaint where it failed."""
-    answer = git(directory, *arguments)
-    return answer.text, answer.complaint
-
-
 def top_of(root: Path) -> Path | None:
     """The top of the work tree that a directory lies in; None where it lies in none."""
-    top, _ = _git(root, "rev-parse", "--show-toplevel")
+    top = git_text(root, "rev-parse", "--show-toplevel")
     return None if top is None else Path(top)
 
 
 def _top(root: Path, asked: str) -> Path:
-    top, complaint = _git(root, "rev-parse", "--show-toplevel")
-    if top is None:
+    answer = git(root, "rev-parse", "--show-toplevel")
+    if answer.text is None:
         raise UsageError(
             asked,
-            f"{root} is not under version control with git ({complaint})",
+            f"{root} is not under version control with git ({answer.complaint})",
             "Compare with another environment (--against=python:PATH, --against='pip:...') or "
             "other flags (--against=dtype=bf16)",
         )
-    return Path(top)
+    return Path(answer.text)
 
 
 def describe_work_tree(root: Path) -> str:
     """What is there now: ``work tree on 1a2b3c4d5 with 2 uncommitted changes``."""
-    commit, _ = _git(root, "rev-parse", "--short=9", "HEAD")
+    commit = git_text(root, "rev-parse", "--short=9", "HEAD")
     if commit is None:
         return "work tree"
     changes = _changes(root)
@@ -86,7 +80,7 @@ def _changes(root: Path) -> int:
 
     What runs leave behind themselves is no change.
     """
-    status, _ = _git(root, "status", "--porcelain", "--untracked-files=all")
+    status = git_text(root, "status", "--porcelain", "--untracked-files=all")
     lines = (status or "").splitlines()
     return sum(not _is_left_behind(line[2:].strip().strip('"')) for line in lines)
 
@@ -97,7 +91,7 @@ def _is_left_behind(path: str) -> bool:
 
 
 def _resolve(top: Path, revision: str) -> str | None:
-    commit, _ = _git(top, "rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}")
+    commit = git_text(top, "rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}")
     return commit
 
 
@@ -117,7 +111,7 @@ def _no_revision(top: Path, asked: str) -> UsageError:
 
 
 def _is_shallow(top: Path) -> bool:
-    answer, _ = _git(top, "rev-parse", "--is-shallow-repository")
+    answer = git_text(top, "rev-parse", "--is-shallow-repository")
     return answer == "true"
 
 
@@ -131,7 +125,7 @@ def _merge_base(top: Path, environ: Mapping[str, str]) -> tuple[str, str]:
     for branch in (*targets, *MAIN_BRANCHES):
         if _resolve(top, branch) is None:
             continue
-        base, _ = _git(top, "merge-base", "HEAD", branch)
+        base = git_text(top, "merge-base", "HEAD", branch)
         if base is None:
             raise UsageError(
                 "--against",
@@ -229,12 +223,12 @@ def _submodules(tree: Path, commit: str) -> list[tuple[str, str, str]]:
     if not (tree / ".gitmodules").is_file():
         return []
     arguments = ("--null", "--file", ".gitmodules", "--get-regexp", r"\.path$")
-    listed, _ = _git(tree, "config", *arguments)
+    listed = git_text(tree, "config", *arguments)
     names = {}
     for line in (listed or "").split("\0"):
         key, _, path = line.partition("\n")
         names[path] = key.removeprefix("submodule.").removesuffix(".path")
-    content, _ = _git(tree, "ls-tree", "-r", "-z", "--full-tree", commit)
+    content = git_text(tree, "ls-tree", "-r", "-z", "--full-tree", commit)
     found = []
     for entry in (content or "").split("\0"):
         head, _, path = entry.partition("\t")
@@ -248,7 +242,7 @@ def _repository_of(top: Path, path: str, name: str, commit: str) -> Path | None:
     one that git keeps of it; None where it is in neither."""
     places = [top / path] if (top / path / ".git").exists() else []
     for option in ("--git-dir", "--git-common-dir"):
-        directory, _ = _git(top, "rev-parse", option)
+        directory = git_text(top, "rev-parse", option)
         if directory is not None:
             places.append(top / directory / "modules" / name)
     for place in places:
@@ -264,11 +258,11 @@ def _check_out_worktree(repository: Path, tree: Path, commit: str, asked: str) -
         UsageError: git cannot.
     """
     _remove(repository, tree)
-    made, complaint = _git(repository, "worktree", "add", "--detach", "--force", str(tree), commit)
-    if made is None:
+    made = git(repository, "worktree", "add", "--detach", "--force", str(tree), commit)
+    if made.text is None:
         raise UsageError(
             asked,
-            f"git could not check it out in {tree}: {complaint}",
+            f"git could not check it out in {tree}: {made.complaint}",
             "Mend that and run again",
         )
 
@@ -277,14 +271,14 @@ def _is_at(tree: Path, commit: str) -> bool:
     """Whether a work tree is there, of this commit, and as it was checked out."""
     if not (tree / ".git").exists() or _resolve(tree, "HEAD") != commit:
         return False
-    status, _ = _git(tree, "status", "--porcelain", "--untracked-files=no")
+    status = git_text(tree, "status", "--porcelain", "--untracked-files=no")
     return status == ""
 
 
 def _remove(top: Path, tree: Path) -> None:
-    _git(top, "worktree", "remove", "--force", str(tree))
+    git(top, "worktree", "remove", "--force", str(tree))
     shutil.rmtree(tree, ignore_errors=True)
-    _git(top, "worktree", "prune")
+    git(top, "worktree", "prune")
 
 
 def _tidy(top: Path, directory: Path) -> None:
