@@ -99,3 +99,20 @@ def test_the_page_has_every_architecture() -> None:
     assert "- `torchvision/c`: fc.bias is missing" in text
     assert all(glob in text for glob in BUILT_PLAINLY)
     assert STORE.parent.name == ".archbench"
+
+
+def test_processes_share_the_work_from_both_ends() -> None:
+    ids = ["timm/test_vit", "timm/test_resnet", "timm/test_nfnet", "timm/test_efficientnet"]
+    results = list(module._results(ids, processes=2))
+    assert sorted(result["id"] for result in results) == sorted(ids)
+    assert {result["status"] for result in results} == {"same"}
+    assert all(result["processor"] > 0 for result in results)
+
+
+def test_what_fails_before_it_is_built_is_a_result(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(spec: object) -> nn.Module:
+        raise RuntimeError("no such layer")
+
+    monkeypatch.setattr(module, "build_on_meta", broken)
+    result = sweep_one(load_catalog().get("timm/test_vit"))
+    assert result == {"status": "failed", "found": ["RuntimeError: no such layer"]}

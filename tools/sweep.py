@@ -15,13 +15,13 @@ from __future__ import annotations
 
 import argparse
 import gc
-import itertools
 import json
 import multiprocessing
 import os
+import queue
 import sys
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -44,9 +44,6 @@ ROOT = Path(__file__).resolve().parents[1]
 STORE = ROOT / ".archbench" / "sweep.jsonl"
 PAGE = ROOT / "docs" / "sweep.md"
 TARGET = Target("cpu", "any", "cpu")
-
-ALONE = 1_000_000_000
-"""Parameters from which on an architecture has the machine to itself."""
 
 SHARE = 0.8
 """Of the free memory that an architecture's parameters may take."""
@@ -106,24 +103,29 @@ def sweep_one(spec: ModelSpec) -> dict[str, Any]:
     Returns:
         ``status`` (``same``, ``plain`` for what is built plainly anyway, ``meta`` for what does not
         fit into memory, ``different`` or ``failed``), ``found`` with a sentence for each finding,
-        ``seconds`` of building plainly, of loading and of the pass.
+        ``seconds`` of building plainly, of loading and of the pass, and ``processor`` seconds of
+        all of it.
     """
     torch.set_num_threads(1)
-    on_meta = described(build_on_meta(spec))
-    needed = sum(4 * _numel(shape) for kind, shape, *_ in on_meta.values() if kind == "parameter")
-    free = psutil.virtual_memory().available
-    if needed > SHARE * free:
-        note = f"{needed / 2**30:.1f} GiB of parameters, {free / 2**30:.1f} GiB free"
-        unfilled = described(build_unfilled(spec))
-        found = list(differences(on_meta, unfilled, ("sharing",)))
-        return {"status": "different" if found else "meta", "found": found, "note": note}
     try:
         with memory_guard():
-            return _both_ways(spec)
+            return _on_meta(spec) or _both_ways(spec)
     except Exception as error:
         if is_out_of_memory(error):
             return {"status": "meta", "found": [], "note": "memory ran out"}
         return {"status": "failed", "found": [f"{type(error).__name__}: {error}"[:500]]}
+
+
+def _on_meta(spec: ModelSpec) -> dict[str, Any] | None:
+    """The result of an architecture that does not fit into memory; None for one that does."""
+    on_meta = described(build_on_meta(spec))
+    needed = sum(4 * _numel(shape) for kind, shape, *_ in on_meta.values() if kind == "parameter")
+    free = psutil.virtual_memory().available
+    if needed <= SHARE * free:
+        return None
+    note = f"{needed / 2**30:.1f} GiB of parameters, {free / 2**30:.1f} GiB free"
+    found = list(differences(on_meta, described(build_unfilled(spec)), ("sharing",)))
+    return {"status": "different" if found else "meta", "found": found, "note": note}
 
 
 def _both_ways(spec: ModelSpec) -> dict[str, Any]:
@@ -181,26 +183,24 @@ def _known(store: Path, now: Mapping[str, str]) -> dict[str, dict[str, Any]]:
 
 
 def _work(id: str) -> dict[str, Any]:
-    return {"id": id, **sweep_one(load_catalog().get(id))}
+    start = time.process_time()
+    result = sweep_one(load_catalog().get(id))
+    return {"id": id, **result, "processor": time.process_time() - start}
 
 
 def sweep(ids: Sequence[str], store: Path, processes: int) -> dict[str, dict[str, Any]]:
     """Sweep what an earlier run has not, and keep each result as soon as it is there."""
     now = versions()
     known = _known(store, now)
-    left = [id for id in ids if id not in known]
     sizes = _sizes()
-    large = [id for id in left if sizes.get(id, 0) >= ALONE]
-    small = sorted(set(left) - set(large), key=lambda id: -sizes.get(id, 0))
+    left = sorted((id for id in ids if id not in known), key=lambda id: -sizes.get(id, 0))
     store.parent.mkdir(parents=True, exist_ok=True)
-    start, done = time.monotonic(), 0
-    results = itertools.chain(_results(large, min(processes, 1)), _results(small, processes))
+    start = time.monotonic()
     with store.open("a", encoding="utf-8") as file:
-        for result in results:
+        for done, result in enumerate(_results(left, processes), start=1):
             known[result["id"]] = {**result, "versions": now}
             file.write(json.dumps(known[result["id"]]) + "\n")
             file.flush()
-            done += 1
             if result["status"] in ("different", "failed") or done % 50 == 0:
                 spent = time.monotonic() - start
                 line = f"{done}/{len(left)} {spent:.0f} s {result['id']} {result['status']}"
@@ -209,13 +209,30 @@ def sweep(ids: Sequence[str], store: Path, processes: int) -> dict[str, dict[str
 
 
 def _results(ids: Sequence[str], processes: int) -> Iterator[dict[str, Any]]:
-    """In processes of their own, which end now and then with what they have kept of memory; in this
-    one if there are to be none."""
+    """The results of architectures that are given from the largest to the smallest.
+
+    One process works from the large end and the others from the small one, so that two that fill
+    the memory are never built side by side and no core waits. The processes end now and then, with
+    what they have kept of memory. Without processes the work is done in this one.
+    """
     if not processes:
         yield from map(_work, ids)
         return
+    left = deque(ids)
+    results: queue.SimpleQueue[tuple[bool, dict[str, Any]]] = queue.SimpleQueue()
     with multiprocessing.get_context("spawn").Pool(processes, maxtasksperchild=40) as pool:
-        yield from pool.imap_unordered(_work, ids)
+
+        def start(from_large: bool) -> None:
+            if left:
+                id = left.popleft() if from_large else left.pop()
+                pool.apply_async(_work, (id,), callback=lambda r: results.put((from_large, r)))
+
+        for process in range(processes):
+            start(from_large=process == 0)
+        for _ in ids:
+            from_large, result = results.get()
+            start(from_large)
+            yield result
 
 
 def _sizes() -> dict[str, int]:
@@ -263,7 +280,8 @@ strides, sharing of memory, `requires_grad` and the values of buffers. Then it r
 pass. A sweep that was stopped goes on where it was; `--fresh` starts anew.
 
 This is the last result, with {versions}. Building, filling
-and running took {minutes} minutes, summed over the processes that shared the machine.
+and running took {minutes} minutes of processor time, which as many processes share as the machine
+has cores.
 
 | library | architectures | same | built plainly | on meta only | different | failed |
 |---|---|---|---|---|---|---|
@@ -298,7 +316,7 @@ def main() -> int:
     if options.fresh:
         options.store.unlink(missing_ok=True)
     results = sweep(ids, options.store, options.processes)
-    spent = sum(sum(result.get("seconds", ())) for result in results.values())
+    spent = sum(result.get("processor", 0.0) for result in results.values())
     counts = Counter(result["status"] for result in results.values())
     print(f"{len(results)} architectures: " + ", ".join(f"{n} {s}" for s, n in counts.items()))
     if not options.models:
