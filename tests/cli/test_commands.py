@@ -67,6 +67,19 @@ def test_bad_requests(
     assert captured.out == ""
 
 
+def test_help_lists_every_command_and_a_command_makes_its_own_parser_alone(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    names = ["baselines", "catalog", "compare", "compare-implementations", "conventions"]
+    names += ["history", "list", "report", "select", "selftest", "summary"]
+    for asked, listed in (("--help", names), ("filters", names), ("list", ["list"])):
+        with pytest.raises(SystemExit):
+            cli._parser([asked]).parse_args(["nonsense"])
+        last = capsys.readouterr().err.splitlines()[-1]
+        found = last.rpartition("(choose from ")[2].rstrip(")").replace("'", "")
+        assert found.split(", ") == listed
+
+
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         cli.main(["--version"])

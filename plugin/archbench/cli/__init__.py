@@ -15,12 +15,13 @@ from pkgutil import iter_modules
 
 from archbench import __version__
 from archbench.core.errors import ArchbenchError
-from archbench.report.streams import ShownStream
+from archbench.report.streams import ShownStream, end_foreign_output
 
 __all__ = ["main"]
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
+    """With the one command that is asked for; with all of them where none of them is."""
     parser = argparse.ArgumentParser(
         prog="archbench",
         description="Benchmarks of image-classification architectures. "
@@ -28,11 +29,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"archbench {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for module in iter_modules(__path__):
-        command = import_module(f"{__name__}.{module.name}")
+    names = [module.name for module in iter_modules(__path__)]
+    asked = [name for name in names if arguments and name.replace("_", "-") == arguments[0]]
+    for name in asked or names:
+        command = import_module(f"{__name__}.{name}")
         if hasattr(command, "add_parser"):
             command.add_parser(commands)
-    return parser
+    return parser if commands.choices or not asked else _parser(())
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -43,14 +46,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: Sequence[str] | None) -> int:
-    options = _parser().parse_args(arguments)
+    given = sys.argv[1:] if arguments is None else arguments
+    options = _parser(given).parse_args(given)
     try:
         status: int = options.run(options)
         # Here and not when the interpreter ends, where a closed pipe could no longer be handled.
         print(end="", flush=True)
         if arguments is None:
-            from archbench.cli.architectures import end_foreign_output
-
             end_foreign_output()
     except ArchbenchError as error:
         print(f"archbench: {error}", file=sys.stderr)

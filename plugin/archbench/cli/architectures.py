@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
-import os
-import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from archbench.catalog import load_catalog
@@ -14,26 +11,8 @@ from archbench.catalog.own import is_own_request, own_architectures
 from archbench.core.errors import UsageError
 from archbench.core.requests import parse_request
 from archbench.core.spec import ModelSpec
-from archbench.report.streams import held_back
 
-__all__ = ["architecture", "end_foreign_output", "foreign_code", "whole_number"]
-
-_FOREIGN: list[bool] = []
-"""Whether a network's own code has run, which may print as late as when the interpreter ends."""
-
-
-@contextlib.contextmanager
-def foreign_code() -> Iterator[None]:
-    """What a network's own code prints goes to standard error; the other is the document's."""
-    _FOREIGN.append(True)
-    with held_back("stdout"):
-        yield
-
-
-def end_foreign_output() -> None:
-    """Keep what a network prints from now on out of the document, which is complete."""
-    if _FOREIGN:
-        os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+__all__ = ["architecture", "whole_number"]
 
 
 def whole_number(text: str) -> int:

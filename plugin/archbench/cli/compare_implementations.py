@@ -8,11 +8,12 @@ import sys
 
 from archbench.catalog import load_catalog
 from archbench.catalog.own import is_own_request
-from archbench.cli.architectures import architecture, foreign_code, whole_number
+from archbench.cli.architectures import architecture, whole_number
 from archbench.core.errors import ArchitectureError, NotMeasuredError, UsageError
 from archbench.core.requests import parse_request
 from archbench.models.requiring import require_torch
 from archbench.report.counts import comparison_dict, comparison_text
+from archbench.report.streams import foreign_code
 
 __all__ = ["add_parser", "run"]
 

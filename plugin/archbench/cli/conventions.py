@@ -5,10 +5,11 @@ from __future__ import annotations
 import argparse
 import json
 
-from archbench.cli.architectures import architecture, foreign_code
+from archbench.cli.architectures import architecture
 from archbench.core.errors import UsageError
 from archbench.models.requiring import require_torch
 from archbench.report.conventions import conventions_dict, conventions_list, conventions_table
+from archbench.report.streams import foreign_code
 
 __all__ = ["add_parser", "run"]
 

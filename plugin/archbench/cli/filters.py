@@ -19,6 +19,10 @@ GROUP = "archbench.axes"
 """Entry points of distributions that bring an axis; each names the module that registers it."""
 
 
+for _found in entry_points(group=GROUP):
+    _found.load()
+
+
 def filters() -> tuple[str, ...]:
     """By what commands choose cells."""
     return ("device", *(one.name for one in axes() if not one.is_flag))
@@ -31,8 +35,6 @@ def value_of(cell: Point | Cell, name: str) -> Any:
 
 def add_filters(parser: argparse.ArgumentParser) -> None:
     """Add ``--device`` and an option for each axis of the run configuration."""
-    for found in entry_points(group=GROUP):
-        found.load()
     parser.add_argument("--device", metavar="GLOB", help="short names of devices: v100, 'cpu*'")
     for name in filters()[1:]:
         values = ", ".join(axis(name).values) or "a number"

@@ -6,13 +6,15 @@ import contextlib
 import io
 import os
 import sys
-import tempfile
 from collections.abc import Generator
 from typing import TextIO
 
 from archbench.core.foreign import Pieces, shown
 
-__all__ = ["ShownStream", "held_back"]
+__all__ = ["ShownStream", "end_foreign_output", "foreign_code", "held_back"]
+
+_FOREIGN: list[bool] = []
+"""Whether a network's own code has run, which may print as late as when the interpreter ends."""
 
 
 class ShownStream(io.TextIOBase):
@@ -45,6 +47,8 @@ def held_back(*names: str) -> Generator[None]:
     Args:
         names: ``stdout`` and ``stderr``, or one of them.
     """
+    import tempfile  # it takes longer to import than all of this module
+
     text = io.StringIO()
     with tempfile.TemporaryFile() as file:
         try:
@@ -75,3 +79,17 @@ def _hold(name: str, descriptor: int, text: TextIO, undo: contextlib.ExitStack) 
         undo.callback(os.dup2, kept, one)
         os.dup2(descriptor, one)
     undo.callback(stream.flush)
+
+
+@contextlib.contextmanager
+def foreign_code() -> Generator[None]:
+    """What a network's own code prints goes to standard error; the other is the document's."""
+    _FOREIGN.append(True)
+    with held_back("stdout"):
+        yield
+
+
+def end_foreign_output() -> None:
+    """Keep what a network prints from now on out of the document, which is complete."""
+    if _FOREIGN:
+        os.dup2(sys.stderr.fileno(), sys.stdout.fileno())

@@ -7,6 +7,7 @@ import io
 import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from html import escape
 
 from archbench.core.foreign import plain
@@ -81,7 +82,13 @@ class Table:
         file = io.StringIO()
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(self.headers)
-        writer.writerows([_no_formula(plain(_text(cell))) for cell in row] for row in self.rows)
+        writer.writerows(
+            [
+                cell if cell is None or isinstance(cell, (int, float)) else _field(str(cell))
+                for cell in row
+            ]
+            for row in self.rows
+        )
         return file.getvalue().removesuffix("\n")
 
 
@@ -93,8 +100,10 @@ def _cell(text: str) -> str:
     return f"**{markdown(text)}**" if isinstance(text, Strong) else markdown(text)
 
 
-def _no_formula(text: str) -> str:
+@lru_cache(maxsize=10_000)
+def _field(text: str) -> str:
     """What a spreadsheet would compute is a text there, as OWASP's "CSV injection" has it."""
+    text = plain(text)
     if not text.lstrip().startswith(("=", "+", "-", "@")):
         return text
     try:
