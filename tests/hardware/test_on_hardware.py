@@ -16,7 +16,7 @@ import torch
 from archbench.catalog.catalog import load_catalog
 from archbench.core.telemetry import Reading
 from archbench.devices.cuda import Cuda
-from archbench.measure.cells import latency_record, memory_record
+from archbench.measure.cells import latency_record, memory_of
 from archbench.measure.device_time import BurstPlan, sample_device_time
 from archbench.measure.hardware import list_devices, make_target
 from archbench.measure.latency import SamplingPlan
@@ -136,7 +136,7 @@ def test_memory_grows_with_the_batch_and_is_within_the_device() -> None:
     for batch_size in (1, 8, 64):
         target = make_target("cuda", "fp16", batch_size=batch_size)
         loaded = ModelHolder().get(load_catalog().get("torchvision/resnet50"), target)
-        metrics = memory_record(loaded).metrics
+        metrics = memory_of(loaded)
         allocated, reserved, whole = (
             metrics[name]["value"] for name in ("peak_memory", "reserved_memory", "device_memory")
         )

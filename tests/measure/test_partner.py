@@ -15,7 +15,7 @@ from archbench.core.telemetry import Reading
 from archbench.devices.backend import Backend
 from archbench.devices.xpu import Xpu
 from archbench.measure import partner as module
-from archbench.measure.cells import Instruments, memory_record
+from archbench.measure.cells import Instruments, memory_of
 from archbench.measure.latency import Clock
 from archbench.measure.partner import Partner, varied
 from archbench.models.loading import load
@@ -217,7 +217,7 @@ def test_what_was_found_about_a_network_is_said_of_the_side() -> None:
 def test_peak_memory_is_that_of_a_plain_measurement_and_repeats() -> None:
     found = [side().facts(exact=True)["counts"]["peak_memory"] for _ in range(2)]
     loaded = load(ModelSpec.of(Noting, name="small", input_size=16), TARGET)
-    plain = memory_record(loaded).metrics["peak_memory"]["value"]
+    plain = memory_of(loaded)["peak_memory"]["value"]
     # Weights, images, and the convolution's result beside its rectified copy, at least.
     assert found[0] >= 4 * ((112 + 50) + 3 * 16 * 16 + 2 * (4 * 14 * 14))
     assert found == [plain, plain]

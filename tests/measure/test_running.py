@@ -20,11 +20,11 @@ from archbench.devices.cpu import Cpu
 from archbench.devices.cuda import Cuda
 from archbench.measure.cells import (
     Instruments,
-    energy_record,
+    energy_of,
     largest_batch,
     latency_record,
     load_guarded,
-    memory_record,
+    memory_of,
 )
 from archbench.measure.cold_cache import flusher
 from archbench.measure.hardware import check_config
@@ -370,7 +370,7 @@ def test_a_device_that_throttles_throughout_is_inconclusive() -> None:
 
 def test_memory_of_a_cell() -> None:
     loaded = load_guarded(ModelHolder(), spec(), TARGET)
-    found = [memory_record(loaded).metrics["peak_memory"]["value"] for _ in range(2)]
+    found = [memory_of(loaded)["peak_memory"]["value"] for _ in range(2)]
     # Weights, images, and the convolution's result beside its rectified copy.
     floats = (112 + 50) + 3 * 16 * 16 + 2 * (4 * 14 * 14)
     assert found[0] == found[1] >= 4 * floats
@@ -383,7 +383,7 @@ def test_energy_without_a_counter_is_absent() -> None:
         raise AbsentError("no counter here")
 
     loaded = load_guarded(ModelHolder(), spec(), TARGET)
-    assert energy_record(loaded, none).metrics["energy_per_image"]["absent"] == "no counter here"
+    assert energy_of(loaded, none)["energy_per_image"]["absent"] == "no counter here"
 
 
 def test_the_largest_batch_of_a_network(monkeypatch: pytest.MonkeyPatch) -> None:

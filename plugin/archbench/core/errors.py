@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from archbench.core.foreign import plain
@@ -21,6 +22,7 @@ __all__ = [
     "is_out_of_memory",
     "named",
     "orders_to_end",
+    "raised_as",
     "text_of",
 ]
 
@@ -165,3 +167,31 @@ class InconclusiveError(ArchbenchError):
 
 class AbsentError(ArchbenchError):
     """A counter or an instrument that is not to be had here; its text is the reason."""
+
+
+@contextmanager
+def raised_as(
+    other: Callable[[BaseException], ArchbenchError],
+    passed: tuple[type[ArchbenchError], ...] = (ArchbenchError,),
+    *,
+    memory: bool = False,
+) -> Iterator[None]:
+    """What a network's own code raises inside becomes another error; the first is chained.
+
+    Orders to end and archbench's own errors are passed on.
+
+    Args:
+        other: makes the error.
+        passed: of archbench's own, those that are; all by default.
+        memory: whether running out of memory becomes it too, and is not passed on.
+    """
+    try:
+        yield
+    except passed:
+        raise
+    except orders_to_end():
+        raise
+    except (Exception, SystemExit) as error:
+        if not memory and is_out_of_memory(error):
+            raise
+        raise other(error) from error

@@ -101,8 +101,8 @@ class Accelerator(Backend):
         event.record(torch.accelerator.current_stream(self.device))
         return event
 
-    def memory_used(self) -> int:
-        """Bytes of the whole device that are in use.
+    def memory_info(self) -> tuple[int, int]:
+        """Bytes of the whole device that are free, and all of them.
 
         Raises:
             AbsentError: nobody tells.
@@ -111,7 +111,16 @@ class Accelerator(Backend):
         if ask is None:
             raise AbsentError("torch does not tell the memory of the whole device")
         free, total = ask(self.device)
-        return int(total - free)
+        return int(free), int(total)
+
+    def memory_used(self) -> int:
+        """Bytes of the whole device that are in use.
+
+        Raises:
+            AbsentError: nobody tells.
+        """
+        free, total = self.memory_info()
+        return total - free
 
 
 class TorchStamp:
@@ -188,10 +197,7 @@ class TorchMemory:
         return int(self._module.memory_allocated(self._device.device))
 
     def free(self) -> int:
-        ask = getattr(self._module, "mem_get_info", None)
-        if ask is None:
-            raise AbsentError("torch does not tell the memory of the whole device")
-        return int(ask(self._device.device)[0])
+        return self._device.memory_info()[0]
 
     def peak_allocated(self) -> int:
         self._device.synchronize()

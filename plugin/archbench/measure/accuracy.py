@@ -19,7 +19,7 @@ from archbench.core.errors import AbsentError, NotMeasuredError, is_out_of_memor
 from archbench.core.images import Image, ImageSet, digest_of
 from archbench.core.spec import Target
 from archbench.devices.backend import Backend, Batch
-from archbench.measure.running import forward_passes
+from archbench.measure.running import forward_passes, refuse_not_finite
 from archbench.models.datasets import read_image_bytes
 from archbench.models.labels import columns_for, in_columns
 from archbench.models.preprocessing import ImageTransform, decode, normalized
@@ -242,12 +242,7 @@ class _Evaluating:
 
     def _judge(self, scores: Tensor, labels: Tensor) -> Tensor:
         """Whether the label is the best of the scores, and among the best five: ``(2, N)``."""
-        if not bool(torch.isfinite(scores).all()):
-            raise NotMeasuredError(
-                "output-not-finite",
-                f"{self._model.spec.id} returned scores that are not finite in "
-                f"{self._model.target.dtype}. Use --dtype=fp32 or bf16",
-            )
+        refuse_not_finite(self._model.loaded, scores, ". Use --dtype=fp32 or bf16")
         scores = in_columns(scores.float(), self._columns)
         best = scores.topk(min(TOP, scores.shape[1]), dim=1).indices.cpu()
         hits = best == labels[:, None]

@@ -13,10 +13,9 @@ from pkgutil import resolve_name
 from typing import Any
 
 from archbench.core.errors import AbsentError, ArchbenchError
-from archbench.core.records import Record
 from archbench.devices.energy import EnergyCounter
 from archbench.measure.counts import complexity_record, side_counts, timed_counts
-from archbench.measure.energy import WindowPlan, absent_energy, energy_metrics, measure_energy
+from archbench.measure.energy import absent_energy, energy_metrics, measure_energy
 from archbench.measure.instruments import Instruments
 from archbench.measure.largest_batch import LargestBatch, with_largest_batch
 from archbench.measure.memory import memory_metrics
@@ -30,14 +29,12 @@ __all__ = [
     "Instruments",
     "complexity_record",
     "energy_of",
-    "energy_record",
     "forward_passes",
     "further_metrics",
     "largest_batch",
     "latency_record",
     "load_guarded",
     "memory_of",
-    "memory_record",
     "side_counts",
     "timed_counts",
     "within_memory",
@@ -48,22 +45,19 @@ Metrics = dict[str, dict[str, Any]]
 """Of a record: by name ``{"value", "unit", "source", ...}``."""
 
 
-def largest_batch(
-    loaded: LoadedModel, instruments: Instruments | None = None
-) -> tuple[LoadedModel, LargestBatch]:
+def largest_batch(loaded: LoadedModel) -> tuple[LoadedModel, LargestBatch]:
     """The model with the largest batch that fits, see :mod:`archbench.measure.largest_batch`.
 
     Raises:
         ArchitectureError: its forward pass fails.
         NotMeasuredError: not even one image fits.
     """
-    synchronize = (instruments.synchronize if instruments else None) or loaded.device.wait
 
     def run(tried: LoadedModel) -> float:
         with within_memory(tried.target), tried.running():
             # Eager, also where it is to be compiled: that takes no more memory than this.
             eager = replace(tried.target, runtime="eager")
-            forward = Runner(replace(tried, target=eager), synchronize)
+            forward = Runner(replace(tried, target=eager), loaded.device.wait)
             start = time.perf_counter()
             forward()
             return time.perf_counter() - start
@@ -72,54 +66,34 @@ def largest_batch(
         return with_largest_batch(loaded, run)
 
 
-def memory_record(loaded: LoadedModel, instruments: Instruments | None = None) -> Record:
+def memory_of(loaded: LoadedModel) -> Metrics:
     """Peak memory of a loaded model, in passes of its own.
 
     Raises:
         MemoryError, RuntimeError: memory ran out.
     """
-    target = loaded.target
-    synchronize = (instruments.synchronize if instruments else None) or loaded.device.wait
-    with within_memory(target), forward_passes(loaded):
-        forward = Runner(loaded, synchronize)
+    with within_memory(loaded.target), forward_passes(loaded):
+        forward = Runner(loaded, loaded.device.wait)
         forward()
         forward.output = None
-        metrics = memory_metrics(loaded.device, loaded.module, forward.inputs, forward)
-    return Record(id=loaded.spec.id, target=target, metrics=metrics)
+        return memory_metrics(loaded.device, loaded.module, forward.inputs, forward)
 
 
-def energy_record(
-    loaded: LoadedModel,
-    open_: Callable[[], EnergyCounter] | None = None,
-    plan: WindowPlan | None = None,
-) -> Record:
+def energy_of(loaded: LoadedModel, open_: Callable[[], EnergyCounter] | None = None) -> Metrics:
     """Energy per image and average power of a loaded model; absent, with the reason, without a
     counter.
 
     Args:
         loaded: the model.
         open_: gives the counter; the device's own by default.
-        plan: of the window.
     """
-    target = loaded.target
-    with within_memory(target), forward_passes(loaded):
+    with within_memory(loaded.target), forward_passes(loaded):
         try:
             counter = (open_ or loaded.device.energy)()
-            window = measure_energy(Runner(loaded, loaded.device.wait), counter, plan)
-            metrics = energy_metrics(window, counter, target.images)
+            window = measure_energy(Runner(loaded, loaded.device.wait), counter)
+            return energy_metrics(window, counter, loaded.target.images)
         except AbsentError as error:
-            metrics = absent_energy(str(error))
-    return Record(id=loaded.spec.id, target=target, metrics=metrics)
-
-
-def memory_of(loaded: LoadedModel) -> Metrics:
-    """The metrics of :func:`memory_record`."""
-    return memory_record(loaded).metrics
-
-
-def energy_of(loaded: LoadedModel) -> Metrics:
-    """The metrics of :func:`energy_record`."""
-    return energy_record(loaded).metrics
+            return absent_energy(str(error))
 
 
 def further_metrics(loaded: LoadedModel, asked: Collection[str] = ()) -> Metrics:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from torch import Tensor
 
 from archbench.measure.operators import stripped
-from archbench.measure.storages import storage_number
+from archbench.models.storages import storage_number
 
 __all__ = ["Channels"]
 

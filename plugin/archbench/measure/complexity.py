@@ -26,7 +26,7 @@ from archbench.core.errors import (
     ArchitectureError,
     NotMeasuredError,
     named,
-    orders_to_end,
+    raised_as,
     text_of,
 )
 from archbench.core.spec import ModelSpec
@@ -441,20 +441,15 @@ def _refuse_what_varies(first: _Sheet, other: _Sheet, *, keeps_state: bool) -> N
         )
 
 
-@contextmanager
-def _failures_named(spec: ModelSpec) -> Iterator[None]:
-    try:
-        yield
-    except ArchbenchError:
-        raise
-    except orders_to_end():
-        raise
-    except (Exception, SystemExit) as error:
+def _failures_named(spec: ModelSpec) -> AbstractContextManager[None]:
+    def failed(error: BaseException) -> NotMeasuredError:
         # Whatever a network's own code raises on this size or on meta; AssertionError is common.
         text = f"{type(error).__name__}: {text_of(error)}".removesuffix(": ")
-        raise NotMeasuredError(
+        return NotMeasuredError(
             "not-counted",
             f"{spec.id} cannot be counted: {text}. See whether it runs with images of "
             f"{'x'.join(map(str, spec.input_size))}; what cannot be counted at all is in "
             "docs/complexity.md",
-        ) from error
+        )
+
+    return raised_as(failed, memory=True)

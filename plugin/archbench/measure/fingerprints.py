@@ -9,10 +9,9 @@ import numpy
 import torch
 from PIL import Image as PilImage
 
-from archbench.core.errors import NotMeasuredError
 from archbench.core.fingerprints import Fingerprint
 from archbench.core.images import ImageSet
-from archbench.measure.running import forward_passes
+from archbench.measure.running import forward_passes, refuse_not_finite
 from archbench.models.preprocessing import ImageTransform, normalized
 from archbench.models.weights import WeightedModel
 
@@ -57,11 +56,7 @@ def fingerprint_of(model: WeightedModel) -> tuple[Fingerprint, str]:
     with forward_passes(model.loaded):
         dtype = model.loaded.input_dtype
         scores = model.scores(normalized(pixels, model.transform, dtype)).float().cpu()
-    if not bool(torch.isfinite(scores).all()):
-        raise NotMeasuredError(
-            "output-not-finite",
-            f"{model.spec.id} returned scores that are not finite in {model.target.dtype}",
-        )
+    refuse_not_finite(model.loaded, scores)
     kept_inputs: list[float] = []
     kept_outputs: list[float] = []
     for image, row in zip(inputs, scores, strict=True):

@@ -36,14 +36,14 @@ from archbench.measure.operators import (
     name_of,
     plain_numbers,
 )
-from archbench.measure.storages import (
+from archbench.measure.threads import threads_inside
+from archbench.models.storages import (
     has_storage,
     is_sparse,
     storage_number,
     tensors_in,
     written_by,
 )
-from archbench.measure.threads import threads_inside
 
 __all__ = ["Ledger"]
 

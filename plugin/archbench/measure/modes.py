@@ -13,7 +13,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from archbench.measure.operators import COMPLEX_CONVOLUTIONS, complex_convolution_flops
-from archbench.measure.storages import tensors_in
+from archbench.models.storages import tensors_in
 
 __all__ = ["Functions", "NoModules", "Noting"]
 

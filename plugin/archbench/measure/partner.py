@@ -12,7 +12,6 @@ from typing import Any
 import torch
 from torch import nn
 
-from archbench.core.errors import NotMeasuredError
 from archbench.core.rounds import Burst
 from archbench.core.run_config import axes
 from archbench.core.spec import Target
@@ -26,7 +25,7 @@ from archbench.measure.instruments import Instruments
 from archbench.measure.latency import Clock, undisturbed
 from archbench.measure.memory import memory_metrics
 from archbench.measure.parameters import count_parameters
-from archbench.measure.running import Runner, forward_passes, within_memory
+from archbench.measure.running import Runner, forward_passes, refuse_not_finite, within_memory
 from archbench.models.loading import LoadedModel
 from archbench.models.outputs import class_scores
 from archbench.models.placement import relocate
@@ -109,11 +108,7 @@ class Partner:
                     self._queue = PassQueue(launch, self._tools.clock, plan, flush)
             output = self._forward.output
             self._scores = class_scores(loaded.spec, output, target.images)
-        if not bool(torch.isfinite(self._scores).all()):
-            raise NotMeasuredError(
-                "output-not-finite",
-                f"{loaded.spec.id} returned scores that are not finite in {target.dtype}",
-            )
+        refuse_not_finite(loaded, self._scores)
 
     def _move(self) -> None:
         """To another place in memory, which is worth up to a tenth of a model's time.
@@ -159,22 +154,17 @@ class Partner:
         if not exact:
             return facts
         facts["notes"] = [asdict(note) for note in self._loaded.notes]
-        params, _ = count_parameters(self._loaded.module)
+        counted = side_counts(self._loaded)
         facts["counts"] = {
-            "params": params,
-            **(side_counts(self._loaded) or {}),
+            **(counted or {"params": count_parameters(self._loaded.module)[0]}),
             "output_shape": [1, *self._scores.shape[1:]],  # of one image, as counts are
         }
         facts["metrics"] = dict(self._forward.metrics)
         if alone or target.is_host:
             facts["metrics"].update(self._memory())
-            facts["counts"].update(
-                {
-                    name: metric["value"]
-                    for name, metric in facts["metrics"].items()
-                    if name == "peak_memory" and "value" in metric
-                }
-            )
+            peak = facts["metrics"]["peak_memory"]
+            if "value" in peak:
+                facts["counts"]["peak_memory"] = peak["value"]
         classes = max(self._scores.shape[1], 1)
         some = self._scores[: max(MOST_SCORES // classes, 1)]
         facts["scores"] = {

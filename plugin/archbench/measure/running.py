@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import gc
 import sys
-import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
-from archbench.core.errors import ArchbenchError, chain_of, is_out_of_memory
+import torch
+from torch import Tensor
+
+from archbench.core.errors import ArchbenchError, NotMeasuredError, chain_of, is_out_of_memory
 from archbench.core.spec import ModelSpec, Target
 from archbench.models.loading import LoadedModel, ModelHolder, free_cached
 from archbench.models.memory_guard import memory_guard
@@ -18,7 +20,14 @@ from archbench.models.passes import forward_named
 from archbench.runtimes.own import runtime_named
 from archbench.runtimes.runtime import Job
 
-__all__ = ["Runner", "forward_passes", "load_guarded", "release", "within_memory"]
+__all__ = [
+    "Runner",
+    "forward_passes",
+    "load_guarded",
+    "refuse_not_finite",
+    "release",
+    "within_memory",
+]
 
 
 def load_guarded(holder: ModelHolder, spec: ModelSpec, target: Target) -> LoadedModel:
@@ -74,6 +83,19 @@ def release(error: BaseException, loaded: LoadedModel) -> None:
     runtime_named(loaded.target.runtime).release()
 
 
+def refuse_not_finite(loaded: LoadedModel, scores: Tensor, more: str = "") -> None:
+    """See that scores mean something.
+
+    Raises:
+        NotMeasuredError: they are not finite; its sentence ends with ``more``.
+    """
+    if not bool(torch.isfinite(scores).all()):
+        raise NotMeasuredError(
+            "output-not-finite",
+            f"{loaded.spec.id} returned scores that are not finite in {loaded.target.dtype}{more}",
+        )
+
+
 class Runner:
     """Forward passes on a batch that is on the device already, by the target's runtime.
 
@@ -82,7 +104,6 @@ class Runner:
     Args:
         loaded: the model.
         synchronize: waits until the device has done its work; None where nothing runs behind.
-        clock: seconds of a monotonic clock.
 
     Raises:
         NotMeasuredError: the model cannot be compiled or captured.
@@ -97,14 +118,13 @@ class Runner:
         self,
         loaded: LoadedModel,
         synchronize: Callable[[], object] | None,
-        clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         self.inputs = loaded.inputs()
         self.output: object = None
         self._kept = [tensor.clone() for tensor in self.inputs] if loaded.changes_inputs else []
         self._is_fresh = True
         self._synchronize = synchronize
-        job = Job(loaded.spec, loaded.module, self.inputs, loaded.device, loaded.artefact, clock)
+        job = Job(loaded.spec, loaded.module, self.inputs, loaded.device, loaded.artefact)
         prepared = runtime_named(loaded.target.runtime).prepare(job)
         loaded.artefact = prepared.artefact
         self._start, self._recompilations = prepared.start, prepared.recompilations

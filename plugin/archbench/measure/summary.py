@@ -12,11 +12,10 @@ from torch import Tensor, nn
 
 from archbench.core.complexity import Complexity
 from archbench.core.errors import (
-    ArchbenchError,
     NotMeasuredError,
     first_line,
     is_out_of_memory,
-    orders_to_end,
+    raised_as,
     text_of,
 )
 from archbench.core.spec import ModelSpec
@@ -77,28 +76,23 @@ def summarize(
     return Summary(spec.id, spec.input_size, table, tree)
 
 
-@contextlib.contextmanager
-def _failures_named(spec: ModelSpec) -> Iterator[None]:
-    try:
-        yield
-    except ArchbenchError:
-        raise
-    except orders_to_end():
-        raise
-    except (Exception, SystemExit) as error:
+def _failures_named(spec: ModelSpec) -> contextlib.AbstractContextManager[None]:
+    def failed(error: BaseException) -> NotMeasuredError:
         if is_out_of_memory(error):
-            raise NotMeasuredError(
+            return NotMeasuredError(
                 "out-of-memory",
                 f"{spec.id} does not fit into memory: {first_line(error)}. "
                 "Ask for smaller images or a smaller batch",
-            ) from error
+            )
         # Whatever a network's own code raises on this size or on meta; AssertionError is common.
         size = "x".join(map(str, spec.input_size))
-        raise NotMeasuredError(
+        return NotMeasuredError(
             "not-summarised",
             f"{spec.id} cannot be summarised with images of {size}: {type(error).__name__}: "
             f"{text_of(error)}{'' if spec.is_own else '. Try the input size that it is made for'}",
-        ) from error
+        )
+
+    return raised_as(failed, memory=True)
 
 
 Built = nn.Module | OwnNetwork
@@ -265,7 +259,7 @@ def module_tree(
     model = _model(built)
     modules = outline(model)
     trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    exact = count(spec, built)
+    exact = count(spec, built, second_opinion=False)
     for parameter in trainable:
         # Counting takes it away, and ptflops counts those that have it.
         parameter.requires_grad_(True)

@@ -6,9 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import torch
-
-from archbench.core.errors import InconclusiveError, NotMeasuredError
+from archbench.core.errors import InconclusiveError
 from archbench.core.launches import COMPARED, Launch
 from archbench.core.records import Record
 from archbench.core.spec import Target
@@ -21,7 +19,7 @@ from archbench.measure.device_time import BurstPlan, DeviceSeries, sample_device
 from archbench.measure.instruments import Instruments
 from archbench.measure.latency import LatencySeries, SamplingPlan, sample_latency
 from archbench.measure.reference_workload import ReferenceWorkload
-from archbench.measure.running import Runner, forward_passes, within_memory
+from archbench.measure.running import Runner, forward_passes, refuse_not_finite, within_memory
 from archbench.models.loading import LoadedModel
 from archbench.models.outputs import every_exit
 from archbench.models.placement import relocate
@@ -218,20 +216,13 @@ class _Timed:
 
 
 def _refuse_what_is_not_finite(loaded: LoadedModel, output: object) -> None:
-    exits = every_exit(loaded.spec, output, loaded.target.images)
-    if all(bool(torch.isfinite(scores).all()) for scores in exits):
-        return
-    dtype = loaded.target.dtype
     remedy = (
         "Look for a division by zero or an overflow in the model"
-        if dtype in ("fp32", "tf32")
+        if loaded.target.dtype in ("fp32", "tf32")
         else "Use --dtype=fp32 or bf16"
     )
-    raise NotMeasuredError(
-        "output-not-finite",
-        f"{loaded.spec.id} returned scores that are not finite in {dtype}; "
-        f"the time of such a run means nothing. {remedy}",
-    )
+    for scores in every_exit(loaded.spec, output, loaded.target.images):
+        refuse_not_finite(loaded, scores, f"; the time of such a run means nothing. {remedy}")
 
 
 def _device_entry(device: DeviceSeries) -> dict[str, Any]:

@@ -25,6 +25,7 @@ from archbench.core.errors import (
     is_out_of_memory,
     named,
     orders_to_end,
+    raised_as,
     text_of,
 )
 from archbench.core.requests import arguments_text
@@ -46,8 +47,7 @@ in every process, so that outputs can be compared."""
 _WRAPPED = "Name a function that returns the network itself"
 
 
-@contextlib.contextmanager
-def construction_named(spec: ModelSpec) -> Iterator[None]:
+def construction_named(spec: ModelSpec) -> contextlib.AbstractContextManager[None]:
     """What a constructor raises becomes an error of its architecture.
 
     An exit of the interpreter is a failure of the network like any other. What is no error of the
@@ -57,17 +57,12 @@ def construction_named(spec: ModelSpec) -> Iterator[None]:
         ArchitectureError: the constructor failed; its exception is chained.
         MemoryError, RuntimeError: it ran out of memory.
     """
-    try:
-        yield
-    except (ArchitectureError, NotMeasuredError):
-        raise
-    except orders_to_end():
-        raise
-    except (Exception, SystemExit) as error:
-        if is_out_of_memory(error):
-            raise
+
+    def failed(error: BaseException) -> ArchitectureError:
         cause = f"{type(error).__name__}: {text_of(error)}".removesuffix(": ")
-        raise ArchitectureError(f"{spec.id} cannot be built: {cause}") from error
+        return ArchitectureError(f"{spec.id} cannot be built: {cause}")
+
+    return raised_as(failed, passed=(ArchitectureError, NotMeasuredError))
 
 
 @dataclass(slots=True, eq=False)
@@ -99,7 +94,8 @@ class OwnNetwork:
     @contextlib.contextmanager
     def in_place(self) -> Iterator[None]:
         """With what its code imports and has set; the process is put back afterwards."""
-        with contained(self.changes), self._modules.in_place() if self._modules else _nothing():
+        modules = self._modules
+        with contained(self.changes), modules.in_place() if modules else contextlib.nullcontext():
             yield
 
     @contextlib.contextmanager
@@ -222,11 +218,6 @@ def _placed(
     return placed.to(memory_format=memory_format) if is_image else placed
 
 
-@contextlib.contextmanager
-def _nothing() -> Iterator[None]:
-    yield
-
-
 def let_go(error: Exception) -> Exception:
     """An error that is kept: its frames would keep what they were working on."""
     for link in chain_of(error):
@@ -248,7 +239,7 @@ def construct(spec: ModelSpec) -> OwnNetwork:
     modules = own_modules(source) if isinstance(source, OwnSource) and source.attribute else None
     changes = Changes(spec.id)
     start = time.perf_counter()
-    with contained(changes), modules.in_place() if modules else _nothing():
+    with contained(changes), modules.in_place() if modules else contextlib.nullcontext():
         torch.manual_seed(SEED)
         random.seed(SEED)
         np.random.seed(SEED)

@@ -68,14 +68,16 @@ def class_scores(
     return scores
 
 
-def every_exit(spec: ModelSpec, output: object, images: int) -> list[Tensor]:
+def every_exit(
+    spec: ModelSpec, output: object, images: int, *, any_classes: bool = False
+) -> list[Tensor]:
     """The class scores of each exit of a network that has several; of any other the one.
 
     Raises:
         ArchitectureError: see :func:`class_scores`.
     """
     if spec.scores != EVERY:
-        return [class_scores(spec, output, images)]
+        return [class_scores(spec, output, images, any_classes=any_classes)]
     exits = list(_candidates(output, images).values())
     if not exits:
         raise _nothing_found(spec, output, images)
@@ -103,7 +105,7 @@ def _chosen(spec: ModelSpec, output: object, images: int) -> Tensor:
     if spec.scores == EVERY:
         return every_exit(spec, output, images)[-1]
     if spec.scores is not None:
-        return _named(spec, output, images)
+        return _named(spec, output)
     parts = dict(_parts(output))
     for name in NAMES:
         named = parts.get(name)
@@ -167,7 +169,7 @@ def _tensors(output: object, depth: int = 4, within: tuple[int, ...] = ()) -> di
     }
 
 
-def _named(spec: ModelSpec, output: object, images: int) -> Tensor:
+def _named(spec: ModelSpec, output: object) -> Tensor:
     """What a person says that the scores are: a key, an attribute or an index, or several with
     dots between them."""
     found: Any = output

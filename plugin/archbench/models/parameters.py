@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import Buffer
 
+from archbench.models.storages import has_storage, storage_number
+
 __all__ = ["Elements", "Weights", "packed_tensors", "weights_by_module"]
 
 _PLAIN = (Tensor, nn.Parameter, Buffer)
@@ -34,14 +36,14 @@ class Elements:
         if id(tensor) in self._held or not tensor.numel():
             return 0
         self._held[id(tensor)] = tensor
-        if type(tensor) not in _PLAIN or tensor.layout is not torch.strided or tensor.is_nested:
+        if type(tensor) not in _PLAIN or not has_storage(tensor):
             return tensor.numel()
         size = tensor.element_size()
         extent = 1 + sum(
             (side - 1) * stride for side, stride in zip(tensor.shape, tensor.stride(), strict=True)
         )
         start = int(tensor.storage_offset()) * size
-        spans = self._seen.setdefault(int(tensor.untyped_storage()._cdata), [])
+        spans = self._seen.setdefault(storage_number(tensor), [])
         if extent != tensor.numel():  # with gaps or overlaps of its own
             spans.append((start, start + extent * size))
             return tensor.numel() if len(spans) == 1 else 0
@@ -66,40 +68,26 @@ class Weights(NamedTuple):
 
     Attributes:
         name, module: of the module.
-        params: names of parameters, with how many elements each adds.
-        packed: elements of weights and biases that quantised layers hold in a packed form.
+        elements: of its parameters, and of weights and biases that quantised layers hold in a
+            packed form.
     """
 
     name: str
     module: nn.Module
-    params: dict[str, int]
-    packed: int
-
-    @property
-    def elements(self) -> int:
-        """All of them."""
-        return sum(self.params.values()) + self.packed
+    elements: int
 
 
 def weights_by_module(model: nn.Module) -> list[Weights]:
     """The weights of a network, module by module, each number once."""
     elements = Elements()
-    packed: dict[str, int] = {}
-    found = [
-        Weights(
-            name,
-            module,
-            {
-                place: elements.new(parameter)
-                for place, parameter in module.named_parameters(recurse=False)
-            },
-            0,
-        )
-        for name, module in model.named_modules()
-    ]
+    modules = dict(model.named_modules())
+    new = {
+        name: sum(elements.new(one) for one in module.parameters(recurse=False))
+        for name, module in modules.items()
+    }
     for name, tensor in _packed(model):
-        packed[name] = packed.get(name, 0) + elements.new(tensor)
-    return [one._replace(packed=packed.get(one.name, 0)) for one in found]
+        new[name] += elements.new(tensor)
+    return [Weights(name, module, new[name]) for name, module in modules.items()]
 
 
 # Of quantised layers, whose weights are no parameters.
@@ -118,13 +106,13 @@ def _packed(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
     quantised tensor, with the biases beside it, and what scripted modules have as an attribute."""
     modules = dict(model.named_modules())
     if any(map(_may_pack, modules.values())):
-        known = {_memory(buffer) for buffer in model.buffers() if not _is_packed(buffer)}
+        known = {storage_number(buffer) for buffer in model.buffers() if not _is_packed(buffer)}
         for key, value in model.state_dict().items():
             owner, last = _owner(key, modules)
             if not last.startswith(_NAMES) and not isinstance(value, torch.ScriptObject):
                 continue
             for tensor in _within(value):
-                if _memory(tensor) not in known:
+                if storage_number(tensor) not in known:
                     yield owner, tensor
     for name, module in modules.items():
         if isinstance(module, torch.jit.ScriptModule):
@@ -143,12 +131,6 @@ def _owner(key: str, modules: dict[str, nn.Module]) -> tuple[str, str]:
         if ".".join(parts[:count]) in modules:
             return ".".join(parts[:count]), ".".join(parts[count:])
     return "", key
-
-
-def _memory(tensor: Tensor) -> int:
-    if tensor.layout is not torch.strided or tensor.is_nested:
-        return id(tensor)
-    return int(tensor.untyped_storage()._cdata)
 
 
 def _is_packed(tensor: Tensor) -> bool:

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
+from functools import partial
 from typing import Any
 
 import torch
 from torch import nn
 
 from archbench.core.errors import (
-    ArchbenchError,
     ArchitectureError,
     is_out_of_memory,
     named,
     orders_to_end,
+    raised_as,
     text_of,
 )
 from archbench.core.requests import size_text
@@ -58,24 +59,14 @@ def failed_forward(spec: ModelSpec, error: BaseException) -> ArchitectureError:
     return ArchitectureError(f"{spec.id} failed in its forward pass: {named(error)}")
 
 
-@contextmanager
-def forward_named(spec: ModelSpec) -> Iterator[None]:
+def forward_named(spec: ModelSpec) -> AbstractContextManager[None]:
     """What a forward pass raises becomes an error of its architecture.
 
     Raises:
         ArchitectureError: a pass fails; its exception is chained.
         MemoryError, RuntimeError: memory ran out.
     """
-    try:
-        yield
-    except ArchbenchError:
-        raise
-    except orders_to_end():
-        raise
-    except (Exception, SystemExit) as error:
-        if is_out_of_memory(error):
-            raise
-        raise failed_forward(spec, error) from error
+    return raised_as(partial(failed_forward, spec))
 
 
 def run_first(

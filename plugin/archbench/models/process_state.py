@@ -50,29 +50,28 @@ class ProcessState:
     @classmethod
     def take(cls) -> ProcessState:
         """As it is now."""
-        values = {}
-        for name, item in _items().items():
-            with warnings.catch_warnings(), contextlib.suppress(Exception):
-                # A switch that this build of torch cannot read, it cannot change either.
-                values[name] = item.read()
-        return cls(values, _running())
+        return cls(_values(), _running())
 
     def changed(self) -> dict[str, Any]:
         """What is another now, with its value."""
-        now = ProcessState.take()
+        now = _values()
         return {
-            name: now.values[name]
+            name: now[name]
             for name, value in self.values.items()
-            if name in now.values and not _items()[name].same(value, now.values[name])
+            if name in now and not _items()[name].same(value, now[name])
         }
 
-    def put_back(self) -> list[str]:
+    def put_back(self, left: Mapping[str, Any] | None = None) -> list[str]:
         """Make it so again.
+
+        Args:
+            left: what :meth:`changed` has just said; asked again if None.
 
         Returns:
             What could not be: names for people.
         """
-        left = self.changed()
+        if left is None:
+            left = self.changed()
         # Some can be read only when others are back, such as random numbers on another device.
         for _ in range(2):
             if not left:
@@ -83,6 +82,15 @@ class ProcessState:
         started = _running() - self.running
         busy = ["threads or processes that go on working"] if _is_busy(started) else []
         return [*left, *busy]
+
+
+def _values() -> dict[str, Any]:
+    values = {}
+    for name, item in _items().items():
+        with warnings.catch_warnings(), contextlib.suppress(Exception):
+            # A switch that this build of torch cannot read, it cannot change either.
+            values[name] = item.read()
+    return values
 
 
 def _written(name: str, value: Any) -> None:
@@ -234,7 +242,7 @@ def contained(changes: Changes) -> Iterator[None]:
             changes.settings = {
                 name: value for name, value in now.items() if _items()[name].is_setting
             }
-            changes.left = clean.put_back()
+            changes.left = clean.put_back(now)
             if changes.left:
                 _LEFT[changes.owner] = list(changes.left)
 

@@ -17,6 +17,7 @@ from torch.nn.modules.module import register_module_forward_pre_hook
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from archbench.models.filling import fill_parameter
+from archbench.models.storages import has_storage
 
 __all__ = ["Calls", "Trouble", "fill_in_place", "watch_pass"]
 
@@ -134,8 +135,7 @@ def _is_zero(tensor: Tensor) -> bool:
 def _is_watched(tensor: Tensor) -> bool:
     return (
         type(tensor) in (Tensor, nn.Parameter)
-        and tensor.layout is torch.strided
-        and not tensor.is_nested
+        and has_storage(tensor)
         and tensor.dtype in (torch.float64, torch.float32, torch.bfloat16, torch.float16)
         and not tensor.is_meta
     )

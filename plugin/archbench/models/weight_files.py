@@ -11,8 +11,9 @@ import json
 import os
 import pickle
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -137,6 +138,26 @@ def _is_offline() -> bool:
     return os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "TRUE", "YES", "ON")
 
 
+def _fetched(tries: Iterable[Callable[[], Any]], lacking: str, remedy: str) -> Path:
+    """The file that the first of several tries fetches.
+
+    Raises:
+        NotMeasuredError: none does; has what the last one raised.
+    """
+    cause = "HF_HUB_OFFLINE is set"
+    for fetch in () if _is_offline() else tries:
+        try:
+            return Path(fetch())
+        except orders_to_end():  # noqa: PERF203
+            raise
+        except Exception as error:
+            # Whatever the client or the network raised: the file is not here.
+            cause = named(error)
+    raise NotMeasuredError(
+        "weights-not-here", f"{lacking} and could not be fetched ({cause}). {remedy}"
+    )
+
+
 def _from_hub(repository: str, names: Sequence[str], revision: str | None) -> Path:
     from huggingface_hub import constants, hf_hub_download, try_to_load_from_cache
 
@@ -144,22 +165,12 @@ def _from_hub(repository: str, names: Sequence[str], revision: str | None) -> Pa
         cached = try_to_load_from_cache(repository, name, revision=revision)
         if isinstance(cached, str):
             return Path(cached)
-    cause = "HF_HUB_OFFLINE is set"
-    if not _is_offline():
-        for name in names:
-            try:
-                return Path(hf_hub_download(repository, name, revision=revision))
-            except orders_to_end():  # noqa: PERF203
-                raise
-            except Exception as error:
-                # Whatever the client or the network raised: the file is not here.
-                cause = named(error)
     folder = Path(constants.HF_HUB_CACHE) / f"models--{repository.replace('/', '--')}"
-    raise NotMeasuredError(
-        "weights-not-here",
-        f"{names[0]} of {repository} is not in {folder} and could not be fetched ({cause}). "
+    return _fetched(
+        [partial(hf_hub_download, repository, name, revision=revision) for name in names],
+        f"{names[0]} of {repository} is not in {folder}",
         f"Where there is a network: hf download {repository} {names[0]}; then copy that directory "
-        f"here, or the file alone and give its path: --weights=PATH",
+        "here, or the file alone and give its path: --weights=PATH",
     )
 
 
@@ -207,21 +218,14 @@ def _from_url(url: str, sha256_start: str | None) -> Path:
     path = Path(torch.hub.get_dir()) / "checkpoints" / url.rpartition("/")[2]
     if path.is_file():
         return path
-    cause = "HF_HUB_OFFLINE is set"
-    if not _is_offline():
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            torch.hub.download_url_to_file(url, str(path), sha256_start, progress=False)
-            return path
-        except orders_to_end():
-            raise
-        except Exception as error:
-            cause = named(error)
-    raise NotMeasuredError(
-        "weights-not-here",
-        f"{path.name} is not in {path.parent} and could not be fetched ({cause}). "
-        f"Put the file of {url} there",
-    )
+
+    def fetch() -> Path:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        torch.hub.download_url_to_file(url, str(path), sha256_start, progress=False)
+        return path
+
+    lacking = f"{path.name} is not in {path.parent}"
+    return _fetched([fetch], lacking, f"Put the file of {url} there")
 
 
 def _of_pytorchcv(spec: ModelSpec) -> tuple[Path, str]:
@@ -230,18 +234,10 @@ def _of_pytorchcv(spec: ModelSpec) -> tuple[Path, str]:
     name = f"{spec.name}-{error_value}-{sha1[:8]}.pth"
     path = Path("~/.torch/models").expanduser() / name
     if not path.is_file():
-        cause = "HF_HUB_OFFLINE is set"
         url = f"{model_store.imgclsmob_repo_url}/releases/download/{tag}/{name}.zip"
-        if not _is_offline():
-            try:
-                return Path(model_store.get_model_file(spec.name)), f"{spec.name} {tag}"
-            except orders_to_end():
-                raise
-            except Exception as error:
-                cause = named(error)
-        raise NotMeasuredError(
-            "weights-not-here",
-            f"{name} is not in {path.parent} and could not be fetched ({cause}). "
+        path = _fetched(
+            [partial(model_store.get_model_file, spec.name)],
+            f"{name} is not in {path.parent}",
             f"Unpack {url} there",
         )
     return path, f"{spec.name} {tag}"

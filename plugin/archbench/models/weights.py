@@ -18,7 +18,7 @@ from archbench.models.building import build_unfilled
 from archbench.models.installed import constructors, require
 from archbench.models.loading import TORCH_DTYPES, LoadedModel, load
 from archbench.models.networks import OwnNetwork, construct
-from archbench.models.outputs import EVERY, IMAGENET_CLASSES, class_scores, every_exit
+from archbench.models.outputs import IMAGENET_CLASSES, class_scores, every_exit
 from archbench.models.preprocessing import transform_of
 from archbench.models.timm_configs import is_bound_to_size, tags_weights, timm_config
 from archbench.models.weight_files import FILLED, WeightsFile, locate_weights, read_state_dict
@@ -82,9 +82,7 @@ class WeightedModel:
         Raises:
             ArchitectureError: see :meth:`scores`.
         """
-        if self.spec.scores != EVERY:
-            return [self.scores(images)]
-        return every_exit(self.spec, self.module(images), len(images))
+        return every_exit(self.spec, self.module(images), len(images), any_classes=True)
 
 
 def load_weighted(
