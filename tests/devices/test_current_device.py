@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import statistics
 
 import pytest
@@ -13,11 +14,14 @@ from archbench.core.spec import ModelSpec, Target
 from archbench.devices.kinds import is_fatal
 from archbench.measure.cells import latency_record, load_guarded
 from archbench.measure.failures import describe_failure
+from archbench.measure.instruments import Instruments
 from archbench.measure.latency import SamplingPlan
+from archbench.measure.partner import Partner
 from archbench.models.loading import LoadedModel, ModelHolder
 from tests.devices.virtual_cuda import KERNEL, virtual_cuda
 
 SEEN: set[int] = set()
+FIRST: list[float] = []
 PLAN = SamplingPlan(time_budget=0.3)
 
 
@@ -52,6 +56,42 @@ def test_the_device_of_a_target_is_current_while_it_is_measured(index: int, runt
     device = record.metrics["device_time"]
     assert device["queue_full"] is True
     assert statistics.median(device["samples"]) == pytest.approx(5 * KERNEL, rel=1e-3)
+
+
+class Changing(nn.Module):
+    """Changes its images in a first kernel; two more follow, a mean and a linear layer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(3, 10, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        FIRST.append(ctypes.c_float.from_address(x.data_ptr()).value)  # no kernel
+        return self.linear(x.mul_(2.0).mean((2, 3)))
+
+
+@pytest.mark.parametrize("as_side", [False, True])
+def test_images_that_a_pass_changes_are_put_back_outside_of_its_time(as_side: bool) -> None:
+    with virtual_cuda(0):
+        target = Target("cuda:0", "Tesla V100", "v100")
+        spec = ModelSpec.of(Changing, name="changing", input_size=16)
+        loaded = load_guarded(ModelHolder(), spec, target)
+        assert loaded.changes_inputs
+        flushed: list[int] = []
+        clock = loaded.device.clock()
+        tools = Instruments(loaded.device.wait, clock, flush=lambda: flushed.append(1))
+        FIRST.clear()
+        if as_side:
+            side = Partner(loaded, 0, instruments=tools)
+            side.modules(2)
+            samples = side.burst(0.01).device
+        else:
+            metrics = latency_record(loaded, PLAN, instruments=tools).metrics
+            samples = metrics["device_time"]["samples"]
+    assert len(set(FIRST)) == 1, "each pass has the same images"
+    assert flushed
+    # The copy of the images would be a fourth kernel.
+    assert statistics.median(samples) == pytest.approx(3 * KERNEL, rel=1e-3)
 
 
 def test_scores_of_a_model_are_made_on_its_device() -> None:

@@ -31,19 +31,6 @@ class Instruments:
     no_telemetry: str | None = None
     flush: Callable[[], object] | None = None
 
-    @property
-    def flush_and_wait(self) -> Callable[[], object] | None:
-        """Empties the caches and returns when that is done; None where they are to stay."""
-        flush, synchronize = self.flush, self.synchronize
-        if flush is None or synchronize is None:
-            return flush
-
-        def both() -> None:
-            flush()
-            synchronize()
-
-        return both
-
     @classmethod
     def of(cls, device: Backend, *, cold_cache: bool = False) -> Instruments:
         """Those of a device, which is current."""

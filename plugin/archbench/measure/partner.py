@@ -104,8 +104,9 @@ class Partner:
                 self._queue = None
                 if self._tools.clock is not None:
                     plan = BurstPlan(burst_seconds=DEVICE_SECONDS)
-                    launch, flush = self._forward.launch, self._tools.flush
-                    self._queue = PassQueue(launch, self._tools.clock, plan, flush)
+                    launch = self._forward.launch
+                    before = self._forward.before(self._tools.flush, waits=False)
+                    self._queue = PassQueue(launch, self._tools.clock, plan, before)
             output = self._forward.output
             self._scores = class_scores(loaded.spec, output, target.images)
         refuse_not_finite(loaded, self._scores)
@@ -230,7 +231,7 @@ class Partner:
         """Nanoseconds of wall and of processor time of each pass until a moment."""
         wall, cpu = self._clock.wall, self._clock.cpu
         forward = self._forward
-        flush = forward.before(self._tools.flush_and_wait)
+        flush = forward.before(self._tools.flush)
         walls: list[int] = []
         cpus: list[int] = []
         while True:
@@ -262,8 +263,9 @@ class Partner:
         with forward_passes(self._loaded):
             best: dict[str, float] = {}
             for _ in range(passes):
+                inputs = self._forward.fresh_inputs()
                 with _Attribution(root, clock, synchronize) as attribution:
-                    root(*self._forward.inputs)
+                    root(*inputs)
                 for name, spent in attribution.own.items():
                     best[name] = min(best.get(name, spent), spent)
         types = {name: type(module).__name__ for name, module in root.named_modules()}

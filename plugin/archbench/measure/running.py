@@ -133,11 +133,17 @@ class Runner:
     def launch(self) -> None:
         """Start a pass, and do not wait for it."""
         if self._kept:
-            self._refresh()
-            self._is_fresh = False
+            self.fresh_inputs()
         self.output = self._start()
 
-    def _refresh(self) -> None:
+    def fresh_inputs(self) -> tuple[Any, ...]:
+        """The batch for a pass that is about to start, with the values it had at first."""
+        if self._kept:
+            self._restore()
+            self._is_fresh = False
+        return self.inputs
+
+    def _restore(self) -> None:
         """Give the inputs of a network that changes them their values back, unless they have
         them."""
         if self._is_fresh:
@@ -148,21 +154,27 @@ class Runner:
             tensor.copy_(kept)
         self._is_fresh = True
 
-    def before(self, otherwise: Callable[[], object] | None) -> Callable[[], object] | None:
-        """What is to be done ahead of a pass that is timed, and is no part of it.
+    def before(
+        self, flush: Callable[[], object] | None, *, waits: bool = True
+    ) -> Callable[[], object] | None:
+        """What is to be done ahead of a pass that is timed, and is no part of it; None if nothing.
 
         Args:
-            otherwise: what else is.
+            flush: empties the caches; None where they are to stay as a pass leaves them.
+            waits: whether the device has done it before the pass is started. Not in a queue of
+                passes, where the device's own stamps tell one from the other.
         """
-        if not self._kept:
-            return otherwise
+        steps: list[Callable[[], object]] = [self._restore] if self._kept else []
+        if flush is not None:
+            steps.append(flush)
+        if steps and waits and self._synchronize is not None:
+            steps.append(self._synchronize)
+        if len(steps) < 2:
+            return steps[0] if steps else None
 
         def ready() -> None:
-            self._refresh()
-            if self._synchronize is not None:
-                self._synchronize()
-            if otherwise is not None:
-                otherwise()
+            for step in steps:
+                step()
 
         return ready
 

@@ -130,7 +130,7 @@ class _Timed:
                 self.forward,
                 plan,
                 after=after,
-                before=self.forward.before(self.tools.flush_and_wait),
+                before=self.forward.before(self.tools.flush),
             )
             last = self.tools.telemetry()
             reasons = throttled_by(first, last)
@@ -152,7 +152,7 @@ class _Timed:
             self.tools.clock,
             BurstPlan(time_budget=self.plan.time_budget / 2, precision=self.plan.precision),
             self.tools.telemetry,
-            self.tools.flush,
+            self.forward.before(self.tools.flush, waits=False),
         )
         self.readings += self.device.readings
 
