@@ -62,7 +62,8 @@ $(TEST_STAMP): pyproject.toml | $(BIN)/python
 
 bench: $(STAMP)
 	@$(BIN)/python -m pytest benchmarks $(BENCH); status=$$?; \
-	case $$status in 0|1) $(BIN)/archbench report ;; esac; exit $$status
+	case $$status in 0|1) page=$$($(BIN)/archbench report) && \
+	  echo "Charts and table of this run, for a browser: $$page" ;; esac; exit $$status
 
 test: $(TEST_STAMP) lint
 	$(BIN)/python -m pytest -n 2 $(TEST)

@@ -38,11 +38,11 @@ class Goal:
 
 
 def sources(plugin: Path = PLUGIN) -> dict[str, str]:
-    """The text of each file of Python and JavaScript, by its path below the directory."""
+    """The text of each of our files of Python and JavaScript, by its path below the directory."""
     return {
         path.relative_to(plugin).as_posix(): path.read_text("utf-8")
         for path in sorted(plugin.rglob("*"))
-        if path.suffix in (".py", ".js", ".mjs")
+        if path.suffix in (".py", ".js", ".mjs") and not path.name.endswith(".min.js")
     }
 
 

@@ -227,12 +227,18 @@ def test_pictures_and_why_one_is_left_out(
     assert "top1.svg" not in written
 
 
-def test_everything_by_default(
+def test_the_page_by_default_and_pictures_where_they_are_asked_for(
     capsys: pytest.CaptureFixture[str], store_run: StoredRuns, tmp_path: Path
 ) -> None:
     store_run("r", store_run.record("timm/resnet50", [0.010] * 6))
-    lines = out(capsys, f"--output={tmp_path / 'all'}").split()
-    names = {Path(line).name for line in lines}
-    assert {"index.html", "top1.png", "top1.svg", "ball-macs.png"} <= names
+
+    def written(*options: str) -> set[str]:
+        lines = out(capsys, f"--output={tmp_path / 'all'}", *options).split()
+        return {Path(line).name for line in lines}
+
+    assert written() == {"index.html"}
+    assert written("--charts=top1") == {"index.html", "top1.png", "top1.svg"}
+    assert {"index.html", "top1.png", "top1.svg", "ball-macs.png"} <= written("--pictures")
+    assert "--pictures with one format alone" in refused(capsys, "--pictures", "--format=csv")
     page = (tmp_path / "all" / "index.html").read_text(encoding="utf-8")
     assert "timm/resnet50" in page

@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -620,6 +621,54 @@ def test_both_formats_of_what_can_be_drawn(tmp_path: Path) -> None:
         width, height = draw("ball-macs", TWO).get_size_inches()
         assert picture.size == (round(width * 150), round(height * 150))
     assert ElementTree.parse(paths[3]).getroot().tag.endswith("svg")
+
+
+def test_svg_is_small_and_has_each_outline_once(tmp_path: Path) -> None:
+    points = [replace(one, name=f"{one.name} {'net' * 6}") for one in seed_points()[:30]]
+    path = draw_charts(points, tmp_path, names=["ball-macs"], formats=["svg"])[0]
+    text = path.read_text(encoding="utf-8")
+    assert len(text) < 120_000
+    assert not re.search(r"[\d.]+\.\d{3}", re.sub(r"scale\([^)]*\)", "", text))
+    root = ElementTree.fromstring(text)
+    link = "{http://www.w3.org/1999/xlink}href"
+    known = {one.get("id"): one for one in root.iter() if one.get("id")}
+    used = [str(one.get(link))[1:] for one in root.iter() if one.get(link)]
+    clipped = re.findall(r"url\(#(\w+)\)", text)
+    assert {*used, *clipped} == known.keys()
+    # Letters are made of quadratic curves, markers are not.
+    letters = [one.get("d") for one in root.iter() if "Q" in one.get("d", "")]
+    assert len(letters) == len(set(letters)) > 40
+    # Below each name there is the same name with a white outline of 1.6 points: its glyphs are
+    # drawn at 6.5 of 100 hundredths of a point, and their outlines at a 64th of that.
+    halos = [one for one in root.iter() if one.get("stroke-linejoin") == "round" and one.get(link)]
+    assert len(halos) == len(written(draw("ball-macs", points)))
+    assert {halo.get("stroke-width") for halo in halos} == {f"{1.6 / 0.065 * 64:.0f}"}
+
+
+def test_reducing_svg_leaves_every_glyph_at_its_place(tmp_path: Path) -> None:
+    from archbench.report.charts.canvas import style
+    from archbench.report.charts.svg import glyphs_kept, smaller
+
+    figure = draw("top1-rate", seed_points()[:8])
+    with style(), glyphs_kept(figure):
+        figure.savefig(tmp_path / "whole.svg")
+    whole = (tmp_path / "whole.svg").read_text(encoding="utf-8")
+
+    def places(svg: str) -> list[tuple[float, float]]:
+        found = []
+        for text in ElementTree.fromstring(svg).iter("{http://www.w3.org/2000/svg}g"):
+            if "scale" in text.get("transform", ""):
+                start = [float(n) for n in re.findall(r"-?[\d.]+", text.get("transform", ""))[:2]]
+                for use in text.findall("{http://www.w3.org/2000/svg}use"):
+                    moved = re.findall(r"-?[\d.]+", use.get("transform", ""))
+                    at = float(moved[0] if moved else use.get("x", "0"))
+                    found.append((start[0] + at * 0.065, start[1]))
+        return found
+
+    before, after = places(whole), places(smaller(whole))
+    assert len(before) == len(after) > 100
+    for one, other in zip(before, after, strict=True):
+        assert one == pytest.approx(other, abs=0.011)
 
 
 def test_named_charts_only_and_all_or_nothing(tmp_path: Path) -> None:

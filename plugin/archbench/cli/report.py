@@ -27,12 +27,15 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser = commands.add_parser(
         "report",
         help="stored runs and published tables as a page, pictures, a table or data",
-        description="Without --format, write one page that opens without a network, and every "
-        "chart as PNG and SVG beside it.",
+        description="Without --format, write one page that opens without a network; with "
+        "--pictures every chart as PNG and SVG beside it.",
     )
     parser.add_argument("sources", nargs="*", metavar="SOURCE", help=SOURCES)
     parser.add_argument(
-        "--format", choices=FORMATS, help="only this (default: html, png and svg in one directory)"
+        "--format", choices=FORMATS, help="only this (default: html, a page in a directory)"
+    )
+    parser.add_argument(
+        "--pictures", action="store_true", help="every chart as PNG and SVG beside the page"
     )
     parser.add_argument(
         "-o",
@@ -42,9 +45,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="file of a page, table or data, directory of pictures (default: report; tables and "
         "data are printed)",
     )
-    parser.add_argument(
-        "--charts", metavar="LIST", help="names of charts, separated by commas (default: all)"
-    )
+    parser.add_argument("--charts", metavar="LIST", help="pictures of these, separated by commas")
     parser.set_defaults(run=run)
 
 
@@ -64,10 +65,18 @@ def run(options: argparse.Namespace) -> int:
     wanted = options.format
     if wanted is None and options.output is not None and options.output.suffix == ".html":
         wanted = "html"
+    if options.pictures and wanted is not None:
+        raise UsageError(
+            "--pictures with one format alone",
+            "it writes pictures beside the page, in a directory",
+            "Leave --format out, and name a directory with --output",
+        )
     loaded = points_from(options.sources, Path.cwd())
     for remark in loaded.remarks if wanted != "json" else ():
         print(f"archbench: {remark}", file=sys.stderr)
     if wanted in (None, "html", *_PICTURES):
+        if wanted is None and not options.pictures and charts is None:
+            wanted = "html"
         for path in _draw(wanted, options.output, loaded, title_of(options.sources), charts):
             print(path)
         return 0

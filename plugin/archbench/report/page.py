@@ -60,10 +60,11 @@ def page_html(
             ``change_point`` (whether a new level begins here) and ``events`` (texts); all but
             ``metric`` and ``value`` may be absent.
     """
-    from plotly.offline import get_plotlyjs
-
     own = "".join(_asset(name) for name in _SCRIPTS)
-    scripts = {"plotly": get_plotlyjs(), "script": f'(() => {{\n"use strict";\n{own}}})();\n'}
+    scripts = {
+        "plotly": _asset("plotly-basic.min.js"),
+        "script": f'(() => {{\n"use strict";\n{own}}})();\n',
+    }
     hashes = " ".join(f"'sha256-{_sha256(script)}'" for script in scripts.values())
     parts = {
         **scripts,

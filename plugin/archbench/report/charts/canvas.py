@@ -16,6 +16,7 @@ from archbench.metrics import METRICS, format_significant
 from archbench.report.charts.colours import family_look
 from archbench.report.charts.declared import title_of
 from archbench.report.charts.labels import shown_name
+from archbench.report.charts.svg import glyphs_kept, smaller
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -75,13 +76,14 @@ def style() -> AbstractContextManager[None]:
 def save(figure: Figure, path: Path, dpi: float) -> None:
     """Write a picture; its format is the suffix. The same figure gives the same bytes."""
     with style():
-        if path.suffix != ".png":
-            metadata = {"Date": None, "Creator": "archbench"} if path.suffix == ".svg" else None
-            figure.savefig(path, dpi=dpi, metadata=metadata)
+        drawn = io.BytesIO()
+        if path.suffix == ".svg":
+            with glyphs_kept(figure):
+                figure.savefig(drawn, format="svg", metadata={"Date": None})
+            path.write_text(smaller(drawn.getvalue().decode("utf-8")), "utf-8", newline="\n")
             return
         from PIL import Image
 
-        drawn = io.BytesIO()
         figure.savefig(drawn, format="png", dpi=dpi)
         image = Image.open(drawn).convert("RGB")
         palette = Image.new("P", (1, 1))
