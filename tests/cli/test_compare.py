@@ -20,8 +20,8 @@ def out(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
     return capsys.readouterr().out
 
 
-def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
-    assert cli.main(["compare", *arguments]) == 2
+def refused(capsys: pytest.CaptureFixture[str], *arguments: str, status: int = 2) -> str:
+    assert cli.main(["compare", *arguments]) == status
     return capsys.readouterr().err
 
 
@@ -161,12 +161,17 @@ def test_bad_input(capsys: pytest.CaptureFixture[str]) -> None:
         capsys, "a", "--devices", "x", "y", "--runtimes", "x", "y"
     )
     assert "--runtime=compiled: no cell is left; there are eager" in refused(
-        capsys, "a", "--runtimes", "eager", "compiled"
+        capsys, "a", "--runtimes", "eager", "compiled", status=1
     )
     assert "no architecture has energy_per_image on both sides" in refused(
-        capsys, "a", "b", "--metric=energy_per_image"
+        capsys, "a", "b", "--metric=energy_per_image", status=1
     )
     assert "--device=v100: no cell is left; there are cpu-x" in refused(
-        capsys, "a", "--devices", "cpu-x", "v100"
+        capsys, "a", "--devices", "cpu-x", "v100", status=1
     )
     assert "c: there is no such run or file" in refused(capsys, "a", "c")
+    arguments = ["compare", "a", "b", "--metric=energy_per_image", "--format=json"]
+    assert cli.main(arguments) == 1
+    document = json.loads(capsys.readouterr().out)
+    assert (document["changes"], document["sides"]) == ([], ["a", "b"])
+    assert "no architecture has energy_per_image" in document["remarks"][0]

@@ -61,8 +61,8 @@ def lines(capsys: pytest.CaptureFixture[str], *arguments: str) -> list[dict[str,
     return found
 
 
-def refusal(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
-    assert cli.main(["history", *arguments]) == 2
+def refusal(capsys: pytest.CaptureFixture[str], *arguments: str, status: int = 1) -> str:
+    assert cli.main(["history", *arguments]) == status
     printed = capsys.readouterr()
     assert printed.out == ""
     return printed.err
@@ -144,7 +144,7 @@ def test_since(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     said = refusal(capsys, "--since=2027-01-01")
     assert "archbench history --since=2027-01-01: nothing is as new" in said
     assert "--since=soon: that is no date. Write it as 2026-01-31" in refusal(
-        capsys, "--since=soon"
+        capsys, "--since=soon", status=2
     )
 
 
@@ -155,11 +155,16 @@ def test_no_runs(
     said = refusal(capsys)
     assert f"no run is stored in {tmp_path / '.archbench' / 'runs'}" in said
     assert "Measure something: pytest benchmarks" in said
+    assert cli.main(["history", "--format=json"]) == 1
+    assert json.loads(capsys.readouterr().out) == {
+        "lines": [],
+        "remarks": [said.removeprefix("archbench: ").rstrip()],
+    }
 
 
 def test_a_metric_that_no_run_holds(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "none of 8 stored files holds top5" in refusal(capsys, "--metric=top5")
-    assert "Write 'latency'" in refusal(capsys, "--metric=latncy")
+    assert "Write 'latency'" in refusal(capsys, "--metric=latncy", status=2)
 
 
 def test_an_unknown_id_suggests_near_ones(
@@ -218,7 +223,7 @@ def test_another_storage(project: Path, capsys: pytest.CaptureFixture[str]) -> N
     (project / "elsewhere" / "0001.json").write_text(json.dumps(document), encoding="utf-8")
     (line,) = lines(capsys, "t.py::t", "--storage=elsewhere")
     assert (line["device"], line["entries"][0]["value"]) == ("cpu-amd-epyc-7763", 2.0)
-    said = refusal(capsys, "--storage=nowhere")
+    said = refusal(capsys, "--storage=nowhere", status=2)
     assert "--storage=nowhere: there is no such directory" in said
 
 
@@ -226,7 +231,9 @@ def test_baselines_need_git(
     project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(project.parent))
-    assert "archbench history --baselines: git has no history of" in refusal(capsys, "--baselines")
+    assert "archbench history --baselines: git has no history of" in refusal(
+        capsys, "--baselines", status=2
+    )
 
 
 def test_a_terminal_without_the_bars(project: Path) -> None:

@@ -21,8 +21,8 @@ def out(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
     return capsys.readouterr().out
 
 
-def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
-    assert cli.main(["report", *arguments]) == 2
+def refused(capsys: pytest.CaptureFixture[str], *arguments: str, status: int = 2) -> str:
+    assert cli.main(["report", *arguments]) == status
     return capsys.readouterr().err
 
 
@@ -184,7 +184,11 @@ def test_bad_input(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert "Measure something: pytest benchmarks" in refused(capsys, "--format=text")
+    assert "Measure something: pytest benchmarks" in refused(capsys, "--format=text", status=1)
+    assert cli.main(["report", "--format=json"]) == 1
+    assert json.loads(capsys.readouterr().out)["points"] == []
+    assert "no run is stored" in refused(capsys, status=1)
+    assert not (tmp_path / "report").exists()
     assert "charts are named for pictures" in refused(
         capsys, "published:bianco2018", "--charts=x", "--format=csv"
     )

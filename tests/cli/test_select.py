@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from archbench import cli
+from archbench.catalog.lists import DATA
 
 if TYPE_CHECKING:
     from tests.cli.conftest import StoredRuns
@@ -23,9 +24,11 @@ def out(capsys: pytest.CaptureFixture[str], *arguments: str, status: int = 0) ->
     return capsys.readouterr().out
 
 
-def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
-    assert cli.main(["select", *arguments]) == 2
-    return capsys.readouterr().err
+def refused(capsys: pytest.CaptureFixture[str], *arguments: str, status: int = 2) -> str:
+    assert cli.main(["select", *arguments]) == status
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    return printed.err
 
 
 BIANCO = ("published:bianco2018", "--device=titan-xp", "--batch-size=1")
@@ -60,7 +63,7 @@ def test_a_way_of_running_is_named_and_chosen(
     assert "cpu-x fp32 batch 1  " in eager
     assert "of 1 cell." in eager
     assert "--runtime=cudagraph: no cell is left; there are compiled, eager" in refused(
-        capsys, "--runtime=cudagraph"
+        capsys, "--runtime=cudagraph", status=1
     )
 
 
@@ -91,11 +94,13 @@ def test_json_and_csv(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_nothing_within_the_limits(capsys: pytest.CaptureFixture[str]) -> None:
-    text = out(capsys, *BIANCO, "--min-top1=99", status=1)
+    text = refused(capsys, *BIANCO, "--min-top1=99", status=1)
     assert text.splitlines() == [
-        "0 architectures within the limits, of 44 cells.",
-        "Beyond --min-top1=99: 44.",
+        "archbench: 0 architectures within the limits, of 44 cells.",
+        "archbench: Beyond --min-top1=99: 44.",
     ]
+    document = json.loads(out(capsys, *BIANCO, "--min-top1=99", "--format=json", status=1))
+    assert (document["best"], document["outside"]) == ([], {"min-top1": 44})
 
 
 def test_several_devices_are_said(capsys: pytest.CaptureFixture[str]) -> None:
@@ -118,6 +123,56 @@ def test_the_table_of_bianco(capsys: pytest.CaptureFixture[str]) -> None:
     assert len(rows) == 9 * 5 + 3 * 5 + (4 + 5 + 5) + (1 + 2 + 2)
     document = json.loads(out(capsys, "published:bianco2018", "--table", "--format=json"))
     assert [len(table["cells"]) for table in document["tables"]] == [9, 9]
+
+
+def test_a_device_without_memory_has_its_groups_whatever_is_shown_beside_it(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    arguments = ("published:bianco2018", "--table", "--format=json")
+    both = json.loads(out(capsys, *arguments))
+    alone = json.loads(out(capsys, *arguments, "--device=jetson*"))
+    assert alone["tables"] == both["tables"][1:]
+    # By hand from the paper's tables 1 and 2.
+    rows = list(csv.DictReader((DATA / "published" / "bianco2018.csv").open(encoding="utf-8")))
+    times, memory = (
+        {row["model"]: float(row["value"]) for row in rows if row["batch_size"] == "1"
+         and row["metric"] == metric and ("Jetson" in row["device"]) == is_jetson}
+        for metric, is_jetson in (("inference_time_per_image", True), ("gpu_memory", False))
+    )  # fmt: skip
+    assert {
+        (cell["memory_limit"], cell["frame_rate"]): cell["within"]
+        for cell in alone["tables"][0]["cells"]
+    } == {
+        (limit, rate): sum(memory[m] * 1e9 <= limit and 1000 / times[m] >= rate for m in times)
+        for limit in (0.7e9, 1e9, 1.4e9)
+        for rate in (15, 30, 60)
+    }
+    said = "jetson-tx1: no peak memory is known; that on titan-xp stands for it."
+    assert said in alone["remarks"]
+    titan = json.loads(out(capsys, *arguments, "--device=titan-xp"))
+    assert titan["tables"] == both["tables"][:1]
+    assert said not in titan["remarks"]
+
+
+def test_memory_from_another_device(
+    capsys: pytest.CaptureFixture[str], store_run: StoredRuns
+) -> None:
+    memory = {"value": 5e8, "unit": "B", "source": "measured"}
+    store_run(
+        "r",
+        store_run.record("timm/resnet18", [0.01], peak_memory=memory),
+        store_run.record("timm/resnet18", [0.01], slug="v100"),
+    )
+    arguments = ("--device=v100", "--max-memory=1GB")
+    # What was measured here stands in for nothing by itself, in the table neither.
+    for unasked in (arguments, ("--device=v100", "--table")):
+        assert "no peak memory MB: 1 (resnet18 v100" in refused(capsys, *unasked, status=1)
+    text = out(capsys, *arguments, "--memory-from=cpu-x")
+    assert "v100: no peak memory is known; that on cpu-x stands for it." in text
+    assert text.splitlines()[2].split()[-1] == "500"
+    assert "--memory-from=t4: no peak memory is known of it, only of cpu-x. Write" in refused(
+        capsys, *arguments, "--memory-from=t4"
+    )
 
 
 def test_a_table_with_limits_of_ones_own(capsys: pytest.CaptureFixture[str]) -> None:
@@ -171,12 +226,20 @@ def test_no_runs(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert "Measure something: pytest benchmarks" in refused(capsys)
+    assert "Measure something: pytest benchmarks" in refused(capsys, status=1)
+    for more, expected in (
+        (("--format=json",), {"best": []}),
+        (("--format=json", "--table"), {"tables": []}),
+    ):
+        document = json.loads(out(capsys, *more, status=1))
+        assert expected.items() <= document.items()
+        assert "no run is stored" in document["remarks"][0]
+    assert out(capsys, "--format=csv", status=1).startswith("id,name,library,")
 
 
 def test_a_run_without_accuracy(capsys: pytest.CaptureFixture[str], store_run: StoredRuns) -> None:
     store_run("r", store_run.record("local/my_net", [0.001]))
-    assert refused(capsys) == (
+    assert refused(capsys, status=1) == (
         "archbench: archbench select latest: none of its 1 cells has a top-1 accuracy, measured "
         "or published. Measure architectures of the catalogue, whose accuracy is published: "
         "pytest benchmarks\n"
@@ -187,7 +250,7 @@ def test_a_table_of_a_run_without_memory_says_why_it_is_empty(
     capsys: pytest.CaptureFixture[str], store_run: StoredRuns
 ) -> None:
     store_run("r", store_run.record("timm/resnet50", [0.01]))
-    text = out(capsys, "--table", status=1)
+    text = refused(capsys, "--table", status=1)
     assert "cpu-x: left out, no peak memory MB: 1 (resnet50 cpu-x fp32 batch 1)." in text
 
 
@@ -195,7 +258,7 @@ def test_a_table_of_what_was_not_timed_at_batch_1(
     capsys: pytest.CaptureFixture[str], store_run: StoredRuns
 ) -> None:
     store_run("r", store_run.record("timm/resnet50", [0.01], batch_size=8))
-    assert "no cell was timed at batch size 1" in refused(capsys, "--table")
+    assert "no cell was timed at batch size 1" in refused(capsys, "--table", status=1)
 
 
 def test_it_imports_nothing_heavy() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -213,7 +214,7 @@ def test_memory_of_another_way_of_running_does_not_stand_in() -> None:
         cell("a", device="x", runtime="compiled", peak_memory=5.0),
         cell("a", device="y", runtime="eager"),
     ]
-    assert borrow_memory(cells) == (cells, {})
+    assert borrow_memory(cells, "x") == (cells, {})
 
 
 def test_memory_of_another_device_stands_in_and_says_so() -> None:
@@ -223,7 +224,10 @@ def test_memory_of_another_device_stands_in_and_says_so() -> None:
         cell("b", device="x"),
         cell("c", device="y"),
     ]
-    found, lent = borrow_memory(cells)
+    assert borrow_memory(cells) == (cells, {})  # measured, and not asked for
+    published = replace(cells[0], figures={"peak_memory": Figure(5.0, "published", "run")})
+    assert borrow_memory([published, *cells[1:]])[1] == {"y": "x"}
+    found, lent = borrow_memory(cells, "x")
     assert [point.value("peak_memory") for point in found] == [5.0, 5.0, None, None]
     assert found[1].figures["peak_memory"].source == "run, on x"
     assert lent == {"y": "x"}
@@ -235,6 +239,6 @@ def test_a_device_with_memory_of_its_own_borrows_none() -> None:
         cell("a", device="y"),
         cell("b", device="y", peak_memory=7.0),
     ]
-    found, lent = borrow_memory(cells)
+    found, lent = borrow_memory(cells, "x")
     assert found == cells
     assert lent == {}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from difflib import get_close_matches
 
-from archbench.core.errors import UsageError
+from archbench.core.errors import NothingFoundError, UsageError
 from archbench.core.spec import ModelSpec
 
 __all__ = ["no_match", "only_implementation", "unknown_architecture", "unknown_suite"]
@@ -81,7 +81,7 @@ def no_match(
         todo = f"Leave out the suite to choose from the whole catalogue, which has {matches}{more}"
     else:
         todo = "Write a glob over ids such as 'timm/resnet*', in quotes"
-    return UsageError(
+    return NothingFoundError(
         f"{'glob' if is_glob else 'architecture'} {request!r}",
         f"it matches none of the {looked_at:,} architectures of {place}",
         todo,

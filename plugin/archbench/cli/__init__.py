@@ -14,7 +14,8 @@ from importlib import import_module
 from pkgutil import iter_modules
 
 from archbench import __version__
-from archbench.core.errors import ArchbenchError
+from archbench.cli.printing import print_found
+from archbench.core.errors import ArchbenchError, NothingFoundError
 from archbench.report.streams import ShownStream, end_foreign_output
 
 __all__ = ["main"]
@@ -39,7 +40,11 @@ def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; returns its exit status. 2 for a request that cannot be served."""
+    """Run the command.
+
+    Returns:
+        The exit status: 1 where nothing is found, 2 for a request that cannot be served.
+    """
     out, errors = ShownStream(sys.stdout), ShownStream(sys.stderr)
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(errors):
         return _run(arguments)
@@ -54,6 +59,10 @@ def _run(arguments: Sequence[str] | None) -> int:
         print(end="", flush=True)
         if arguments is None:
             end_foreign_output()
+    except NothingFoundError as nothing:
+        format = getattr(options, "format", None) or "text"
+        document = options.empty(options, str(nothing)) if "empty" in options else "{}"
+        return print_found(document, [str(nothing)], format, is_empty=True)
     except ArchbenchError as error:
         print(f"archbench: {error}", file=sys.stderr)
         return 2

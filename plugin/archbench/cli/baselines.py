@@ -7,7 +7,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from archbench.catalog import load_catalog
-from archbench.core.errors import UsageError
+from archbench.core.errors import NothingFoundError, UsageError
 from archbench.report.baselines import difference_lines, lines_table
 from archbench.store.baselines import Baselines, parse_baselines, read_baselines, remove_lines
 from archbench.store.configuration import read_configuration
@@ -55,7 +55,7 @@ def _baseline_files() -> list[tuple[Path, str, str | None]]:
     ]
     files += [(path, "latency", path.parent.name) for path in sorted(root.glob("*/*.jsonl"))]
     if not files:
-        raise UsageError(
+        raise NothingFoundError(
             "archbench baselines",
             f"there are none in {root.resolve()}",
             "Go to the project's root, or make some: pytest benchmarks --baseline-update",
@@ -76,7 +76,7 @@ def _show(options: argparse.Namespace) -> int:
             print(f"{path}\n{lines_table(lines, slug, rules)}\n")
         shown += len(lines)
     if not shown and options.models:
-        raise UsageError(
+        raise NothingFoundError(
             f"archbench baselines show {' '.join(options.models)}",
             "no accepted measurement is of such an architecture",
             "Write ids or globs over ids, in quotes: 'timm/resnet*'",
@@ -133,7 +133,7 @@ def _prune(options: argparse.Namespace) -> int:
             remove_lines(path, kind, gone, own_directory(Path()) / "baselines.lock")
         total += len(gone)
     if options.models and not total:
-        raise UsageError(
+        raise NothingFoundError(
             f"archbench baselines prune {' '.join(options.models)}",
             "no accepted measurement is of such an architecture",
             "Write ids or globs over ids, in quotes: 'local/*'",

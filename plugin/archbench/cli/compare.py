@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from archbench.cli.filters import filtered
+from archbench.cli.printing import print_found
 from archbench.cli.sources import SOURCES, points_from
-from archbench.core.comparing import compare
-from archbench.core.errors import UsageError
+from archbench.core.comparing import Comparison, compare
+from archbench.core.errors import NothingFoundError, UsageError
 from archbench.core.points import Point
 from archbench.core.run_config import axes
 from archbench.metrics import METRICS
@@ -48,7 +49,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help=f"default: latency; {', '.join(sorted(METRICS))}",
     )
     parser.add_argument("--format", choices=FORMATS, default="text", help="default: text")
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=run, empty=_empty)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -87,18 +88,27 @@ def run(options: argparse.Namespace) -> int:
         )
     comparison = compare(sides[0], sides[1], options.metric)
     if not comparison.changes:
-        raise UsageError(
+        raise NothingFoundError(
             asked,
             f"no architecture has {options.metric} on both sides at one batch size, run alike",
             "Compare runs of the same architectures, or another --metric",
         )
     remarks = [*remarks, *comparison_remarks(comparison, titles)]
-    if options.format == "json":
-        print(comparison_json(comparison, titles, remarks))
-        return 0
-    print(comparison_table(comparison, titles, options.format))
-    if options.format == "csv":
-        print("\n".join(remarks), file=sys.stderr)
-    else:
-        print("\n".join(["", *remarks]))
-    return 0
+    return print_found(
+        _document(comparison, titles, remarks, options.format), remarks, options.format
+    )
+
+
+def _document(
+    comparison: Comparison, titles: tuple[str, str], remarks: Sequence[str], format: str
+) -> str:
+    if format == "json":
+        return comparison_json(comparison, titles, remarks)
+    return comparison_table(comparison, titles, format)
+
+
+def _empty(options: argparse.Namespace, reason: str) -> str:
+    titles = next((getattr(options, name) for name in _SIDES if getattr(options, name)), None)
+    first, second = titles or options.sources
+    nothing = compare((), (), options.metric)
+    return _document(nothing, (first, second), [reason], options.format)

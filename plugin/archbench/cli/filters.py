@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 from importlib.metadata import entry_points
 from typing import Any
 
-from archbench.core.errors import UsageError
+from archbench.core.errors import NothingFoundError
 from archbench.core.history import Cell
 from archbench.core.points import Point
 from archbench.core.run_config import axes, axis
@@ -50,7 +50,7 @@ def filtered(points: Sequence[Point], wanted: Mapping[str, Any]) -> list[Point]:
         wanted: ``device`` and axes by name, each a glob or None for all.
 
     Raises:
-        UsageError: nothing is left; says what there is.
+        NothingFoundError: nothing is left; says what there is.
     """
     found = list(points)
     for name in filters():
@@ -61,7 +61,7 @@ def filtered(points: Sequence[Point], wanted: Mapping[str, Any]) -> list[Point]:
         found = [point for point in found if fnmatchcase(str(value_of(point, name) or ""), glob)]
         if not found:
             listed = ", ".join(there) or "none: nothing was timed, or nobody stated it"
-            raise UsageError(
+            raise NothingFoundError(
                 f"{option}={glob}",
                 f"no cell is left; there are {listed}",
                 f"Write one of them, or leave out {option}",

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from pathlib import Path
 
 from archbench.cli.filters import add_filters, filters, value_of
-from archbench.core.errors import UsageError
+from archbench.cli.printing import say
+from archbench.core.errors import NothingFoundError, UsageError
 from archbench.core.history import Series, is_exact, moment, series_of
 from archbench.core.selectors import refuse_unknown
+from archbench.devices.choosing import device_slug
 from archbench.metrics import METRICS
+from archbench.report import history as report
+from archbench.store import history as store
+from archbench.store.directory import runs_directory
 
 __all__ = ["add_parser", "run", "stored_history"]
 
@@ -61,13 +65,11 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="of pytest-benchmark (default: .benchmarks)",
     )
     history.add_argument("--format", choices=FORMATS, default="text", help="default: text")
-    history.set_defaults(run=run)
+    history.set_defaults(run=run, empty=_empty)
 
 
 def run(options: argparse.Namespace) -> int:
     """Print the history; what was left out goes to the error stream where a document is printed."""
-    from archbench.report import history as report
-
     metrics = tuple(options.metric or DEFAULT_METRICS)
     for name in metrics:
         refuse_unknown(f"--metric={name}", name, METRICS, "metric")
@@ -85,14 +87,16 @@ def run(options: argparse.Namespace) -> int:
     if since is not None:
         lines = report.shown_since(lines, since)
         if not lines:
-            raise UsageError(
+            raise NothingFoundError(
                 f"{asked} --since={options.since}", "nothing is as new", "Go back more"
             )
     print(report.FORMATS[options.format](lines, remarks, bool(options.ids)))
-    if options.format == "csv":
-        for remark in remarks:
-            print(f"archbench: {remark}", file=sys.stderr)
+    say(remarks if options.format == "csv" else ())
     return 0
+
+
+def _empty(options: argparse.Namespace, reason: str) -> str:
+    return report.FORMATS[options.format]((), [reason], False)
 
 
 def stored_history(
@@ -113,12 +117,9 @@ def stored_history(
         storage: of pytest-benchmark, if elsewhere than ``.benchmarks``.
 
     Raises:
-        UsageError: nothing is stored.
+        NothingFoundError: nothing is stored.
+        UsageError: there is no such storage.
     """
-    from archbench.devices.choosing import device_slug
-    from archbench.store import history as store
-    from archbench.store.directory import runs_directory
-
     if storage is not None and not (root / storage).is_dir():
         raise UsageError(
             f"--storage={storage}",
@@ -135,7 +136,7 @@ def stored_history(
         found.extend(store.in_baselines(root, metrics))
     if not found.observations:
         left_out = f"; {'; '.join(found.remarks)}" if found.remarks else ""
-        raise UsageError(
+        raise NothingFoundError(
             "archbench history",
             f"no run is stored in {runs_directory(root)} or {root / (storage or store.BENCHMARKS)}"
             f"{left_out}"
@@ -165,12 +166,12 @@ def _selected(asked: str, series: Sequence[Series], options: argparse.Namespace)
     """The series that are asked for; counts belong to every device.
 
     Raises:
-        UsageError: there is none; names the nearest.
+        NothingFoundError: there is none; names the nearest.
     """
     found = list(series)
     for id in options.ids:
         if not any(_is_meant(one.cell.id, id) for one in series):
-            raise UsageError(f"{asked}", f"no stored run holds {id!r}", _near(id, series))
+            raise NothingFoundError(asked, f"no stored run holds {id!r}", _near(id, series))
     if options.ids:
         found = [one for one in found if any(_is_meant(one.cell.id, id) for id in options.ids)]
     for name in filters():
@@ -182,7 +183,7 @@ def _selected(asked: str, series: Sequence[Series], options: argparse.Namespace)
         meant = {value for value in values if fnmatchcase(str(value), str(wanted))}
         if not meant and (timed or not found):
             known = ", ".join(sorted(str(value) for value in values if value is not None))
-            raise UsageError(
+            raise NothingFoundError(
                 f"{option}={wanted}",
                 f"nothing stored is of that, only of {known or 'none'}",
                 "Name one of them, or leave the option out",

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from archbench.cli.printing import say
 from archbench.cli.sources import SOURCES, Loaded, points_from, title_of
 from archbench.core.errors import UsageError
 from archbench.core.history import Cell
@@ -46,7 +46,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "data are printed)",
     )
     parser.add_argument("--charts", metavar="LIST", help="pictures of these, separated by commas")
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=run, empty=_empty)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -72,8 +72,7 @@ def run(options: argparse.Namespace) -> int:
             "Leave --format out, and name a directory with --output",
         )
     loaded = points_from(options.sources, Path.cwd())
-    for remark in loaded.remarks if wanted != "json" else ():
-        print(f"archbench: {remark}", file=sys.stderr)
+    say(loaded.remarks if wanted != "json" else ())
     if wanted in (None, "html", *_PICTURES):
         if wanted is None and not options.pictures and charts is None:
             wanted = "html"
@@ -94,6 +93,10 @@ def run(options: argparse.Namespace) -> int:
             ) from error
         print(options.output)
     return 0
+
+
+def _empty(options: argparse.Namespace, reason: str) -> str:
+    return _text(options.format, Loaded([], [reason]))
 
 
 def _refuse_output(output: Path, sources: Sequence[str]) -> None:
@@ -176,7 +179,7 @@ def _draw(
             for name in PICTURES if charts is None else ():
                 reason = why_not(name, loaded.points)
                 if reason is not None:
-                    print(f"archbench: chart {name} is left out: {reason}", file=sys.stderr)
+                    say([f"chart {name} is left out: {reason}"])
     except OSError as error:
         raise UsageError(
             f"--output={target}",

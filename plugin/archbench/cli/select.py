@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
 from archbench.cli.filters import add_filters, filtered
+from archbench.cli.printing import print_found
 from archbench.cli.sources import SOURCES, points_from
 from archbench.core.choosing import (
     FRAME_RATES,
     MEMORY_LIMITS,
+    Choice,
     Limit,
+    LimitTable,
     best_by_limits,
     borrow_memory,
     choose,
     limit_options,
     parse_limit,
 )
-from archbench.core.errors import UsageError
+from archbench.core.errors import NothingFoundError, UsageError
 from archbench.core.points import Point
-from archbench.core.units import parse_quantity
 from archbench.report.choosing import (
     choice_json,
     choice_remarks,
@@ -70,42 +71,86 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="of --table, in images/s (default: "
         f"{','.join(f'{value:g}' for value in FRAME_RATES)})",
     )
+    parser.add_argument(
+        "--memory-from",
+        metavar="DEVICE",
+        help="short name of the device whose peak memory stands for that of devices without any "
+        "(default: of published figures with --table any that has one, else none)",
+    )
     parser.add_argument("--format", choices=FORMATS, default="text", help="default: text")
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=run, empty=_empty)
 
 
 def run(options: argparse.Namespace) -> int:
     """Choose and print; 1 where nothing is within the limits."""
     if options.top < 1:
         raise UsageError(f"--top={options.top}", "nothing would be shown", "Write --top=5")
-    limits = [
+    limits = _limits(options)
+    _refuse_idle(options, limits)
+    memory_limits = _list(options, "memory-limits", "max-memory", MEMORY_LIMITS)
+    frame_rates = _list(options, "frame-rates", "min-throughput", FRAME_RATES)
+    loaded = points_from(options.sources, Path.cwd())
+    points, lent = loaded.points, dict[str, str]()
+    if options.table or options.memory_from:
+        # Before cells are chosen by device: what the other one has would be gone.
+        points, lent = _with_memory(points, options.memory_from)
+    points = filtered(points, vars(options))
+    _refuse_without_top1(points, options.sources)
+    remarks = [
+        *loaded.remarks,
+        *(
+            f"{device}: no peak memory is known; that on {lender} stands for it."
+            for device, lender in lent.items()
+            if any(point.device == device for point in points)
+        ),
+    ]
+    if options.table:
+        return _show_tables(options, points, remarks, memory_limits, frame_rates)
+    choice = choose(points, limits, count=options.top)
+    remarks += choice_remarks(choice, limits)
+    devices = sorted({point.device for point in points if point.device})
+    if len(devices) > 1:
+        remarks.append(f"Cells of {len(devices)} devices; --device chooses: {', '.join(devices)}.")
+    document = _document(choice, limits, remarks, options.format)
+    return print_found(document, remarks, options.format, is_empty=not choice.best)
+
+
+def _document(choice: Choice, limits: list[Limit], remarks: list[str], format: str) -> str:
+    if format == "json":
+        return choice_json(choice, limits, remarks)
+    return points_csv(choice.best) if format == "csv" else choice_table(choice, limits, format)
+
+
+def _tables_document(tables: list[LimitTable], remarks: list[str], format: str) -> str:
+    if format == "json":
+        return limit_tables_json(tables, remarks)
+    return limit_tables_csv(tables) if format == "csv" else limit_tables_text(tables, format)
+
+
+def _empty(options: argparse.Namespace, reason: str) -> str:
+    if options.table:
+        return _tables_document([], [reason], options.format)
+    limits = _limits(options)
+    return _document(choose((), limits), limits, [reason], options.format)
+
+
+def _limits(options: argparse.Namespace) -> list[Limit]:
+    return [
         parse_limit(name, text)
         for name in limit_options()
         if (text := getattr(options, name.replace("-", "_"))) is not None
     ]
-    _refuse_idle(options, limits)
-    memory_limits = _list(options.memory_limits, "memory-limits", "a size", MEMORY_LIMITS)
-    frame_rates = _list(options.frame_rates, "frame-rates", "a rate", FRAME_RATES)
-    loaded = points_from(options.sources, Path.cwd())
-    points = filtered(loaded.points, vars(options))
-    _refuse_without_top1(points, options.sources)
-    if options.table:
-        return _show_tables(options, points, loaded.remarks, memory_limits, frame_rates)
-    choice = choose(points, limits, count=options.top)
-    remarks = [*loaded.remarks, *choice_remarks(choice, limits)]
-    devices = sorted({point.device for point in points if point.device})
-    if len(devices) > 1:
-        remarks.append(f"Cells of {len(devices)} devices; --device chooses: {', '.join(devices)}.")
-    if options.format == "json":
-        print(choice_json(choice, limits, remarks))
-    elif options.format == "csv":
-        print(points_csv(choice.best))
-        _to_stderr(remarks)
-    else:
-        if choice.best:
-            print(f"{choice_table(choice, limits, options.format)}\n")
-        print("\n".join(remarks))
-    return 0 if choice.best else 1
+
+
+def _with_memory(points: list[Point], lender: str | None) -> tuple[list[Point], dict[str, str]]:
+    known = sorted({point.device for point in points if "peak_memory" in point.figures})
+    if lender is not None and lender not in known:
+        raise UsageError(
+            f"--memory-from={lender}",
+            f"no peak memory is known of it, only of {', '.join(known) or 'none'}",
+            "Write the short name of one of them, or leave the option out",
+        )
+    return borrow_memory(points, lender)
 
 
 def _refuse_idle(options: argparse.Namespace, limits: list[Limit]) -> None:
@@ -125,23 +170,21 @@ def _refuse_idle(options: argparse.Namespace, limits: list[Limit]) -> None:
             )
 
 
-def _list(text: str | None, name: str, kind: str, default: tuple[float, ...]) -> list[float]:
+def _list(
+    options: argparse.Namespace, name: str, limit: str, default: tuple[float, ...]
+) -> list[float]:
+    text = getattr(options, name.replace("-", "_"))
     if text is None:
         return list(default)
-    found = []
-    for part in text.split(","):
-        written = part.strip()
-        is_rate = kind == "a rate" and written.replace(".", "", 1).isdecimal()
-        try:
-            found.append(parse_quantity(f"{written} images/s" if is_rate else written, kind).value)
-        except UsageError as error:
-            raise UsageError(f"--{name}={text}", error.found, error.todo) from error
-    return sorted(set(found))
+    try:
+        return sorted({parse_limit(limit, part).value for part in text.split(",")})
+    except UsageError as error:
+        raise UsageError(f"--{name}={text}", error.found, error.todo) from error
 
 
 def _refuse_without_top1(points: list[Point], sources: list[str]) -> None:
     if not any("top1" in point.figures for point in points):
-        raise UsageError(
+        raise NothingFoundError(
             f"archbench select {' '.join(sources) or 'latest'}",
             f"none of its {len(points)} cells has a top-1 accuracy, measured or published",
             "Measure architectures of the catalogue, whose accuracy is published: "
@@ -156,35 +199,16 @@ def _show_tables(
     memory_limits: list[float],
     frame_rates: list[float],
 ) -> int:
-    points, lent = borrow_memory(points)
     tables = best_by_limits(
         points, memory_limits=memory_limits, frame_rates=frame_rates, count=options.top
     )
     if not tables:
-        raise UsageError(
+        raise NothingFoundError(
             "archbench select --table",
             "no cell was timed at batch size 1",
             "Measure some: pytest benchmarks --batch-size=1",
         )
-    remarks = [
-        *said,
-        *(
-            f"{device}: no peak memory is known; that on {lender} stands for it."
-            for device, lender in lent.items()
-        ),
-        *table_remarks(tables),
-    ]
-    if options.format == "json":
-        print(limit_tables_json(tables, remarks))
-    elif options.format == "csv":
-        print(limit_tables_csv(tables))
-        _to_stderr(remarks)
-    else:
-        print(limit_tables_text(tables, options.format))
-        print("\n".join(["", *remarks]))
-    return 0 if any(choice.best for table in tables for choice in table.cells.values()) else 1
-
-
-def _to_stderr(remarks: list[str]) -> None:
-    if remarks:
-        print("\n".join(remarks), file=sys.stderr)
+    remarks = [*said, *table_remarks(tables)]
+    document = _tables_document(tables, remarks, options.format)
+    found = any(choice.best for table in tables for choice in table.cells.values())
+    return print_found(document, remarks, options.format, is_empty=not found)

@@ -14,7 +14,7 @@ from archbench.catalog.catalog import load_catalog
 from archbench.catalog.families import family_of
 from archbench.catalog.published import published_accuracies
 from archbench.catalog.tables import PUBLISHED, published_points
-from archbench.core.errors import ArchbenchError, UsageError
+from archbench.core.errors import ArchbenchError, NothingFoundError, UsageError
 from archbench.core.points import Figure, Point
 from archbench.core.records import Record, merge_records
 from archbench.report.points import point_of
@@ -52,14 +52,14 @@ def points_from(sources: Sequence[str], root: Path) -> Loaded:
         root: directory of the project.
 
     Raises:
-        UsageError: there is no such run, file or table, or no run at all; says what to type. Also
-            where nothing in them can be read.
+        UsageError: there is no such run, file or table; says what to type.
+        NothingFoundError: there is no run at all, or nothing in them can be read.
     """
     with _without_collector():
         loaded = _loaded(sources, root)
     if not loaded.points:
         remarks = loaded.remarks
-        raise UsageError(
+        raise NothingFoundError(
             " ".join(sources) or "latest",
             f"no cell of it can be read: {'; '.join(remarks)}" if remarks else "it holds no cell",
             "Measure something: pytest benchmarks",
@@ -102,7 +102,7 @@ def _path_of(source: str, root: Path) -> Path:
     runs = run_paths(root)
     if source == "latest":
         if not runs:
-            raise UsageError(
+            raise NothingFoundError(
                 "the latest run",
                 f"no run is stored in {runs_directory(root)}",
                 "Measure something: pytest benchmarks. Or name a published table: "

@@ -8,8 +8,8 @@ from archbench.cli.architectures import architecture, whole_number
 from archbench.core.errors import UsageError
 from archbench.core.summary import PARTS, TREE_CONVENTIONS
 from archbench.models.requiring import require_torch
-from archbench.report.summary import FORMATS
 from archbench.report.streams import foreign_code
+from archbench.report.summary import FORMATS
 
 __all__ = ["add_parser", "run"]
 

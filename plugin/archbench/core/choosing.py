@@ -249,31 +249,41 @@ def best_by_limits(
     ]
 
 
-def borrow_memory(points: Sequence[Point]) -> tuple[list[Point], dict[str, str]]:
+def borrow_memory(
+    points: Sequence[Point], lender: str | None = None
+) -> tuple[list[Point], dict[str, str]]:
     """Give cells without a peak memory that of the same cell on another device.
 
     Bianco et al. measured memory on one of their two devices and apply it to both.
 
     Args:
         points: cells of one source.
+        lender: short name of the device whose memory stands in; None for any, of published figures
+            only: what was measured here stands in where that is asked for.
 
     Returns:
         The cells in their order, and for each device that borrowed the one that it borrowed from.
         A device that has a peak memory of its own for any cell borrows nothing.
     """
-    owners = {point.device for point in points if "peak_memory" in point.figures}
-    known = {_elsewhere(point): point for point in points if "peak_memory" in point.figures}
+    known: dict[tuple[object, ...], Point] = {}
+    owners: set[str] = set()
+    for point in points:
+        memory = point.figures.get("peak_memory")
+        if memory is not None:
+            owners.add(point.device)
+            if point.device == lender or (lender is None and memory.kind == "published"):
+                known[_elsewhere(point)] = point
     lent: dict[str, str] = {}
     found = []
     for point in points:
-        lender = known.get(_elsewhere(point))
-        if lender is None or point.device in owners:
+        other = known.get(_elsewhere(point))
+        if other is None or point.device in owners:
             found.append(point)
             continue
-        memory = lender.figures["peak_memory"]
-        borrowed = replace(memory, source=f"{memory.source}, on {lender.device}")
+        memory = other.figures["peak_memory"]
+        borrowed = replace(memory, source=f"{memory.source}, on {other.device}")
         found.append(replace(point, figures={**point.figures, "peak_memory": borrowed}))
-        lent[point.device] = lender.device
+        lent[point.device] = other.device
     return found, lent
 
 

@@ -16,6 +16,7 @@ __all__ = [
     "FatalDeviceError",
     "InconclusiveError",
     "NotMeasuredError",
+    "NothingFoundError",
     "UsageError",
     "chain_of",
     "first_line",
@@ -119,6 +120,10 @@ class UsageError(ArchbenchError):
         self.asked = asked
         self.found = found
         self.todo = todo
+
+
+class NothingFoundError(UsageError):
+    """A request that can be served, and of which nothing is left: no run, cell or architecture."""
 
 
 class ArchitectureError(ArchbenchError):

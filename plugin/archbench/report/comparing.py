@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 
 from archbench.core.comparing import Change, Comparison
 from archbench.core.points import Point
@@ -114,9 +115,7 @@ def _some(points: tuple[Point, ...]) -> str:
     return ", ".join([*names[:3], *(["..."] if len(names) > 3 else [])])
 
 
-def comparison_json(
-    comparison: Comparison, titles: tuple[str, str], remarks: list[str]
-) -> str:  # fmt: skip
+def comparison_json(comparison: Comparison, titles: tuple[str, str], remarks: Sequence[str]) -> str:
     """One document: both cells of each pair with all figures, and the change."""
     document = {
         "schema": SCHEMA,
@@ -138,6 +137,6 @@ def comparison_json(
         ],
         "only_left": [point.as_dict() for point in comparison.only_left],
         "only_right": [point.as_dict() for point in comparison.only_right],
-        "remarks": remarks,
+        "remarks": list(remarks),
     }
     return json.dumps(document, allow_nan=False, indent=1)
