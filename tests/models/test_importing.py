@@ -43,7 +43,9 @@ OWN = ("blocks", "models", "helpers", "pkg", "net", "inner", "far", "made_by_han
 
 def write(root: Path, **files: str) -> None:
     for name, text in files.items():
-        path = root / (name.replace("__", "/") + ".py")
+        folder = name.removesuffix("____init__")
+        path = root / folder.replace("__", "/")
+        path = path.with_suffix(".py") if folder == name else path / "__init__.py"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
 
@@ -155,6 +157,30 @@ def test_a_file_that_is_imported_by_its_name_too_is_one_module(tmp_path: Path, f
     for request in (f"{file}.py:net", f"{place}:net", f"{file}.py:net"):
         built = network(request, tmp_path)
         assert sum(one.numel() for one in built.module.parameters()) == right
+
+
+@pytest.mark.parametrize("first", ["models/net.py:net", "models/__init__.py:net", "models:net"])
+def test_a_package_that_imports_the_file_which_imports_the_package(
+    tmp_path: Path, first: str
+) -> None:
+    """As plain Python imports ``models.net``: the package first, and each file once."""
+    write(
+        tmp_path,
+        models____init__="from .net import net\nfrom .net import Marked",
+        models__net="from models.parts.stem import block\n"
+        "import models\n"
+        "from torch import nn\n"
+        "class Marked(nn.Conv2d): pass\n"
+        "def net():\n"
+        "    from models import Marked as known\n"
+        "    assert known is Marked\n"
+        "    return nn.Sequential(block(), Marked(8, 8, 1), nn.AdaptiveAvgPool2d(1), "
+        "nn.Flatten(), nn.Linear(8, 10))",
+        models__parts____init__="",
+        models__parts__stem=BLOCK.format(kernel=7),
+    )
+    for request in (first, "models/net.py:net", "models/__init__.py:net", "models:net"):
+        assert kernel(network(request, tmp_path)) == 7
 
 
 def test_a_module_by_its_dotted_name(tmp_path: Path) -> None:

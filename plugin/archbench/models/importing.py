@@ -311,13 +311,16 @@ def _import_below(path: Path, levels: int) -> ModuleType:
 
 
 def _package_of(source: OwnSource) -> tuple[tuple[str, ...], str] | None:
-    """The parts of the name of a file that imports relatively, and the directory that they start
-    from; None for a file that can be imported alone."""
+    """The parts of the name of a file that imports its own package, relatively or by name, and the
+    directory that they start from; None for a file that can be imported alone."""
     path = Path(source.place)
-    levels = _relative_levels(path)
+    above = _above_package(path.parent)
+    levels, names = _imports(path)
+    if above and path.relative_to(above[0]).parts[0] in names:
+        # The package's __init__ is run, and may import this very file, which has to be the same.
+        levels = max(levels, 1)
     if not levels:
         return None
-    above = _above_package(path.parent)
     if above and len(path.relative_to(above[0]).parts) > levels:
         base = Path(above[0])
     elif path.is_relative_to(source.root) and len(path.relative_to(source.root).parts) > levels:
@@ -329,13 +332,20 @@ def _package_of(source: OwnSource) -> tuple[tuple[str, ...], str] | None:
     if any("." in part for part in parts):
         base = path.parents[levels]
         parts = path.relative_to(base).with_suffix("").parts
-    return parts, str(base)
+    return parts[: -1 if parts[1:] and parts[-1] == "__init__" else None], str(base)
 
 
-def _relative_levels(path: Path) -> int:
-    """The most dots with which a file begins an import; 0 where it has no such import."""
-    tree = ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
-    return max((n.level for n in ast.walk(tree) if isinstance(n, ast.ImportFrom)), default=0)
+def _imports(path: Path) -> tuple[int, set[str]]:
+    """The most dots with which a file begins an import, and the top names that it imports."""
+    levels, names = 0, set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"), filename=str(path))):
+        if isinstance(node, ast.ImportFrom):
+            levels = max(levels, node.level)
+            imported = [] if node.level else [node.module or ""]
+        else:
+            imported = [one.name for one in node.names] if isinstance(node, ast.Import) else []
+        names |= {name.partition(".")[0] for name in imported}
+    return levels, names
 
 
 def _above_package(folder: Path) -> list[str]:
