@@ -6,6 +6,7 @@ import pytest
 
 from archbench.core.errors import UsageError
 from archbench.devices.choosing import Device, choose, choose_all, device_slug, split_request
+from tests.devices.names import NAMES
 
 CPU = Device("cpu", "AMD EPYC")
 V100 = Device("cuda:0", "Tesla V100-SXM2-16GB")
@@ -25,14 +26,10 @@ XPU = Device("xpu:0", "Intel(R) Data Center GPU Max 1550")
 @pytest.mark.parametrize(
     ("kind", "vendor_name", "slug"),
     [
-        ("cuda", "Tesla V100-SXM2-16GB", "v100"),
-        ("cuda", "NVIDIA H200", "h200"),
-        ("cuda", "NVIDIA GeForce RTX 4090", "rtx4090"),
-        ("cuda", "Tesla T4", "t4"),
-        ("cuda", "AMD Instinct MI300X", "mi300x"),
-        ("cuda", "NVIDIA A100-SXM4-40GB MIG 1g.5gb", "a100-mig-1g.5gb"),
-        ("mps", "Apple M2 Pro", "apple"),
-        ("xpu", "Intel(R) Data Center GPU Max 1550", "max1550"),
+        *((kind, name, slug) for kind, name, _, slug in NAMES),
+        ("cuda", "NVIDIA Graphics Device", "device"),
+        ("xpu", "Intel(R) Graphics", "graphics"),
+        ("cuda", "", "cuda"),
         ("cpu", "AMD EPYC", "cpu-amd-epyc"),
         ("cpu", "AMD EPYC 7763 64-Core Processor", "cpu-amd-epyc-7763"),
         ("cpu", "Intel(R) Xeon(R) CPU E5-2686 v4 @ 2.30GHz", "cpu-intel-xeon-e5-2686-v4"),
@@ -41,6 +38,34 @@ XPU = Device("xpu:0", "Intel(R) Data Center GPU Max 1550")
 )
 def test_slug(kind: str, vendor_name: str, slug: str) -> None:
     assert device_slug(kind, vendor_name) == slug
+
+
+def test_every_device_has_a_name_of_its_own() -> None:
+    assert len(NAMES) == 50
+    assert len({slug for *_, slug in NAMES}) == len(NAMES)
+
+
+@pytest.mark.parametrize(("kind", "name", "asked", "slug"), NAMES)
+def test_a_request_finds_its_device_among_all_others(
+    kind: str, name: str, asked: str, slug: str
+) -> None:
+    devices = [
+        Device(f"{other}:{number}", its_name) for number, (other, its_name, *_) in enumerate(NAMES)
+    ]
+    assert choose(asked, [*devices, CPU]).vendor_name == name
+    assert choose(slug, [*devices, CPU]).vendor_name == name
+
+
+@pytest.mark.parametrize(
+    ("request_", "there"),
+    [
+        ("l40", "NVIDIA L40S"), ("a10", "NVIDIA A10G"), ("a10", "NVIDIA A100-SXM4-40GB"),
+        ("v100", "Tesla V100S-PCIE-32GB"), ("v100-32gb", "Tesla V100-SXM2-16GB"),
+    ],
+)  # fmt: skip
+def test_another_device_is_none_that_is_asked_for(request_: str, there: str) -> None:
+    with pytest.raises(UsageError, match="no such device"):
+        choose(request_, [Device("cuda:0", there), CPU])
 
 
 @pytest.mark.parametrize(
@@ -120,13 +145,38 @@ def test_an_empty_name_between_commas(request_: str) -> None:
         split_request(request_)
 
 
-def test_two_devices_of_one_slug_are_refused() -> None:
+def test_several_of_one_series() -> None:
+    a4000, a6000 = Device("cuda:0", "NVIDIA RTX A4000"), Device("cuda:1", "NVIDIA RTX A6000")
+    assert choose_all("a4000,a6000", [a4000, a6000, CPU]) == [a4000, a6000]
+
+
+def test_two_devices_of_one_name_are_refused() -> None:
+    twin = Device("cuda:1", "Tesla V100-SXM2-16GB")
     with pytest.raises(UsageError) as caught:
-        choose_all("a100-40gb,a100-80gb", [A100_40, A100_80, CPU])
+        choose_all("cuda:0,cuda:1", [V100, twin, CPU])
     assert str(caught.value) == (
-        "--gpu=a100-40gb,a100-80gb: cuda:1 (NVIDIA A100-SXM4-40GB) and cuda:2 (NVIDIA "
-        "A100-SXM4-80GB) are both a100 in tables and files. Name one of them; `-n 2` shares the "
-        "work between two devices of the same name"
+        "--gpu=cuda:0,cuda:1: cuda:0 (Tesla V100-SXM2-16GB) and cuda:1 (Tesla V100-SXM2-16GB) are "
+        "both v100-sxm2-16gb in tables and files. Name one of them; `-n 2` shares the work between "
+        "two devices of the same name"
+    )
+
+
+def test_two_names_of_one_device_are_refused() -> None:
+    with pytest.raises(UsageError) as caught:
+        choose_all("cuda:0,v100", [V100, CPU])
+    assert str(caught.value) == (
+        "--gpu=cuda:0,v100: two of these names are of one device, cuda:0 (Tesla V100-SXM2-16GB). "
+        "Name it once"
+    )
+
+
+def test_a_mig_instance_that_is_not_seen() -> None:
+    with pytest.raises(UsageError) as caught:
+        choose("mig-1g", [A100_40, CPU])
+    assert str(caught.value) == (
+        "--gpu=mig-1g: no such device; this machine has cuda:1 (NVIDIA A100-SXM4-40GB), cpu (AMD "
+        "EPYC). Use --gpu=auto for the best device here; a MIG instance is seen where "
+        "CUDA_VISIBLE_DEVICES has its UUID, which `nvidia-smi -L` lists"
     )
 
 

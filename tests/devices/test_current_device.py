@@ -12,13 +12,13 @@ from torch import Tensor, nn
 from archbench.core.errors import NotMeasuredError
 from archbench.core.spec import ModelSpec, Target
 from archbench.devices.kinds import is_fatal
-from archbench.measure.cells import latency_record, load_guarded
+from archbench.measure.cells import latency_record, load_guarded, memory_of
 from archbench.measure.failures import describe_failure
 from archbench.measure.instruments import Instruments
 from archbench.measure.latency import SamplingPlan
 from archbench.measure.partner import Partner
 from archbench.models.loading import LoadedModel, ModelHolder
-from tests.devices.virtual_cuda import KERNEL, virtual_cuda
+from tests.devices.virtual_cuda import KERNEL, WORKSPACE, virtual_cuda
 
 SEEN: set[int] = set()
 FIRST: list[float] = []
@@ -111,6 +111,50 @@ def test_a_capture_that_fails_ends_the_use_of_the_device() -> None:
     assert is_fatal(caught.value)
     record, _ = describe_failure(caught.value, "latency", loaded.spec, loaded.target)
     assert [verdict.status for verdict in record.verdicts] == ["not-measured"]
+
+
+def test_the_first_cause_of_a_failed_capture_is_told() -> None:
+    class Asking(Noting):
+        """Asks for a number during the capture, which ends it."""
+
+        passes = 0
+
+        def forward(self, x: Tensor) -> Tensor:
+            self.passes += 1
+            if self.passes > 3:
+                raise RuntimeError("CUDA error: operation not permitted when stream is capturing")
+            return super().forward(x)
+
+    with virtual_cuda(1, fails_to_capture=True):
+        target = Target("cuda:1", "Tesla V100", "v100", runtime="cudagraph")
+        spec = ModelSpec.of(Asking, name="asking", input_size=16)
+        with pytest.raises(NotMeasuredError, match="not permitted when stream is capturing") as one:
+            latency_record(LoadedModel(spec, target, Asking(), 0.0), PLAN)
+    assert is_fatal(one.value)
+
+
+def peak_of(module: nn.Module, runtime: str = "eager") -> int:
+    target = Target("cuda:0", "Tesla V100", "v100", runtime=runtime)
+    spec = ModelSpec.of(Noting, name="net", input_size=16)
+    metrics = memory_of(LoadedModel(spec, target, module, 0.0))
+    return int(metrics["peak_memory"]["value"])
+
+
+def test_what_ran_before_does_not_change_the_peak_of_a_network() -> None:
+    """cuBLAS keeps a workspace from its first product on, which a network without one has not."""
+    without = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    with virtual_cuda(0):
+        before = peak_of(without)
+        assert peak_of(Noting()) > WORKSPACE
+        assert peak_of(without) == before
+
+
+def test_a_graph_takes_what_its_capture_takes() -> None:
+    with virtual_cuda(0):
+        eager = peak_of(Noting())
+        # Two tensors of the image's size at once, beside the image.
+        assert eager - WORKSPACE > 3 * 4 * 3 * 16 * 16
+        assert peak_of(Noting(), "cudagraph") >= eager
 
 
 def test_a_network_that_fails_before_its_capture_leaves_the_device_usable() -> None:

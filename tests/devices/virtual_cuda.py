@@ -8,6 +8,7 @@ be on. What is asked of the wrong device is missing on the right one.
 from __future__ import annotations
 
 import time
+import weakref
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -25,6 +26,9 @@ KERNEL = 5e-6
 CYCLES = 1.5e9
 """Of a second."""
 
+WORKSPACE = 8_519_680
+"""Bytes that cuBLAS takes at its first product on a stream, and keeps."""
+
 _NO_KERNEL = ("view", "detach", "_to_copy", "t.default", "as_strided")
 
 
@@ -34,12 +38,15 @@ class Machine:
     Attributes:
         current: number of the current device.
         slept: device to the seconds that it was told to spin.
+        allocated, peak: bytes of what operators have returned and is alive, and the most of them;
+            of both devices together.
         fails_to_capture: whether the end of every capture is an error.
     """
 
     def __init__(self, model_on: int, fails_to_capture: bool) -> None:
         self.current, self.model_on, self.fails_to_capture = 0, model_on, fails_to_capture
         self.slept: dict[int, float] = {}
+        self.allocated = self.peak = self.workspace = 0
         self.streams: list[Any] = []
         self.now: dict[int, Any] = {}
         for index in range(2):
@@ -60,6 +67,25 @@ class Machine:
         for stream in self.streams:
             if stream.device_index == self.index(device):
                 stream.synchronize()
+
+    def take(self, size: int) -> None:
+        self.allocated += size
+        self.peak = max(self.peak, self.allocated)
+
+    def ran(self, name: str, output: Any) -> None:
+        """Count the memory of an operator. A replay runs none, and takes none."""
+        if ("linear" in name or "mm" in name) and not self.workspace:
+            self.workspace = WORKSPACE
+            self.take(WORKSPACE)
+        if isinstance(output, torch.Tensor):
+            self.take(output.nbytes)
+            weakref.finalize(output, self.take, -output.nbytes)
+
+    def clear_workspaces(self) -> None:
+        self.allocated, self.workspace = self.allocated - self.workspace, 0
+
+    def reset_peak(self, _: Any = None) -> None:
+        self.peak = self.allocated
 
     def sleep(self, cycles: int) -> None:
         index, seconds = self.current, cycles / CYCLES
@@ -156,9 +182,11 @@ class _Kernels(TorchDispatchMode):
         self._machine = machine
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        output = func(*args, **(kwargs or {}))
         if not any(name in str(func) for name in _NO_KERNEL):
             self._machine.now[self._machine.model_on].work(KERNEL)
-        return func(*args, **(kwargs or {}))
+            self._machine.ran(str(func), output)
+        return output
 
 
 @contextmanager
@@ -177,11 +205,20 @@ def virtual_cuda(model_on: int, *, fails_to_capture: bool = False) -> Iterator[M
         "current_device": lambda: machine.current,
         "empty_cache": lambda: None,
         "is_available": lambda: True,
+        "memory_allocated": lambda _: machine.allocated,
+        "max_memory_allocated": lambda _: machine.peak,
+        "max_memory_reserved": lambda _: machine.peak,
+        "reset_peak_memory_stats": machine.reset_peak,
+        "mem_get_info": lambda _: (2**30, 2**34),
     }
     with ExitStack() as stack:
         for name, double in replaced.items():
             stack.enter_context(mock.patch.object(torch.cuda, name, double))
         stack.enter_context(mock.patch.object(torch.backends.cudnn, "version", return_value=90000))
+        clear = "_cuda_clearCublasWorkspaces"
+        stack.enter_context(
+            mock.patch.object(torch._C, clear, machine.clear_workspaces, create=True)
+        )
         stack.enter_context(mock.patch.object(torch._C, "_host_emptyCache", int, create=True))
         annotations = getattr(torch.cuda, "_graph_annotations", None)
         if annotations is not None:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from archbench.catalog.catalog import load_catalog
 from archbench.core.accuracy import Outcomes
 from archbench.core.errors import NotMeasuredError
 from archbench.core.images import digest_of
@@ -24,6 +25,8 @@ from archbench.measure.accuracy import (
 )
 from archbench.measure.fingerprints import evaluation_key, fingerprint_of
 from archbench.models.datasets import open_images
+from archbench.models.loading import load
+from archbench.models.quantizing import quantized_layers
 from archbench.models.weights import WeightedModel, load_weighted
 from tests.devices.virtual_cuda import virtual_cuda
 
@@ -338,3 +341,13 @@ def test_all_passes_run_on_the_targets_device(
         assert {seen[2] for seen in switches.seen} == {1}
         assert machine.current == 0
     assert found.top1.right == digits.right[0].sum()
+
+
+def test_int8_with_weights_from_a_file_has_quantised_layers(tmp_path: Path) -> None:
+    spec = load_catalog().get("torchvision/squeezenet1_1@64")
+    target = Target("cpu", "any", "cpu", dtype="int8", memory_format="nhwc")
+    path = tmp_path / "weights.pt"
+    torch.save(load(spec, target.with_values({"dtype": "fp32"})).module.state_dict(), path)
+    loaded = load_weighted(spec, target, str(path)).loaded
+    # Of 26 convolutions none is left in fp32.
+    assert quantized_layers(loaded.module) == 26

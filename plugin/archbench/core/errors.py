@@ -21,6 +21,7 @@ __all__ = [
     "chain_of",
     "first_line",
     "is_out_of_memory",
+    "is_too_large",
     "named",
     "orders_to_end",
     "raised_as",
@@ -82,10 +83,33 @@ _RAN_OUT = (
     "not enough memory",
     "storage size calculation overflowed",
     "out of memory",
+    "outofmemory",  # HIP's hipErrorOutOfMemory, Metal's kIOGPUCommandBufferCallbackErrorOutOfMemory
     "std::bad_alloc",
     "could not create a memory object",
+    "status_alloc_failed",  # cuBLAS, cuDNN, hipBLAS
+    "statusallocfailed",  # MIOpen
+    "unable to find an engine to execute this computation",  # cuDNN, where no workspace fits
+    "out_of_device_memory",  # SYCL, Level Zero
+    "out_of_host_memory",
+    "out_of_resources",
+    "insufficient memory",  # Metal
+    "invalid buffer size",
 )
 """Of the messages of torch, its libraries and the drivers."""
+
+_TOO_MANY = (
+    "integer out of range",
+    "int_max",
+    "canuse32bitindexmath",
+    "32-bit index",
+    "32bit index",
+    "non-32bit",
+    "2^31",
+    "2**31",
+    "without overflow",  # "value cannot be converted to type int without overflow"
+    "invalid configuration argument",  # a grid of more blocks than CUDA starts
+)
+"""Of the messages of torch and its libraries about tensors of more elements than they number."""
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -99,6 +123,13 @@ def is_out_of_memory(error: BaseException) -> bool:
         ):
             return True
     return False
+
+
+def is_too_large(error: BaseException) -> bool:
+    """Whether an exception, or what it was raised from, says that a tensor has more elements than
+    its operator can number, which is mostly in 31 bits."""
+    texts = [text_of(seen).lower() for seen in chain_of(error)]
+    return any(words in text for text in texts for words in _TOO_MANY)
 
 
 class ArchbenchError(Exception):

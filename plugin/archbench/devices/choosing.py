@@ -21,20 +21,11 @@ __all__ = [
 ]
 
 _VENDOR_WORDS = {
-    "r",
-    "tm",
-    "data",
-    "center",
-    "gpu",
-    "nvidia",
-    "tesla",
-    "geforce",
-    "quadro",
-    "amd",
-    "radeon",
-    "intel",
-    "instinct",
-}
+    "r", "tm", "data", "center", "gpu", "nvidia", "tesla", "geforce", "quadro", "amd", "radeon",
+    "intel", "instinct", "graphics", "generation", "edition",
+}  # fmt: skip
+"""Of a device's name, what tells no two devices apart."""
+
 _CPU_NOISE = re.compile(
     r"\((?:r|tm)\)|@.*$|\b(?:cpu|processor|with .*|\d+-core(?: processor)?)\b", re.IGNORECASE
 )
@@ -62,7 +53,7 @@ class Device:
 
     @property
     def slug(self) -> str:
-        """Short name for files and tables: ``v100``, ``cpu-amd-epyc``."""
+        """Short name for files and tables: ``v100-sxm2-16gb``, ``cpu-amd-epyc``."""
         return device_slug(self.kind, self.vendor_name)
 
     def __str__(self) -> str:
@@ -70,18 +61,21 @@ class Device:
 
 
 def device_slug(kind: str, vendor_name: str) -> str:
-    """A short, stable name: ``Tesla V100-SXM2-16GB`` is ``v100``, ``NVIDIA GeForce RTX 4090`` is
-    ``rtx4090``, an ``AMD EPYC 7763 64-Core Processor`` is ``cpu-amd-epyc-7763``."""
+    """A short, stable name, another one for each name of a maker's.
+
+    ``Tesla V100-SXM2-16GB`` is ``v100-sxm2-16gb``, ``NVIDIA GeForce RTX 4090`` is ``rtx4090``, an
+    ``AMD EPYC 7763 64-Core Processor`` is ``cpu-amd-epyc-7763``.
+    """
     if kind == "cpu":
         words: list[str] = re.findall(r"[a-z0-9.]+", _CPU_NOISE.sub(" ", vendor_name).lower())
         return "-".join(["cpu", *words]) if words else "cpu"
     whole, _, instance = vendor_name.lower().partition(" mig ")
-    words = [word for word in re.findall(r"[a-z0-9]+", whole) if word not in _VENDOR_WORDS]
+    every: list[str] = re.findall(r"[a-z0-9]+", whole)
+    words = [word for word in every if word not in _VENDOR_WORDS] or every[-1:]
     if not words:
         return kind
-    # "rtx 4090", "a 100": letters alone belong to the number that follows.
-    is_split = words[0].isalpha() and len(words) > 1 and words[1][0].isdigit()
-    slug = words[0] + words[1] if is_split else words[0]
+    # "rtx 4090", "max 1550": letters alone belong to the number that follows.
+    slug = re.sub(r"\b([a-z]+)-(?=[0-9]+(?:-|$))", r"\1", "-".join(words))
     # A slice of a device is not the device.
     return f"{slug}-mig-{instance.strip().replace(' ', '-')}" if instance else slug
 
@@ -120,8 +114,8 @@ def _letters(text: str) -> str:
 def _matches(device: Device, request: str) -> bool:
     """Whether every part of a request stands in the maker's name, with or without separators.
 
-    A part begins where a word or number does and cuts no number: ``t4`` is no T400 and ``v100`` no
-    GV100.
+    A part begins where a word or number does, and one with a number in it ends where a word
+    does: ``t4`` is no T400, ``v100`` no GV100 and no V100S, ``a10`` no A10G.
     """
     name = device.vendor_name.lower()
     return all(_part(_letters(part)).search(name) for part in re.split(r"[-\s]+", request) if part)
@@ -131,7 +125,7 @@ def _part(letters: str) -> re.Pattern[str]:
     if not letters:
         return re.compile("(?!)")
     kind = "[0-9]" if letters[0].isdigit() else "[a-z]"
-    end = "(?![0-9])" if letters[-1].isdigit() else ""
+    end = "(?![0-9a-z])" if re.search("[0-9]", letters) else ""
     return re.compile(f"(?<!{kind}){'[^a-z0-9]*'.join(letters)}{end}")
 
 
@@ -176,6 +170,9 @@ def choose(request: str, devices: Sequence[Device], *, worker: int = 0, remark: 
         found = [device for device in devices if wanted in (device.name, device.kind)]
     else:
         found = [device for device in accelerators if _letters(wanted) and _matches(device, wanted)]
+        # A name that is another one's beginning can be said too: rtx4090 beside rtx4090-d.
+        asked_slug = re.sub(r"\s+", "-", wanted)
+        found = [device for device in found if device.slug == asked_slug] or found
         if len({device.vendor_name for device in found}) > 1:
             names = ", ".join(str(device) for device in found)
             raise UsageError(
@@ -188,6 +185,11 @@ def choose(request: str, devices: Sequence[Device], *, worker: int = 0, remark: 
         return alike[worker % len(alike)]
     there = ", ".join(str(device) for device in devices)
     todo = "Use --gpu=auto for the best device here"
+    if accelerators and re.search(r"\bmig\b|\b\dg\b", wanted):
+        todo += (
+            "; a MIG instance is seen where CUDA_VISIBLE_DEVICES has its UUID, which "
+            "`nvidia-smi -L` lists"
+        )
     if not accelerators:
         todo += f", which is the CPU; {remark or 'no accelerator is visible to torch'}"
     raise UsageError(asked, f"no such device; this machine has {there}", todo)
@@ -204,6 +206,12 @@ def choose_all(request: str, devices: Sequence[Device], *, remark: str = "") -> 
     for part in split_request(request):
         device = choose(part, devices, remark=remark)
         twin = next((other for other in chosen if other.slug == device.slug), None)
+        if twin == device:
+            raise UsageError(
+                f"--gpu={request}",
+                f"two of these names are of one device, {device}",
+                "Name it once",
+            )
         if twin is not None:
             raise UsageError(
                 f"--gpu={request}",

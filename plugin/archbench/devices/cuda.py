@@ -12,10 +12,10 @@ from typing import Any, ClassVar
 
 import torch
 
-from archbench.core.errors import AbsentError, FatalDeviceError, first_line
+from archbench.core.errors import AbsentError, FatalDeviceError, chain_of, first_line
 from archbench.core.telemetry import Reading
-from archbench.devices.accelerator import Accelerator
-from archbench.devices.backend import UNKNOWN_CACHE, Batch, Telemetry
+from archbench.devices.accelerator import Accelerator, TorchMemory
+from archbench.devices.backend import UNKNOWN_CACHE, Batch, MemoryCounters, Telemetry
 from archbench.devices.energy import EnergyCounter, NvmlEnergy
 from archbench.devices.nvml import Nvml, Process
 from archbench.devices.registry import register
@@ -112,6 +112,9 @@ class Cuda(Accelerator):
         event.record(torch.cuda.current_stream(self.device))
         return event
 
+    def memory(self) -> MemoryCounters:
+        return _CudaMemory(self)
+
     def memory_used(self) -> int:
         """By NVML, and by the driver through torch where NVML cannot be read: the two agree but for
         what the driver keeps for itself."""
@@ -193,11 +196,15 @@ class Cuda(Accelerator):
                 run()
         torch.cuda.current_stream(self.device).wait_stream(stream)
         self.synchronize()
+        # The graph has memory of its own, which must fit beside what these passes took.
+        self.empty_cache()
         try:
             with torch.cuda.graph(graph, stream=stream):
                 output = run()
         except RuntimeError as error:
-            raise FatalDeviceError(first_line(error)) from error
+            # The end of the capture fails too, and says less than what went wrong in it.
+            *_, first = chain_of(error)
+            raise FatalDeviceError(first_line(first)) from error
         return graph.replay, output
 
     def fed(self, batches: Iterable[Batch]) -> Iterator[Batch]:
@@ -216,3 +223,16 @@ class Cuda(Accelerator):
             ready = (moved, *rest)
         if ready is not None:
             yield ready
+
+
+class _CudaMemory(TorchMemory):
+    """Of torch's allocator for CUDA."""
+
+    def reset(self) -> None:
+        # cuBLAS keeps a workspace for each stream from its first product on. It belongs to the pass
+        # that needs it, and not to all that run after it.
+        clear = getattr(torch._C, "_cuda_clearCublasWorkspaces", None)
+        if clear is not None:
+            self._device.synchronize()
+            clear()
+        super().reset()

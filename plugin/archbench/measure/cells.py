@@ -58,6 +58,8 @@ def largest_batch(loaded: LoadedModel) -> tuple[LoadedModel, LargestBatch]:
             # Eager, also where it is to be compiled: that takes no more memory than this.
             eager = replace(tried.target, runtime="eager")
             forward = Runner(replace(tried, target=eager), loaded.device.wait)
+            forward()
+            # The output of one pass is there while the next one runs.
             start = time.perf_counter()
             forward()
             return time.perf_counter() - start
@@ -75,8 +77,8 @@ def memory_of(loaded: LoadedModel) -> Metrics:
     with within_memory(loaded.target), forward_passes(loaded):
         forward = Runner(loaded, loaded.device.wait)
         forward()
-        forward.output = None
-        return memory_metrics(loaded.device, loaded.module, forward.inputs, forward)
+        whole = forward.with_its_memory()
+        return memory_metrics(loaded.device, loaded.module, forward.inputs, whole)
 
 
 def energy_of(loaded: LoadedModel, open_: Callable[[], EnergyCounter] | None = None) -> Metrics:

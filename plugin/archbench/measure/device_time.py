@@ -21,6 +21,9 @@ from archbench.measure.latency import is_precise, undisturbed
 
 __all__ = ["BurstPlan", "DeviceSeries", "PassQueue", "sample_device_time"]
 
+MARGIN = 1.25
+"""By which a hold is longer than the host needed last time."""
+
 
 @dataclass(frozen=True, slots=True)
 class BurstPlan:
@@ -31,8 +34,7 @@ class BurstPlan:
         precision: half the width of the median's 95 % interval, relative, at which to stop.
         enough_samples: with fewer, precision does not stop; p95 needs these many.
         burst_seconds: of the device's work in a burst, about.
-        most_passes: of a burst. A driver's queue takes some thousand kernels, so many passes of a
-            deep network do not fit into it.
+        most_passes: of a burst.
         most_hold: seconds that the device is kept busy before a burst, at most.
         most_retries: bursts that are discarded for throttling before the cell is given up.
         pause: seconds to let the device recover after one.
@@ -141,6 +143,10 @@ def _stays_throttled(discarded: Sequence[tuple[str, ...]]) -> InconclusiveError:
 class PassQueue:
     """Bursts of passes that wait in a device's queue before the first of them begins.
 
+    A queue takes a certain number of kernels, about a thousand on NVIDIA's devices; then the host
+    waits until the device goes on. So a burst may need several fills of the queue, each behind a
+    hold of its own, and as many passes are put into a fill as have been seen to find room.
+
     Args:
         launch: starts a pass and does not wait for it. It has run before.
         clock: of the device.
@@ -150,8 +156,8 @@ class PassQueue:
 
     Attributes:
         is_full: whether every pass of the last burst waited in the queue before it began; False
-            where the host is too slow for a single one, None before the first burst and where the
-            device cannot be held back.
+            where not even a single one can be started in time, None before the first burst and
+            where the device cannot be held back.
     """
 
     def __init__(
@@ -162,22 +168,30 @@ class PassQueue:
         before: Callable[[], object] | None = None,
         wall: Callable[[], float] = time.perf_counter,
     ) -> None:
-        self._launch, self._clock, self._before = launch, clock, before
+        self._launch, self._clock, self._before, self._wall = launch, clock, before, wall
         self._most_hold = plan.most_hold
         self.is_full: bool | None = None
-        enqueue, duration = self._rehearse(wall)
+        enqueue, duration = self._rehearse()
         passes = round(plan.burst_seconds / max(duration, 1e-9))
-        self._passes = max(1, min(plan.most_passes, passes))
-        self._hold = min(plan.most_hold, 2 * enqueue * self._passes)
+        self._wanted = self._passes = max(1, min(plan.most_passes, passes))
+        self._hold = 0.0
+        self._hold_for(2 * enqueue)
 
-    def _rehearse(self, wall: Callable[[], float]) -> tuple[float, float]:
+    def _rehearse(self) -> tuple[float, float]:
         """Seconds that the host needs to start a pass, and that the pass takes to its end."""
         self._clock.synchronize()
-        began = wall()
+        began = self._wall()
         self._start()
-        started = wall()
+        started = self._wall()
         self._clock.synchronize()
-        return started - began, wall() - began
+        return started - began, self._wall() - began
+
+    def _hold_for(self, enqueue: float) -> None:
+        """Hold the device for as long as the host needs to start the passes of a fill, which are
+        made fewer where that would be too long."""
+        fitting = int(self._most_hold / max(enqueue, 1e-9))
+        self._passes = max(1, min(self._passes, fitting))
+        self._hold = min(self._most_hold, enqueue * self._passes)
 
     def _start(self) -> tuple[Stamp, Stamp]:
         """Put a pass into the queue, and a stamp on either side of it."""
@@ -188,29 +202,55 @@ class PassQueue:
         return first, self._clock.stamp()
 
     def burst(self) -> list[float]:
-        """Seconds on the device of each pass of a burst.
+        """Seconds on the device of each pass of a burst."""
+        began = self._wall()
+        times: list[float] = []
+        all_full: bool | None = None
+        while not times or (len(times) < self._wanted and self._wall() - began < self._most_hold):
+            times += self._fill(self._wanted - len(times))
+            all_full = self.is_full if all_full is None else all_full and self.is_full
+        self.is_full = all_full
+        return times
 
-        A burst that the host was too slow for is repeated with fewer passes, and more time for it
-        to start them.
-        """
-        while True:
-            times, full = self._try()
-            self.is_full = full if self._clock.can_hold else None
-            if self.is_full is not False or (self._passes == 1 and self._hold >= self._most_hold):
-                return times
-            self._passes = max(1, self._passes // 2)
-            self._hold = min(self._most_hold, 2 * self._hold)
-
-    def _try(self) -> tuple[list[float], bool]:
-        """Times of the passes, and whether all of them were started before the first ran."""
+    def _fill(self, wanted: int) -> list[float]:
+        """Times of passes that were in the queue before the first of them began; of a single one
+        that was not, where the device cannot be held for long enough."""
         clock = self._clock
-        clock.synchronize()
-        clock.hold(self._hold)
-        gate = clock.stamp()
-        # Where nothing holds the device back, the first pass finds an empty queue and is not
-        # counted.
-        stamps = [self._start() for _ in range(self._passes + (not clock.can_hold))]
-        full = not gate.is_reached()
-        clock.synchronize()
-        counted = stamps if clock.can_hold else stamps[1:]
-        return [end.seconds_since(start) for start, end in counted], full
+        while True:
+            clock.synchronize()
+            clock.hold(self._hold)
+            gate = clock.stamp()
+            began = self._wall()
+            stamps: list[tuple[Stamp, Stamp]] = []
+            ahead, enqueued = 0, 0.0
+            # Where nothing holds the device back, the first pass finds an empty queue and is not
+            # counted.
+            number = min(self._passes, wanted) + (not clock.can_hold)
+            while len(stamps) < number and (ahead == len(stamps) or not clock.can_hold):
+                stamps.append(self._start())
+                if clock.can_hold and not gate.is_reached():
+                    ahead, enqueued = len(stamps), self._wall() - began
+            clock.synchronize()
+            counted = stamps[:ahead] if clock.can_hold else stamps[1:]
+            if clock.can_hold:
+                self._adapt(number, ahead, enqueued)
+            if counted or self.is_full is False:
+                return [end.seconds_since(start) for start, end in counted or stamps[:1]]
+
+    def _adapt(self, number: int, ahead: int, enqueued: float) -> None:
+        """Choose the next fill by the last one.
+
+        Args:
+            number: passes that were to be started during the hold.
+            ahead: those that were.
+            enqueued: seconds that the host needed for these.
+        """
+        if not ahead:
+            self.is_full = None if self._hold < self._most_hold else False
+            self._passes, self._hold = 1, min(self._most_hold, 2 * max(self._hold, 1e-4))
+            return
+        self.is_full = True
+        if ahead < number and enqueued < self._hold / 2:
+            # The host had time left: it waited for room in the queue.
+            self._passes = ahead
+        self._hold_for(MARGIN * enqueued / ahead)

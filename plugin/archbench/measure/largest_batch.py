@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from archbench.core.errors import NotMeasuredError, is_out_of_memory
+from archbench.core.errors import NotMeasuredError, is_out_of_memory, is_too_large
 from archbench.measure.running import release
 from archbench.models.loading import LoadedModel
 
@@ -27,8 +27,9 @@ class LargestBatch:
 
     Attributes:
         size: images.
-        stopped_by: ``memory`` where one image more does not fit; ``limit`` or ``time`` where the
-            search ended before memory did.
+        stopped_by: ``memory`` where one image more does not fit, ``indexing`` where an operator
+            cannot number the elements of one image more; ``limit`` or ``time`` where the search
+            ended before.
     """
 
     size: int
@@ -36,24 +37,25 @@ class LargestBatch:
 
 
 def search_largest(
-    seconds_of: Callable[[int], float | None], most: int = MOST, patience: float = PATIENCE
+    seconds_of: Callable[[int], float | str], most: int = MOST, patience: float = PATIENCE
 ) -> LargestBatch:
     """The largest batch that fits, by doubling and then by halving the interval.
 
     Args:
-        seconds_of: tries a batch size; the seconds that a pass took, None where memory ran out.
+        seconds_of: tries a batch size; the seconds that a pass took, or what it failed by:
+            ``memory`` or ``indexing``.
         most: never tried beyond.
         patience: a pass that took longer ends the search.
 
     Raises:
         NotMeasuredError: not even one image fits.
     """
-    good, bad = 0, most + 1
+    good, bad, stopped_by = 0, most + 1, "limit"
     size = 1
     while good < bad - 1:
         seconds = seconds_of(size)
-        if seconds is None:
-            bad = size
+        if isinstance(seconds, str):
+            bad, stopped_by = size, seconds
         else:
             good = size
             if seconds > patience:
@@ -64,7 +66,7 @@ def search_largest(
             size = (good + bad) // 2
     if not good:
         raise NotMeasuredError("not-one-fits", "not even a batch of one image fits into memory")
-    return LargestBatch(good, "limit" if bad > most else "memory")
+    return LargestBatch(good, stopped_by)
 
 
 def with_largest_batch(
@@ -83,15 +85,16 @@ def with_largest_batch(
         NotMeasuredError: not even one image fits.
     """
 
-    def seconds_of(size: int) -> float | None:
+    def seconds_of(size: int) -> float | str:
         tried = loaded.fed(size)
         try:
             return run(tried)
         except Exception as error:
-            if not is_out_of_memory(error):
+            found = "memory" if is_out_of_memory(error) else "indexing"
+            if found == "indexing" and not is_too_large(error):
                 raise
             release(error, loaded)
-            return None
+            return found
 
     found = search_largest(seconds_of, patience=CPU_PATIENCE if loaded.target.is_host else PATIENCE)
     return loaded.fed(found.size), found

@@ -179,9 +179,11 @@ class Partner:
         """Peak memory, in a pass of its own."""
         forward = self._forward
         with forward_passes(self._loaded):
-            forward.output = None
             metrics = memory_metrics(
-                self._loaded.device, self._loaded.module, forward.inputs, forward
+                self._loaded.device,
+                self._loaded.module,
+                forward.inputs,
+                forward.with_its_memory(),
             )
             # What the framework gave back it takes again, before anything is timed.
             forward()

@@ -18,7 +18,7 @@ from archbench.models.loading import LoadedModel, ModelHolder, free_cached
 from archbench.models.memory_guard import memory_guard
 from archbench.models.passes import forward_named
 from archbench.runtimes.own import runtime_named
-from archbench.runtimes.runtime import Job
+from archbench.runtimes.runtime import Job, Prepared
 
 __all__ = [
     "Runner",
@@ -124,11 +124,19 @@ class Runner:
         self._kept = [tensor.clone() for tensor in self.inputs] if loaded.changes_inputs else []
         self._is_fresh = True
         self._synchronize = synchronize
-        job = Job(loaded.spec, loaded.module, self.inputs, loaded.device, loaded.artefact)
-        prepared = runtime_named(loaded.target.runtime).prepare(job)
-        loaded.artefact = prepared.artefact
-        self._start, self._recompilations = prepared.start, prepared.recompilations
+        self._runtime = runtime_named(loaded.target.runtime)
+        self._loaded = loaded
+        prepared = self._prepare()
+        self._recompilations = prepared.recompilations
         self.metrics: dict[str, dict[str, Any]] = prepared.metrics
+
+    def _prepare(self) -> Prepared:
+        loaded = self._loaded
+        job = Job(loaded.spec, loaded.module, self.inputs, loaded.device, loaded.artefact)
+        prepared = self._runtime.prepare(job)
+        loaded.artefact = prepared.artefact
+        self._start = prepared.start
+        return prepared
 
     def launch(self) -> None:
         """Start a pass, and do not wait for it."""
@@ -183,6 +191,20 @@ class Runner:
         self.launch()
         if self._synchronize is not None:
             self._synchronize()
+
+    def with_its_memory(self) -> Callable[[], object]:
+        """What runs a pass until its result is there, and takes all the memory that it needs: a
+        runtime that takes it ahead, when the pass is prepared, has to prepare it anew."""
+        self.output = None
+        if not self._runtime.allocates_ahead:
+            return self
+        del self._start  # with the memory that it holds
+
+        def prepare_and_run() -> None:
+            self._prepare()
+            self()
+
+        return prepare_and_run
 
     def recompilations(self) -> int | None:
         """How often the model has been compiled after the first pass; None unless it is."""

@@ -34,6 +34,7 @@ __all__ = [
     "TORCH_DTYPES",
     "LoadedModel",
     "ModelHolder",
+    "finish",
     "free_cached",
     "load",
     "torch_memory_format",
@@ -193,14 +194,25 @@ def load(
     module = build_unfilled(spec)
     loaded = LoadedModel(spec, target, module, 0.0)
     fill_weights(module, torch.device(loaded.device.place), TORCH_DTYPES[target.dtype])
+    finish(loaded)
+    loaded.load_seconds = time.perf_counter() - start
+    return loaded
+
+
+def finish(loaded: LoadedModel) -> None:
+    """Make a library's network ready that has its values and is on its device: for evaluation, in
+    its target's layout, and quantised where that is asked for.
+
+    Raises:
+        NotMeasuredError: it cannot be quantised.
+    """
+    module, target = loaded.module, loaded.target
     module.eval().requires_grad_(False)
     if target.memory_format == "nhwc":
         module.to(memory_format=torch.channels_last)
     if target.dtype == "int8":
         with loaded.computing():
-            loaded.module = quantize(spec, module, loaded.images())
-    loaded.load_seconds = time.perf_counter() - start
-    return loaded
+            loaded.module = quantize(loaded.spec, module, loaded.images())
 
 
 def _load_own(

@@ -16,7 +16,7 @@ from archbench.core.preprocessing import Transform
 from archbench.core.spec import ModelSpec, Target
 from archbench.models.building import build_unfilled
 from archbench.models.installed import constructors, require
-from archbench.models.loading import TORCH_DTYPES, LoadedModel, load
+from archbench.models.loading import TORCH_DTYPES, LoadedModel, finish, load
 from archbench.models.networks import OwnNetwork, construct
 from archbench.models.outputs import IMAGENET_CLASSES, class_scores, every_exit
 from archbench.models.preprocessing import transform_of
@@ -127,7 +127,7 @@ def load_weighted(
         module = fill(spec, file, state)
         loaded = LoadedModel(spec, target, module, 0.0)
         module.to(torch.device(loaded.device.place), TORCH_DTYPES[target.dtype])
-        module.eval().requires_grad_(False)
+        finish(loaded)
     loaded.load_seconds = time.perf_counter() - start
     return WeightedModel(loaded, transform, file)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -34,7 +35,7 @@ from archbench.pytest_plugin.launched import launched, launches_of, merged
 from archbench.pytest_plugin.leaving import note_fatal_error
 from archbench.pytest_plugin.options import spelled
 from archbench.pytest_plugin.shared import MODEL_ARGUMENT, holder_of
-from archbench.pytest_plugin.starting import measures_only, times_order
+from archbench.pytest_plugin.starting import hand_on, handed_on, measures_only, times_order
 from archbench.pytest_plugin.turns import take_turns, taking_turns
 
 if TYPE_CHECKING:
@@ -234,18 +235,22 @@ class Bench:
         return record
 
     def _sized(self, loaded_model: LoadedModel) -> LoadedModel:
-        """The model with the largest batch that fits, where that is asked for."""
+        """The model with the largest batch that fits, where that is asked for: the first process
+        that measures the test looks for it, and the others take what it has found."""
         if not loaded_model.target.largest_batch:
             return loaded_model
-        from archbench.measure.cells import largest_batch
+        config = self._node.config
+        name = f"batch-{hashlib.sha256(self._node.nodeid.encode()).hexdigest()[:16]}.json"
+        found = handed_on(config, name)
+        if found is None:
+            from archbench.measure.cells import largest_batch
 
-        sized, found = largest_batch(loaded_model)
-        metric = {"value": found.size, "unit": "1", "source": "measured"}
-        record = Record(
-            sized.spec.id,
-            sized.target,
-            {"max_batch_size": {**metric, "stopped_by": found.stopped_by}},
-        )
+            _, searched = largest_batch(loaded_model)
+            found = {"value": searched.size, "stopped_by": searched.stopped_by}
+            hand_on(config, name, found)
+        sized = loaded_model.fed(found["value"])
+        metric = {**found, "unit": "1", "source": "measured"}
+        record = Record(sized.spec.id, sized.target, {"max_batch_size": metric})
         self._record(record)
         return sized
 

@@ -22,6 +22,7 @@ class CudaGraph(Runtime):
     """See :class:`Runtime`."""
 
     name = "cudagraph"
+    allocates_ahead = True
 
     def refuse(self, device: Device, backend: Backend, config: RunConfig) -> Refusal | None:
         if backend.can_capture:

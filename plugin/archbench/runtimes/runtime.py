@@ -75,10 +75,13 @@ class Runtime:
         name: in options and ids.
         follows_weights: whether a network whose weights have moved in memory runs with them there
             without being prepared anew.
+        allocates_ahead: whether the memory of a pass is taken when it is prepared, so that the pass
+            itself takes none.
     """
 
     name: ClassVar[str]
     follows_weights: ClassVar[bool] = False
+    allocates_ahead: ClassVar[bool] = False
 
     def refuse(self, device: Device, backend: Backend, config: RunConfig) -> Refusal | None:
         """Why this cannot be run on a device; None where it can."""
