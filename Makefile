@@ -9,6 +9,7 @@
 #   make house   how large the code is, and how it hangs together
 #   make sweep   every architecture built both ways and run once; docs/sweep.md
 #   make gallery the pictures and tables of docs/gallery.md
+#   make docs    docs/ as a site in site/, with the API from docstrings; a dead link ends it
 #
 # PYTHON=python3.12 chooses the interpreter of the environment; BENCH="--quick --models=resnet18"
 # adds options to the run. The last two have environments of their own, with Python 3.10 and the newest
@@ -26,9 +27,10 @@ LATEST_PYTHON ?= $(lastword python3 $(sort $(wildcard $(PYENV)/3.1[1-9].*/bin/py
 SWEEP ?=
 STAMP := $(VENV)/.installed
 TEST_STAMP := $(VENV)/.installed-test
+DOCS_STAMP := $(VENV)/.installed-docs
 
 .DEFAULT_GOAL := help
-.PHONY: help bench test check test-lowest test-latest lint perf house sweep gallery clean
+.PHONY: help bench test check test-lowest test-latest lint perf house sweep gallery docs clean
 
 help:
 	@sed -n 's/^#   \(make .*\)/  \1/p' Makefile
@@ -59,6 +61,10 @@ $(STAMP): pyproject.toml | $(BIN)/python
 $(TEST_STAMP): pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test]'
 	@touch $@ $(STAMP)
+
+$(DOCS_STAMP): pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test,docs]'
+	@touch $@ $(STAMP) $(TEST_STAMP)
 
 bench: $(STAMP)
 	@$(BIN)/python -m pytest benchmarks $(BENCH); status=$$?; \
@@ -112,5 +118,11 @@ sweep: $(TEST_STAMP)
 gallery: $(TEST_STAMP)
 	$(BIN)/python tools/gallery.py
 
+# What zensical does not look at, pictures, the navigation and what a page asks for, is the test's.
+docs: $(DOCS_STAMP)
+	$(BIN)/zensical build --clean --strict
+	$(BIN)/python -m pytest -q tests/test_site.py
+	@echo 'To read it with its search: $(BIN)/python -m http.server --directory site'
+
 clean:
-	rm -rf $(VENV) .venv-lowest .venv-latest .archbench .benchmarks report dist build
+	rm -rf $(VENV) .venv-lowest .venv-latest .archbench .benchmarks .cache report site dist build

@@ -21,6 +21,7 @@ import pytest
 from archbench import cli
 from archbench.core.records import Record
 from archbench.core.spec import Target
+from archbench.pytest_plugin.declared import OPTIONS
 from archbench.store.journal import Journal
 
 ROOT = Path(__file__).parents[1]
@@ -154,3 +155,23 @@ def test_pytest(place: str, words: list[str]) -> None:
         cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def in_tables() -> list[list[str]]:
+    """What the cells of docs/which-command.md tell to type."""
+    page = (ROOT / "docs" / "which-command.md").read_text(encoding="utf-8")
+    return [shlex.split(text) for text in re.findall(r"\| `([^`]+)` \|", page)]
+
+
+@pytest.mark.parametrize("words", [words for words in in_tables() if words[0] == "archbench"])
+def test_a_command_for_a_task_can_be_typed(words: list[str]) -> None:
+    assert cli._parser(words[1:]).parse_args(words[1:]).run is not None
+
+
+def test_options_for_a_task_can_be_typed() -> None:
+    words = [word for words in in_tables() if words[0] != "archbench" for word in words]
+    assert len(words) > 15
+    options = [word.partition("=")[0].removeprefix("--archbench-") for word in words]
+    assert set(options) <= OPTIONS.keys()
+    valued = [option for option, word in zip(options, words, strict=True) if "=" in word]
+    assert [option for option in valued if OPTIONS[option].kind == "flag"] == []

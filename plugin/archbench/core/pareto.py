@@ -75,7 +75,8 @@ def pareto_front(points: Iterable[Point], x: str, y: str = "top1") -> Front:
     Args:
         points: cells of one device and precision; a batch size of one, or the same architecture
             competes with itself.
-        x, y: metrics.
+        x: name of a metric.
+        y: name of the other one.
     """
     scored: list[_Scored] = []
     without: list[Point] = []
