@@ -7,7 +7,14 @@ from dataclasses import replace
 from archbench import ModelSpec, Target
 from archbench.core.records import Record
 from archbench.core.verdicts import Note, Verdict
-from archbench.report.table import catalogue_table, cell_line, doubts, is_bad, run_table
+from archbench.report.table import (
+    catalogue_table,
+    cell_line,
+    doubts,
+    has_accepted_counts,
+    is_bad,
+    run_table,
+)
 
 TARGET = Target("cpu", "AMD EPYC", "cpu-amd-epyc", batch_size=2)
 COUNTS = {
@@ -43,6 +50,42 @@ def test_what_was_published_is_not_of_quantised_weights() -> None:
 def test_what_is_absent_is_a_dash() -> None:
     table = run_table([Record("timm/a", None, COUNTS)], {}, with_target=True)
     assert row(table) == ["a", "timm", "-", "-", "11.69", "1.814", "-", "-"]
+
+
+def test_counts_that_were_accepted_stand_where_the_run_did_not_count() -> None:
+    cell = timed([0.01] * 200)
+    cell.metrics = {"latency": cell.metrics["latency"]}
+    accepted = {"torchvision/resnet18": {"params": 11_689_512, "macs": 1_814_073_344}}
+    table = run_table([cell], {}, with_target=False, counts=accepted)
+    assert row(table)[3:5] == ["11.69^", "1.814^"]
+    assert has_accepted_counts([cell], accepted)
+    # What was counted stands by itself, whatever was accepted.
+    counted = timed([0.01] * 200)
+    other = {"torchvision/resnet18": {"params": 1, "macs": 2}}
+    assert row(run_table([counted], {}, with_target=False, counts=other))[3:5] == ["11.69", "1.814"]
+    assert not has_accepted_counts([counted], other)
+
+
+def test_the_change_since_the_last_run() -> None:
+    cells = [timed([0.01] * 200), timed([0.01] * 3, [Note("noisy", "x")]), timed([0.01] * 200)]
+    for cell, name in zip(cells, "abc", strict=True):
+        cell.id = f"timm/{name}"
+    changes = {cells[0].key: 0.0149, cells[1].key: -0.2}
+    table = run_table(cells, {}, with_target=False, changes=changes)
+    assert "since last run" in table
+    assert [" ".join(row(table, line)[-2:]) for line in (2, 3)] == ["+1.5 %", "~-20.0 %"]
+    assert row(table, 4)[-1] == "-"
+
+
+def test_what_was_judged_where_times_have_no_baseline() -> None:
+    new = Verdict("latency", "no-baseline", "not-in-file", "no time has been accepted for it")
+    same = Verdict("complexity", "unchanged", "equal", "as accepted")
+    cell = Record("timm/a", TARGET, COUNTS, [same, new])
+    assert " ".join(row(run_table([cell], {}, with_target=False))[-2:]) == "counts unchanged"
+    cell.verdicts = [new]
+    assert row(run_table([cell], {}, with_target=False))[-1] == "no-baseline"
+    cell.verdicts = [same, Verdict("latency", "regressed", "slower", "x"), new]
+    assert row(run_table([cell], {}, with_target=False))[-1] == "regressed"
 
 
 def test_noise_is_marked_and_explained() -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from archbench.core.records import Record
+from archbench.core.records import Record, SinceLastRun
 from archbench.core.spec import Target
 from archbench.core.verdicts import Verdict
-from archbench.report.summary_lines import time_lines
+from archbench.report.summary_lines import last_run_lines, time_lines
 
 TARGET = Target("cpu", "X", "cpu")
 
@@ -34,8 +34,7 @@ def test_states_and_what_to_type() -> None:
     assert time_lines(cells, accepting=False) == [
         "Times: 1 unchanged, 1 no-baseline, 2 improved.",
         "  Accept what improved: the same command with --models=timm/b,timm/c --baseline-update",
-        "  Without a baseline one launch was measured, and compared with nothing. Accept what "
-        "has none: the same command with --baseline-update=new",
+        "  Accept what has no baseline: the same command with --baseline-update=new",
     ]
     assert time_lines(cells, accepting=True) == ["Times: 1 unchanged, 1 no-baseline, 2 improved."]
 
@@ -74,4 +73,17 @@ def test_a_devices_time_is_told_from_the_latency() -> None:
         "  timm/a fp32-b1: device time: s",
         "  In 1 of 2 the tolerance of device time, 2%, is below what the baseline's spread allows "
         "to find: 3.1% (timm/b fp32-b1). A baseline made on a quieter machine finds less.",
+    ]
+
+
+def test_the_changes_since_the_last_run() -> None:
+    assert last_run_lines({}) == []
+    last = {("timm/a", "k"): SinceLastRun("20261101T000000Z-1", 0.0123)}
+    line = "Since the last run in this environment (20261101T000000Z-1): +1.2 %"
+    assert last_run_lines(last) == [f"{line}. Only baselines are judged."]
+    last[("timm/b", "k")] = SinceLastRun("20261101T000000Z-1", -0.05)
+    last[("timm/c", "k")] = SinceLastRun("20261102T000000Z-1", 0.02)
+    assert last_run_lines(last) == [
+        "Since the last run in this environment (20261102T000000Z-1, 20261101T000000Z-1): "
+        "-5.0 % (timm/b) to +2.0 % (timm/c), median +1.2 %. Only baselines are judged."
     ]

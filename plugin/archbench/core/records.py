@@ -13,7 +13,15 @@ from archbench.core.spec import Target
 from archbench.core.statistics import Absent, Summary, summarize
 from archbench.core.verdicts import UNASKED, Note, Verdict
 
-__all__ = ["ABOUT_NETWORKS", "Record", "derived", "merge_records", "target_key", "target_of"]
+__all__ = [
+    "ABOUT_NETWORKS",
+    "Record",
+    "SinceLastRun",
+    "derived",
+    "merge_records",
+    "target_key",
+    "target_of",
+]
 
 
 ABOUT_NETWORKS = ("filled", "doubtful-values", "gradients", "keeps-results", "which-scores")
@@ -86,6 +94,19 @@ class Record:
     def is_measured(self) -> bool:
         """Whether any figure was obtained."""
         return bool(self.metrics)
+
+
+@dataclass(frozen=True, slots=True)
+class SinceLastRun:
+    """How far a cell's time is from that of an earlier run.
+
+    Attributes:
+        run: the earlier run's name, which begins with its time.
+        change: of the median time of a batch, as a share of the earlier one.
+    """
+
+    run: str
+    change: float
 
 
 def target_of(data: object) -> Target:

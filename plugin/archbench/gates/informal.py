@@ -3,65 +3,56 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
 from archbench.core.errors import ArchbenchError
-from archbench.core.records import Record, derived
+from archbench.core.records import Record, SinceLastRun, derived
 from archbench.store.journal import read_run
 
-__all__ = ["Reference", "last_times"]
+__all__ = ["since_last_run"]
 
 LOOKED_AT = 20
 """Newest runs that are read: a project keeps hundreds, and a reference of long ago says little."""
 
 
-@dataclass(frozen=True, slots=True)
-class Reference:
-    """What a cell took in an earlier run.
-
-    Attributes:
-        run: its name, which begins with its time.
-        seconds: median of a batch.
-    """
-
-    run: str
-    seconds: float
-
-
-def last_times(cells: Iterable[Record], journal: Path) -> dict[tuple[str, str], Reference]:
-    """The last time of each cell, by its key, that was measured in the very environment of now:
-    device, library, versions, kernel.
+def since_last_run(cells: Iterable[Record], journal: Path) -> dict[tuple[str, str], SinceLastRun]:
+    """The changes of cells without a baseline since the last run that measured them in the very
+    environment of now: device, library, versions, kernel.
 
     Args:
         cells: merged records of the run.
         journal: of the run, beside which earlier ones are looked for.
     """
-    wanted = {
-        cell.key: cell.metrics["latency"].get("environment")
-        for cell in cells
-        if "latency" in cell.metrics and "p50" in derived(cell)
-    }
-    found: dict[tuple[str, str], Reference] = {}
+    new = {cell.key: cell for cell in cells if _is_new(cell)}
+    found: dict[tuple[str, str], SinceLastRun] = {}
     runs = sorted(journal.parent.parent.glob("*/journal.jsonl"), reverse=True)
     for path in islice((path for path in runs if path != journal), LOOKED_AT):
-        if len(found) == len(wanted):
+        if len(found) == len(new):
             break
-        try:
-            run = read_run(path)
-        except (ArchbenchError, OSError):
-            continue  # a damaged or newer journal is no reference, and no fault of this run
-        settings = run.header.get("settings") or {}
-        if settings.get("quick") or settings.get("against"):
-            continue
-        for cell in run.cells:
-            seconds = derived(cell).get("p50")
-            if (
-                cell.key in wanted
-                and cell.key not in found
-                and seconds
-                and cell.metrics["latency"].get("environment") == wanted[cell.key]
-            ):
-                found[cell.key] = Reference(path.parent.name, seconds)
+        for cell in _cells_of(path):
+            now, before = new.get(cell.key), derived(cell).get("p50")
+            if now is None or not before or cell.key in found or _differ(now, cell):
+                continue
+            found[cell.key] = SinceLastRun(path.parent.name, derived(now)["p50"] / before - 1)
     return found
+
+
+def _is_new(cell: Record) -> bool:
+    return "p50" in derived(cell) and any(
+        verdict.metric == "latency" and verdict.status == "no-baseline" for verdict in cell.verdicts
+    )
+
+
+def _cells_of(path: Path) -> list[Record]:
+    """The cells of a run; none of one that only took a glance, or that cannot be read."""
+    try:
+        run = read_run(path)
+    except (ArchbenchError, OSError):
+        return []
+    settings = run.header.get("settings") or {}
+    return [] if settings.get("quick") or settings.get("against") else run.cells
+
+
+def _differ(now: Record, before: Record) -> bool:
+    return now.metrics["latency"].get("environment") != before.metrics["latency"].get("environment")

@@ -16,10 +16,11 @@ from archbench.catalog import published_top1
 from archbench.core.errors import AbsentError, UsageError
 from archbench.core.foreign import plain
 from archbench.core.launches import LEAST_BASELINE, Launch
-from archbench.core.records import Record, merge_records
+from archbench.core.records import Record, SinceLastRun, merge_records
 from archbench.core.run_config import further_axes
 from archbench.core.spec import LIBRARIES
 from archbench.core.verdicts import Note, Verdict
+from archbench.gates.informal import since_last_run
 from archbench.metrics import format_seconds
 from archbench.models.requiring import require_torch
 from archbench.pytest_plugin.accuracy import forget_evaluations, images_of, keep_outcomes
@@ -45,8 +46,8 @@ from archbench.pytest_plugin.shared import MODEL_ARGUMENT, runs_again
 from archbench.pytest_plugin.starting import files_of
 from archbench.pytest_plugin.terminal import write_command
 from archbench.report.provenance import provenance_lines
-from archbench.report.summary_lines import network_lines, summary_lines
-from archbench.report.table import doubts, is_bad, run_table
+from archbench.report.summary_lines import last_run_lines, network_lines, summary_lines
+from archbench.report.table import doubts, has_accepted_counts, is_bad, run_table
 from archbench.store.directory import make_directory
 from archbench.store.journal import Journal
 from archbench.store.results import results_document, write_results
@@ -581,15 +582,20 @@ class ArchbenchSession:
         targets = {cell.key[1] for cell in cells if cell.target}
         published = self._published(cells)
         terminalreporter.section(f"archbench: {self._title(cells)}", sep="-")
+        counts, last = accepted_counts(self._config).lines, self._since_last_run(cells)
         terminalreporter.write_line(
             run_table(
                 cells,
                 {model: figure.value for model, figure in published.items()},
                 with_target=len(targets) > 1,
+                counts=counts,
+                changes={key: one.change for key, one in last.items()},
             )
         )
         terminalreporter.write_line("")
         remarks = ["* published, not measured here."] if published else []
+        if has_accepted_counts(cells, counts):
+            remarks.append("^ accepted, not counted in this run.")
         if any("latency" in cell.metrics for cell in cells):
             remarks.append(
                 "p95 needs 130 samples, so it is absent (-) where the time budget allowed fewer."
@@ -620,6 +626,7 @@ class ArchbenchSession:
             *network_lines(cells),
             *self._against_lines(),
             *summary_lines(cells, accepting=accepting),
+            *last_run_lines(last),
             *unasked_lines(self._config, cells),
         ):
             terminalreporter.write_line(spelled(self._config, line))
@@ -630,6 +637,12 @@ class ArchbenchSession:
             if path.is_relative_to(self._config.rootpath):
                 path = path.relative_to(self._config.rootpath)
             terminalreporter.write_line(f"Stored in {path}")
+
+    def _since_last_run(self, cells: Sequence[Record]) -> dict[tuple[str, str], SinceLastRun]:
+        settings = settings_of(self._config)
+        if self._journal is None or settings.quick or settings.against is not None:
+            return {}
+        return since_last_run(cells, self._journal.path)
 
     def _own_libraries(self) -> dict[str, str]:
         """Model libraries that the project itself holds, with their paths from its root."""

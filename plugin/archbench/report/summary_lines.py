@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
+from statistics import median
 
 from archbench.core.complexity import BIASES
 from archbench.core.fingerprints import METRIC as FINGERPRINT
 from archbench.core.gate import COUNTS, share_text, time_sentence
 from archbench.core.gate import METRIC as COMPLEXITY
-from archbench.core.records import ABOUT_NETWORKS, Record
+from archbench.core.records import ABOUT_NETWORKS, Record, SinceLastRun
 from archbench.core.verdicts import NEWS, Verdict
 from archbench.metrics import METRICS, compared_by
 
@@ -17,6 +18,7 @@ __all__ = [
     "accuracy_lines",
     "amount_lines",
     "count_lines",
+    "last_run_lines",
     "network_lines",
     "shortened",
     "states_text",
@@ -139,10 +141,7 @@ def time_lines(cells: Sequence[Record], *, accepting: bool) -> list[str]:
         lines.append(f"  Accept what improved: {_accepting(improved)}")
     new = [cell for cell, verdict in judged if verdict.status == "no-baseline"]
     if new and not accepting:
-        lines.append(
-            f"  Without a baseline {_launches(new)} compared with nothing. Accept what has none: "
-            "the same command with --baseline-update=new"
-        )
+        lines.append(ACCEPT_NEW)
     unclear = [
         f"  {cell.id} {cell.suffix}: {time_sentence(verdict.metric, verdict.sentence)}"
         for cell, verdict in judged
@@ -163,10 +162,22 @@ def time_lines(cells: Sequence[Record], *, accepting: bool) -> list[str]:
     return lines
 
 
-def _launches(cells: Sequence[Record]) -> str:
-    numbers = {len(cell.metrics["latency"]["launches"]) for cell in cells}
-    what = "one launch was" if numbers == {1} else f"{max(numbers)} launches were"
-    return f"{what} measured, and"
+def last_run_lines(last: Mapping[tuple[str, str], SinceLastRun]) -> list[str]:
+    """How far times that have no baseline are from those of the last run. Nothing judges it.
+
+    Args:
+        last: run and change by cell.
+    """
+    if not last:
+        return []
+    changes = sorted((one.change, key[0]) for key, one in last.items())
+    (low, least), (high, most) = changes[0], changes[-1]
+    ends = f"{low * 100:+.1f} %"
+    if len(changes) > 1:
+        middle = median(change for change, _ in changes)
+        ends += f" ({least}) to {high * 100:+.1f} % ({most}), median {middle * 100:+.1f} %"
+    runs = ", ".join(sorted({one.run for one in last.values()}, reverse=True)[:3])
+    return [f"Since the last run in this environment ({runs}): {ends}. Only baselines are judged."]
 
 
 def _accepting(models: Sequence[str]) -> str:

@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from archbench.core.gate import METRIC as COMPLEXITY
 from archbench.core.records import Record, derived
 from archbench.core.spec import ModelSpec
 from archbench.core.verdicts import FAILING, NEWS
 from archbench.metrics import METRICS
 from archbench.report.tables import ABSENT, BLANK, Table
 
-__all__ = ["catalogue_table", "cell_line", "doubts", "is_bad", "run_table"]
+__all__ = ["catalogue_table", "cell_line", "doubts", "has_accepted_counts", "is_bad", "run_table"]
 
 PUBLISHED_MARK = "*"
+ACCEPTED_MARK = "^"
 NOISY_MARK = "~"
 NOISE = ("noisy", "disturbed")
 """Codes of notes that say that a time is not to be trusted."""
@@ -22,6 +24,25 @@ NOISE = ("noisy", "disturbed")
 def _metric(cell: Record, name: str) -> str:
     value = cell.metrics.get(name, {}).get("value")
     return ABSENT if value is None else METRICS[name].text(value)
+
+
+def _count(cell: Record, name: str, accepted: Mapping[str, Mapping[str, Any]]) -> str:
+    """What was counted, or what was accepted of an architecture that this run did not count."""
+    value = accepted.get(cell.id, {}).get(name)
+    if name in cell.metrics or value is None:
+        return _metric(cell, name)
+    return f"{METRICS[name].text(value)}{ACCEPTED_MARK}"
+
+
+def has_accepted_counts(cells: Sequence[Record], counts: Mapping[str, Mapping[str, Any]]) -> bool:
+    """Whether the table shows counts that were accepted and not made by the run."""
+    return any(ACCEPTED_MARK in _count(cell, "params", counts) for cell in cells)
+
+
+def _change(cell: Record, changes: Mapping[tuple[str, str], float]) -> str:
+    share = changes.get(cell.key)
+    mark = NOISY_MARK if _is_noisy(cell) else ""
+    return ABSENT if share is None else f"{mark}{share * 100:+.1f} %"
 
 
 def _latency(statistics: Mapping[str, Any], quantile: str) -> str:
@@ -39,14 +60,25 @@ def _is_noisy(cell: Record) -> bool:
 
 
 def _status(cell: Record) -> str:
-    """What failed; where nothing did, the verdict that says most."""
+    """What failed; where nothing did, the verdict that says most: ``counts unchanged`` where
+    counts were compared and there was nothing to compare times with."""
     statuses = list(dict.fromkeys(verdict.status for verdict in cell.verdicts))
     failing = [status for status in statuses if status in FAILING]
-    return ", ".join(failing or sorted(statuses, key=NEWS.index)[:1])
+    told = ", ".join(failing or sorted(statuses, key=NEWS.index)[:1])
+    if told == "no-baseline" and any(
+        verdict.metric == COMPLEXITY and verdict.status == "unchanged" for verdict in cell.verdicts
+    ):
+        return "counts unchanged"
+    return told
 
 
 def run_table(
-    cells: Sequence[Record], published_top1: Mapping[str, float], *, with_target: bool
+    cells: Sequence[Record],
+    published_top1: Mapping[str, float],
+    *,
+    with_target: bool,
+    counts: Mapping[str, Mapping[str, Any]] | None = None,
+    changes: Mapping[tuple[str, str], float] | None = None,
 ) -> str:
     """One line for each cell.
 
@@ -54,7 +86,10 @@ def run_table(
         cells: merged records.
         published_top1: percent by architecture id; printed with a mark, since it was not measured.
         with_target: whether precision, batch size and threads differ and need a column.
+        counts: accepted ones by architecture id, shown with a mark where the run did not count.
+        changes: of a cell's median since the last run, as a share of it, by the cell's key.
     """
+    counts, changes = counts or {}, changes or {}
     is_timed = any(cell.target and cell.target.batch_size for cell in cells)
     is_evaluated = any("top1" in cell.metrics for cell in cells)
     more = [
@@ -73,6 +108,7 @@ def run_table(
         "GMACs",
         *(["p50 ms", "p95 ms", "images/s"] if is_timed else ["activations M", "max channels"]),
         *(METRICS[name].title for name in more),
+        *(["since last run"] if changes else []),
         "verdict",
     ]
     rows = []
@@ -87,8 +123,8 @@ def run_table(
                 *([cell.suffix or ABSENT] if with_target else []),
                 *(_accuracies(cell) if is_evaluated else []),
                 ABSENT if top1 is None else f"{top1:.2f}{PUBLISHED_MARK}",
-                _metric(cell, "params"),
-                _metric(cell, "macs"),
+                _count(cell, "params", counts),
+                _count(cell, "macs", counts),
                 *(
                     [
                         f"{NOISY_MARK if _is_noisy(cell) else ''}{_latency(statistics, 'p50')}",
@@ -99,6 +135,7 @@ def run_table(
                     else [_metric(cell, "activations"), _metric(cell, "max_channels")]
                 ),
                 *(_metric(cell, name) for name in more),
+                *([_change(cell, changes)] if changes else []),
                 _status(cell) or BLANK,
             ]
         )
