@@ -11,6 +11,8 @@
 #   make gallery the pictures and tables of docs/gallery.md
 #   make docs    docs/ as a site in site/, with the API from docstrings; a dead link ends it
 #
+# TORCH_INDEX=cu126 takes torch and torchvision from that index of download.pytorch.org (or from a URL):
+# for a V100, which newer builds hold no code for.
 # PYTHON=python3.12 chooses the interpreter of the environment; BENCH="--quick --models=resnet18"
 # adds options to the run. The last two have environments of their own, with Python 3.10 and the newest
 # Python of pyenv, else python3; LOWEST_PYTHON and LATEST_PYTHON choose others.
@@ -25,7 +27,9 @@ PYENV := $(HOME)/.pyenv/versions
 LOWEST_PYTHON ?= $(firstword $(wildcard $(PYENV)/3.10.*/bin/python) python3.10)
 LATEST_PYTHON ?= $(lastword python3 $(sort $(wildcard $(PYENV)/3.1[1-9].*/bin/python)))
 SWEEP ?=
-STAMP := $(VENV)/.installed
+TORCH_INDEX ?=
+TORCH_URL = $(if $(findstring /,$(TORCH_INDEX)),,https://download.pytorch.org/whl/)$(TORCH_INDEX)
+STAMP := $(VENV)/.installed$(addprefix -,$(notdir $(TORCH_INDEX)))
 TEST_STAMP := $(VENV)/.installed-test
 DOCS_STAMP := $(VENV)/.installed-docs
 
@@ -55,10 +59,12 @@ $(BIN)/python:
 
 # A package installed for tests serves for benchmarks too, so the two stamps do not undo each other.
 $(STAMP): pyproject.toml | $(BIN)/python
+	$(if $(TORCH_INDEX),$(BIN)/python -m pip install --quiet --disable-pip-version-check --force-reinstall \
+	  --index-url $(TORCH_URL) torch torchvision)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
 	@touch $@
 
-$(TEST_STAMP): pyproject.toml | $(BIN)/python
+$(TEST_STAMP): pyproject.toml $(if $(TORCH_INDEX),$(STAMP)) | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test]'
 	@touch $@ $(STAMP)
 

@@ -19,6 +19,7 @@ from archbench.devices.kinds import is_fatal
         "Triton Error [CUDA]: an illegal memory access was encountered",
         "CUDA driver error: unspecified launch failure",
         "CUDA error: operation failed due to a previous error during capture",
+        'captures.empty() INTERNAL ASSERT FAILED at "../c10/cuda/CUDACachingAllocator.cpp":3085',
         "Native API failed. Native API returns: 20 (UR_RESULT_ERROR_DEVICE_LOST)",
         "level_zero backend failed with error: 20 (UR_RESULT_ERROR_DEVICE_LOST)",
     ],

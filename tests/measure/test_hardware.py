@@ -159,6 +159,52 @@ def test_why_there_is_none_when_the_driver_has_one(monkeypatch: pytest.MonkeyPat
     )
 
 
+@pytest.mark.usefixtures("_cuda_build")
+def test_why_there_is_none_where_a_variable_leaves_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail() -> None:
+        raise RuntimeError("No CUDA GPUs are available")
+
+    monkeypatch.setattr(torch.cuda, "init", fail)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "7")
+    assert Cuda.absence(load_nvml()) == (
+        "CUDA_VISIBLE_DEVICES=7 chooses what torch sees, and of Tesla T4 it leaves none"
+    )
+
+
+@pytest.mark.parametrize("value", ["0", f"GPU-{UUID}"])
+def test_a_device_that_a_variable_may_hide(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", value)
+    with pytest.raises(UsageError) as caught:
+        hardware.make_target("h200", devices=[V100, CPU])
+    assert str(caught.value).endswith(
+        f"Use --gpu=auto for the best device here; CUDA_VISIBLE_DEVICES={value} chooses what torch "
+        "sees"
+    )
+
+
+def test_others_are_looked_for_on_the_devices_of_all_workers(nvml: Library) -> None:
+    nvml.known["GPU-second"] = "second"
+    twins = [V100, Device("cuda:1", "Tesla V100", "second"), CPU]
+    found = {
+        workers: hardware.refuse_shared("v100", shared_ok=True, devices=twins, workers=workers)
+        for workers in (1, 2, 3)
+    }
+    assert {number: sorted(one.others) for number, one in found.items()} == {
+        1: ["cuda:0"], 2: ["cuda:0", "cuda:1"], 3: ["cuda:0", "cuda:1"]
+    }  # fmt: skip
+
+
+def test_a_device_for_one_process_at_a_time_is_tried_by_another_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(Cuda, "is_exclusive", lambda self: True)
+    monkeypatch.setattr(torch, "ones", None)  # nothing is put there by this one
+    with pytest.raises(UsageError) as caught:
+        hardware.make_target("v100", devices=[V100, CPU], measures=False)
+    # There is no such device, which is found out by the other process.
+    assert str(caught.value).startswith("--gpu=cuda:0: nothing can ")
+
+
 V100 = Device("cuda:0", "Tesla V100", UUID)
 
 

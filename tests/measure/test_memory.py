@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import pytest
 import torch
 from torch import Tensor, nn
 
 from archbench.core.errors import AbsentError
 from archbench.devices.cpu import Cpu
 from archbench.devices.cuda import Cuda
-from archbench.devices.mps import Mps
 from archbench.measure.memory import memory_metrics, peak_of_events, stored_bytes
 
 CPU = Cpu("cpu")
@@ -126,12 +124,3 @@ def test_a_device_that_does_not_tell_its_use() -> None:
     assert on_a_gpu(Counters(None))["device_memory"] == {
         "absent": "neither NVML nor torch tells it", "unit": "B", "source": "measured"
     }  # fmt: skip
-
-
-def test_apples_devices_keep_no_peak() -> None:
-    metrics = memory_metrics(Mps("mps:0"), nn.Identity(), [torch.zeros(1)], lambda: None)
-    assert metrics["peak_memory"]["absent"] == (
-        "torch keeps no peak of the memory of mps devices"
-    )  # fmt: skip
-    with pytest.raises(KeyError):
-        metrics["peak_memory"]["value"]

@@ -326,6 +326,11 @@ class Target(RunConfig):
         return self.kind == "cpu"
 
     @property
+    def identity(self) -> str:
+        """What no other device of this machine has: its UUID where it has one."""
+        return self.uuid or f"{self.device} {self.device_name}"
+
+    @property
     def images(self) -> int:
         """The batch size of what has one.
 

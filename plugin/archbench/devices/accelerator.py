@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from archbench.core.errors import AbsentError
+from archbench.core.errors import AbsentError, first_line
 from archbench.devices.backend import Backend, DeviceClock, MemoryCounters
 from archbench.devices.choosing import Device
 
@@ -110,7 +110,13 @@ class Accelerator(Backend):
         ask = getattr(self.module(), "mem_get_info", None)
         if ask is None:
             raise AbsentError("torch does not tell the memory of the whole device")
-        free, total = ask(self.device)
+        try:
+            free, total = ask(self.device)
+        except RuntimeError as error:
+            # Of Intel's devices some drivers do not tell it.
+            raise AbsentError(
+                f"the driver does not tell its memory: {first_line(error)}"
+            ) from error
         return int(free), int(total)
 
     def memory_used(self) -> int:

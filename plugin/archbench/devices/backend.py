@@ -135,6 +135,19 @@ class Backend:
         """Why there is none, where that is known."""
         return None
 
+    @classmethod
+    def hidden(cls) -> str | None:
+        """Why there may be more than are seen."""
+        return None
+
+    def unusable(self) -> tuple[str, str] | None:
+        """Why nothing can run on it, as far as that is known without trying, and what to do."""
+        return None
+
+    def is_exclusive(self) -> bool:
+        """Whether one process at a time can use it."""
+        return False
+
     def current(self) -> AbstractContextManager[Any]:
         """Inside, it is its framework's current device."""
         return nullcontext()

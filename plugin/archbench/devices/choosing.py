@@ -192,6 +192,8 @@ def choose(request: str, devices: Sequence[Device], *, worker: int = 0, remark: 
         )
     if not accelerators:
         todo += f", which is the CPU; {remark or 'no accelerator is visible to torch'}"
+    elif remark:
+        todo += f"; {remark}"
     raise UsageError(asked, f"no such device; this machine has {there}", todo)
 
 

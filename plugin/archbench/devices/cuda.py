@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import platform
+import re
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from types import ModuleType
@@ -25,6 +26,18 @@ __all__ = ["Cuda"]
 _AMPERE = (8, 0)
 """Compute capability: first with TF32 and with bf16 in hardware. Older devices emulate bf16."""
 
+_VOLTA, _OLDEST = (7, 4), (5, 0)
+"""The last compute capability that only builds for CUDA 12.6 hold code for, from torch 2.11
+on, and the first one (torch's RELEASE.md, CUDA support matrix)."""
+
+_INDEX, _LEGACY = "https://download.pytorch.org/whl/", "cu126"
+
+_PROHIBITED, _EXCLUSIVE = 2, (1, 3)
+"""Values of nvmlComputeMode_t (nvml.h)."""
+
+_INFINITY_CACHE = 256 * 2**20
+"""Bytes of the last-level cache of an MI300; ROCm tells the size of the level before it."""
+
 _CAPTURE_WARMUP = 3
 """Passes before a capture, on the stream of the capture, as torch's notes on CUDA graphs ask for:
 libraries choose their algorithms and take their memory in them."""
@@ -44,7 +57,8 @@ class Cuda(Accelerator):
     can_capture = True
     fatal_speakers = (
         "cuda error", "cudaerror", "cuda driver error", "triton error [cuda]", "hip error",
-        "hiperror", "triton error [hip]", "cublas_status", "cudnn_status",
+        "hiperror", "triton error [hip]", "cublas_status", "cudnn_status", "cudacachingallocator",
+        "cudagraph.cpp", "cuda_graph",
     )  # fmt: skip
     # What the CUDA runtime calls errors that stay: every further call in the process returns them,
     # since its context is gone (CUDA Runtime API, cudaError_t: "the process must be terminated and
@@ -68,7 +82,9 @@ class Cuda(Accelerator):
         "devices are busy or unavailable",
         "context is destroyed",
         "unknown error",
-        "previous error during capture",  # the stream and the graph's memory stay as they were
+        # After a failed capture the stream and the graph's memory stay as they were.
+        "previous error during capture",
+        "internal assert failed",
     )
     open_nvml: ClassVar[Callable[[], Nvml]] = staticmethod(Nvml.open)
 
@@ -81,9 +97,13 @@ class Cuda(Accelerator):
         """
         if os.environ.get("CUDA_VISIBLE_DEVICES", "x").strip() in ("", "-1"):
             return "CUDA_VISIBLE_DEVICES hides every device"
+        if getattr(torch.version, "xpu", None) is not None:
+            return None  # of a build for other devices their own kind tells
         has_cuda = torch.version.cuda is not None
         if not has_cuda and torch.version.hip is None and platform.system() == "Linux":
             return f"torch {torch.__version__} is built without CUDA and ROCm"
+        if torch.version.hip is not None:
+            return "no accelerator is visible to torch for ROCm"
         try:
             names = Nvml.open(load).names()
         except AbsentError as error:
@@ -96,13 +116,61 @@ class Cuda(Accelerator):
                 warnings.simplefilter("ignore")
                 torch.cuda.init()  # type: ignore[no-untyped-call]
         except (RuntimeError, AssertionError) as error:
+            if cls.hidden() and "No CUDA GPUs are available" in str(error):
+                return f"{cls.hidden()}, and of {', '.join(names)} it leaves none"
             return f"{seen}: {first_line(error)}"
         return seen
+
+    @classmethod
+    def hidden(cls) -> str | None:
+        names = ["CUDA_VISIBLE_DEVICES"]
+        if torch.version.hip is not None:
+            names = ["HIP_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", *names]
+        name = next((name for name in names if name in os.environ), None)
+        return None if name is None else f"{name}={os.environ[name]} chooses what torch sees"
+
+    def unusable(self) -> tuple[str, str] | None:
+        return self._lacks_code() or self._is_prohibited()
+
+    def _lacks_code(self) -> tuple[str, str] | None:
+        """Why torch has no code for it: its wheels hold some architectures only."""
+        capability, held = self._capability(), torch.cuda.get_arch_list()
+        if capability is None or not held or any(_runs(code, capability) for code in held):
+            return None
+        number = "".join(map(str, capability))
+        found = f"torch {torch.__version__} holds code for {', '.join(held)}, and it is sm_{number}"
+        if capability > _VOLTA:
+            return (
+                found,
+                "Install a newer torch, or a build for a newer CUDA: pytorch.org lists them",
+            )
+        if capability < _OLDEST:
+            return found, "No build of a torch that archbench runs with holds code for it"
+        return found, (
+            "Install a build for CUDA 12.6, which holds it: "
+            f"`make bench TORCH_INDEX={_LEGACY}` in a fresh environment, or python -m pip install "
+            f"--force-reinstall torch torchvision --index-url {_INDEX}{_LEGACY}"
+        )
+
+    def _is_prohibited(self) -> tuple[str, str] | None:
+        if self._compute_mode() != _PROHIBITED:
+            return None
+        return "its compute mode is prohibited", "Choose another device, or ask who set the mode"
+
+    def _compute_mode(self) -> int:
+        try:
+            nvml, uuid = self._nvml()
+            return nvml.compute_mode(uuid)
+        except AbsentError:
+            return 0
+
+    def is_exclusive(self) -> bool:
+        return self._compute_mode() in _EXCLUSIVE
 
     def _nvml(self) -> tuple[Nvml, str]:
         """NVML, and what it knows the device by."""
         if torch.version.hip is not None:
-            raise AbsentError("NVML knows NVIDIA's devices only")
+            raise AbsentError("nothing here reads the state of devices under ROCm")
         if self.uuid is None:
             raise AbsentError("the device has no UUID to find it by")
         return type(self).open_nvml(), self.uuid
@@ -149,11 +217,18 @@ class Cuda(Accelerator):
 
     def cache_bytes(self) -> int:
         properties = torch.cuda.get_device_properties(self.device)
-        return int(getattr(properties, "L2_cache_size", 0)) or UNKNOWN_CACHE
+        size = int(getattr(properties, "L2_cache_size", 0))
+        return max(size, _INFINITY_CACHE) if torch.version.hip else size or UNKNOWN_CACHE
 
     def versions(self) -> dict[str, str]:
-        cudnn = torch.backends.cudnn.version()  # type: ignore[no-untyped-call]
-        found = {"cuda": str(torch.version.cuda or torch.version.hip), "cudnn": str(cudnn)}
+        found = {"cuda": str(torch.version.cuda or torch.version.hip)}
+        try:
+            cudnn = torch.backends.cudnn.version()  # type: ignore[no-untyped-call]
+        except RuntimeError as error:
+            # Another cuDNN than torch was built with is in the way.
+            found["cudnn"] = f"not usable: {first_line(error)}"
+        else:
+            found |= {} if cudnn is None else {"cudnn": str(cudnn)}
         try:
             return {"driver": type(self).open_nvml().driver_version(), **found}
         except AbsentError:
@@ -176,9 +251,11 @@ class Cuda(Accelerator):
     def lacks_compiler(
         self, which: Callable[[str], str | None], find: Callable[[str], object]
     ) -> tuple[str, str] | None:
-        if find("triton") is not None:
-            return None
-        return "torch compiles for this device with triton, which is not installed", "triton"
+        if find("triton") is None:
+            return "torch compiles for this device with triton, which is not installed", "triton"
+        if not any(name and which(name) for name in (os.environ.get("CC", ""), "gcc", "clang")):
+            return "triton starts its kernels by code that it compiles, without a C compiler", "gcc"
+        return None
 
     def capture(self, run: Callable[[], object]) -> tuple[Callable[[], object], object]:
         """See :class:`Backend`.
@@ -223,6 +300,20 @@ class Cuda(Accelerator):
             ready = (moved, *rest)
         if ready is not None:
             yield ready
+
+
+def _runs(code: str, capability: tuple[int, int]) -> bool:
+    """Whether code of a name as ``sm_75`` or ``compute_90`` runs on a device: a binary on those of
+    its own major number from its minor one on, an intermediate form on all later ones (CUDA C++
+    Programming Guide, binary and PTX compatibility)."""
+    kind, _, number = code.partition("_")
+    digits = re.sub("[^0-9]", "", number)
+    if not digits:
+        return False
+    made_for = int(digits[:-1] or 0), int(digits[-1])
+    if kind == "compute":
+        return made_for <= capability
+    return made_for[0] == capability[0] and made_for[1] <= capability[1]
 
 
 class _CudaMemory(TorchMemory):

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import subprocess
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import torch
 
-from archbench.devices.accelerator import Accelerator
+from archbench.core.errors import AbsentError
+from archbench.devices.accelerator import Accelerator, TorchMemory
+from archbench.devices.backend import MemoryCounters
 from archbench.devices.choosing import Device, cpu_name
 from archbench.devices.registry import register
 
@@ -18,7 +21,7 @@ __all__ = ["Mps"]
 @register
 class Mps(Accelerator):
     """See :class:`archbench.devices.backend.Backend`. There is one in a machine, and it has the
-    name of the processor."""
+    name of the chip."""
 
     kind = "mps"
     fatal_speakers = ("mps", "metal", "mtlcommandbuffer")
@@ -26,7 +29,21 @@ class Mps(Accelerator):
 
     @classmethod
     def found(cls) -> list[Device]:
-        return [Device("mps:0", cpu_name())] if torch.backends.mps.is_available() else []
+        return [Device("mps:0", cls.chip())] if torch.backends.mps.is_available() else []
+
+    @classmethod
+    def chip(cls, run: Callable[..., Any] = subprocess.run) -> str:
+        """``Apple M2 Pro``.
+
+        Args:
+            run: starts a program, as :func:`subprocess.run`.
+        """
+        command = ["sysctl", "-n", "machdep.cpu.brand_string"]
+        try:
+            done = run(command, capture_output=True, text=True, timeout=10, check=True)
+        except (OSError, subprocess.SubprocessError):
+            return cpu_name()
+        return str(done.stdout).strip() or cpu_name()
 
     @contextmanager
     def current(self) -> Iterator[None]:
@@ -35,7 +52,35 @@ class Mps(Accelerator):
     def synchronize(self) -> None:
         torch.mps.synchronize()
 
+    def memory(self) -> MemoryCounters:
+        return _MpsMemory(self)
+
     def record(self) -> Any:
         event = torch.mps.event.Event(enable_timing=True)
         event.record()
         return event
+
+
+class _MpsMemory(TorchMemory):
+    """torch keeps no peak of tensors there. What its allocator has taken of the system's memory it
+    keeps until it is told to give it back, so that after a pass this is the most that was taken."""
+
+    def reset(self) -> None:
+        self._device.synchronize()
+        self._device.empty_cache()
+
+    def allocated(self) -> int:
+        return int(torch.mps.current_allocated_memory())
+
+    def free(self) -> int:
+        return int(torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory())
+
+    def peak_allocated(self) -> int:
+        raise AbsentError("torch keeps no peak of the memory of mps devices")
+
+    def peak_reserved(self) -> int:
+        self._device.synchronize()
+        return int(torch.mps.driver_allocated_memory())
+
+    def device_used(self) -> int:
+        raise AbsentError("a GPU that shares the memory of its machine has none of its own")

@@ -142,6 +142,11 @@ class Nvml:
         )
         return [Process(int(one.pid), getattr(one, "usedGpuMemory", None)) for one in listed]
 
+    def compute_mode(self, uuid: str) -> int:
+        """nvmlComputeMode_t of a device."""
+        handle = self._whole(self.handle(uuid))
+        return int(self._ask("its compute mode", "nvmlDeviceGetComputeMode", handle))
+
     def memory_used(self, uuid: str) -> int:
         """Bytes of a device's memory that are in use, by everybody and for everything."""
         memory = self._ask("its memory", "nvmlDeviceGetMemoryInfo", self.handle(uuid))

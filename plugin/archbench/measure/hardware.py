@@ -5,7 +5,10 @@ from __future__ import annotations
 import importlib
 import importlib.metadata
 import importlib.util
+import json
 import os
+import subprocess
+import sys
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
@@ -18,7 +21,7 @@ from archbench.core.errors import AbsentError, UsageError, first_line
 from archbench.core.run_config import RunConfig
 from archbench.core.spec import Target
 from archbench.devices.backend import Backend
-from archbench.devices.choosing import Device, choose, choose_all
+from archbench.devices.choosing import Device, choose, choose_all, split_request
 from archbench.devices.kinds import backend_of, kinds
 from archbench.devices.nvml import own_family
 from archbench.measure.precision import check_dtype
@@ -31,6 +34,7 @@ __all__ = [
     "check_torchvision",
     "list_devices",
     "make_target",
+    "probe",
     "refuse_shared",
 ]
 
@@ -68,6 +72,11 @@ def absence() -> str:
     return next(filter(None, reasons), "no accelerator is visible to torch")
 
 
+def _hidden() -> str:
+    """Why there may be more accelerators than are seen; empty where nothing hides any."""
+    return "; ".join(filter(None, (kind.hidden() for kind in kinds())))
+
+
 def check_torchvision(
     load: Callable[[str], ModuleType] = importlib.import_module,
 ) -> None:
@@ -103,16 +112,65 @@ _check_dtype = cache(check_dtype)
 @cache
 def _refuse_unusable(device: Device) -> None:
     """Refuse a device that the driver lists and nothing can be put on."""
+    backend = backend_of(device.name, device.uuid)
     try:
-        backend = backend_of(device.name)
-        with backend.current():
-            torch.ones(1, device=backend.place).add_(1).cpu()
+        reason = backend.unusable()
+        if reason is None:
+            with backend.current():
+                torch.ones(1, device=backend.place).add_(1).cpu()
     except (RuntimeError, AssertionError) as error:
         raise UsageError(
             f"--gpu={device.name}",
             f"nothing can be put on {device}: {first_line(error)}",
-            f"{backend_of(device.name).trouble_remedy}, or use --gpu=cpu",
+            f"{backend.trouble_remedy}, or use --gpu=cpu",
         ) from error
+    if reason is not None:
+        found, todo = reason
+        raise UsageError(f"--gpu={device.name}", f"nothing can run on {device}: {found}", todo)
+
+
+@cache
+def _refuse_apart(device: Device, dtype: str) -> None:
+    """The same, and whether it runs a precision, found out by a process that lets go of the device
+    when it ends: one that keeps it would keep it from those that measure."""
+    command = [
+        sys.executable,
+        "-c",
+        _PROBE,
+        device.name,
+        device.vendor_name,
+        device.uuid or "",
+        dtype,
+    ]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    lines = done.stdout.splitlines()
+    if done.returncode or not lines:
+        said = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
+        raise UsageError(
+            f"--gpu={device.name}",
+            f"the process that tries {device} ended with status {done.returncode}: {said}",
+            f"{backend_of(device.name).trouble_remedy}, or use --gpu=cpu",
+        )
+    refused = json.loads(lines[-1])
+    if refused:
+        raise UsageError(*refused)
+
+
+_PROBE = "import sys; from archbench.measure.hardware import probe; probe(*sys.argv[1:])"
+
+
+def probe(name: str, vendor_name: str, uuid: str, dtype: str) -> None:
+    """Write why a device does not run a precision as the last line, in JSON: the three parts of a
+    :class:`UsageError`, or null where it does."""
+    device = Device(name, vendor_name, uuid or None)
+    refused = None
+    try:
+        _refuse_unusable(device)
+        check_dtype(device, dtype)
+    except UsageError as error:
+        refused = (error.asked, error.found, error.todo)
+    sys.stdout.write(f"{json.dumps(refused)}\n")
 
 
 def make_target(
@@ -124,6 +182,7 @@ def make_target(
     config: RunConfig | None = None,
     worker: int = 0,
     devices: Sequence[Device] | None = None,
+    measures: bool = True,
 ) -> Target:
     """Resolve a request to a target on this machine.
 
@@ -133,6 +192,8 @@ def make_target(
         config: everything that was asked for, in place of the three.
         worker: number of the process among those that measure side by side.
         devices: what there is to choose from; this machine's by default.
+        measures: whether this process is to measure there itself; where others are, it keeps away
+            from a device that one process at a time can use.
 
     Raises:
         UsageError: no such device, it cannot run this precision or runtime, or more threads than
@@ -142,7 +203,7 @@ def make_target(
         dtype=dtype, batch_size=batch_size, threads=threads, largest_batch=batch_size is None
     )
     there = list_devices() if devices is None else list(devices)
-    remark = "" if len(there) > 1 else absence()
+    remark = _hidden() if len(there) > 1 else absence()
     if "," in gpu:
         choose_all(gpu, there, remark=remark)
     device = choose(config.asked or gpu, there, worker=worker, remark=remark)
@@ -153,9 +214,14 @@ def make_target(
             f"this machine has {cores} cores, and threads that share one only wait for each other",
             f"Use --threads={cores} or fewer",
         )
-    if not backend_of(device.name).is_host:
-        _refuse_unusable(device)
-    check_config(device, config)
+    backend = backend_of(device.name, device.uuid)
+    if not measures and backend.is_exclusive():
+        _refuse_apart(device, config.dtype)
+        _check_runtime(device, config)
+    else:
+        if not backend.is_host:
+            _refuse_unusable(device)
+        check_config(device, config)
     given = {one.name: getattr(config, one.name) for one in fields(config)}
     return Target(
         device=device.name,
@@ -173,6 +239,10 @@ def check_config(device: Device, config: RunConfig) -> None:
         UsageError: it lacks the precision or the runtime; has the reason.
     """
     _check_dtype(device, config.dtype)
+    _check_runtime(device, config)
+
+
+def _check_runtime(device: Device, config: RunConfig) -> None:
     refusal = runtime_named(config.runtime).refuse(device, backend_of(device.name), config)
     if refusal is not None:
         beside = f" with {refusal.beside}" if refusal.beside else ""
@@ -196,11 +266,22 @@ class Sharing:
         return {"others": self.others, "unknown": self.unknown}
 
 
+def _used(gpu: str, there: Sequence[Device], workers: int) -> list[Device]:
+    """The devices of a request, with those of further workers."""
+    if len(there) < 2:
+        return []
+    chosen = choose_all(gpu, there)
+    parts = split_request(gpu) if workers > 1 else []
+    further = [choose(one, there, worker=number) for number in range(1, workers) for one in parts]
+    return list(dict.fromkeys([*chosen, *further]))
+
+
 def refuse_shared(
     gpu: str,
     *,
     shared_ok: bool,
     devices: Sequence[Device] | None = None,
+    workers: int = 1,
 ) -> Sharing:
     """Who else uses the devices that are asked for.
 
@@ -211,6 +292,7 @@ def refuse_shared(
         gpu: the request.
         shared_ok: whether to go on all the same.
         devices: what there is to choose from; this machine's by default.
+        workers: that measure side by side, each on another device as far as there are some.
 
     Raises:
         UsageError: others use one of them and ``shared_ok`` is false.
@@ -219,7 +301,7 @@ def refuse_shared(
     others: dict[str, str] = {}
     unknown: dict[str, str] = {}
     ours = own_family()
-    for device in choose_all(gpu, there) if len(there) > 1 else ():
+    for device in _used(gpu, there, workers):
         backend = backend_of(device.name, device.uuid)
         if backend.is_host:
             continue

@@ -52,17 +52,21 @@ def memory_metrics(
             return {"peak_memory": {"absent": str(error), **measured}}
     counters.reset()
     forward()
-    metrics: dict[str, dict[str, Any]] = {
-        "peak_memory": {
-            "value": counters.peak_allocated(), "counter": "framework", **measured
-        },
-        "reserved_memory": {"value": counters.peak_reserved(), **measured},
-    }  # fmt: skip
-    try:
-        metrics["device_memory"] = {"value": counters.device_used(), **measured}
-    except AbsentError as error:
-        metrics["device_memory"] = {"absent": str(error), **measured}
+    counted = {
+        "peak_memory": counters.peak_allocated,
+        "reserved_memory": counters.peak_reserved,
+        "device_memory": counters.device_used,
+    }
+    metrics = {name: {**_counted(count), **measured} for name, count in counted.items()}
+    metrics["peak_memory"]["counter"] = "framework"
     return metrics
+
+
+def _counted(count: Callable[[], int]) -> dict[str, Any]:
+    try:
+        return {"value": count()}
+    except AbsentError as error:
+        return {"absent": str(error)}
 
 
 def _peak_of_pass(forward: Callable[[], object]) -> int:

@@ -28,6 +28,7 @@ from archbench.pytest_plugin.shared import (
     MODEL_ARGUMENT,
     PRECISION_ARGUMENT,
     TARGET_ARGUMENT,
+    device_lease,
     free_holder,
     holder_of,
     uses_archbench,
@@ -434,21 +435,12 @@ def _archbench_lease(
     from archbench.workers.inside import inside_of
 
     inside = inside_of(pytestconfig)
-    order = None
     if inside is not None:
         inside.about(asdict(target))
-        order = inside.order
-    # Both sides of a duet are on the device at once: their conductor holds it for them.
-    if target.kind == "cpu" or (order is not None and order.sides):
+    with device_lease(request.node, target):
         yield
-        return
-    from archbench.devices.lease import lease
-
-    def say(text: str) -> None:
-        request.node.add_report_section("setup", "archbench", text)
-
-    with lease(target.uuid or target.device_name, say):
-        yield
+        # pytest keeps what a fixture gave until the test is over.
+        request.node.funcargs.pop("loaded_model", None)
 
 
 @pytest.fixture

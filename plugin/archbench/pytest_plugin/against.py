@@ -187,7 +187,7 @@ def _devices(config: pytest.Config, say: Callable[[str], None]) -> Iterator[None
         return
     from archbench.devices.lease import lease
 
-    held = {one.uuid or one.device_name for one in targets_of(config) if one.kind != "cpu"}
+    held = {one.identity for one in targets_of(config) if not one.is_host}
     with ExitStack() as stack:
         for identity in sorted(held):
             stack.enter_context(lease(identity, say))
@@ -486,7 +486,8 @@ def _tells_of_new(config: pytest.Config, nodeid: str) -> bool:
     from archbench.measure.hardware import make_target
 
     # No side has said what it runs on.
-    target = make_target(settings_of(config).gpu, config=RunConfig.parse(cell[1]))
+    wanted = RunConfig.parse(cell[1])
+    target = make_target(settings_of(config).gpu, config=wanted, measures=False)
     return rules.tells("new", cell[0], target.slug, target.dtype)
 
 

@@ -135,6 +135,7 @@ def accepted_times(config: pytest.Config, nodeid: str) -> dict[str, Any] | None:
             targets[wanted] = make_target(
                 settings.gpu,
                 config=RunConfig(dtype=dtype, threads=asked.threads, asked=asked.asked),
+                measures=False,
             )
         except UsageError as error:
             raise pytest.UsageError(spelled(config, str(error))) from None

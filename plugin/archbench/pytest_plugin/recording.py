@@ -34,7 +34,7 @@ from archbench.pytest_plugin.gate import judge_counts, judge_time
 from archbench.pytest_plugin.launched import launched, launches_of, merged
 from archbench.pytest_plugin.leaving import note_fatal_error
 from archbench.pytest_plugin.options import spelled
-from archbench.pytest_plugin.shared import MODEL_ARGUMENT, holder_of
+from archbench.pytest_plugin.shared import MODEL_ARGUMENT, device_lease, holder_of
 from archbench.pytest_plugin.starting import hand_on, handed_on, measures_only, times_order
 from archbench.pytest_plugin.turns import take_turns, taking_turns
 
@@ -185,7 +185,8 @@ class Bench:
             record, reason = not_measured(config, model_spec, target)
             self._record(record)
             pytest.skip(reason)
-        record, failures = measured_accuracy(self._node, model_spec, target)
+        with device_lease(self._node, target):
+            record, failures = measured_accuracy(self._node, model_spec, target)
         over = self._over_budget(record)
         metrics = self._record(record).metrics
         _fail([*failures, over])
@@ -203,7 +204,8 @@ class Bench:
         """
         if measures_only(self._node.config):
             pytest.skip("this process measures times")
-        record, failures = fingerprint_record(self._node, model_spec, target)
+        with device_lease(self._node, target):
+            record, failures = fingerprint_record(self._node, model_spec, target)
         taken = self._record(record).metrics.get("fingerprint", {})
         _fail(failures)
         return taken

@@ -110,7 +110,7 @@ def refuse_absent_devices(config: pytest.Config) -> None:
 
         sharing_of(config)
         for run_config in settings.configs:
-            make_target(settings.gpu, config=run_config)
+            make_target(settings.gpu, config=run_config, measures=False)
     except UsageError as error:
         raise pytest.UsageError(spelled(config, str(error))) from None
 
@@ -147,7 +147,8 @@ def _look_for_others(config: pytest.Config) -> Sharing | None:
     from archbench.measure.hardware import refuse_shared
 
     try:
-        return refuse_shared(settings.gpu, shared_ok=settings.shared_ok)
+        workers = getattr(config.option, "numprocesses", None) or 1
+        return refuse_shared(settings.gpu, shared_ok=settings.shared_ok, workers=workers)
     except UsageError as error:
         raise pytest.UsageError(spelled(config, str(error))) from None
 

@@ -96,7 +96,7 @@ def targets_of(config: pytest.Config) -> list[Target]:
     from archbench.measure.hardware import make_target
 
     settings = settings_of(config)
-    return [make_target(settings.gpu, config=one) for one in settings.configs]
+    return [make_target(settings.gpu, config=one, measures=False) for one in settings.configs]
 
 
 def _candidate(config: pytest.Config) -> Side:
