@@ -1,4 +1,4 @@
-"""A kind of device and a runtime that come from one file each, outside of the package."""
+"""A device, a runtime, an axis and a library, each from one file outside of the package."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def project(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Proje
     return Project(pytester)
 
 
-def cells_of(project: Project) -> list[dict[str, Any]]:
+def cells_of(project: Project | pytest.Pytester) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = json.loads((project.path / "r.json").read_text())["cells"]
     return found
 
@@ -242,7 +242,31 @@ def test_a_runtimes_name_can_stand_in_an_id(name: str) -> None:
         runtimes.register(type("Named", (Runtime,), {"name": name}))
 
 
-@pytest.mark.parametrize("name", ["one_device.py", "one_runtime.py", "one_axis.py"])
+def test_a_library_and_what_is_made_of_it(pytester: pytest.Pytester) -> None:
+    shutil.copy(HERE / "one_library.py", pytester.path)
+    pytester.makepyfile(
+        test_count="""
+        def test_complexity(bench, model_spec):
+            bench.complexity(model_spec)
+        """
+    )
+    asked = ("test_count.py", "-p", "one_library", "--archbench-results=r.json")
+    pytester.syspathinsert()
+    pytester.runpytest_inprocess(*asked).assert_outcomes(passed=2)
+    # Convolutions of 3 x 3 at 16 x 16 and 8 x 8, and a classifier; with biases.
+    for cell, (first, second) in zip(cells_of(pytester), ((16, 32), (32, 64)), strict=True):
+        params = 28 * first + (9 * first + 1) * second + (second + 1) * 10
+        assert cell["metrics"]["params"]["value"] == params
+        macs = 27 * first * 256 + 9 * first * second * 64 + second * 10
+        assert cell["metrics"]["macs"]["value"] == macs
+    assert [cell["id"] for cell in cells_of(pytester)] == ["local/plain_s", "local/plain_m"]
+    chosen = pytester.runpytest_inprocess(*asked, "--archbench-models=local/*_m")
+    chosen.assert_outcomes(passed=1)
+
+
+@pytest.mark.parametrize(
+    "name", ["one_device.py", "one_runtime.py", "one_axis.py", "one_library.py"]
+)
 def test_the_page_shows_the_files_that_these_tests_run(name: str) -> None:
     page = (HERE.parents[1] / "docs" / "design.md").read_text(encoding="utf-8")
     assert f"```python\n{(HERE / name).read_text(encoding='utf-8')}```\n" in page
