@@ -23,6 +23,8 @@ BIN := $(VENV)/bin
 BENCH ?=
 TEST ?=
 PERF ?=
+# A worker that has nothing left takes tests of another one, so that no core waits for the other.
+WORKERS ?= -n logical --maxprocesses=4 --dist=worksteal
 PYENV := $(HOME)/.pyenv/versions
 LOWEST_PYTHON ?= $(firstword $(wildcard $(PYENV)/3.10.*/bin/python) python3.10)
 LATEST_PYTHON ?= $(lastword python3 $(sort $(wildcard $(PYENV)/3.1[1-9].*/bin/python)))
@@ -78,7 +80,7 @@ bench: $(STAMP)
 	  echo "Charts and table of this run, for a browser: $$page" ;; esac; exit $$status
 
 test: $(TEST_STAMP) lint
-	$(BIN)/python -m pytest -n 2 $(TEST)
+	$(BIN)/python -m pytest $(WORKERS) $(TEST)
 
 check: $(TEST_STAMP) lint
 	$(BIN)/python -m pytest -q tests/core tests/store tests/devices tests/catalog $(TEST)

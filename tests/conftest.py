@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import importlib.metadata
+import pkgutil
 import textwrap
 from collections.abc import Generator
 from dataclasses import dataclass
@@ -21,20 +22,23 @@ import torch.utils.flop_counter
 from packaging.requirements import Requirement
 from packaging.version import Version
 
-import archbench.measure.cells
-import archbench.pytest_plugin.benchmark_bridge
-import archbench.pytest_plugin.ci
-import archbench.store.results  # noqa: F401
+import archbench
 from archbench.catalog.lists import LISTED_LIBRARIES, read_list
 from archbench.core.errors import NotMeasuredError
 from archbench.metrics import metric
 from archbench.models import process_state
 from archbench.models.installed import library_version
 
-for _name in ("timm", "torchvision.models", "pytorchcv.model_provider"):
+_LIBRARIES = ("timm", "torchvision.models", "pytorchcv.model_provider", "ptflops", "tabulate")
+for _name in _LIBRARIES:
     # An inner run that brought timm would leave the next one another registry of it.
     with contextlib.suppress(ImportError):
         importlib.import_module(_name)
+
+# Nor is it to compile these again, which takes longer than what most of the runs do.
+for _name in ("core", "measure", "pytest_plugin", "store", "workers"):
+    for _module in pkgutil.iter_modules([str(Path(archbench.__file__).parent / _name)]):
+        importlib.import_module(f"archbench.{_name}.{_module.name}")
 
 pytest_plugins = ["pytester"]
 
@@ -86,6 +90,13 @@ def _not_on_github(monkeypatch: pytest.MonkeyPatch) -> None:
     """Inner runs must not write into the summary of the run that they are part of."""
     for name in ("GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY"):
         monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def pytester(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
+    """Inner runs do without Hypothesis, which imports all of itself at the end of each."""
+    monkeypatch.setenv("PYTEST_ADDOPTS", "-p no:hypothesispytest -p no:anyio")
+    return pytester
 
 
 SMALL_MODEL = """
