@@ -111,7 +111,7 @@ def test_stored_runs_are_listed_chosen_and_drawn_by_it(
     assert cli.main(["select", "latest", "--max-weights=1kB"]) == 0
     assert "0.648" in capsys.readouterr().out
     assert cli.main(["select", "latest", "--max-weights=600B"]) == 1
-    assert "Beyond --max-weights=600B: 1." in capsys.readouterr().out
+    assert "Beyond --max-weights=600B: 1." in capsys.readouterr().err
     assert cli.main(["report", "latest", "--format=csv"]) == 0
     assert ",weight_size," in capsys.readouterr().out
     assert cli.main(["compare", "latest", "latest", "--metric=weight_size"]) == 0
