@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 import pytest
 import torch
 from torch import nn
@@ -186,7 +188,9 @@ def test_discovery_repeats_the_stored_list(monkeypatch: pytest.MonkeyPatch) -> N
     library = libraries._library("timm")._replace(names=lambda: chosen)
     monkeypatch.setitem(libraries._LIBRARIES, "timm", library)
     found = discover("timm")
-    stored = {model["name"]: model for model in read_list("timm").models}
+    stored = {
+        model.name: json.loads(msgspec.json.encode(model)) for model in read_list("timm").models
+    }
     assert found["models"] == [stored["resnet50"], stored["vit_base_patch14_dinov2"]]
     assert found["skipped"] == {
         name: read_list("timm").skipped[name] for name in ("mobilenetv5_300m_enc",)

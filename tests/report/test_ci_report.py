@@ -196,7 +196,7 @@ def test_ten_of_each_and_the_last_says_how_many_more(number: int, last: str) -> 
 
 def test_code_quality() -> None:
     cells = [cell("a/1", SLOWER, verdict("latency", "inconclusive")), cell("a/2", EQUAL)]
-    report = code_quality(cells, at)
+    report: list[Any] = list(code_quality(cells, at))
     assert [entry.pop("fingerprint") for entry in report] == [
         diagnostic.fingerprint for diagnostic in diagnostics(cells)[:2]
     ]

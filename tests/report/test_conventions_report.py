@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from archbench.core.complexity import Complexity
 from archbench.core.conventions import CONVENTIONS, ELEMENTS
 from archbench.report.conventions import conventions_dict, conventions_list, conventions_table
@@ -37,7 +39,8 @@ def test_table() -> None:
 
 
 def test_dict() -> None:
-    series = conventions_dict(NETWORK, NONE)["conventions"]["paddleclas-series"]
+    document: Any = conventions_dict(NETWORK, NONE)
+    series = document["conventions"]["paddleclas-series"]
     assert (series["operations"], series["params"]) == (2_500_000_000, 1_990_000)
     assert series["printed_operations"] == "2.500 G"
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from archbench.core.complexity import BIASES, Complexity, LayerCost, layer_census
 from archbench.core.records import Record
 from archbench.core.verdicts import Note, Verdict
@@ -131,7 +133,7 @@ def test_input_sizes_that_differ_are_pointed_out() -> None:
 
 
 def test_comparison_in_builtin_types() -> None:
-    document = comparison_dict([("a/net", network(*OLD)), ("c/net", WIDER)])
+    document: Any = comparison_dict([("a/net", network(*OLD)), ("c/net", WIDER)])
     assert document["reference"] == "a/net"
     assert document["implementations"]["c/net"]["params"] == 230
     compared = document["compared"]["c/net"]

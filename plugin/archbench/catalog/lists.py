@@ -6,10 +6,12 @@ Reading them imports none of the libraries: 0.03 s instead of 9.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+
+from msgspec import Struct
+from msgspec.json import decode
+from msgspec.structs import asdict
 
 from archbench.core.spec import ModelSpec, Preprocessing
 
@@ -29,66 +31,77 @@ percent where the library ships them with its weights.
 """
 
 
-@dataclass(frozen=True, slots=True)
-class StoredList:
+class StatedPreprocessing(Struct, frozen=True, gc=False):
+    """What a library says about its images; a field is None where it is silent."""
+
+    mean: tuple[float, ...] | None
+    std: tuple[float, ...] | None
+    crop_fraction: float | None
+    crop_mode: str | None
+    interpolation: str | None
+
+    def of(self, source: str) -> Preprocessing:
+        """With who was asked, and about what that is silent."""
+        stated = asdict(self)
+        silent = [name.replace("_", " ") for name, value in stated.items() if value is None]
+        said = f"{source}, which states no {', '.join(silent)}" if silent else source
+        return Preprocessing(**stated, source=said)
+
+
+class StoredModel(Struct, frozen=True, omit_defaults=True):
+    """One architecture of a list; accuracies in percent, where the library ships them."""
+
+    name: str
+    input_size: tuple[int, int, int]
+    kwargs: dict[str, object]
+    weights: str | None
+    preprocessing: StatedPreprocessing | None
+    top1: float | None = None
+    top5: float | None = None
+
+
+class StoredList(Struct, frozen=True):
     """One library's list, as stored.
 
     Attributes:
+        schema: see :data:`SCHEMA`.
         library: whose list it is.
         version: of the library that was asked.
         torch: version of torch that the library ran on.
-        models: one mapping per architecture, sorted by name.
+        models: sorted by name.
         skipped: names that are no ImageNet-1k classifiers, each with the reason.
     """
 
+    schema: int
     library: str
     version: str
     torch: str
-    models: tuple[dict[str, Any], ...]
+    models: tuple[StoredModel, ...]
     skipped: dict[str, str]
 
     @property
     def names(self) -> frozenset[str]:
         """Every name of the library, listed or skipped."""
-        return frozenset(model["name"] for model in self.models) | self.skipped.keys()
+        return frozenset(model.name for model in self.models) | self.skipped.keys()
 
     def specs(self) -> list[ModelSpec]:
         """The architectures, in the list's order."""
-        shared: dict[str, Preprocessing | None] = {}
-        architectures = read_architectures()
-        specs = []
-        for model in self.models:
-            stated = repr(model["preprocessing"])
-            if stated not in shared:
-                shared[stated] = self._preprocessing(model["preprocessing"])
-            name = model["name"]
-            channels, height, width = model["input_size"]
-            specs.append(
-                ModelSpec(
-                    library=self.library,
-                    name=name,
-                    input_size=(channels, height, width),
-                    kwargs=tuple(model["kwargs"].items()),
-                    architecture=architectures.get(f"{self.library}/{name}", name),
-                    weights=model["weights"],
-                    preprocessing=shared[stated],
-                )
-            )
-        return specs
-
-    def _preprocessing(self, stated: dict[str, Any] | None) -> Preprocessing | None:
-        if stated is None:
-            return None
-        silent = [field.replace("_", " ") for field, value in stated.items() if value is None]
         source = f"{self.library} {self.version}"
-        return Preprocessing(
-            mean=None if stated["mean"] is None else tuple(stated["mean"]),
-            std=None if stated["std"] is None else tuple(stated["std"]),
-            crop_fraction=stated["crop_fraction"],
-            interpolation=stated["interpolation"],
-            crop_mode=stated["crop_mode"],
-            source=f"{source}, which states no {', '.join(silent)}" if silent else source,
-        )
+        stated = {model.preprocessing for model in self.models}
+        shared = {one: None if one is None else one.of(source) for one in stated}
+        architectures = read_architectures()
+        return [
+            ModelSpec(
+                library=self.library,
+                name=model.name,
+                input_size=model.input_size,
+                kwargs=tuple(model.kwargs.items()),
+                architecture=architectures.get(f"{self.library}/{model.name}", model.name),
+                weights=model.weights,
+                preprocessing=shared[model.preprocessing],
+            )
+            for model in self.models
+        ]
 
 
 @cache
@@ -98,18 +111,15 @@ def read_list(library: str) -> StoredList:
     Raises:
         ValueError: the file has a format that this version cannot read.
     """
-    content = json.loads((DATA / f"{library}.json").read_bytes())
-    if content["schema"] != SCHEMA:
-        raise ValueError(
-            f"{library}.json has format {content['schema']}, this archbench reads {SCHEMA}"
-        )
-    return StoredList(
-        library=content["library"],
-        version=content["version"],
-        torch=content["torch"],
-        models=tuple(content["models"]),
-        skipped=content["skipped"],
-    )
+    text = (DATA / f"{library}.json").read_bytes()
+    schema = decode(text, type=_Version).schema
+    if schema != SCHEMA:
+        raise ValueError(f"{library}.json has format {schema}, this archbench reads {SCHEMA}")
+    return decode(text, type=StoredList)
+
+
+class _Version(Struct):
+    schema: int
 
 
 @cache

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from archbench.core.errors import UsageError
+from archbench.core.errors import UsageError, some
 from archbench.core.requests import Request, parse_request, split_requests
 from archbench.core.spec import ModelSpec, OwnSource
 
@@ -235,5 +235,4 @@ def _choices(path: Path, otherwise: str) -> str:
         made = ()
     if not made:
         return otherwise
-    shown = ", ".join(made[:8]) + (", ..." if len(made) > 8 else "")
-    return f"Add one of {shown} behind a colon, or a glob over them: {path.name}:{made[0]}"
+    return f"Add one of {some(made, 8)} behind a colon, or a glob over them: {path.name}:{made[0]}"

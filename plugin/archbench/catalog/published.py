@@ -77,23 +77,19 @@ def _figure(number: Printed, row: str, weights: str | None = None) -> PublishedF
     return PublishedFigure(number.value, f"{number.source}: {row}", weights)
 
 
-@cache
-def _known(document: str) -> dict[tuple[str, str, str], Printed]:
-    """The numbers of a library's own list: by its name and id of the architecture, and metric."""
-    return {(one.model, one.known, one.metric): one for one in printed_numbers(document)}
-
-
 def _timm(spec: ModelSpec, metric: str) -> PublishedFigure | None:
     if spec.weights is None:
         return None
     name, pixels = f"{spec.name}.{spec.weights}", spec.input_size[-1]
-    number = _known("timm_imagenet").get((name, f"timm/{spec.name}@{pixels}", metric))
-    return None if number is None else _figure(number, f"{name} at {pixels}", spec.weights)
+    known = f"timm/{spec.name}@{pixels}"
+    numbers = (one for one in numbers_of("timm_imagenet", name, metric) if one.known == known)
+    return next((_figure(one, f"{name} at {pixels}", spec.weights) for one in numbers), None)
 
 
 def _torchvision(spec: ModelSpec, metric: str) -> PublishedFigure | None:
     stored = read_list("torchvision")
-    accuracy = next((model[metric] for model in stored.models if model["name"] == spec.name), None)
+    accuracies = (getattr(model, metric) for model in stored.models if model.name == spec.name)
+    accuracy = next(accuracies, None)
     if accuracy is None or not spec.is_native_size:
         return None
     weights = spec.weights

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from difflib import get_close_matches
 
-from archbench.core.errors import NothingFoundError, UsageError
+from archbench.core.errors import NothingFoundError, UsageError, some
 from archbench.core.spec import ModelSpec
 
 __all__ = ["no_match", "only_implementation", "unknown_architecture", "unknown_suite"]
@@ -76,9 +76,8 @@ def no_match(
         return unknown_architecture(request, catalogued)
     place = f"suite {', '.join(suites)}" if suites else "the catalogue"
     if elsewhere:
-        matches = ", ".join(spec.id for spec in list(elsewhere)[:3])
-        more = ", ..." if len(elsewhere) > 3 else ""
-        todo = f"Leave out the suite to choose from the whole catalogue, which has {matches}{more}"
+        matches = some([spec.id for spec in elsewhere])
+        todo = f"Leave out the suite to choose from the whole catalogue, which has {matches}"
     else:
         todo = "Write a glob over ids such as 'timm/resnet*', in quotes"
     return NothingFoundError(

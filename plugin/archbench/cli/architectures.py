@@ -8,7 +8,7 @@ from pathlib import Path
 
 from archbench.catalog import load_catalog
 from archbench.catalog.own import is_own_request, own_architectures
-from archbench.core.errors import UsageError
+from archbench.core.errors import UsageError, some
 from archbench.core.requests import parse_request
 from archbench.core.spec import ModelSpec
 
@@ -45,11 +45,9 @@ def architecture(command: str, request: str, pixels: int | None = None) -> Model
     else:
         found = load_catalog().select((), request) if request.strip(" ,") else ()
     if len(found) != 1:
-        ids = ", ".join(spec.id for spec in found[:5])
-        more = ", ..." if len(found) > 5 else ""
         raise UsageError(
             asked,
-            f"it names {len(found)} architectures: {ids}{more}"
+            f"it names {len(found)} architectures: {some([spec.id for spec in found], 5)}"
             if found
             else "it names no architecture",
             "Write one of them" if found else "Write an id such as timm/resnet50",

@@ -9,7 +9,13 @@ from pathlib import Path
 from archbench.catalog import load_catalog
 from archbench.core.errors import NothingFoundError, UsageError
 from archbench.report.baselines import difference_lines, lines_table
-from archbench.store.baselines import Baselines, parse_baselines, read_baselines, remove_lines
+from archbench.store.baselines import (
+    NAMES,
+    Baselines,
+    parse_baselines,
+    read_baselines,
+    remove_lines,
+)
 from archbench.store.configuration import read_configuration
 from archbench.store.directory import own_directory
 from archbench.store.git import git, git_text
@@ -45,13 +51,8 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 def _baseline_files() -> list[tuple[Path, str, str | None]]:
     """Path, kind and device of each file of baselines of the project here."""
     root = Path("baselines")
-    files: list[tuple[Path, str, str | None]] = []
-    if (root / "complexity.jsonl").exists():
-        files.append((root / "complexity.jsonl", "complexity", None))
-    files += [
-        (root / name, kind, None)
-        for name, kind in (("accuracy.jsonl", "accuracy"), ("fingerprints.jsonl", "fingerprint"))
-        if (root / name).exists()
+    files: list[tuple[Path, str, str | None]] = [
+        (root / name, kind, None) for kind, name in NAMES.items() if (root / name).exists()
     ]
     files += [(path, "latency", path.parent.name) for path in sorted(root.glob("*/*.jsonl"))]
     if not files:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from itertools import cycle
 from pathlib import Path
 
 from archbench.cli.filters import filtered
@@ -11,7 +12,6 @@ from archbench.cli.printing import print_found
 from archbench.cli.sources import SOURCES, points_from
 from archbench.core.comparing import Comparison, compare
 from archbench.core.errors import NothingFoundError, UsageError
-from archbench.core.points import Point
 from archbench.core.run_config import axes
 from archbench.metrics import METRICS
 from archbench.report.comparing import comparison_json, comparison_remarks, comparison_table
@@ -54,38 +54,16 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def run(options: argparse.Namespace) -> int:
     """Compare and print."""
-    root = Path.cwd()
     asked = f"archbench compare {' '.join(options.sources)}".rstrip()
-    chosen = [name for name in _SIDES if getattr(options, name)]
-    if len(chosen) > 1:
-        raise UsageError(
-            f"{asked} {' '.join(f'--{name}'.replace('_', '-') for name in chosen)}",
-            "two sides are compared, and each option makes two",
-            f"Choose one of the {_NUMBERS[len(chosen)]}; the other cells stay apart",
-        )
-    remarks: list[str] = []
-    sides: list[list[Point]] = []
-    if chosen:
-        first, second = getattr(options, chosen[0])
-        loaded = points_from(options.sources, root)
-        remarks = loaded.remarks
-        for name in (first, second):
-            wanted = {_SIDES[chosen[0]]: name}
-            sides.append(filtered(loaded.points, {**wanted, "batch_size": options.batch_size}))
-        titles = (first, second)
-    elif len(options.sources) == 2:
-        for source in options.sources:
-            loaded = points_from([source], root)
-            remarks += loaded.remarks
-            sides.append(filtered(loaded.points, {"batch_size": options.batch_size}))
-        titles = (options.sources[0], options.sources[1])
-    else:
-        raise UsageError(
-            asked,
-            f"two sides are needed, {len(options.sources)} given",
-            "Name two runs, or one and --devices A B, --dtypes A B, --runtimes A B or "
-            "--memory-formats A B",
-        )
+    by, titles = _sides(options, asked)
+    # Two sources, or what the same sources hold of two devices, precisions, ...
+    asked_for = [[title] for title in titles] if by is None else [options.sources]
+    loads = [points_from(sources, Path.cwd()) for sources in asked_for]
+    remarks = [remark for loaded in loads for remark in loaded.remarks]
+    sides = []
+    for title, loaded in zip(titles, cycle(loads), strict=False):
+        wanted = {} if by is None else {by: title}
+        sides.append(filtered(loaded.points, {**wanted, "batch_size": options.batch_size}))
     comparison = compare(sides[0], sides[1], options.metric)
     if not comparison.changes:
         raise NothingFoundError(
@@ -93,10 +71,29 @@ def run(options: argparse.Namespace) -> int:
             f"no architecture has {options.metric} on both sides at one batch size, run alike",
             "Compare runs of the same architectures, or another --metric",
         )
-    remarks = [*remarks, *comparison_remarks(comparison, titles)]
-    return print_found(
-        _document(comparison, titles, remarks, options.format), remarks, options.format
-    )
+    remarks += comparison_remarks(comparison, titles)
+    document = _document(comparison, titles, remarks, options.format)
+    return print_found(document, remarks, options.format)
+
+
+def _sides(options: argparse.Namespace, asked: str) -> tuple[str | None, tuple[str, str]]:
+    """By what two sides are chosen, None where they are two sources; and what each is called."""
+    chosen = [name for name in _SIDES if getattr(options, name)]
+    if len(chosen) > 1:
+        raise UsageError(
+            f"{asked} {' '.join(f'--{name}'.replace('_', '-') for name in chosen)}",
+            "two sides are compared, and each option makes two",
+            f"Choose one of the {_NUMBERS[len(chosen)]}; the other cells stay apart",
+        )
+    if not chosen and len(options.sources) != 2:
+        raise UsageError(
+            asked,
+            f"two sides are needed, {len(options.sources)} given",
+            "Name two runs, or one and --devices A B, --dtypes A B, --runtimes A B or "
+            "--memory-formats A B",
+        )
+    first, second = getattr(options, chosen[0]) if chosen else options.sources
+    return _SIDES[chosen[0]] if chosen else None, (first, second)
 
 
 def _document(
@@ -108,7 +105,5 @@ def _document(
 
 
 def _empty(options: argparse.Namespace, reason: str) -> str:
-    titles = next((getattr(options, name) for name in _SIDES if getattr(options, name)), None)
-    first, second = titles or options.sources
-    nothing = compare((), (), options.metric)
-    return _document(nothing, (first, second), [reason], options.format)
+    _, titles = _sides(options, "")
+    return _document(compare((), (), options.metric), titles, [reason], options.format)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 
 from archbench.catalog import load_catalog
@@ -14,6 +13,7 @@ from archbench.core.requests import parse_request
 from archbench.models.requiring import require_torch
 from archbench.report.counts import comparison_dict, comparison_text
 from archbench.report.streams import foreign_code
+from archbench.report.tables import json_text
 
 __all__ = ["add_parser", "run"]
 
@@ -74,7 +74,7 @@ def run(options: argparse.Namespace) -> int:
     if len(counted) < 2:
         raise UsageError(asked, f"{len(counted)} of them can be counted", "Name others")
     if options.format == "json":
-        print(json.dumps(comparison_dict(counted), indent=1))
+        print(json_text(comparison_dict(counted)))
     else:
         print(comparison_text(counted))
     return 0

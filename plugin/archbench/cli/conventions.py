@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import json
 
 from archbench.cli.architectures import architecture
 from archbench.core.errors import UsageError
 from archbench.models.requiring import require_torch
 from archbench.report.conventions import conventions_dict, conventions_list, conventions_table
 from archbench.report.streams import foreign_code
+from archbench.report.tables import json_text
 
 __all__ = ["add_parser", "run"]
 
@@ -48,7 +48,7 @@ def run(options: argparse.Namespace) -> int:
     with foreign_code():
         complexity, elements, own = counts_by_convention(spec)
     if options.format == "json":
-        print(json.dumps(conventions_dict(complexity, elements, ptflops=own), indent=1))
+        print(json_text(conventions_dict(complexity, elements, ptflops=own)))
     else:
         print(f"{spec.id}, input {'x'.join(map(str, spec.input_size))}\n")
         print(conventions_table(complexity, elements, ptflops=own))

@@ -42,7 +42,7 @@ def add_filters(parser: argparse.ArgumentParser) -> None:
         parser.add_argument(option, metavar="GLOB", help=f"of the cells: {values}")
 
 
-def filtered(points: Sequence[Point], wanted: Mapping[str, Any]) -> list[Point]:
+def filtered(points: Sequence[Point], wanted: Mapping[str, str | None]) -> list[Point]:
     """The cells of one device and run configuration.
 
     Args:

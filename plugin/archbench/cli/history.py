@@ -10,7 +10,7 @@ from pathlib import Path
 
 from archbench.cli.filters import add_filters, filters, value_of
 from archbench.cli.printing import say
-from archbench.core.errors import NothingFoundError, UsageError
+from archbench.core.errors import NothingFoundError, UsageError, some
 from archbench.core.history import Series, is_exact, moment, series_of
 from archbench.core.selectors import refuse_unknown
 from archbench.devices.choosing import device_slug
@@ -204,5 +204,4 @@ def _near(request: str, series: Sequence[Series]) -> str:
     near = get_close_matches(request, names, n=3, cutoff=0.5)
     if near:
         return f"Near it are {', '.join(names[name] for name in near)}"
-    more = ", ..." if len(ids) > 5 else ""
-    return f"Stored are {', '.join(ids[:5])}{more}"
+    return f"Stored are {some(ids, 5)}"

@@ -5,14 +5,13 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from archbench.cli.printing import say
 from archbench.cli.sources import SOURCES, Loaded, points_from, title_of
 from archbench.core.errors import UsageError
 from archbench.core.history import Cell
 from archbench.core.points import Point
-from archbench.report.listing import PUBLISHED_NOTE, points_csv, points_json, points_table
+from archbench.report.listing import points_csv, points_json, points_table, published_note
 from archbench.store.atomic import write_text
 
 __all__ = ["FORMATS", "add_parser", "run"]
@@ -127,15 +126,15 @@ def _text(format: str, loaded: Loaded) -> str:
     if format == "json":
         return points_json(points, loaded.remarks)
     table = points_table(points, format)
-    has_published = any(f.kind == "published" for p in points for f in p.figures.values())
-    return f"{table}\n\n{PUBLISHED_NOTE}" if has_published else table
+    note = published_note(figure for point in points for figure in point.figures.values())
+    return "\n\n".join([table, *note])
 
 
 MOST_LINES = 500
 """Of history on a page: finding change points in one takes some milliseconds."""
 
 
-def _history(points: Sequence[Point]) -> dict[str, list[dict[str, Any]]] | None:
+def _history(points: Sequence[Point]) -> dict[str, list[dict[str, object]]] | None:
     """The latency of the cells that are shown, over all stored runs; None where there is none."""
     from archbench.cli.history import stored_history
     from archbench.report.history import history_data

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -70,6 +70,11 @@ def first_line(error: BaseException) -> str:
     if len(lines) > 1 and lines[0].startswith(_OF_SCRIPTS):
         return lines[-1]
     return lines[0] if lines else type(error).__name__
+
+
+def some(names: Sequence[str], most: int = 3) -> str:
+    """The first of the names, and a sign that there are more: ``a, b, c, ...``."""
+    return ", ".join([*names[:most], *(["..."] if len(names) > most else [])])
 
 
 def named(error: BaseException) -> str:

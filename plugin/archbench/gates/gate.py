@@ -14,15 +14,16 @@ from typing import Any
 
 from archbench.core.records import Record
 from archbench.core.verdicts import FAILING, Verdict
-from archbench.store.baselines import Baselines, Updated, key_of, read_baselines, update_baselines
+from archbench.store.baselines import (
+    NAMES,
+    Baselines,
+    Updated,
+    key_of,
+    read_baselines,
+    update_baselines,
+)
 
 __all__ = ["Accepted", "Gate", "changes"]
-
-_NAMES = {
-    "complexity": "complexity.jsonl",
-    "accuracy": "accuracy.jsonl",
-    "fingerprint": "fingerprints.jsonl",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +84,7 @@ class Gate:
 
     def path(self, kind: str, slug: str = "", dtype: str = "") -> Path:
         """The file of a kind; of times there is one for each device and precision."""
-        name = _NAMES.get(kind) or f"{slug}/{dtype}.jsonl"
+        name = NAMES.get(kind) or f"{slug}/{dtype}.jsonl"
         return self.root / "baselines" / name
 
     def file(self, kind: str, slug: str = "", dtype: str = "") -> Baselines:

@@ -15,7 +15,10 @@ from archbench.report.tables import ABSENT, BLANK, Table
 
 __all__ = ["difference_lines", "lines_table"]
 
-Lines = Mapping[str, Mapping[str, Any]]
+Line = Mapping[str, Any]
+"""Of a file of baselines, as :mod:`archbench.store.baselines` has checked it."""
+
+Lines = Mapping[str, Line]
 
 
 def lines_table(lines: Lines, slug: str | None, rules: Rules) -> str:
@@ -28,18 +31,24 @@ def lines_table(lines: Lines, slug: str | None, rules: Rules) -> str:
     """
     first = next(iter(lines.values()))
     if "top1" in first or "outputs" in first:
-        headers, rows = _ACCURACIES, _accuracy_rows(lines)
+        table = Table(_ACCURACIES, _accuracy_rows(lines), _WORDS)
     elif slug is None:
-        headers, rows = _COUNTS, _count_rows(lines)
+        table = Table(_COUNTS, _count_rows(lines), _WORDS)
     else:
-        headers, rows = _TIMES, _time_rows(lines, slug, rules)
-    return Table(headers, rows, _WORDS).print_as("text")
+        table = Table(_TIMES, _time_rows(lines, slug, rules), _WORDS)
+    return table.print_as("text")
 
 
-_ACCURACIES = ["cell", "top-1 %", "top-5 %", "images", "weights", "accepted", "commit", "reason"]
-_WORDS = ("cell", "architecture", "counted with", "weights", "accepted", "commit", "reason")
-_COUNTS = ["architecture", "params M", "GMACs", "activations M", "counted with"]
-_TIMES = ["cell", "p10 ms", "launches", "spread", "finds", "accepted", "commit", "reason"]
+_ACCEPTED = ("accepted", "commit", "reason")
+_ACCURACIES = ("cell", "top-1 %", "top-5 %", "images", "weights", *_ACCEPTED)
+_WORDS = ("cell", "architecture", "counted with", "weights", *_ACCEPTED)
+_COUNTS = ("architecture", "params M", "GMACs", "activations M", "counted with")
+_TIMES = ("cell", "p10 ms", "launches", "spread", "finds", *_ACCEPTED)
+
+
+def _accepted(line: Line) -> list[str]:
+    """When, on which commit and why."""
+    return [line["when"][:10], (line["commit"] or ABSENT)[:9], line["reason"] or BLANK]
 
 
 def _count_rows(lines: Lines) -> list[list[str]]:
@@ -53,7 +62,7 @@ def _count_rows(lines: Lines) -> list[list[str]]:
     ]
 
 
-def _percent(entry: Mapping[str, Any] | None) -> str:
+def _percent(entry: Line | None) -> str:
     return f"{entry['right'] * 100 / entry['images']:.3f}" if entry else ABSENT
 
 
@@ -71,16 +80,13 @@ def _accuracy_rows(lines: Lines) -> list[list[str]]:
                 _percent(line.get("top5")),
                 f"{top1['images']:,}" if top1 else ABSENT,
                 name,
-                line["when"][:10],
-                (line["commit"] or ABSENT)[:9],
-                line["reason"] or BLANK,
+                *_accepted(line),
             ]
         )
     return rows
 
 
-def _accuracy_change(before: Mapping[str, Any], after: Mapping[str, Any]) -> str | None:
-    """What a review has to see of two lines about one cell; None where nothing changed."""
+def _accuracy_change(before: Line, after: Line) -> str | None:
     if "top1" in after:
         parts = [
             f"{name.replace('top', 'top-')} {_percent(before[name])} % -> {_percent(after[name])} %"
@@ -90,12 +96,8 @@ def _accuracy_change(before: Mapping[str, Any], after: Mapping[str, Any]) -> str
     else:
         parts = ["fingerprint"] if before["outputs"] != after["outputs"] else []
         parts += ["fingerprint of the input"] if before["inputs"] != after["inputs"] else []
-    if before["weights"] != after["weights"]:
-        parts.append("weights")
-    if before["preprocessing"] != after["preprocessing"]:
-        parts.append("preprocessing")
-    reason = f", {after['reason']}" if after["reason"] else ""
-    return f"{'; '.join(parts)}{reason}" if parts else None
+    parts += [name for name in ("weights", "preprocessing") if before[name] != after[name]]
+    return _with_reason(parts, after) if parts else None
 
 
 def _time_rows(lines: Lines, slug: str, rules: Rules) -> list[list[str]]:
@@ -119,9 +121,7 @@ def _time_rows(lines: Lines, slug: str, rules: Rules) -> list[list[str]]:
                     str(len(launches)),
                     deviation,
                     finds,
-                    line["when"][:10],
-                    (line["commit"] or ABSENT)[:9],
-                    line["reason"] or BLANK,
+                    *_accepted(line),
                 ]
             )
     return rows
@@ -137,27 +137,26 @@ def difference_lines(old: Lines, new: Lines) -> list[str]:
     result = [f"+ {key}" for key in sorted(new.keys() - old.keys())]
     result += [f"- {key}" for key in sorted(old.keys() - new.keys())]
     for key in sorted(old.keys() & new.keys()):
-        before, after = old[key], new[key]
-        if "preprocessing" in after:
-            change = _accuracy_change(before, after)
-            if change is not None:
-                result.append(f"~ {key}: {change}")
-            continue
-        if "launches" in after:
-            if before["launches"] != after["launches"]:
-                result.append(f"~ {key}: {_time_change(before, after)}")
-            continue
-        changes = [
-            difference_text(name, before[name], after[name])
-            for name in COUNTS
-            if before[name] != after[name]
-        ]
-        if changes:
-            result.append(f"~ {key}: {'; '.join(changes)}")
+        change = _change_of(old[key], new[key])
+        if change:
+            result.append(f"~ {key}: {change}")
     return result
 
 
-def _launches(line: Mapping[str, Any]) -> list[Launch]:
+def _change_of(before: Line, after: Line) -> str | None:
+    """What a review has to see of two lines about one cell; None or nothing where none changed."""
+    if "preprocessing" in after:
+        return _accuracy_change(before, after)
+    if "launches" in after:
+        return None if before["launches"] == after["launches"] else _time_change(before, after)
+    return "; ".join(
+        difference_text(name, before[name], after[name])
+        for name in COUNTS
+        if before[name] != after[name]
+    )
+
+
+def _launches(line: Line) -> list[Launch]:
     return [Launch.from_dict(one) for one in line["launches"]]
 
 
@@ -167,7 +166,7 @@ def _typical(launches: Sequence[Launch], scale: Scale) -> float:
     return math.exp(math.fsum(levels) / len(levels))
 
 
-def _time_change(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
+def _time_change(before: Line, after: Line) -> str:
     old, new = _launches(before), _launches(after)
     # A time that only one of them has is compared with nothing.
     known = scales_of(old, before["environment"])
@@ -176,8 +175,11 @@ def _time_change(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
         for metric, scale in scales_of(new, after["environment"]).items()
         if metric in known
     ]
-    reason = f", {after['reason']}" if after["reason"] else ""
-    return f"{'; '.join(changes)}{reason}"
+    return _with_reason(changes, after)
+
+
+def _with_reason(changes: Sequence[str], line: Line) -> str:
+    return "; ".join(changes) + (f", {line['reason']}" if line["reason"] else "")
 
 
 def _change(old: float, new: float, metric: str) -> str:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from typing import Any
 
 from archbench.core.choosing import Choice, Limit, LimitTable, limit_options
-from archbench.core.points import Point
+from archbench.core.errors import some
 from archbench.core.run_config import further_axes
 from archbench.metrics import METRICS
-from archbench.report.listing import PUBLISHED_NOTE, figure_text, top1_text
-from archbench.report.tables import BLANK, Table, markdown
+from archbench.report.listing import figure_text, published_note
+from archbench.report.tables import BLANK, Table, json_text, markdown
 
 __all__ = [
     "SCHEMA",
@@ -74,21 +72,16 @@ def choice_remarks(choice: Choice, limits: Sequence[Limit]) -> list[str]:
         f"Beyond --{name}={texts[name]}: {number}." for name, number in choice.outside.items()
     ]
     remarks += [
-        f"Left out, no {METRICS[metric].title}: {len(cells)} ({_some(cells)})."
+        f"Left out, no {METRICS[metric].title}: {len(cells)} ({some(cells)})."
         for metric, cells in choice.without.items()
     ]
-    if any(figure.kind == "published" for p in choice.best for figure in p.figures.values()):
-        remarks.append(PUBLISHED_NOTE)
+    remarks += published_note(figure for point in choice.best for figure in point.figures.values())
     if choice.doubtful:
         remarks.append(f"{DOUBT_MARK} the limit lies within the measuring error.")
     return remarks
 
 
-def _some(names: Sequence[str]) -> str:
-    return ", ".join([*names[:3], *(["..."] if len(names) > 3 else [])])
-
-
-def _choice_dict(choice: Choice) -> dict[str, Any]:
+def _choice_dict(choice: Choice) -> dict[str, object]:
     return {
         "within": choice.within,
         "considered": choice.considered,
@@ -109,7 +102,7 @@ def choice_json(choice: Choice, limits: Sequence[Limit], remarks: Sequence[str])
         **_choice_dict(choice),
         "remarks": list(remarks),
     }
-    return json.dumps(document, allow_nan=False, indent=1)
+    return json_text(document)
 
 
 def _heading(table: LimitTable) -> str:
@@ -118,7 +111,7 @@ def _heading(table: LimitTable) -> str:
     return f"{table.device}: {', '.join(names)}, batch 1{unusual}"
 
 
-def _run_in(table: LimitTable) -> dict[str, Any]:
+def _run_in(table: LimitTable) -> dict[str, object]:
     return {one.name: table[one.name] for one in further_axes()}
 
 
@@ -137,7 +130,7 @@ def limit_tables_text(tables: Sequence[LimitTable], format: str) -> str:
                 row = [f"<= {_memory(memory)}" if place == 0 else BLANK]
                 for choice in choices:
                     point = choice.best[place] if place < len(choice.best) else None
-                    row += [point.name, top1_text(point)] if point else [BLANK, BLANK]
+                    row += [point.name, figure_text(point, "top1")] if point else [BLANK, BLANK]
                 rows.append(row)
         headers = ["memory"]
         for rate in table.frame_rates:
@@ -149,30 +142,13 @@ def limit_tables_text(tables: Sequence[LimitTable], format: str) -> str:
 
 def limit_tables_csv(tables: Sequence[LimitTable]) -> str:
     """A line for each architecture in each cell of each table."""
-    headers = [
-        "device",
-        "dtype",
-        *(one.name for one in further_axes()),
-        "memory_limit",
-        "frame_rate",
-        "place",
-        "id",
-        "name",
-        "top1",
-        "peak_memory",
-        "throughput",
-    ]
+    metrics = ("top1", "peak_memory", "throughput")
+    found = ("memory_limit", "frame_rate", "place", "id", "name", *metrics)
+    headers = ["device", "dtype", *(one.name for one in further_axes()), *found]
     rows = [
         [
-            table.device,
-            table.dtype,
-            *_run_in(table).values(),
-            memory,
-            rate,
-            place,
-            point.id,
-            point.name,
-            *(point.value(metric) for metric in ("top1", "peak_memory", "throughput")),
+            *(table.device, table.dtype, *_run_in(table).values()),
+            *(memory, rate, place, point.id, point.name, *map(point.value, metrics)),
         ]
         for table in tables
         for (memory, rate), choice in table.cells.items()
@@ -200,7 +176,7 @@ def limit_tables_json(tables: Sequence[LimitTable], remarks: Sequence[str]) -> s
         ],
         "remarks": list(remarks),
     }
-    return json.dumps(document, allow_nan=False, indent=1)
+    return json_text(document)
 
 
 def table_remarks(tables: Sequence[LimitTable]) -> list[str]:
@@ -210,10 +186,8 @@ def table_remarks(tables: Sequence[LimitTable]) -> list[str]:
         choice = next(iter(table.cells.values()))
         where = f"{table.device} {table.unusual}".rstrip()
         remarks += [
-            f"{where}: left out, no {METRICS[metric].title}: {len(cells)} ({_some(cells)})."
+            f"{where}: left out, no {METRICS[metric].title}: {len(cells)} ({some(cells)})."
             for metric, cells in choice.without.items()
         ]
-    points: list[Point] = [p for t in tables for c in t.cells.values() for p in c.best]
-    if any(point.figures["top1"].kind == "published" for point in points):
-        remarks.append(PUBLISHED_NOTE)
-    return remarks
+    best = [point for table in tables for cell in table.cells.values() for point in cell.best]
+    return remarks + published_note(point.figures["top1"] for point in best)

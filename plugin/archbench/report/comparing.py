@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 
 from archbench.core.comparing import Change, Comparison
-from archbench.core.points import Point
+from archbench.core.errors import some
 from archbench.core.run_config import axis
 from archbench.metrics import METRICS
-from archbench.report.listing import PUBLISHED_NOTE, figure_text
-from archbench.report.tables import Table
+from archbench.report.listing import figure_text, published_note
+from archbench.report.tables import Table, json_text
 
 __all__ = ["SCHEMA", "comparison_json", "comparison_remarks", "comparison_table"]
 
@@ -100,19 +99,13 @@ def comparison_remarks(comparison: Comparison, titles: tuple[str, str]) -> list[
     if comparison.mean is not None and len(changes) > 1:
         remarks.append(f"Geometric mean of the ratios: {comparison.mean:.3f}.")
     for side, points in zip(titles, (comparison.only_left, comparison.only_right), strict=True):
+        names = list(dict.fromkeys(point.name for point in points))
         if points:
-            remarks.append(f"Only in {side}: {len(points)} ({_some(points)}).")
+            remarks.append(f"Only in {side}: {len(points)} ({some(names)}).")
     if unclear:
         remarks.append(f"{ERROR_MARK} may be no change: the intervals of the two touch.")
     sides = [point for change in changes for point in (change.left, change.right)]
-    if any(point.figures[metric].kind == "published" for point in sides):
-        remarks.append(PUBLISHED_NOTE)
-    return remarks
-
-
-def _some(points: tuple[Point, ...]) -> str:
-    names = list(dict.fromkeys(point.name for point in points))
-    return ", ".join([*names[:3], *(["..."] if len(names) > 3 else [])])
+    return remarks + published_note(point.figures[metric] for point in sides)
 
 
 def comparison_json(comparison: Comparison, titles: tuple[str, str], remarks: Sequence[str]) -> str:
@@ -139,4 +132,4 @@ def comparison_json(comparison: Comparison, titles: tuple[str, str], remarks: Se
         "only_right": [point.as_dict() for point in comparison.only_right],
         "remarks": list(remarks),
     }
-    return json.dumps(document, allow_nan=False, indent=1)
+    return json_text(document)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping
 
 from archbench.core.complexity import Complexity
 from archbench.core.conventions import CONVENTIONS, Convention, Style
@@ -33,20 +32,27 @@ def conventions_list() -> str:
     )
 
 
-def _printed(
-    convention: Convention,
-    complexity: Complexity,
-    elements: Mapping[str, int],
-    ptflops: tuple[int, int] | None,
-) -> tuple[int, int, Style, Style]:
-    flops = convention.flops(complexity, elements)
-    params = convention.params(complexity, elements)
-    if convention.name == "ptflops" and ptflops is not None:
-        # Its own count: it goes by types of modules, which operators do not tell.
-        params, flops = ptflops
-    flops_style = convention.flops_style or _PLAIN
-    params_style = convention.params_style or _PLAIN_PARAMS
-    return flops, params, flops_style, params_style
+def _rows(
+    complexity: Complexity, elements: Mapping[str, int], ptflops: tuple[int, int] | None
+) -> Iterator[tuple[Convention, int, int, str, str]]:
+    """Each convention with its operations and params, as they are and as it prints them."""
+    for convention in CONVENTIONS.values():
+        flops = convention.flops(complexity, elements)
+        params = convention.params(complexity, elements)
+        if convention.name == "ptflops" and ptflops is not None:
+            # Its own count: it goes by types of modules, which operators do not tell.
+            params, flops = ptflops
+        yield (
+            convention,
+            flops,
+            params,
+            _text(convention.flops_style or _PLAIN, flops),
+            _text(convention.params_style or _PLAIN_PARAMS, params),
+        )
+
+
+def _text(style: Style, value: int) -> str:
+    return f"{style.text(value)} {style.unit}".strip()
 
 
 def conventions_table(
@@ -61,20 +67,13 @@ def conventions_table(
         elements: numbers of :data:`archbench.core.conventions.ELEMENTS`.
         ptflops: params and MACs that it counts itself, where it does.
     """
-    rows = []
-    for name, convention in CONVENTIONS.items():
-        flops, params, flops_style, params_style = _printed(
-            convention, complexity, elements, ptflops
+    macs = complexity.macs
+    rows = [
+        [convention.name, printed_flops, f"{flops / macs:.3f}" if macs else None, printed_params]
+        for convention, flops, _, printed_flops, printed_params in _rows(
+            complexity, elements, ptflops
         )
-        relative = flops / complexity.macs if complexity.macs else 0.0
-        rows.append(
-            [
-                name,
-                f"{flops_style.text(flops)} {flops_style.unit}".strip(),
-                f"{relative:.3f}" if complexity.macs else None,
-                f"{params_style.text(params)} {params_style.unit}".strip(),
-            ]
-        )
+    ]
     headers = ["convention", "operations", "per MAC", "params"]
     return Table(headers, rows, ("convention",)).print_as("text")
 
@@ -83,18 +82,18 @@ def conventions_dict(
     complexity: Complexity,
     elements: Mapping[str, int],
     ptflops: tuple[int, int] | None = None,
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """The same in plain numbers and as printed."""
-    result = {}
-    for name, convention in CONVENTIONS.items():
-        flops, params, flops_style, params_style = _printed(
-            convention, complexity, elements, ptflops
-        )
-        result[name] = {
+    result = {
+        convention.name: {
             "operations": flops,
             "params": params,
-            "printed_operations": f"{flops_style.text(flops)} {flops_style.unit}".strip(),
-            "printed_params": f"{params_style.text(params)} {params_style.unit}".strip(),
+            "printed_operations": printed_flops,
+            "printed_params": printed_params,
             "formula": convention.formula,
         }
+        for convention, flops, params, printed_flops, printed_params in _rows(
+            complexity, elements, ptflops
+        )
+    }
     return {"schema": 1, "conventions": result}

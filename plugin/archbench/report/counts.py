@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from archbench.core.complexity import Complexity, LayerCost
+from archbench.core.errors import some
 from archbench.core.gate import difference_text
 from archbench.core.verdicts import Verdict
 from archbench.report.tables import Table
@@ -70,7 +71,7 @@ def _side(sign: str, costs: Counter[Cost], named: Mapping[Cost, list[str]]) -> l
         names = named.get(cost, [])
         # A cost that other layers had before does not tell which of them is new.
         among = "among " if len(names) > number else ""
-        shown = f"  {among}{', '.join(names[:4])}{', ...' if len(names) > 4 else ''}"
+        shown = f"  {among}{some(names, 4)}"
         lines.append(
             f"  {sign} {number} x {type}: params {params:,}, MACs {macs:,}{shown if names else ''}"
         )
@@ -116,7 +117,7 @@ def comparison_text(counted: Sequence[tuple[str, Complexity]]) -> str:
     return "\n\n".join(blocks)
 
 
-def comparison_dict(counted: Sequence[tuple[str, Complexity]]) -> dict[str, Any]:
+def comparison_dict(counted: Sequence[tuple[str, Complexity]]) -> dict[str, object]:
     """The same in builtin types: counts of each, and the differences from the first."""
     (first, reference), *others = counted
     differing = {}
@@ -154,7 +155,7 @@ def _by_cost(complexity: Complexity) -> dict[Cost, list[str]]:
     return named
 
 
-def _listed(costs: Counter[Cost], named: Mapping[Cost, list[str]]) -> list[dict[str, Any]]:
+def _listed(costs: Counter[Cost], named: Mapping[Cost, list[str]]) -> list[dict[str, object]]:
     return [
         {"params": cost[1], "macs": cost[2], "number": number, "among": named[cost]}
         for cost, number in costs.items()

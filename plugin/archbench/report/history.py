@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 from archbench.core.history import (
     Change,
@@ -20,7 +18,7 @@ from archbench.core.history import (
 from archbench.core.run_config import StatedConfig
 from archbench.metrics import METRICS
 from archbench.report.change_points import change_points, why_none
-from archbench.report.tables import ABSENT, BLANK, Table, markdown
+from archbench.report.tables import ABSENT, BLANK, Table, json_text, markdown
 
 __all__ = ["FORMATS", "Line", "history_data", "judged", "shown_since"]
 
@@ -116,7 +114,7 @@ def shown_since(lines: Sequence[Line], when: str) -> list[Line]:
     return sorted(found, key=_latest_first, reverse=True)
 
 
-def history_data(series: Sequence[Series]) -> dict[str, list[dict[str, Any]]]:
+def history_data(series: Sequence[Series]) -> dict[str, list[dict[str, object]]]:
     """The history as the page draws it, in builtin types.
 
     Returns:
@@ -125,27 +123,19 @@ def history_data(series: Sequence[Series]) -> dict[str, list[dict[str, Any]]]:
         ``metric``, ``value`` in SI, ``low`` and ``high`` or None, ``change`` to the entry before
         or None, ``change_point`` (whether a new level begins here), ``events``, ``sources``.
     """
-    found: dict[str, list[dict[str, Any]]] = {}
+    found: dict[str, list[dict[str, object]]] = {}
     for line in judged(series):
         entries = found.setdefault(line.series.cell.title, [])
         for item in _entries(line):
-            point = item.pop("change_point")
-            entries.append(
-                {"metric": line.series.metric, **item, "change_point": point is not None}
-            )
+            is_change = item["change_point"] is not None
+            entries.append({"metric": line.series.metric, **item, "change_point": is_change})
     return found
 
 
-def _entries(line: Line) -> list[dict[str, Any]]:
+def _entries(line: Line) -> list[dict[str, object]]:
     return [
         {
-            "when": entry.when,
-            "commit": entry.commit,
-            "dirty": entry.dirty,
-            "value": entry.value,
-            "low": entry.low,
-            "high": entry.high,
-            "change": line.relative_at(index),
+            **dict(zip(_ENTRY, _figures(line, index, entry), strict=True)),
             "change_point": None
             if (change := line.change_at(index)) is None
             else {"before": change.before, "after": change.after, "change": change.relative},
@@ -154,6 +144,13 @@ def _entries(line: Line) -> list[dict[str, Any]]:
         }
         for index, entry in enumerate(line.entries, line.first)
     ]
+
+
+_ENTRY = ("when", "commit", "dirty", "value", "low", "high", "change")
+
+
+def _figures(line: Line, index: int, entry: Entry) -> list[object]:
+    return [*(getattr(entry, name) for name in _ENTRY[:-1]), line.relative_at(index)]
 
 
 def _json(lines: Sequence[Line], remarks: Sequence[str], detailed: bool) -> str:
@@ -172,25 +169,21 @@ def _json(lines: Sequence[Line], remarks: Sequence[str], detailed: bool) -> str:
         ],
         "remarks": list(remarks),
     }
-    return json.dumps(document, indent=1, allow_nan=False)
+    return json_text(document)
 
 
 def _csv(lines: Sequence[Line], remarks: Sequence[str], detailed: bool) -> str:
-    columns = (
-        "id", "device", *StatedConfig().as_columns(), "metric", "unit", "when", "commit", "dirty",
-        "value", "low", "high", "change", "change_point", "events", "sources",
-    )  # fmt: skip
+    told = ("change_point", "events", "sources")
+    columns = ("id", "device", *StatedConfig().as_columns(), "metric", "unit", *_ENTRY, *told)
     rows = []
     for line in lines:
-        cell = line.series.cell
-        shared = {"id": cell.id, "device": cell.device, **cell.as_columns()}
-        shared |= {"metric": line.series.metric, "unit": METRICS[line.series.metric].unit}
-        for item in _entries(line):
-            point = item["change_point"]
-            fields = shared | item
-            fields["change_point"] = None if point is None else point["change"]
-            fields |= {name: "; ".join(item[name]) for name in ("events", "sources")}
-            rows.append([fields[name] for name in columns])
+        cell, metric = line.series.cell, line.series.metric
+        shared = (cell.id, cell.device, *cell.as_columns().values(), metric, METRICS[metric].unit)
+        for index, entry in enumerate(line.entries, line.first):
+            change = line.change_at(index)
+            lists = ("; ".join(entry.events), "; ".join(entry.sources))
+            step = None if change is None else change.relative
+            rows.append([*shared, *_figures(line, index, entry), step, *lists])
     return Table(columns, rows).print_as("csv")
 
 

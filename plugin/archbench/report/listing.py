@@ -2,39 +2,23 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
-from archbench.core.points import Point
+from archbench.core.points import Figure, Point
 from archbench.core.run_config import StatedConfig
 from archbench.metrics import METRICS
-from archbench.report.tables import Table
+from archbench.report.tables import PUBLISHED_MARK, Table, json_text
 
-__all__ = ["PUBLISHED_NOTE", "SCHEMA", "points_csv", "points_json", "points_table", "top1_text"]
+__all__ = ["SCHEMA", "figure_text", "points_csv", "points_json", "points_table", "published_note"]
 
 SCHEMA = 1
 """Of the JSON document. 1: first version."""
 
-PUBLISHED_MARK = "*"
-PUBLISHED_NOTE = f"{PUBLISHED_MARK} published, not measured here."
 
-
-def _fields() -> tuple[str, ...]:
-    """Columns beside the figures."""
-    return (
-        "id",
-        "name",
-        "library",
-        "family",
-        "device",
-        "device_name",
-        *StatedConfig().as_columns(),
-        "asked",
-        "run",
-        "when",
-        "commit",
-        "status",
-    )
+_NAMED = ("id", "name", "library", "family", "device", "device_name")
+_RUN = ("asked", "run", "when", "commit", "status")
+_FIGURE = {"": "value", "_low": "low", "_high": "high", "_kind": "kind", "_source": "source"}
+"""What of a figure stands in the column with its metric's name and such an end."""
 
 
 def figure_text(point: Point, metric: str) -> str:
@@ -49,9 +33,10 @@ def figure_text(point: Point, metric: str) -> str:
     return f"{text}{PUBLISHED_MARK}" if figure.kind == "published" else text
 
 
-def top1_text(point: Point) -> str:
-    """Top-1 with two decimals, marked where it is published."""
-    return figure_text(point, "top1")
+def published_note(figures: Iterable[Figure]) -> list[str]:
+    """What the mark means, where one of the figures has it."""
+    is_marked = any(figure.kind == "published" for figure in figures)
+    return [f"{PUBLISHED_MARK} published, not measured here."] if is_marked else []
 
 
 def points_table(points: Sequence[Point], format: str) -> str:
@@ -69,19 +54,14 @@ def points_table(points: Sequence[Point], format: str) -> str:
     ]
     has_target = len({point.target for point in points}) > 1
     has_run = len({point.run for point in points}) > 1
-    words = [
-        "architecture",
-        "library",
-        *(["target"] if has_target else []),
-        *(["run"] if has_run else []),
-    ]
+    varying = [*(["target"] if has_target else []), *(["run"] if has_run else [])]
+    words = ["architecture", "library", *varying]
     headers = [*words, *(METRICS[metric].title for metric in shown)]
     rows = [
         [
             point.name,
             point.library,
-            *([point.target] if has_target else []),
-            *([point.run] if has_run else []),
+            *(getattr(point, name) for name in varying),
             *(figure_text(point, metric) for metric in shown),
         ]
         for point in points
@@ -96,25 +76,16 @@ def points_csv(points: Sequence[Point]) -> str:
     interval, ``_kind`` and ``_source``. What is absent is empty.
     """
     metrics = [name for name in METRICS if any(name in point.figures for point in points)]
-    headers = [
-        *_fields(),
-        *(
-            f"{metric}{suffix}"
-            for metric in metrics
-            for suffix in ("", "_low", "_high", "_kind", "_source")
-        ),
-    ]
+    ends = [f"{metric}{end}" for metric in metrics for end in _FIGURE]
+    headers = [*_NAMED, *StatedConfig().as_columns(), *_RUN, *ends]
     rows = []
     for point in points:
-        stated = point.as_dict()
-        row = [stated[name] for name in _fields()]
+        row = [getattr(point, name) for name in _NAMED]
+        row += point.as_columns().values()
+        row += [getattr(point, name) for name in _RUN]
         for metric in metrics:
             figure = point.figures.get(metric)
-            row += (
-                [None] * 5
-                if figure is None
-                else [figure.value, figure.low, figure.high, figure.kind, figure.source]
-            )
+            row += [getattr(figure, name, None) for name in _FIGURE.values()]
         rows.append(row)
     return Table(headers, rows).print_as("csv")
 
@@ -126,4 +97,4 @@ def points_json(points: Sequence[Point], remarks: Sequence[str]) -> str:
         "remarks": list(remarks),
         "points": [point.as_dict() for point in points],
     }
-    return json.dumps(document, allow_nan=False, indent=1)
+    return json_text(document)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from math import prod
-from typing import Any
 
+from msgspec import to_builtins
+
+from archbench.core.errors import some
 from archbench.core.summary import (
     LayerRow,
     LayerTable,
@@ -15,7 +16,7 @@ from archbench.core.summary import (
     Summary,
     UnlistedParameters,
 )
-from archbench.report.tables import ABSENT, BLANK, Table, markdown
+from archbench.report.tables import ABSENT, BLANK, Table, json_text, markdown
 
 __all__ = ["FORMATS", "SCHEMA"]
 
@@ -52,28 +53,21 @@ def _as_markdown(summary: Summary) -> str:
 
 
 def _as_json(summary: Summary) -> str:
-    document: dict[str, Any] = {
-        "schema": SCHEMA,
-        "id": summary.id,
-        "input_size": list(summary.input_size),
-    }
+    size = list(summary.input_size)
+    document: dict[str, object] = {"schema": SCHEMA, "id": summary.id, "input_size": size}
     if summary.layers is not None:
         document["layers"] = _layers_document(summary.layers)
     if summary.tree is not None:
         document["tree"] = _tree_document(summary.tree)
-    return json.dumps(document, allow_nan=False, indent=1)
+    return json_text(document)
 
 
 def _as_csv(summary: Summary) -> str:
-    if summary.tree is None and summary.layers is not None:
-        columns: Sequence[str] = _LAYER_COLUMNS
-        records = list(_layer_records(summary.layers))
-    elif summary.layers is None and summary.tree is not None:
-        columns, records = _TREE_COLUMNS, list(_tree_records(summary.tree))
-    else:
+    tables = [_layer_rows(summary.layers)] if summary.layers is not None else []
+    tables += [_tree_rows(summary.tree)] if summary.tree is not None else []
+    if len(tables) != 1:
         raise ValueError("CSV is one table: a summary of one part")
-    rows = [[record.get(name) for name in columns] for record in records]
-    return Table(columns, rows).print_as("csv")
+    return tables[0].print_as("csv")
 
 
 FORMATS: Mapping[str, Callable[[Summary], str]] = {
@@ -118,10 +112,7 @@ def _params_text(row: LayerRow) -> str:
 
 
 def _owner_text(own: UnlistedParameters) -> str:
-    if own.name:
-        return own.name
-    more = ", ..." if len(own.parameters) > 3 else ""
-    return f"{own.type}: {', '.join(own.parameters[:3])}{more}"
+    return own.name or f"{own.type}: {some(own.parameters)}"
 
 
 def _layer_lines(table: LayerTable) -> Iterator[str]:
@@ -184,63 +175,35 @@ def _layer_markdown(table: LayerTable) -> str:
     return Table(headers, rows, headers[1:4]).print_as("markdown")
 
 
-def _layers_document(table: LayerTable) -> dict[str, Any]:
-    return {
-        "input_shape": list(table.input_shape),
-        "total_params": table.total_params,
-        "trainable_params": table.trainable_params,
-        "non_trainable_params": table.non_trainable_params,
-        "input_bytes": table.input_bytes,
-        "forward_backward_bytes": table.forward_backward_bytes,
-        "params_bytes": table.params_bytes,
-        "estimated_total_bytes": table.estimated_total_bytes,
-        "rows": [
-            {
-                "index": row.index,
-                "name": row.name,
-                "type": row.type,
-                "output_shapes": [list(shape) for shape in row.output_shapes],
-                "params": row.params,
-                "params_elsewhere": row.params_elsewhere,
-            }
-            for row in table.rows
-        ],
-        "unlisted": [
-            {
-                "name": own.name,
-                "type": own.type,
-                "params": own.params,
-                "parameters": list(own.parameters),
-            }
-            for own in table.unlisted
-        ],
-    }
+_TOTALS = (
+    "input_shape", "total_params", "trainable_params", "non_trainable_params", "input_bytes",
+    "forward_backward_bytes", "params_bytes", "estimated_total_bytes",
+)  # fmt: skip
 
 
-_LAYER_COLUMNS = (
-    "index",
-    "name",
-    "type",
-    "output_shape",
-    "output_elements",
-    "params",
-    "params_elsewhere",
-)
+def _layers_document(table: LayerTable) -> dict[str, object]:
+    totals = {name: getattr(table, name) for name in _TOTALS}
+    return {**totals, "rows": to_builtins(table.rows), "unlisted": to_builtins(table.unlisted)}
 
 
-def _layer_records(table: LayerTable) -> Iterator[dict[str, Any]]:
+def _layer_rows(table: LayerTable) -> Table:
+    columns = [
+        "index",
+        "name",
+        "type",
+        "output_shape",
+        "output_elements",
+        "params",
+        "params_elsewhere",
+    ]
+    rows: list[list[object]] = []
     for row in table.rows:
-        yield {
-            "index": row.index,
-            "name": row.name,
-            "type": row.type,
-            "output_shape": ";".join("x".join(map(str, shape)) for shape in row.output_shapes),
-            "output_elements": sum(map(prod, row.output_shapes)),
-            "params": row.params,
-            "params_elsewhere": row.params_elsewhere,
-        }
-    for own in table.unlisted:
-        yield {"name": own.name, "type": own.type, "params": own.params}
+        shape = ";".join("x".join(map(str, shape)) for shape in row.output_shapes)
+        elements = sum(map(prod, row.output_shapes))
+        output = (shape, elements, row.params, row.params_elsewhere)
+        rows.append([row.index, row.name, row.type, *output])
+    rows += [[None, own.name, own.type, None, None, own.params, None] for own in table.unlisted]
+    return Table(columns, rows)
 
 
 # The module tree.
@@ -299,9 +262,7 @@ def _remarks(tree: ModuleTree) -> Iterator[str]:
             "counts nothing"
         )
         yield "outside the types of modules that it knows."
-        yield f"Multiply-adds of one image, counted exactly: {tree.exact_macs:,}"
-    else:
-        yield f"Multiply-adds of one image, counted exactly: {tree.exact_macs:,}"
+    yield f"Multiply-adds of one image, counted exactly: {tree.exact_macs:,}"
 
 
 def _nodes(node: ModuleNode) -> Iterator[ModuleNode]:
@@ -326,9 +287,9 @@ def _tree_markdown(tree: ModuleTree) -> str:
     return Table(headers, rows, ("type", "module")).print_as("markdown")
 
 
-def _tree_document(tree: ModuleTree) -> dict[str, Any]:
-    def document(node: ModuleNode) -> dict[str, Any]:
-        found: dict[str, Any] = {
+def _tree_document(tree: ModuleTree) -> dict[str, object]:
+    def document(node: ModuleNode) -> dict[str, object]:
+        found: dict[str, object] = {
             "name": node.name,
             "type": node.type,
             "details": node.details,
@@ -343,41 +304,21 @@ def _tree_document(tree: ModuleTree) -> dict[str, Any]:
             found["hidden_modules"] = node.hidden_modules
         return {**found, "children": [document(child) for child in node.children]}
 
-    return {
-        "convention": tree.convention,
-        "counter": tree.counter,
-        "total_params": tree.total_params,
-        "total_macs": tree.total_macs,
-        "exact_macs": tree.exact_macs,
-        "root": document(tree.root),
-    }
+    totals = ("convention", "counter", "total_params", "total_macs", "exact_macs")
+    return {**{name: getattr(tree, name) for name in totals}, "root": document(tree.root)}
 
 
-_TREE_COLUMNS = (
-    "name",
-    "type",
-    "level",
-    "params",
-    "params_share",
-    "macs_per_image",
-    "macs_share",
-    "shared_with",
-    "hidden_modules",
-    "details",
-)
-
-
-def _tree_records(tree: ModuleTree) -> Iterator[dict[str, Any]]:
-    for node in _nodes(tree.root):
-        yield {
-            "name": node.name,
-            "type": node.type,
-            "level": node.level,
-            "params": node.params,
-            "params_share": _params_share(node, tree),
-            "macs_per_image": node.macs,
-            "macs_share": _macs_share(node, tree),
-            "shared_with": node.shared_with,
-            "hidden_modules": node.hidden_modules,
-            "details": node.details,
-        }
+def _tree_rows(tree: ModuleTree) -> Table:
+    columns = (
+        "name", "type", "level", "params", "params_share", "macs_per_image", "macs_share",
+        "shared_with", "hidden_modules", "details",
+    )  # fmt: skip
+    rows = [
+        [
+            *(node.name, node.type, node.level),
+            *(node.params, _params_share(node, tree), node.macs, _macs_share(node, tree)),
+            *(node.shared_with, node.hidden_modules, node.details),
+        ]
+        for node in _nodes(tree.root)
+    ]
+    return Table(columns, rows)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from archbench.core.gate import METRIC as COMPLEXITY
@@ -10,49 +11,60 @@ from archbench.core.records import Record, derived
 from archbench.core.spec import ModelSpec
 from archbench.core.verdicts import FAILING, NEWS
 from archbench.metrics import METRICS
-from archbench.report.tables import ABSENT, BLANK, Table
+from archbench.report.tables import ABSENT, BLANK, PUBLISHED_MARK, Table
 
-__all__ = ["catalogue_table", "cell_line", "doubts", "has_accepted_counts", "is_bad", "run_table"]
+__all__ = [
+    "catalogue_table",
+    "cell_line",
+    "counted",
+    "doubts",
+    "has_accepted_counts",
+    "is_bad",
+    "run_table",
+    "times",
+]
 
-PUBLISHED_MARK = "*"
 ACCEPTED_MARK = "^"
 NOISY_MARK = "~"
 NOISE = ("noisy", "disturbed")
 """Codes of notes that say that a time is not to be trusted."""
 
 
-def _metric(cell: Record, name: str) -> str:
-    value = cell.metrics.get(name, {}).get("value")
-    return ABSENT if value is None else METRICS[name].text(value)
+def _figure(metric: str, value: float | None) -> str:
+    return ABSENT if value is None else METRICS[metric].text(value)
 
 
-def _count(cell: Record, name: str, accepted: Mapping[str, Mapping[str, Any]]) -> str:
+def counted(
+    cell: Record, *names: str, accepted: Mapping[str, Mapping[str, Any]] = MappingProxyType({})
+) -> list[str]:
     """What was counted, or what was accepted of an architecture that this run did not count."""
-    value = accepted.get(cell.id, {}).get(name)
-    if name in cell.metrics or value is None:
-        return _metric(cell, name)
-    return f"{METRICS[name].text(value)}{ACCEPTED_MARK}"
+    texts = []
+    for name in names:
+        value = accepted.get(cell.id, {}).get(name)
+        if name in cell.metrics or value is None:
+            texts.append(_figure(name, cell.metrics.get(name, {}).get("value")))
+        else:
+            texts.append(f"{METRICS[name].text(value)}{ACCEPTED_MARK}")
+    return texts
+
+
+def times(cell: Record) -> list[str]:
+    """p50, with a mark where it is noisy, p95 and throughput of a cell."""
+    statistics = derived(cell)
+    p50, p95 = (_figure("latency", statistics.get(name)) for name in ("p50", "p95"))
+    mark = NOISY_MARK if _is_noisy(cell) else ""
+    return [f"{mark}{p50}", p95, _figure("throughput", statistics.get("throughput"))]
 
 
 def has_accepted_counts(cells: Sequence[Record], counts: Mapping[str, Mapping[str, Any]]) -> bool:
     """Whether the table shows counts that were accepted and not made by the run."""
-    return any(ACCEPTED_MARK in _count(cell, "params", counts) for cell in cells)
+    return any(ACCEPTED_MARK in counted(cell, "params", accepted=counts)[0] for cell in cells)
 
 
 def _change(cell: Record, changes: Mapping[tuple[str, str], float]) -> str:
     share = changes.get(cell.key)
     mark = NOISY_MARK if _is_noisy(cell) else ""
     return ABSENT if share is None else f"{mark}{share * 100:+.1f} %"
-
-
-def _latency(statistics: Mapping[str, Any], quantile: str) -> str:
-    value = statistics.get(quantile)
-    return ABSENT if value is None else METRICS["latency"].text(value)
-
-
-def _throughput(statistics: Mapping[str, Any]) -> str:
-    value = statistics.get("throughput")
-    return ABSENT if value is None else METRICS["throughput"].text(value)
 
 
 def _is_noisy(cell: Record) -> bool:
@@ -98,15 +110,11 @@ def run_table(
         if "run" in metric.tables
         and any(cell.metrics.get(name, {}).get("value") is not None for cell in cells)
     ]
+    timed = ("p50 ms", "p95 ms", "images/s") if is_timed else ("activations M", "max channels")
     headers = [
-        "architecture",
-        "library",
-        *(["target"] if with_target else []),
+        *("architecture", "library", *(["target"] if with_target else [])),
         *(["top-1 %", "±", "top-5 %"] if is_evaluated else []),
-        f"top-1 %{PUBLISHED_MARK}",
-        "params M",
-        "GMACs",
-        *(["p50 ms", "p95 ms", "images/s"] if is_timed else ["activations M", "max channels"]),
+        *(f"top-1 %{PUBLISHED_MARK}", "params M", "GMACs", *timed),
         *(METRICS[name].title for name in more),
         *(["since last run"] if changes else []),
         "verdict",
@@ -114,27 +122,15 @@ def run_table(
     rows = []
     for cell in cells:
         library, _, name = cell.id.partition("/")
-        statistics = derived(cell)
         top1 = None if cell.is_quantised else published_top1.get(cell.id)
         rows.append(
             [
-                name,
-                library,
-                *([cell.suffix or ABSENT] if with_target else []),
+                *(name, library, *([cell.suffix or ABSENT] if with_target else [])),
                 *(_accuracies(cell) if is_evaluated else []),
                 ABSENT if top1 is None else f"{top1:.2f}{PUBLISHED_MARK}",
-                _count(cell, "params", counts),
-                _count(cell, "macs", counts),
-                *(
-                    [
-                        f"{NOISY_MARK if _is_noisy(cell) else ''}{_latency(statistics, 'p50')}",
-                        _latency(statistics, "p95"),
-                        _throughput(statistics),
-                    ]
-                    if is_timed
-                    else [_metric(cell, "activations"), _metric(cell, "max_channels")]
-                ),
-                *(_metric(cell, name) for name in more),
+                *counted(cell, "params", "macs", accepted=counts),
+                *(times(cell) if is_timed else counted(cell, "activations", "max_channels")),
+                *counted(cell, *more),
                 *([_change(cell, changes)] if changes else []),
                 _status(cell) or BLANK,
             ]
@@ -173,8 +169,10 @@ def cell_line(cell: Record) -> str:
     if not statistics and "params" not in cell.metrics:
         return _status(cell) or "fingerprint"
     if not statistics:
-        return f"{_metric(cell, 'params')} M params  {_metric(cell, 'macs')} GMACs"
-    parts = [f"{_latency(statistics, 'p50')} ms", f"{_throughput(statistics)} images/s"]
+        params, macs = counted(cell, "params", "macs")
+        return f"{params} M params  {macs} GMACs"
+    p50, throughput = _figure("latency", statistics["p50"]), statistics["throughput"]
+    parts = [f"{p50} ms", f"{_figure('throughput', throughput)} images/s"]
     if "precision" in statistics:
         parts.append(f"±{statistics['precision'] * 100:.1f} %")
     return "  ".join(parts)

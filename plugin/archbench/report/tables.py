@@ -4,21 +4,34 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from html import escape
 
 from archbench.core.foreign import plain
 
-__all__ = ["ABSENT", "BLANK", "TABLE_FORMATS", "Strong", "Table", "markdown"]
+__all__ = [
+    "ABSENT",
+    "BLANK",
+    "PUBLISHED_MARK",
+    "TABLE_FORMATS",
+    "Strong",
+    "Table",
+    "json_text",
+    "markdown",
+]
 
 TABLE_FORMATS = ("text", "markdown", "csv")
 """What a table can be printed as."""
 
 ABSENT = "-"
 """Stands in a table for people where there is no value; in CSV the field is empty."""
+
+PUBLISHED_MARK = "*"
+"""Behind a figure that was published and not measured here."""
 
 BLANK = " "
 """A cell that stays empty for people too."""
@@ -122,3 +135,12 @@ def markdown(text: str) -> str:
 
 def _escaped(match: re.Match[str]) -> str:
     return "".join(f"\\{sign}" for sign in match[0])
+
+
+def json_text(document: Mapping[str, object]) -> str:
+    """A document for programs.
+
+    Raises:
+        ValueError: a number in it is not finite.
+    """
+    return json.dumps(document, allow_nan=False, indent=1)

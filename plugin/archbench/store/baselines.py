@@ -19,6 +19,7 @@ from archbench.store.directory import make_directory
 
 __all__ = [
     "FORMAT",
+    "NAMES",
     "SCHEMA",
     "Baselines",
     "Updated",
@@ -28,6 +29,13 @@ __all__ = [
     "remove_lines",
     "update_baselines",
 ]
+
+NAMES = {
+    "complexity": "complexity.jsonl",
+    "accuracy": "accuracy.jsonl",
+    "fingerprint": "fingerprints.jsonl",
+}
+"""Files by their kind; those of times are called by what was timed, in a directory for a device."""
 
 FORMAT = "archbench-baseline"
 SCHEMA = 3

@@ -17,7 +17,7 @@ from archbench.core.records import merge_records, target_of
 from archbench.core.run_config import RunConfig
 from archbench.core.statistics import quantile
 from archbench.metrics import compared_by
-from archbench.store.baselines import parse_baselines
+from archbench.store.baselines import NAMES, parse_baselines
 from archbench.store.git import git, git_text
 from archbench.store.journal import Run, read_run, run_paths
 
@@ -212,7 +212,7 @@ def in_baselines(root: Path, metrics: Collection[str] | None = None) -> Found:
     """
     found = Found()
     for commit, when, path in _revisions(root):
-        kind = "complexity" if path.name == "complexity.jsonl" else "latency"
+        kind = "complexity" if path.name == NAMES["complexity"] else "latency"
         text = git(root, "show", f"{commit}:./{path.as_posix()}").output
         if text is None:
             continue  # deleted by that commit

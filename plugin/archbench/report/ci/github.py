@@ -7,11 +7,11 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from archbench.core.gate import COUNTS
-from archbench.core.records import Record, derived, target_key
+from archbench.core.records import Record, target_key
 from archbench.core.verdicts import FAILING, NEWS
 from archbench.metrics import METRICS, format_significant
 from archbench.report.ci.diagnostics import Diagnostic, Locate, clean, diagnostics, level_of
-from archbench.report.table import NOISE, NOISY_MARK
+from archbench.report.table import counted, times
 from archbench.report.tables import ABSENT, BLANK, Strong, Table, markdown
 
 __all__ = ["SUMMARY_LIMIT", "annotation_lines", "step_summary"]
@@ -130,22 +130,9 @@ def _diagnostic_row(diagnostic: Diagnostic) -> list[object]:
 
 
 def _cell_row(cell: Record) -> list[object]:
-    statistics = derived(cell)
-    noisy = any(note.code in NOISE for note in cell.notes)
-    p50 = _figure("latency", statistics.get("p50"))
-    return [
-        cell.id,
-        target_key(cell.target),
-        *(_figure(name, cell.metrics.get(name, {}).get("value")) for name in ("params", "macs")),
-        f"{NOISY_MARK}{p50}" if noisy else p50,
-        _figure("latency", statistics.get("p95")),
-        _figure("throughput", statistics.get("throughput")),
-        ", ".join(sorted({verdict.status for verdict in cell.verdicts}, key=NEWS.index)),
-    ]
-
-
-def _figure(metric: str, value: float | None) -> str:
-    return ABSENT if value is None else METRICS[metric].text(value)
+    statuses = sorted({verdict.status for verdict in cell.verdicts}, key=NEWS.index)
+    figures = (*counted(cell, "params", "macs"), *times(cell))
+    return [cell.id, target_key(cell.target), *figures, ", ".join(statuses)]
 
 
 def _value_text(metric: str, value: Any) -> str:

@@ -3,13 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import TypedDict
 
 from archbench.core.records import Record
 from archbench.core.verdicts import FAILING
 from archbench.report.ci.diagnostics import Diagnostic, diagnostics
 
 __all__ = ["code_quality"]
+
+
+class Lines(TypedDict):
+    """The first line that an entry is about."""
+
+    begin: int
+
+
+class Location(TypedDict):
+    """Where an entry is shown."""
+
+    path: str
+    lines: Lines
+
+
+class Entry(TypedDict):
+    """One entry of the report, in the fields of Code Climate that GitLab reads."""
+
+    description: str
+    check_name: str
+    fingerprint: str
+    severity: str
+    location: Location
+
 
 _SEVERITIES = {"regressed": "major", "changed": "major", "no-baseline": "major"}
 
@@ -19,7 +43,7 @@ def code_quality(
     locate: Callable[[Diagnostic], tuple[str, int]],
     *,
     failing: Sequence[str] = FAILING,
-) -> list[dict[str, Any]]:
+) -> list[Entry]:
     """GitLab's code-quality report: what fails, and what could not be told.
 
     GitLab compares the report of a merge request with that of its target branch by fingerprint.
@@ -29,7 +53,7 @@ def code_quality(
         locate: the file and line of a diagnostic; GitLab shows none without.
         failing: see :func:`diagnostics`.
     """
-    report: dict[str, dict[str, Any]] = {}
+    report: dict[str, Entry] = {}
     for diagnostic in diagnostics(cells, failing=failing):
         if diagnostic.level not in ("error", "warning"):
             continue
