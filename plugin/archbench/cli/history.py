@@ -58,12 +58,8 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         action="store_true",
         help="also accepted measurements, through the history of baselines/ in git",
     )
-    history.add_argument(
-        "--storage",
-        type=Path,
-        metavar="DIR",
-        help="of pytest-benchmark (default: .benchmarks)",
-    )
+    storage = "of pytest-benchmark (default: .benchmarks)"
+    history.add_argument("--storage", type=Path, metavar="DIR", help=storage)
     history.add_argument("--format", choices=FORMATS, default="text", help="default: text")
     history.set_defaults(run=run, empty=_empty)
 
@@ -120,35 +116,28 @@ def stored_history(
         NothingFoundError: nothing is stored.
         UsageError: there is no such storage.
     """
-    if storage is not None and not (root / storage).is_dir():
+    benchmarks = root / (storage or store.BENCHMARKS)
+    if storage is not None and not benchmarks.is_dir():
         raise UsageError(
             f"--storage={storage}",
             "there is no such directory",
             "Name pytest-benchmark's storage, .benchmarks by default",
         )
     found = store.in_runs(root, metrics)
-    found.extend(
-        store.in_benchmarks(
-            root / (storage or store.BENCHMARKS), lambda cpu: device_slug("cpu", cpu), metrics
-        )
-    )
+    found.extend(store.in_benchmarks(benchmarks, lambda cpu: device_slug("cpu", cpu), metrics))
     if baselines:
         found.extend(store.in_baselines(root, metrics))
     if not found.observations:
-        left_out = f"; {'; '.join(found.remarks)}" if found.remarks else ""
+        absent = f"no run is stored in {runs_directory(root)} or {benchmarks}"
+        if found.files:
+            named = " or ".join(metrics or ("a figure",))
+            absent = f"none of {found.files} stored files holds {named}"
         raise NothingFoundError(
             "archbench history",
-            f"no run is stored in {runs_directory(root)} or {root / (storage or store.BENCHMARKS)}"
-            f"{left_out}"
-            if not found.files
-            else f"none of {found.files} stored files holds {_or(metrics)}{left_out}",
+            "; ".join([absent, *found.remarks]),
             "Measure something: pytest benchmarks",
         )
     return series_of(found.observations, merge=merge), found.remarks
-
-
-def _or(metrics: Sequence[str] | None) -> str:
-    return " or ".join(metrics or ("a figure",))
 
 
 def _since(text: str | None) -> str | None:

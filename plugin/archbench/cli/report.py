@@ -51,25 +51,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 def run(options: argparse.Namespace) -> int:
     """Write or print what was asked for."""
     charts = [name.strip() for name in options.charts.split(",")] if options.charts else None
-    if options.charts is not None and not options.charts.strip(" ,"):
-        raise UsageError("--charts=", "it names no chart", "Name one, or leave it out for all")
-    if options.output is not None:
-        _refuse_output(options.output, options.sources)
-    if charts is not None and options.format not in (None, *_PICTURES):
-        raise UsageError(
-            f"--charts={options.charts} with --format={options.format}",
-            "charts are named for pictures",
-            "Leave --charts out, or write --format=png or --format=svg",
-        )
-    wanted = options.format
-    if wanted is None and options.output is not None and options.output.suffix == ".html":
-        wanted = "html"
-    if options.pictures and wanted is not None:
-        raise UsageError(
-            "--pictures with one format alone",
-            "it writes pictures beside the page, in a directory",
-            "Leave --format out, and name a directory with --output",
-        )
+    wanted = _wanted(options, charts)
     loaded = points_from(options.sources, Path.cwd())
     say(loaded.remarks if wanted != "json" else ())
     if wanted in (None, "html", *_PICTURES):
@@ -81,17 +63,44 @@ def run(options: argparse.Namespace) -> int:
     text = _text(wanted, loaded)
     if options.output is None:
         print(text)
-    else:
-        try:
-            _write(options.output, f"{text}\n")
-        except OSError as error:
-            raise UsageError(
-                f"--output={options.output}",
-                f"it cannot be written ({error.strerror})",
-                "Name a file in a directory that exists",
-            ) from error
-        print(options.output)
+        return 0
+    try:
+        _write(options.output, f"{text}\n")
+    except OSError as error:
+        raise UsageError(
+            f"--output={options.output}",
+            f"it cannot be written ({error.strerror})",
+            "Name a file in a directory that exists",
+        ) from error
+    print(options.output)
     return 0
+
+
+def _wanted(options: argparse.Namespace, charts: list[str] | None) -> str | None:
+    """The only format that is asked for; None for a page with pictures beside it.
+
+    Raises:
+        UsageError: options that do not go together.
+    """
+    if options.charts is not None and not options.charts.strip(" ,"):
+        raise UsageError("--charts=", "it names no chart", "Name one, or leave it out for all")
+    if options.output is not None:
+        _refuse_output(options.output, options.sources)
+    if charts is not None and options.format not in (None, *_PICTURES):
+        raise UsageError(
+            f"--charts={options.charts} with --format={options.format}",
+            "charts are named for pictures",
+            "Leave --charts out, or write --format=png or --format=svg",
+        )
+    is_page = options.output is not None and options.output.suffix == ".html"
+    wanted: str | None = options.format or ("html" if is_page else None)
+    if options.pictures and wanted is not None:
+        raise UsageError(
+            "--pictures with one format alone",
+            "it writes pictures beside the page, in a directory",
+            "Leave --format out, and name a directory with --output",
+        )
+    return wanted
 
 
 def _empty(options: argparse.Namespace, reason: str) -> str:

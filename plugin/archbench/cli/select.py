@@ -50,26 +50,23 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     for name, metric in limit_options().items():
         parser.add_argument(f"--{name}", metavar="LIMIT", help=metric.option_help)
     add_filters(parser)
-    parser.add_argument(
-        "--top", type=int, default=5, metavar="N", help="how many to show (default: 5)"
-    )
+    top = "how many to show (default: 5)"
+    parser.add_argument("--top", type=int, default=5, metavar="N", help=top)
     parser.add_argument(
         "--table",
         action="store_true",
         help="the table of Bianco et al. 2018: the best for each pair of memory limit and frame "
         "rate at batch size 1",
     )
+    memory = ",".join(f"{value / 1e9:g}GB" for value in MEMORY_LIMITS)
+    rates = ",".join(f"{value:g}" for value in FRAME_RATES)
     parser.add_argument(
         "--memory-limits",
         metavar="LIST",
-        help="of --table, separated by commas (default: "
-        f"{','.join(f'{value / 1e9:g}GB' for value in MEMORY_LIMITS)})",
+        help=f"of --table, separated by commas (default: {memory})",
     )
     parser.add_argument(
-        "--frame-rates",
-        metavar="LIST",
-        help="of --table, in images/s (default: "
-        f"{','.join(f'{value:g}' for value in FRAME_RATES)})",
+        "--frame-rates", metavar="LIST", help=f"of --table, in images/s (default: {rates})"
     )
     parser.add_argument(
         "--memory-from",
