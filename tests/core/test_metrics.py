@@ -35,3 +35,9 @@ def test_small_numbers_keep_their_digits() -> None:
 )
 def test_durations(seconds: float, text: str) -> None:
     assert format_seconds(seconds) == text
+
+
+def test_a_value_and_a_change_in_a_sentence() -> None:
+    assert METRICS["latency"].said(0.0261) == "26.1 ms"
+    assert METRICS["peak_memory"].changed(2e6, 3e6) == "2 MB -> 3 MB (+50.0%)"
+    assert METRICS["peak_memory"].changed(0.0, 3e6) == "0 MB -> 3 MB"

@@ -40,11 +40,9 @@ def amount_verdict(
         if amount is not None and not 0 <= amount < math.inf:
             raise ValueError(f"{metric} of {amount}")
     if baseline is None:
-        spoken = METRICS[metric].spoken
-        return Verdict(
-            metric, "no-baseline", "not-in-file", f"no {spoken} has been accepted for it"
-        )
-    change = value - baseline
+        sentence = f"no {METRICS[metric].spoken} has been accepted for it"
+        return Verdict(metric, "no-baseline", "not-in-file", sentence)
+    known, change = METRICS[metric], value - baseline
     allowed = max(baseline * tolerance.relative, tolerance.absolute or 0.0)
     within = abs(change) <= allowed
     if within:
@@ -53,15 +51,11 @@ def amount_verdict(
         status, reason = "regressed", "accepted" if accept else "more"
     else:
         status, reason = "improved", "less"
-    known = METRICS[metric]
-    unit = known.printed_unit
-    relative = f" ({change / baseline:+.1%})" if baseline else ""
     return Verdict(
         metric,
         status,
         reason,
-        f"{known.text(baseline)} {unit} -> {known.text(value)} {unit}{relative}; "
-        f"the tolerance is {known.text(allowed)} {unit}",
+        f"{known.changed(baseline, value)}; the tolerance is {known.said(allowed)}",
         baseline,
         value,
     )

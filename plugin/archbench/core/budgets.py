@@ -277,19 +277,16 @@ def unjudged(budgets: Sequence[Budget], cells: Sequence[Record]) -> list[tuple[B
     Returns:
         Each such budget, with the number of cells.
     """
-    numbers = (
-        (
-            budget,
-            sum(
-                budget.selects(cell)
-                and budget.figure.metric not in cell.metrics
-                and not _is_judged(budget, cell)
-                for cell in cells
-            ),
+    found = []
+    for budget in budgets:
+        metric = budget.figure.metric
+        number = sum(
+            metric not in cell.metrics and budget.selects(cell) and not _is_judged(budget, cell)
+            for cell in cells
         )
-        for budget in budgets
-    )
-    return [(budget, number) for budget, number in numbers if number]
+        if number:
+            found.append((budget, number))
+    return found
 
 
 def _is_judged(budget: Budget, cell: Record) -> bool:

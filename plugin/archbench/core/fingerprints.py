@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from archbench.core.forms import Stored
 from archbench.core.verdicts import Verdict
 
 __all__ = [
@@ -35,7 +36,7 @@ many digits as fp16 has."""
 
 
 @dataclass(frozen=True, slots=True)
-class Fingerprint:
+class Fingerprint(Stored):
     """Numbers of a fixed choice of inputs and scores.
 
     Attributes:
@@ -52,19 +53,11 @@ class Fingerprint:
 
     def as_dict(self) -> dict[str, Any]:
         """Builtin types only; seven significant digits, which is what fp32 holds."""
-        return {
-            "inputs": [float(f"{value:.7g}") for value in self.inputs],
-            "outputs": [float(f"{value:.7g}") for value in self.outputs],
-            "top": list(self.top),
-            "weights": self.weights,
+        short = {
+            name: [float(f"{value:.7g}") for value in getattr(self, name)]
+            for name in ("inputs", "outputs")
         }
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Fingerprint:
-        """The inverse of :meth:`as_dict`."""
-        return cls(
-            tuple(data["inputs"]), tuple(data["outputs"]), tuple(data["top"]), data["weights"]
-        )
+        return {**Stored.as_dict(self), **short}
 
 
 def _difference(old: Sequence[float], new: Sequence[float]) -> float:

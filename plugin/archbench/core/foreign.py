@@ -35,8 +35,10 @@ def plain(text: str) -> str:
     A return ends a line, another control character becomes a space, and half a surrogate pair, as
     a file's name may hold one, becomes its code.
     """
+    kept = shown(text)
+    bare = _COLOUR.sub("", kept)
     # Without the colours between them two signs may make a command.
-    return shown(_COLOUR.sub("", shown(text)))
+    return kept if bare == kept else shown(bare)
 
 
 def shown(text: str) -> str:

@@ -280,7 +280,7 @@ def time_verdict(
 
     def verdict(status: str, reason: str, ratios: Sequence[float], remark: str) -> Verdict:
         new = old * math.exp(statistics.median(ratios))
-        sentence = f"{_change(old, new)}{remark}"
+        sentence = f"{METRICS['latency'].changed(old, new)}{remark}"
         return Verdict(metric, status, reason, sentence, old, new, share, rule.relative)
 
     side = _side_of(accepted, valid, rule)
@@ -310,11 +310,6 @@ def _seconds(baseline: Sequence[Launch], accepted: Spread, scale: Scale) -> floa
         return math.exp(accepted.center)
     yardsticks = [launch.yardstick for launch in baseline if launch.yardstick is not None]
     return math.exp(accepted.center) * statistics.median(yardsticks)
-
-
-def _change(old: float, new: float) -> str:
-    text = METRICS["latency"].text
-    return f"{text(old)} ms -> {text(new)} ms ({new / old - 1:+.1%})"
 
 
 def _valid(launches: Sequence[Launch], scale: Scale) -> list[Launch]:

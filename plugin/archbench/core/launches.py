@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Any
 
+from archbench.core.forms import Stored
 from archbench.core.statistics import quantile
 
 __all__ = [
@@ -79,7 +79,7 @@ DEVICE = Scale("device")
 
 
 @dataclass(frozen=True, slots=True)
-class Launch:
+class Launch(Stored):
     """What one process measured of one cell.
 
     Attributes:
@@ -197,33 +197,6 @@ class Launch:
         if self.lost > MOST_LOST:
             return f"the process did not run for {self.lost:.0%} of the time"
         return None
-
-    def as_dict(self) -> dict[str, Any]:
-        """Builtin types only."""
-        return {
-            "wall": list(self.wall),
-            "cpu": list(self.cpu),
-            "samples": self.samples,
-            "lost": self.lost,
-            "others": self.others,
-            "yardstick": self.yardstick,
-            "device": None if self.device is None else list(self.device),
-            "queue_full": self.queue_full,
-        }
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Launch:
-        """The inverse of :meth:`as_dict`."""
-        return cls(
-            tuple(data["wall"]),
-            tuple(data["cpu"]),
-            data["samples"],
-            data["lost"],
-            data["others"],
-            data["yardstick"],
-            None if data["device"] is None else tuple(data["device"]),
-            data["queue_full"],
-        )
 
 
 def _quantiles(samples: Sequence[float]) -> tuple[float, ...]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
+from archbench.core.forms import Stored
 from archbench.core.run_config import StatedConfig
 from archbench.metrics import METRICS
 
@@ -22,8 +23,13 @@ KINDS = ("measured", "counted", "published", "derived")
 never shown as if it had been measured here."""
 
 
+_BEFORE = ("id", "name", "library", "family", "device", "device_name")
+_BEHIND = ("asked", "run", "when", "commit", "status")
+"""Columns before and behind how a point was run."""
+
+
 @dataclass(frozen=True, slots=True)
-class Figure:
+class Figure(Stored):
     """One number with where it comes from.
 
     Attributes:
@@ -93,28 +99,10 @@ class Point(StatedConfig):
     def as_dict(self) -> dict[str, Any]:
         """Builtin types only."""
         return {
-            "id": self.id,
-            "name": self.name,
-            "library": self.library,
-            "family": self.family,
-            "device": self.device,
-            "device_name": self.device_name,
+            **{name: getattr(self, name) for name in _BEFORE},
             **self.as_columns(),
-            "asked": self.asked,
-            "run": self.run,
-            "when": self.when,
-            "commit": self.commit,
-            "status": self.status,
-            "figures": {
-                name: {
-                    "value": figure.value,
-                    "kind": figure.kind,
-                    "source": figure.source,
-                    "low": figure.low,
-                    "high": figure.high,
-                }
-                for name, figure in self.figures.items()
-            },
+            **{name: getattr(self, name) for name in _BEHIND},
+            "figures": {name: figure.as_dict() for name, figure in self.figures.items()},
         }
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from dataclasses import dataclass, replace
 
 from archbench.core.errors import UsageError
+from archbench.core.forms import Stored
 from archbench.core.spec import Preprocessing
 
 __all__ = ["DEFAULT_CROP_FRACTION", "IMAGENET_MEAN", "IMAGENET_STD", "MODES", "Transform"]
@@ -23,7 +23,7 @@ MODES = ("center", "squash", "border")
 
 
 @dataclass(frozen=True, slots=True)
-class Transform:
+class Transform(Stored):
     """How an RGB image becomes a model's input.
 
     Attributes:
@@ -127,10 +127,3 @@ class Transform:
             else f"{self.mode} {self.resize[0]}x{self.resize[1]}"
         )
         return f"{side} {self.interpolation}, centre {self.crop[0]}x{self.crop[1]}"
-
-    def as_dict(self) -> dict[str, Any]:
-        """Builtin types only."""
-        return {
-            name: list(value) if isinstance(value, tuple) else value
-            for name, value in asdict(self).items()
-        }

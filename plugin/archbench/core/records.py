@@ -7,8 +7,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
-import msgspec
-
+from archbench.core.forms import Stored, value_of
 from archbench.core.spec import Target
 from archbench.core.statistics import Absent, Summary, summarize
 from archbench.core.verdicts import UNASKED, Note, Verdict
@@ -29,7 +28,7 @@ ABOUT_NETWORKS = ("filled", "doubtful-values", "gradients", "keeps-results", "wh
 
 
 @dataclass(slots=True)
-class Record:
+class Record(Stored):
     """What is known about one cell.
 
     Attributes:
@@ -48,27 +47,6 @@ class Record:
     verdicts: list[Verdict] = field(default_factory=list)
     notes: list[Note] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
-
-    def as_dict(self) -> dict[str, Any]:
-        """Its JSON form, in builtin types exactly: a worker's report carries nothing else.
-
-        Raises:
-            TypeError: it holds what JSON has no form for.
-        """
-        form: dict[str, Any] = msgspec.to_builtins(self, enc_hook=_builtin)
-        return form
-
-    @classmethod
-    def from_dict(cls, data: object) -> Record:
-        """The inverse of :meth:`as_dict`; reads what older versions wrote as well.
-
-        Raises:
-            ValueError: a field is missing or of another type; says which.
-        """
-        try:
-            return msgspec.convert(data, cls)
-        except msgspec.ValidationError as error:
-            raise ValueError(str(error)) from None
 
     @property
     def key(self) -> tuple[str, str]:
@@ -115,28 +93,12 @@ def target_of(data: object) -> Target:
     Raises:
         ValueError: a field is missing or of another type; says which.
     """
-    try:
-        return msgspec.convert(data, Target)
-    except msgspec.ValidationError as error:
-        raise ValueError(str(error)) from None
+    return value_of(Target, data)
 
 
 def target_key(target: Target | None) -> str:
     """:attr:`archbench.core.spec.Target.key`; empty for none."""
     return target.key if target is not None else ""
-
-
-def _builtin(value: Any) -> Any:
-    """The builtin form of a numpy scalar or of a subclass of a number or a text.
-
-    A subclass of float in a report makes a worker drop it.
-    """
-    if hasattr(value, "item"):
-        return value.item()
-    for kind in (int, float, str):
-        if isinstance(value, kind):
-            return kind(value)
-    raise TypeError(f"a record holds numbers, text, lists and tables, got {type(value).__name__}")
 
 
 def merge_records(records: Iterable[Record]) -> list[Record]:

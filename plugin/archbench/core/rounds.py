@@ -6,9 +6,9 @@ import math
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 from archbench.core.duet import Decision, DuetRule, decide, evidence, is_sure
+from archbench.core.forms import Stored
 from archbench.core.telemetry import Reading, mean_clock, slowed_by
 
 __all__ = [
@@ -44,7 +44,7 @@ kept."""
 
 
 @dataclass(frozen=True, slots=True)
-class Burst:
+class Burst(Stored):
     """What one side answered to one token: seconds of each pass, per batch.
 
     Attributes:
@@ -57,6 +57,9 @@ class Burst:
         readings: the state of the accelerator before and after its passes; empty on a CPU.
         is_full: whether the accelerator's queue was kept full, see
             :class:`archbench.measure.device_time.PassQueue`; None where that is not known.
+
+    Raises:
+        ValueError: there is no pass, or not as many by wall as by processor time.
     """
 
     wall: tuple[float, ...]
@@ -97,41 +100,13 @@ class Burst:
         clock = mean_clock(self.readings)
         return None if clock is None or not self.device else self.score("device") * clock
 
-    def as_dict(self) -> dict[str, Any]:
-        """Builtin types only."""
-        return {
-            "wall": list(self.wall),
-            "cpu": list(self.cpu),
-            "device": list(self.device),
-            "waited": self.waited,
-            "took": self.took,
-            "readings": [reading.as_dict() for reading in self.readings],
-            "is_full": self.is_full,
-        }
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Burst:
-        """The inverse of :meth:`as_dict`.
-
-        Raises:
-            ValueError: there is no pass, or not as many by wall as by processor time.
-        """
-        burst = cls(
-            tuple(map(float, data["wall"])),
-            tuple(map(float, data["cpu"])),
-            tuple(map(float, data.get("device", ()))),
-            data.get("waited"),
-            data.get("took"),
-            tuple(map(Reading.from_dict, data.get("readings", ()))),
-            data.get("is_full"),
-        )
-        if not burst.wall or len(burst.cpu) != len(burst.wall):
-            raise ValueError(f"{len(burst.wall)} wall and {len(burst.cpu)} processor times")
-        return burst
+    def __post_init__(self) -> None:
+        if not self.wall or len(self.cpu) != len(self.wall):
+            raise ValueError(f"{len(self.wall)} wall and {len(self.cpu)} processor times")
 
 
 @dataclass(frozen=True, slots=True)
-class Round:
+class Round(Stored):
     """Both sides once, one right after the other.
 
     Attributes:
@@ -166,26 +141,9 @@ class Round:
         reference, candidate = self.reference.cycles, self.candidate.cycles
         return math.log(candidate / reference) if reference and candidate else None
 
-    def as_dict(self) -> dict[str, Any]:
-        """Builtin types only."""
-        return {
-            "reference": self.reference.as_dict(),
-            "candidate": self.candidate.as_dict(),
-            "candidate_first": self.candidate_first,
-        }
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Round:
-        """The inverse of :meth:`as_dict`."""
-        return cls(
-            Burst.from_dict(data["reference"]),
-            Burst.from_dict(data["candidate"]),
-            bool(data["candidate_first"]),
-        )
-
 
 @dataclass(slots=True)
-class DuetLaunch:
+class DuetLaunch(Stored):
     """The rounds of one cell in one pair of processes.
 
     Attributes:
@@ -242,27 +200,6 @@ class DuetLaunch:
     def _more(self) -> float:
         """What makes of a difference between batches one between images."""
         return math.log(self.images[0] / self.images[1])
-
-    def as_dict(self) -> dict[str, Any]:
-        """Builtin types only."""
-        return {
-            "rounds": [one.as_dict() for one in self.rounds],
-            "stolen": self.stolen,
-            "others": self.others,
-            "images": list(self.images),
-            "discarded": [list(reasons) for reasons in self.discarded],
-        }
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> DuetLaunch:
-        """The inverse of :meth:`as_dict`."""
-        return cls(
-            [Round.from_dict(one) for one in data["rounds"]],
-            data.get("stolen"),
-            data.get("others"),
-            tuple(data.get("images", (1, 1))),
-            [tuple(map(str, reasons)) for reasons in data.get("discarded", ())],
-        )
 
 
 @dataclass(frozen=True, slots=True)

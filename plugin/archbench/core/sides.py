@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from archbench.core.duet import DuetRule
+from archbench.core.forms import Stored
 from archbench.core.gate import difference_text
 from archbench.core.rounds import ClockRule, DuetLaunch, Judgement, decide_in_cycles, typical
 from archbench.core.verdicts import Verdict
@@ -49,7 +50,7 @@ _CLOCK_NAMES = {
 
 
 @dataclass(frozen=True, slots=True)
-class Agreement:
+class Agreement(Stored):
     """How far the class scores of both sides agree on the same images.
 
     Attributes:
@@ -63,10 +64,6 @@ class Agreement:
     relative: float
     same_top1: int
     images: int
-
-    def as_dict(self) -> dict[str, Any]:
-        """Builtin types only."""
-        return asdict(self)
 
     @property
     def text(self) -> str:
@@ -245,14 +242,14 @@ def duet_verdict(
             f"no launch can be judged: {'; '.join(map(str, reasons)) or 'nothing was measured'}",
         )
     reference, candidate = typical(launches, judgement.clock)
-    text = METRICS["latency"].text
+    said = METRICS["latency"].said
     before, after = launches[-1].images
     # The ratio is of images; so batches of different sizes are told by the image.
     basis, then, now = "", reference, candidate
     if before != after:
         basis, then, now = " per image", reference / before, candidate / after
     change = (
-        f"{text(then)} ms -> {text(now)} ms of {clock}{basis} "
+        f"{said(then)} -> {said(now)} of {clock}{basis} "
         f"({_percent(decision.ratio)}, {interval_text(decision.low, decision.high)})"
     )
     tolerated, excluded = (f"{share * 100:.3g} %" for share in (rule.tolerated, rule.excluded))
@@ -303,7 +300,7 @@ def interval_text(low: float | None, high: float | None) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Growth:
+class Growth(Stored):
     """One module whose own code takes longer.
 
     Attributes:
@@ -322,15 +319,11 @@ class Growth:
         """More than before."""
         return (self.candidate or 0.0) - (self.reference or 0.0)
 
-    def as_dict(self) -> dict[str, Any]:
-        """Builtin types only."""
-        return asdict(self)
-
     def text(self, total: float) -> str:
         """``layer3.0.conv2 (Conv2d): 1.200 ms -> 1.310 ms, +0.110 ms, 83 % of the growth``."""
-        text = METRICS["latency"].text
-        then = "new" if self.reference is None else f"{text(self.reference)} ms"
-        now = "gone" if self.candidate is None else f"{text(self.candidate)} ms"
+        said = METRICS["latency"].said
+        then = "new" if self.reference is None else said(self.reference)
+        now = "gone" if self.candidate is None else said(self.candidate)
         share = f", {self.seconds / total:.0%} of the growth" if total > 0 else ""
         name = self.name or "the model's own forward"
         return f"{name} ({self.type}): {then} -> {now}, {self.seconds * 1e3:+.3f} ms{share}"

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
+from archbench.core.forms import Stored
 from archbench.core.verdicts import Note
 
 __all__ = [
@@ -32,7 +32,7 @@ NVBench's throttle threshold."""
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class Reading(Stored):
     """The state of a device at one moment; what it does not tell is None.
 
     Attributes:
@@ -49,27 +49,6 @@ class Reading:
     power: float | None = None
     throttle: tuple[str, ...] = ()
     default_clock: float | None = None
-
-    def as_dict(self) -> dict[str, Any]:
-        """Builtin types only."""
-        return {
-            "clock": self.clock,
-            "temperature": self.temperature,
-            "power": self.power,
-            "throttle": list(self.throttle),
-            "default_clock": self.default_clock,
-        }
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Reading:
-        """The inverse of :meth:`as_dict`."""
-        return cls(
-            data.get("clock"),
-            data.get("temperature"),
-            data.get("power"),
-            tuple(map(str, data.get("throttle", ()))),
-            data.get("default_clock"),
-        )
 
     @property
     def is_low(self) -> bool:

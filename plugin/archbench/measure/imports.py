@@ -11,11 +11,12 @@ import importlib.metadata
 import importlib.util
 import sys
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from archbench.core.forms import Stored
 from archbench.models.importing import INSTALLED
 
 __all__ = ["Imported", "imported_by", "imported_of", "project_root", "version_of"]
@@ -31,7 +32,7 @@ _MARKERS = (".git", "pyproject.toml", "setup.py", "setup.cfg", "pytest.ini", "to
 
 
 @dataclass(frozen=True, slots=True)
-class Imported:
+class Imported(Stored):
     """A package or a module of its own, as this process has imported it.
 
     Attributes:
@@ -46,10 +47,6 @@ class Imported:
     version: str | None
     path: str
     is_installed: bool
-
-    def as_dict(self) -> dict[str, Any]:
-        """Builtin types only."""
-        return asdict(self)
 
 
 def project_root(directory: Path) -> Path:

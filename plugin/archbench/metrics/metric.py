@@ -128,6 +128,15 @@ class Metric:
         """The printed form: the one place where a value is scaled and rounded."""
         return format_significant(value * self.scale, self.digits)
 
+    def said(self, value: float) -> str:
+        """The printed form with its unit, for a sentence: ``26.1 ms``."""
+        return f"{self.text(value)} {self.printed_unit}"
+
+    def changed(self, old: float, new: float) -> str:
+        """Two values in a sentence: ``26.1 ms -> 28.7 ms (+10.0%)``; no share of nothing."""
+        share = f" ({new / old - 1:+.1%})" if old else ""
+        return f"{self.said(old)} -> {self.said(new)}{share}"
+
     def column(self, value: float) -> str:
         """The printed form in a list of architectures."""
         if self.decimals is not None:

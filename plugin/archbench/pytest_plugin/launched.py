@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from archbench.core.forms import Stored
 from archbench.core.gate import needs_confirmation
 from archbench.core.launches import LEAST_BASELINE, LEAST_LAUNCHES, LOST, Launch
 from archbench.core.records import Record
@@ -58,7 +59,7 @@ MORE = {LEAST_LAUNCHES: 4, LEAST_BASELINE: 5}
 
 
 @dataclass(slots=True)
-class Launched:
+class Launched(Stored):
     """What launches say about one test.
 
     Attributes:
@@ -89,25 +90,6 @@ class Launched:
             self.lost.append((verdict.reason, verdict.sentence))
         else:
             self.died = f"it failed in a process of its own: {verdict.sentence}"
-
-    def as_dict(self) -> dict[str, Any]:
-        """Builtin types only."""
-        return {
-            "launches": [record.as_dict() for record in self.launches],
-            "confirmations": [record.as_dict() for record in self.confirmations],
-            "died": self.died,
-            "lost": [list(one) for one in self.lost],
-        }
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Launched:
-        """The inverse of :meth:`as_dict`."""
-        return cls(
-            [Record.from_dict(record) for record in data["launches"]],
-            [Record.from_dict(record) for record in data["confirmations"]],
-            data["died"],
-            [(reason, sentence) for reason, sentence in data["lost"]],
-        )
 
 
 _FILE, _COLLECTED = "launched.json", "collected.json"

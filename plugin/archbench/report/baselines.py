@@ -171,7 +171,9 @@ def _time_change(before: Line, after: Line) -> str:
     # A time that only one of them has is compared with nothing.
     known = scales_of(old, before["environment"])
     changes = [
-        time_sentence(metric, _change(_typical(old, known[metric]), _typical(new, scale), metric))
+        time_sentence(
+            metric, METRICS[metric].changed(_typical(old, known[metric]), _typical(new, scale))
+        )
         for metric, scale in scales_of(new, after["environment"]).items()
         if metric in known
     ]
@@ -180,8 +182,3 @@ def _time_change(before: Line, after: Line) -> str:
 
 def _with_reason(changes: Sequence[str], line: Line) -> str:
     return "; ".join(changes) + (f", {line['reason']}" if line["reason"] else "")
-
-
-def _change(old: float, new: float, metric: str) -> str:
-    text = METRICS[metric].text
-    return f"{text(old)} ms -> {text(new)} ms ({new / old - 1:+.1%})"

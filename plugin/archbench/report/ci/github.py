@@ -144,8 +144,7 @@ def _value_text(metric: str, value: Any) -> str:
     if isinstance(value, float):
         if metric not in METRICS:
             return format_significant(value, 4)
-        known = METRICS[metric]
-        return f"{known.text(value)} {known.printed_unit}"
+        return METRICS[metric].said(value)
     return "x".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
