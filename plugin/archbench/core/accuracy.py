@@ -9,14 +9,6 @@ from statistics import NormalDist
 
 from archbench.core.verdicts import Verdict
 
-__all__ = [
-    "Outcomes",
-    "accuracy_verdict",
-    "mcnemar",
-    "published_verdict",
-    "wilson_interval",
-]
-
 
 @dataclass(frozen=True, slots=True)
 class Outcomes:

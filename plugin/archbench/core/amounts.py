@@ -7,8 +7,6 @@ import math
 from archbench.core.verdicts import Verdict
 from archbench.metrics import METRICS, Tolerance, compared_by
 
-__all__ = ["amount_verdict"]
-
 
 def amount_verdict(
     metric: str,

@@ -13,8 +13,6 @@ from archbench.core.units import Quantity, parse_quantity
 from archbench.core.verdicts import Verdict
 from archbench.metrics import METRICS, format_significant
 
-__all__ = ["REASONS", "Budget", "Figure", "Limit", "budgetable", "judge", "parse_limit", "unjudged"]
-
 REASONS = (
     "within-budget",
     "over-budget",

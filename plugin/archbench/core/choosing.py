@@ -11,19 +11,6 @@ from archbench.core.run_config import StatedConfig
 from archbench.core.units import parse_quantity
 from archbench.metrics import METRICS, Metric
 
-__all__ = [
-    "FRAME_RATES",
-    "MEMORY_LIMITS",
-    "Choice",
-    "Limit",
-    "LimitTable",
-    "best_by_limits",
-    "borrow_memory",
-    "choose",
-    "limit_options",
-    "parse_limit",
-]
-
 
 def limit_options() -> dict[str, Metric]:
     """What can have a limit, by the name of its option: ``max-latency``, ``min-top1``."""

@@ -12,8 +12,6 @@ from archbench.core.points import Point
 from archbench.core.run_config import axis, further_axes
 from archbench.metrics import METRICS
 
-__all__ = ["Change", "Comparison", "compare"]
-
 _TARGETS = (
     ("device", "dtype", "batch_size", "threads"),
     ("dtype", "batch_size", "threads"),

@@ -7,17 +7,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = [
-    "BIASES",
-    "DISAGREEMENT",
-    "KINDS",
-    "Complexity",
-    "LayerCost",
-    "SecondOpinion",
-    "disagreement",
-    "layer_census",
-]
-
 KINDS = ("convolution", "linear", "product")
 """Kinds of operators that multiply and add: convolutions; matrix products in which one side comes
 from parameters alone; products of activations with each other, as in attention."""

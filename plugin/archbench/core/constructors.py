@@ -8,15 +8,6 @@ from collections.abc import Mapping
 from types import CodeType, FunctionType
 from typing import Any
 
-__all__ = [
-    "bound_arguments",
-    "file_of",
-    "is_alike",
-    "is_same_constructor",
-    "own_name_of",
-    "place_of",
-]
-
 
 def own_name_of(constructor: Any) -> str:
     """The name of a function or class; of what a partial is of; of the class of anything else."""

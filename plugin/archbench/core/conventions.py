@@ -18,8 +18,6 @@ from archbench.core.complexity import Complexity
 from archbench.core.errors import UsageError
 from archbench.metrics import format_significant
 
-__all__ = ["CONVENTIONS", "ELEMENTS", "Convention", "ConventionError", "Style"]
-
 _ACTIVATIONS = {
     "relu": "ReLU",
     "relu6": "ReLU6",

@@ -12,17 +12,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-__all__ = [
-    "BETS",
-    "Decision",
-    "DuetRule",
-    "decide",
-    "evidence",
-    "is_sure",
-    "log_evidence",
-    "ratio_interval",
-]
-
 BETS = (0.2, 0.4, 0.6, 0.8, 0.95)
 """Shares of the capital that are staked on the sign of each round, see :func:`log_evidence`."""
 

@@ -9,25 +9,6 @@ from typing import Any
 
 from archbench.core.foreign import plain
 
-__all__ = [
-    "AbsentError",
-    "ArchbenchError",
-    "ArchitectureError",
-    "FatalDeviceError",
-    "InconclusiveError",
-    "NotMeasuredError",
-    "NothingFoundError",
-    "UsageError",
-    "chain_of",
-    "first_line",
-    "is_out_of_memory",
-    "is_too_large",
-    "named",
-    "orders_to_end",
-    "raised_as",
-    "text_of",
-]
-
 
 def orders_to_end() -> tuple[type[BaseException], ...]:
     """Exceptions that end the run and are no network's, though they derive from ``Exception``.

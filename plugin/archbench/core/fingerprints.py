@@ -10,15 +10,6 @@ from typing import Any
 from archbench.core.forms import Stored
 from archbench.core.verdicts import Verdict
 
-__all__ = [
-    "INPUT_TOLERANCE",
-    "METRIC",
-    "OTHER_DEVICE_TOLERANCES",
-    "OUTPUT_TOLERANCES",
-    "Fingerprint",
-    "fingerprint_verdict",
-]
-
 METRIC = "fingerprint"
 
 INPUT_TOLERANCE = 0.02

@@ -6,8 +6,6 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-__all__ = ["Fit", "fit_line"]
-
 
 @dataclass(frozen=True, slots=True)
 class Fit:

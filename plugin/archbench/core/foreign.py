@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["Pieces", "plain", "shown"]
-
 _SEQUENCES = re.compile(
     r"\x1b\[[0-?]*[ -/]*[@-~]"  # of the terminal's state: colours, cursor, clearing
     r"|\x1b[\]PX^_].*?(?:\x07|\x1b\\|\x9c|$)"  # with a text: titles, links, the clipboard

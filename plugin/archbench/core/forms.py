@@ -6,8 +6,6 @@ from typing import Any, TypeVar
 
 import msgspec
 
-__all__ = ["Stored", "value_of"]
-
 _Value = TypeVar("_Value")
 _Own = TypeVar("_Own", bound="Stored")
 

@@ -21,21 +21,6 @@ from archbench.core.launches import (
 from archbench.core.verdicts import Verdict
 from archbench.metrics import METRICS, compared_by, format_significant
 
-__all__ = [
-    "COUNTS",
-    "METRIC",
-    "TimeRule",
-    "count_verdicts",
-    "difference_text",
-    "is_suspicious",
-    "needs_confirmation",
-    "scale_of",
-    "scales_of",
-    "share_text",
-    "time_sentence",
-    "time_verdict",
-]
-
 COUNTS = ("input_shape", "output_shape", *compared_by("equality"))
 """Metrics without noise, compared by equality."""
 

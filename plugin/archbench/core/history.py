@@ -17,23 +17,6 @@ from archbench.core.run_config import StatedConfig
 from archbench.core.statistics import median_interval, quantile
 from archbench.metrics import METRICS
 
-__all__ = [
-    "Cell",
-    "Change",
-    "Entry",
-    "Observation",
-    "Series",
-    "changes_at",
-    "exact_change_points",
-    "figures_of",
-    "is_exact",
-    "moment",
-    "observations_of",
-    "relative_change",
-    "series_of",
-    "versions_of",
-]
-
 
 @dataclass(frozen=True, slots=True)
 class Cell(StatedConfig):

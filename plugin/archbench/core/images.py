@@ -9,8 +9,6 @@ from dataclasses import dataclass, replace
 
 from archbench.core.errors import UsageError
 
-__all__ = ["SAMPLE_SEED", "Image", "ImageSet", "digest_of", "sampled"]
-
 SAMPLE_SEED = 20120926
 """Of every sample: the same images in every run."""
 

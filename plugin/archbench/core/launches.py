@@ -17,20 +17,6 @@ from functools import lru_cache
 from archbench.core.forms import Stored
 from archbench.core.statistics import quantile
 
-__all__ = [
-    "COMPARED",
-    "DEVICE",
-    "LEAST_BASELINE",
-    "LEAST_LAUNCHES",
-    "LOST",
-    "QUANTILES",
-    "Launch",
-    "Scale",
-    "Spread",
-    "spread",
-    "student_quantile",
-]
-
 QUANTILES = (0.0, 0.05, 0.10, 0.25, 0.50, 0.75, 0.90, 0.95, 0.99)
 """What is kept of the samples of a launch; the first is the least sample."""
 

@@ -8,14 +8,6 @@ from dataclasses import dataclass
 from archbench.core.points import Figure, Point
 from archbench.metrics import METRICS
 
-__all__ = [
-    "Front",
-    "Line",
-    "figure_range",
-    "pareto_front",
-    "upper_bound",
-]
-
 
 @dataclass(frozen=True, slots=True)
 class Front:

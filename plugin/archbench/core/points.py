@@ -11,13 +11,6 @@ from archbench.core.forms import Stored
 from archbench.core.run_config import StatedConfig
 from archbench.metrics import METRICS
 
-__all__ = [
-    "KINDS",
-    "Figure",
-    "Point",
-    "with_derived",
-]
-
 KINDS = ("measured", "counted", "published", "derived")
 """How a figure was obtained. What is derived from a published figure is published as well: it is
 never shown as if it had been measured here."""

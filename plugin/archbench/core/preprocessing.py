@@ -9,8 +9,6 @@ from archbench.core.errors import UsageError
 from archbench.core.forms import Stored
 from archbench.core.spec import Preprocessing
 
-__all__ = ["DEFAULT_CROP_FRACTION", "IMAGENET_MEAN", "IMAGENET_STD", "MODES", "Transform"]
-
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 """Of the training images' channels in [0, 1]: what stands in where a library states none."""

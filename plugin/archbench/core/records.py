@@ -12,17 +12,6 @@ from archbench.core.spec import Target
 from archbench.core.statistics import Absent, Summary, summarize
 from archbench.core.verdicts import UNASKED, Note, Verdict
 
-__all__ = [
-    "ABOUT_NETWORKS",
-    "Record",
-    "SinceLastRun",
-    "derived",
-    "merge_records",
-    "target_key",
-    "target_of",
-]
-
-
 ABOUT_NETWORKS = ("filled", "doubtful-values", "gradients", "keeps-results", "which-scores")
 """Codes of notes that say how a person's own network was run, beside its figures."""
 

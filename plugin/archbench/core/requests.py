@@ -14,15 +14,6 @@ from typing import Any
 
 from archbench.core.errors import UsageError
 
-__all__ = [
-    "Request",
-    "arguments_text",
-    "parse_request",
-    "parse_size",
-    "size_text",
-    "split_requests",
-]
-
 Arguments = tuple[tuple[str, Any], ...]
 
 _EXAMPLE = "net(width=0.5,pretrained=False)"

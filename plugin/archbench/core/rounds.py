@@ -11,20 +11,6 @@ from archbench.core.duet import Decision, DuetRule, decide, evidence, is_sure
 from archbench.core.forms import Stored
 from archbench.core.telemetry import Reading, mean_clock, slowed_by
 
-__all__ = [
-    "CLOCKS",
-    "Burst",
-    "ClockRule",
-    "DuetLaunch",
-    "Judgement",
-    "Round",
-    "decide_in_cycles",
-    "default_rules",
-    "has_told",
-    "judge",
-    "typical",
-]
-
 CLOCKS = ("device", "cpu", "wall")
 """What a pass is timed by: events on an accelerator, processor time of the process, a monotonic
 clock."""

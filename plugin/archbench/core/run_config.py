@@ -12,23 +12,6 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, fields, replace
 from typing import Any, TypeVar
 
-__all__ = [
-    "DTYPES",
-    "MEMORY_FORMATS",
-    "RUNTIMES",
-    "Axis",
-    "RunConfig",
-    "StatedConfig",
-    "add_value",
-    "axes",
-    "axis",
-    "config_pattern",
-    "dtype_of",
-    "further_axes",
-    "on_axis",
-    "register_axis",
-]
-
 DTYPES = ("fp32", "tf32", "fp16", "bf16", "amp-fp16", "amp-bf16", "int8")
 """Precisions that a model can be run in. ``fp32`` is exact fp32, without TF32; the ``amp`` ones
 keep fp32 weights and let torch's autocast choose by operator; ``int8`` is torch's own

@@ -12,8 +12,6 @@ from archbench.core.errors import UsageError
 from archbench.core.run_config import DTYPES
 from archbench.core.spec import LIBRARIES
 
-__all__ = ["Selector", "refuse_unknown"]
-
 _SPECIAL = frozenset("*?[")
 _DEVICE = re.compile(r"[a-z0-9.*?\[\]!-]+")
 _ARCHITECTURE = re.compile(r"[\w.+@/*?\[\]!-]+(\(.*)?")

@@ -15,21 +15,6 @@ from archbench.core.rounds import ClockRule, DuetLaunch, Judgement, decide_in_cy
 from archbench.core.verdicts import Verdict
 from archbench.metrics import METRICS
 
-__all__ = [
-    "COUNTS_OF_SIDES",
-    "OF_FRAMEWORK",
-    "Agreement",
-    "accept_changes",
-    "agreement",
-    "attribution",
-    "breaks_changed",
-    "compiling_text",
-    "count_changes",
-    "duet_verdict",
-    "run_alike",
-    "versions_changed",
-]
-
 COUNTS_OF_SIDES = ("params", "macs", "operator_calls", "output_shape", "peak_memory")
 """Exact figures that both sides are asked for. A framework's peak of allocated bytes repeats to the
 last bit between processes, where both run the same network in the same way, and

@@ -17,15 +17,6 @@ from archbench.core.errors import UsageError
 from archbench.core.requests import arguments_text, size_text
 from archbench.core.run_config import RunConfig
 
-__all__ = [
-    "CHANNEL_ARGUMENTS",
-    "LIBRARIES",
-    "ModelSpec",
-    "OwnSource",
-    "Preprocessing",
-    "Target",
-]
-
 LIBRARIES = ("timm", "torchvision", "pytorchcv", "archbench", "local")
 """Where an architecture comes from; ``local`` is a person's own constructor."""
 

@@ -7,16 +7,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-__all__ = [
-    "Absent",
-    "Summary",
-    "clopper_pearson",
-    "median_interval",
-    "quantile",
-    "required_samples",
-    "summarize",
-]
-
 QUANTILES = {"p50": 0.50, "p90": 0.90, "p95": 0.95, "p99": 0.99}
 """The quantiles of a latency that archbench reports, by name."""
 

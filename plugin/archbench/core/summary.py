@@ -14,24 +14,6 @@ from math import prod
 
 from archbench.core.complexity import LayerCost
 
-__all__ = [
-    "PARTS",
-    "TREE_CONVENTIONS",
-    "LayerRow",
-    "LayerTable",
-    "ModuleCall",
-    "ModuleNode",
-    "ModuleOutline",
-    "ModuleParameters",
-    "ModuleTree",
-    "Summary",
-    "UnlistedParameters",
-    "assemble",
-    "layer_table",
-    "prune",
-    "total_costs",
-]
-
 PARTS = ("layers", "tree")
 """The listings of a summary: the layer table, the module tree."""
 

@@ -8,16 +8,6 @@ from dataclasses import dataclass
 from archbench.core.forms import Stored
 from archbench.core.verdicts import Note
 
-__all__ = [
-    "CAPPED",
-    "LOW_CLOCK",
-    "Reading",
-    "device_doubts",
-    "mean_clock",
-    "slowed_by",
-    "throttled_by",
-]
-
 CAPPED = "power-cap"
 """Throttle reason of a device at its power limit. A large network keeps it there for good: this is
 the state in which the device works, and no disturbance."""

@@ -15,17 +15,6 @@ from archbench.core.selectors import Selector, refuse_unknown
 from archbench.core.units import parse_quantity
 from archbench.metrics import METRICS, PRESETS, Tolerance, compared_by
 
-__all__ = [
-    "DUET_KEYS",
-    "DUET_TELLS",
-    "DuetOverride",
-    "Override",
-    "Rules",
-    "first_repeated",
-    "parse_duet",
-    "parse_override",
-]
-
 
 @dataclass(frozen=True, slots=True)
 class Override:

@@ -10,8 +10,6 @@ from decimal import Decimal
 
 from archbench.core.errors import UsageError
 
-__all__ = ["UNITS", "Quantity", "parse_quantity"]
-
 UNITS: dict[str, Mapping[str, Decimal]] = {
     "a number": {
         "": Decimal(1),

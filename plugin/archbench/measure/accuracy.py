@@ -25,8 +25,6 @@ from archbench.models.labels import columns_for, in_columns
 from archbench.models.preprocessing import ImageTransform, decode, normalized
 from archbench.models.weights import WeightedModel
 
-__all__ = ["Evaluation", "Progress", "Workers", "evaluate"]
-
 Progress = Callable[[int, int, float], None]
 """Told how many images are done, how many there are, and the seconds since the first batch."""
 

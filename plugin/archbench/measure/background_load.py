@@ -8,8 +8,6 @@ from typing import Any
 
 import psutil
 
-__all__ = ["BackgroundLoad"]
-
 _IDLE = ("idle", "iowait", "guest", "guest_nice")
 """Fields of ``psutil.cpu_times`` that are no work, or that another field holds already."""
 

@@ -9,8 +9,6 @@ from torch import Tensor
 from archbench.measure.operators import stripped
 from archbench.models.storages import storage_number
 
-__all__ = ["Channels"]
-
 
 class _Written(NamedTuple):
     """What an operator with parameters wrote: its shape, that of what it read of the image,

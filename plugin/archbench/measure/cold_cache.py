@@ -8,8 +8,6 @@ import torch
 
 from archbench.devices.backend import Backend
 
-__all__ = ["flusher"]
-
 
 def flusher(device: Backend, size: int | None = None) -> Callable[[], object]:
     """What writes over twice the largest cache of a device.

@@ -47,8 +47,6 @@ from archbench.models.outputs import class_scores, tensors_in
 from archbench.models.passes import GRADIENTS, forward_named, run_first, with_other_size
 from archbench.models.shapes import RememberedShapes
 
-__all__ = ["count", "count_own"]
-
 MORE_PASSES, PATIENCE = 14, 5.0
 """Passes, and seconds for all of them, under further seeds of a network that draws random numbers
 or reads values: a layer that is left out one time in five is found in 96 of 100 counts."""

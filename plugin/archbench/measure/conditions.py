@@ -13,8 +13,6 @@ from archbench.devices.kinds import backend_of
 from archbench.measure.environment import base_version, provenance
 from archbench.measure.reference_workload import workload_name
 
-__all__ = ["timing_environment"]
-
 
 def timing_environment(target: Target, library: str) -> dict[str, Any]:
     """What a time was measured with: hardware first, then software.

@@ -15,8 +15,6 @@ from archbench.measure.environment import provenance_of
 from archbench.models.libraries import library_version
 from archbench.models.loading import LoadedModel, ModelHolder
 
-__all__ = ["complexity_record", "side_counts", "timed_counts"]
-
 
 def complexity_record(
     spec: ModelSpec, holder: ModelHolder | None = None

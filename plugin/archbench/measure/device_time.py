@@ -19,8 +19,6 @@ from archbench.core.telemetry import Reading, throttled_by
 from archbench.devices.backend import DeviceClock, Stamp, Telemetry
 from archbench.measure.latency import is_precise, undisturbed
 
-__all__ = ["BurstPlan", "DeviceSeries", "PassQueue", "sample_device_time"]
-
 MARGIN = 1.25
 """By which a hold is longer than the host needed last time."""
 

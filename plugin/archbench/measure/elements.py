@@ -15,8 +15,6 @@ from archbench.core.conventions import ELEMENTS
 from archbench.measure.operators import name_of
 from archbench.models.shapes import RememberedShapes
 
-__all__ = ["count_elements"]
-
 _ACTIVATIONS = {
     "relu": "relu",
     "leaky_relu": "leaky_relu",

@@ -11,15 +11,6 @@ from typing import Any
 from archbench.core.errors import AbsentError
 from archbench.devices.energy import EnergyCounter
 
-__all__ = [
-    "EnergyWindow",
-    "WindowPlan",
-    "absent_energy",
-    "counter_period",
-    "energy_metrics",
-    "measure_energy",
-]
-
 
 @dataclass(frozen=True, slots=True)
 class WindowPlan:

@@ -17,15 +17,6 @@ from archbench.devices.choosing import cpu_name
 from archbench.measure.imports import version_of
 from archbench.store.git import git_text
 
-__all__ = [
-    "base_version",
-    "describe_environment",
-    "git_state",
-    "package_versions",
-    "provenance",
-    "provenance_of",
-]
-
 _PACKAGES = (
     "torch", "torchvision", "timm", "pytorchcv", "ptflops", "numpy",
     "pytest", "pytest-benchmark", "pytest-xdist",

@@ -20,8 +20,6 @@ from archbench.core.spec import ModelSpec, Target
 from archbench.core.verdicts import POISONED, Verdict
 from archbench.devices.registry import is_fatal
 
-__all__ = ["describe_failure"]
-
 
 def describe_failure(
     error: BaseException, metric: str, spec: ModelSpec, target: Target | None

@@ -15,8 +15,6 @@ from archbench.measure.running import forward_passes, refuse_not_finite
 from archbench.models.preprocessing import ImageTransform, normalized
 from archbench.models.weights import WeightedModel
 
-__all__ = ["evaluation_key", "fingerprint_of", "synthetic_picture"]
-
 FINGERPRINT_IMAGES = ((500, 375), (333, 500))
 """Width and height of the images: as most of ImageNet's are, lying and standing."""
 

@@ -27,17 +27,6 @@ from archbench.devices.nvml import own_family
 from archbench.measure.precision import check_dtype
 from archbench.runtimes.own import runtime_named
 
-__all__ = [
-    "Sharing",
-    "absence",
-    "check_config",
-    "check_torchvision",
-    "list_devices",
-    "make_target",
-    "probe",
-    "refuse_shared",
-]
-
 
 def list_devices() -> list[Device]:
     """The accelerators of this machine, in the order of their kinds, and the CPU at the end.

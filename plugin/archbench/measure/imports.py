@@ -19,8 +19,6 @@ from typing import Any
 from archbench.core.forms import Stored
 from archbench.models.importing import INSTALLED
 
-__all__ = ["Imported", "imported_by", "imported_of", "project_root", "version_of"]
-
 _MODULES = {"pytest-benchmark": "pytest_benchmark", "pytest-xdist": "xdist"}
 """What a package is imported by, where that is not its name."""
 

@@ -10,8 +10,6 @@ from archbench.core.telemetry import Reading
 from archbench.devices.backend import Backend, DeviceClock, Telemetry
 from archbench.measure.cold_cache import flusher
 
-__all__ = ["Instruments"]
-
 
 @dataclass(frozen=True, slots=True)
 class Instruments:

@@ -9,8 +9,6 @@ from archbench.core.errors import NotMeasuredError, is_out_of_memory, is_too_lar
 from archbench.measure.running import release
 from archbench.models.loading import LoadedModel
 
-__all__ = ["LargestBatch", "search_largest", "with_largest_batch"]
-
 MOST = 65_536
 """Images; a device that takes more is not found out by this search."""
 

@@ -10,8 +10,6 @@ from dataclasses import dataclass, field
 
 from archbench.core.statistics import median_precision, required_samples
 
-__all__ = ["Clock", "LatencySeries", "SamplingPlan", "is_precise", "sample_latency", "undisturbed"]
-
 
 @dataclass(frozen=True, slots=True)
 class Clock:

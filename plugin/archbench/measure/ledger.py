@@ -45,9 +45,6 @@ from archbench.models.storages import (
     written_by,
 )
 
-__all__ = ["Ledger"]
-
-
 _NOTHING = nullcontext()
 
 

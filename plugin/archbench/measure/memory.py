@@ -13,8 +13,6 @@ from archbench.core.errors import AbsentError
 from archbench.devices.backend import Backend, MemoryCounters
 from archbench.models.parameters import packed_tensors
 
-__all__ = ["memory_metrics", "peak_of_events", "stored_bytes"]
-
 
 def memory_metrics(
     device: Backend,

@@ -15,8 +15,6 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from archbench.measure.operators import COMPLEX_CONVOLUTIONS, complex_convolution_flops
 from archbench.models.storages import tensors_in
 
-__all__ = ["Functions", "NoModules", "Noting"]
-
 
 class NoModules:
     """Stands where the counter keeps track of modules, and knows the whole only."""

@@ -15,20 +15,6 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import shape_wrapper
 
-__all__ = [
-    "COMPLEX_CONVOLUTIONS",
-    "complex_convolution_flops",
-    "flops_by",
-    "formulas",
-    "has_no_products",
-    "ignores_values",
-    "is_free",
-    "makes_bare_memory",
-    "name_of",
-    "plain_numbers",
-    "stripped",
-]
-
 aten = torch.ops.aten
 
 

@@ -12,15 +12,6 @@ from archbench.core.run_config import DTYPES
 from archbench.models.loading import TORCH_DTYPES
 from archbench.models.parameters import Elements, weights_by_module
 
-__all__ = [
-    "CONVOLUTION",
-    "bias_params",
-    "count_parameters",
-    "layer_costs",
-    "param_bytes",
-    "parameter_metrics",
-]
-
 CONVOLUTION = nn.modules.conv._ConvNd
 
 

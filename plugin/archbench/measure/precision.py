@@ -12,8 +12,6 @@ from archbench.models import quantizing
 from archbench.models.loading import TORCH_DTYPES
 from archbench.models.numerics import numerics
 
-__all__ = ["check_dtype"]
-
 
 def check_dtype(device: Device, dtype: str) -> None:
     """Refuse a precision in which the device cannot run the operators of a small network.

@@ -12,8 +12,6 @@ from collections.abc import Callable
 
 import numpy as np
 
-__all__ = ["SIDE", "ReferenceWorkload", "workload_name"]
-
 SIDE = 320
 """Of the square matrices, in fp32: 1.2 MB in all, about a millisecond of one core."""
 

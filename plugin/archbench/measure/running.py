@@ -20,15 +20,6 @@ from archbench.models.passes import forward_named
 from archbench.runtimes.own import runtime_named
 from archbench.runtimes.runtime import Job, Prepared
 
-__all__ = [
-    "Runner",
-    "forward_passes",
-    "load_guarded",
-    "refuse_not_finite",
-    "release",
-    "within_memory",
-]
-
 
 def load_guarded(holder: ModelHolder, spec: ModelSpec, target: Target) -> LoadedModel:
     """Load a model within the memory there is."""

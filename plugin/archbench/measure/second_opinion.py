@@ -13,8 +13,6 @@ from archbench.core.errors import orders_to_end
 from archbench.measure.ledger import Ledger
 from archbench.measure.operators import name_of
 
-__all__ = ["second_opinion_of"]
-
 _PRODUCTS = ("mm", "addmm", "bmm", "baddbmm")
 
 

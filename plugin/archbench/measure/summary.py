@@ -45,8 +45,6 @@ from archbench.models.parameters import weights_by_module
 from archbench.models.passes import GRADIENTS, run_first
 from archbench.models.shapes import RememberedShapes
 
-__all__ = ["counts_by_convention", "layers", "module_tree", "outline", "ptflops_costs", "summarize"]
-
 
 def summarize(
     spec: ModelSpec,

@@ -8,8 +8,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
-__all__ = ["threads_inside"]
-
 
 @contextmanager
 def threads_inside(watching: Callable[[], Any]) -> Iterator[None]:

@@ -25,8 +25,6 @@ from archbench.models.outputs import every_exit
 from archbench.models.placement import relocate
 from archbench.runtimes.own import runtime_named
 
-__all__ = ["latency_record"]
-
 MOST_RETRIES = 2
 """Series of passes that are discarded because the device throttled, before a cell is given up."""
 

@@ -6,20 +6,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = [
-    "CHECKS",
-    "METRICS",
-    "PRESETS",
-    "Family",
-    "Metric",
-    "Tolerance",
-    "compared_by",
-    "format_seconds",
-    "format_significant",
-    "measured_families",
-    "register",
-]
-
 CHECKS = ("equality", "statistics", "pairs", "tolerance", "none")
 """How a value is compared with the accepted one: counts by equality, times by the spread between
 processes, accuracies image by image, memory and energy by a tolerance."""

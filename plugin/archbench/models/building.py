@@ -23,8 +23,6 @@ from archbench.models.shapes import RememberedShapes
 from archbench.models.timm_configs import is_bound_to_size
 from archbench.zoo import constructor
 
-__all__ = ["BUILT_PLAINLY", "build", "build_on_meta", "build_unfilled"]
-
 BUILT_PLAINLY = ("timm/swinv2_[!c]*", "timm/vit_*_rope_mixed_*")
 """Architectures whose constructors compute with their parameters, which have to be there then."""
 

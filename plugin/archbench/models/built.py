@@ -14,8 +14,6 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-__all__ = ["Built", "Place", "hold", "places_of"]
-
 _TENSORS = ("_parameters", "_buffers", "_modules")
 """What a module keeps elsewhere than in attributes of its own."""
 

@@ -18,8 +18,6 @@ from archbench.core.errors import NotMeasuredError, UsageError
 from archbench.core.images import Image, ImageSet
 from archbench.models.installed import import_library, named_version
 
-__all__ = ["EXTENSIONS", "imagenet_synsets", "open_images", "read_image_bytes"]
-
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".ppm", ".pgm", ".bmp", ".tif", ".tiff", ".webp")
 """Of files that are taken for images, in lower case, as torchvision's ImageFolder takes them."""
 

@@ -27,8 +27,6 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-__all__ = ["Noise", "fill_parameter", "fill_weights", "materialize", "parameters_on_meta"]
-
 _BLOCK = 1_048_573
 """Numbers in the block of noise that is tiled over the weights: a prime, so that the rows of a
 weight matrix do not repeat each other."""

@@ -25,8 +25,6 @@ from typing import Any
 
 from archbench.core.spec import OwnSource
 
-__all__ = ["INSTALLED", "OwnModules", "forget_own_modules", "import_source", "own_modules"]
-
 INSTALLED = ("site-packages", "dist-packages")
 """Directories that packages are installed into."""
 

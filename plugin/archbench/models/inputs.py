@@ -11,8 +11,6 @@ from torch import Tensor
 from archbench.core.errors import ArchitectureError
 from archbench.core.spec import ModelSpec
 
-__all__ = ["synthetic_inputs"]
-
 BLOCK = 64
 """Images that are made; larger batches repeat them. One of 224 x 224 takes a millisecond."""
 

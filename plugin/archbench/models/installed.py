@@ -20,16 +20,6 @@ from archbench.core.errors import NotMeasuredError, is_out_of_memory, named, ord
 from archbench.core.spec import ModelSpec
 from archbench.zoo import BUILT_ON
 
-__all__ = [
-    "NAMES",
-    "constructors",
-    "import_library",
-    "library_version",
-    "named_version",
-    "pytorchcv_store",
-    "require",
-]
-
 _MODULES = {
     "timm": "timm",
     "torchvision": "torchvision.models",

@@ -20,9 +20,6 @@ import numpy as np
 
 from archbench.models.switches import Item
 
-__all__ = ["of_process"]
-
-
 _NOT_THEIRS = ("PYTEST_CURRENT_TEST", "TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR")
 """Variables that pytest and torch set for themselves."""
 

@@ -9,8 +9,6 @@ from archbench.core.errors import NotMeasuredError
 from archbench.core.images import ImageSet
 from archbench.models.datasets import imagenet_synsets
 
-__all__ = ["columns_for", "in_columns"]
-
 BACKGROUND = 1001
 """Classes of heads whose first one is none of ImageNet's (TensorFlow's slim models)."""
 

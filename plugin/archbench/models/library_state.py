@@ -12,8 +12,6 @@ from typing import Any
 
 from archbench.models.switches import Item
 
-__all__ = ["first_imports_noted", "of_libraries"]
-
 _KEPT_BY_LIBRARIES = {
     # Before 0.9 the one and the other had these names.
     "timm": (

@@ -30,16 +30,6 @@ from archbench.models.passes import GRADIENTS
 from archbench.models.quantizing import quantize
 from archbench.models.trying import try_out
 
-__all__ = [
-    "TORCH_DTYPES",
-    "LoadedModel",
-    "ModelHolder",
-    "finish",
-    "free_cached",
-    "load",
-    "torch_memory_format",
-]
-
 TORCH_DTYPES = {
     "fp32": torch.float32,
     "tf32": torch.float32,

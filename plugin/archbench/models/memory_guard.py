@@ -11,7 +11,6 @@ import psutil
 with suppress(ImportError):  # on Windows
     import resource
 
-__all__ = ["memory_guard"]
 
 _RESERVE = 256 * 2**20
 """Bytes left for the rest of the machine."""

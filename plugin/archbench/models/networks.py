@@ -37,8 +37,6 @@ from archbench.models.onnx_graph import graph_metrics
 from archbench.models.passes import run_first
 from archbench.models.process_state import Changes, contained
 
-__all__ = ["OwnNetwork", "construct", "construction_named", "let_go"]
-
 SEED = 0
 """Of the random numbers of torch, NumPy and Python while a network is built: it has the same values
 in every process, so that outputs can be compared."""

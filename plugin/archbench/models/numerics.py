@@ -14,8 +14,6 @@ from archbench.models.switches import (
     write_older_fp32,
 )
 
-__all__ = ["AUTOCAST", "numerics"]
-
 AUTOCAST = {"amp-fp16": torch.float16, "amp-bf16": torch.bfloat16}
 """What autocast is asked for, by precision."""
 

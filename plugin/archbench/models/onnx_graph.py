@@ -10,8 +10,6 @@ from typing import Any
 
 from archbench.core.errors import NotMeasuredError, first_line
 
-__all__ = ["graph_metrics"]
-
 
 def graph_metrics(path: Path) -> dict[str, dict[str, Any]]:
     """Parameters and nodes of a graph, those of functions and branches inside it among them.

@@ -21,8 +21,6 @@ from torch import Tensor
 from archbench.core.errors import ArchitectureError
 from archbench.core.spec import ModelSpec
 
-__all__ = ["EVERY", "IMAGENET_CLASSES", "class_scores", "doubt_about", "every_exit", "tensors_in"]
-
 IMAGENET_CLASSES = 1000
 """Classes that a library's own architectures tell apart."""
 

@@ -11,8 +11,6 @@ from torch.nn.parameter import Buffer
 
 from archbench.models.storages import has_storage, storage_number
 
-__all__ = ["Elements", "Weights", "packed_tensors", "weights_by_module"]
-
 _PLAIN = (Tensor, nn.Parameter, Buffer)
 
 _NAMES = ("weight", "bias", "_packed", "_all_weight", "param")

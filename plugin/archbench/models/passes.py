@@ -24,15 +24,6 @@ from archbench.core.spec import ModelSpec
 from archbench.models.inputs import synthetic_inputs
 from archbench.models.outputs import class_scores
 
-__all__ = [
-    "GRADIENTS",
-    "failed_forward",
-    "forward_named",
-    "refusal_of_inference",
-    "run_first",
-    "with_other_size",
-]
-
 GRADIENTS: dict[str, Callable[[], AbstractContextManager[Any]]] = {
     "inference": torch.inference_mode,
     "none": torch.no_grad,

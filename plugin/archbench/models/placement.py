@@ -7,8 +7,6 @@ import random
 import torch
 from torch import Tensor, nn
 
-__all__ = ["relocate"]
-
 MOST_PADDING = 1 << 16
 """Bytes of a gap between two tensors, at most: several pages."""
 

@@ -18,8 +18,6 @@ from archbench.core.spec import ModelSpec, Preprocessing
 from archbench.models.installed import constructors, require
 from archbench.models.timm_configs import data_config, timm_config
 
-__all__ = ["ImageTransform", "decode", "normalized", "transform_of"]
-
 
 def transform_of(
     spec: ModelSpec,

@@ -27,8 +27,6 @@ from archbench.models.interpreter_state import of_process
 from archbench.models.library_state import first_imports_noted, of_libraries
 from archbench.models.switches import Item, of_torch
 
-__all__ = ["Changes", "ProcessState", "contained", "left_behind"]
-
 
 @cache
 def _items() -> dict[str, Item]:

@@ -14,8 +14,6 @@ from torch import Tensor, nn
 from archbench.core.errors import NotMeasuredError, first_line, orders_to_end
 from archbench.core.spec import ModelSpec
 
-__all__ = ["quantize", "quantized_layers", "refusal"]
-
 ENGINES = ("x86", "fbgemm", "onednn", "qnnpack")
 """torch's engines of quantised operators, the preferred first; all of them run on CPUs."""
 

@@ -6,8 +6,6 @@ import importlib
 
 from archbench.core.errors import UsageError, first_line
 
-__all__ = ["require_torch"]
-
 
 def require_torch() -> None:
     """Import torch.

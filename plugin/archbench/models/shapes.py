@@ -15,8 +15,6 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-__all__ = ["RememberedShapes"]
-
 
 class RememberedShapes(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Answers an operator on meta tensors that was called before on tensors like these.

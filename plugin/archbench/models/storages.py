@@ -8,8 +8,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-__all__ = ["has_storage", "is_sparse", "storage_number", "tensors_in", "written_by"]
-
 
 def written_by(func: Any, args: Any, kwargs: Mapping[str, Any]) -> set[int]:
     """The memory that an operator writes to and need not have read."""

@@ -13,15 +13,6 @@ from torch.nn.modules import module as nn_module
 
 from archbench.models.torch_code import is_same_code, set_torch_code, torch_code
 
-__all__ = [
-    "Item",
-    "of_torch",
-    "read_fp32",
-    "read_older_fp32",
-    "write_fp32",
-    "write_older_fp32",
-]
-
 _ABSENT = "absent"
 
 

@@ -13,8 +13,6 @@ from typing import Any
 from archbench.core.errors import NotMeasuredError
 from archbench.models.installed import constructors, named_version
 
-__all__ = ["data_config", "is_bound_to_size", "tags_weights", "timm_config"]
-
 _KEYS = (
     "input_size", "test_input_size", "fixed_input_size", "interpolation", "crop_pct", "mean", "std",
     "num_classes", "classifier",

@@ -12,8 +12,6 @@ from typing import Any
 
 import torch
 
-__all__ = ["is_same_code", "set_torch_code", "torch_code"]
-
 
 @cache
 def _torch_namespaces() -> tuple[Any, ...]:

@@ -23,7 +23,6 @@ from archbench.models.values import Calls, Seen, Trouble, fill_in_place, watch_p
 if TYPE_CHECKING:
     from archbench.models.loading import LoadedModel
 
-__all__ = ["try_out"]
 
 _OF_PRECISION = ("dtype", "scalar type", "same type", "bfloat16", "half")
 """Of the messages by which torch says that two precisions do not go together."""

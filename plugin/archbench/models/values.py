@@ -19,8 +19,6 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from archbench.models.filling import fill_parameter
 from archbench.models.storages import has_storage
 
-__all__ = ["Calls", "Trouble", "fill_in_place", "watch_pass"]
-
 _DENORMAL_SHARE = 0.01
 """Of the numbers that an operator writes, or of a parameter: from here on times are not its own."""
 

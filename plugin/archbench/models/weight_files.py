@@ -32,8 +32,6 @@ from archbench.core.spec import ModelSpec
 from archbench.models.installed import constructors, named_version, pytorchcv_store
 from archbench.models.timm_configs import tags_weights, timm_config
 
-__all__ = ["FILLED", "WeightsFile", "locate_weights", "read_state_dict"]
-
 FILLED = "none"
 """``--weights=none``: numbers of archbench's own, the same in every run."""
 

@@ -23,8 +23,6 @@ from archbench.models.preprocessing import transform_of
 from archbench.models.timm_configs import is_bound_to_size, tags_weights, timm_config
 from archbench.models.weight_files import FILLED, WeightsFile, locate_weights, read_state_dict
 
-__all__ = ["WeightedModel", "load_weighted"]
-
 HEADS = (1000, 1001, 11221, 11821, 21841, 21842, 21843)
 """Numbers of classes of heads that are known, see :mod:`archbench.models.labels`."""
 

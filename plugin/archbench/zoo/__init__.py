@@ -14,7 +14,6 @@ from archbench.core.errors import UsageError
 if TYPE_CHECKING:
     from torch import nn
 
-__all__ = ["BUILT_ON", "CONSTRUCTORS", "constructor"]
 
 CONSTRUCTORS: dict[str, str] = {
     "bn_alexnet": "archbench.zoo.alexnet:bn_alexnet",

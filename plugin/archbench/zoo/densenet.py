@@ -5,8 +5,6 @@ from __future__ import annotations
 from torch import nn
 from torchvision.models.densenet import DenseNet
 
-__all__ = ["densenet264"]
-
 
 def densenet264(num_classes: int = 1000) -> nn.Module:
     """DenseNet-BC-264 with growth rate 32: torchvision's class in the depth that it lacks.

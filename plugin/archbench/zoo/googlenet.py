@@ -5,8 +5,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-__all__ = ["googlenet_lrn"]
-
 
 def googlenet_lrn(num_classes: int = 1000) -> nn.Module:
     """GoogLeNet with local response normalisation, 5x5 convolutions and no auxiliary classifiers.

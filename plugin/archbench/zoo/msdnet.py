@@ -31,8 +31,6 @@ import math
 from pytorchcv.models.msdnet import MSDNet
 from torch import nn
 
-__all__ = ["msdnet_a", "msdnet_b", "msdnet_c", "msdnet_d"]
-
 _WIDTHS = (1, 2, 4, 4)
 """Channels of the four scales relative to the finest; bottlenecks widen by the same factors."""
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from torch import nn
 
-__all__ = ["bn_nin"]
-
 _EPS = 1e-3
 
 

@@ -6,8 +6,6 @@ import torch
 from torch import nn
 from torchvision.models import resnet152
 
-__all__ = ["fbresnet152"]
-
 
 def fbresnet152(num_classes: int = 1000) -> nn.Module:
     """ResNet-152 whose convolutions have biases.
