@@ -8,13 +8,8 @@ from pathlib import Path
 import pytest
 
 from archbench.core.complexity import KINDS, Complexity
-from archbench.core.conventions import (
-    CONVENTIONS,
-    ELEMENTS,
-    Convention,
-    ConventionError,
-    Style,
-)
+from archbench.core.convention import ELEMENTS, Convention, ConventionError, Style
+from archbench.core.conventions import CONVENTIONS
 from archbench.core.errors import ArchbenchError
 
 

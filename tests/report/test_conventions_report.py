@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from archbench.core.complexity import Complexity
-from archbench.core.conventions import CONVENTIONS, ELEMENTS
+from archbench.core.convention import ELEMENTS
+from archbench.core.conventions import CONVENTIONS
 from archbench.report.conventions import conventions_dict, conventions_list, conventions_table
 
 NETWORK = Complexity(

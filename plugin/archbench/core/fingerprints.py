@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from archbench.core.forms import Stored
@@ -78,20 +79,13 @@ def fingerprint_verdict(
         same_device: whether the baseline is of the same device.
         accept: whether what is now is to be the baseline.
     """
+    verdict = partial(Verdict, METRIC)
     if baseline is None:
-        return Verdict(
-            METRIC,
-            "no-baseline",
-            "no-fingerprint",
-            "no output fingerprint has been accepted for it",
-        )
+        sentence = "no output fingerprint has been accepted for it"
+        return verdict("no-baseline", "no-fingerprint", sentence)
     if baseline.weights != now.weights:
-        return Verdict(
-            METRIC,
-            "not-comparable",
-            "other-weights",
-            f"the baseline is of weights {baseline.weights}, this is of {now.weights}",
-        )
+        sentence = f"the baseline is of weights {baseline.weights}, this is of {now.weights}"
+        return verdict("not-comparable", "other-weights", sentence)
     accepted = "accepted" if accept else "differs"
     output_tolerance = (OUTPUT_TOLERANCES if same_device else OTHER_DEVICE_TOLERANCES)[dtype]
     parts = (
@@ -101,24 +95,15 @@ def fingerprint_verdict(
     told = []
     for name, old, new, tolerance, meaning in parts:
         if len(old) != len(new):
-            return Verdict(
-                METRIC,
-                "changed",
-                accepted,
-                f"{meaning}: {len(new)} numbers of its {name} instead of {len(old)}",
-            )
+            sentence = f"{meaning}: {len(new)} numbers of its {name} instead of {len(old)}"
+            return verdict("changed", accepted, sentence)
         distance = _difference(old, new)
         if not distance <= tolerance:
-            return Verdict(
-                METRIC,
-                "changed",
-                accepted,
+            sentence = (
                 f"{meaning}: its {name} differs by {distance:.2g} of its spread, "
-                f"and {tolerance:g} is tolerated in {dtype}",
-                0.0,
-                distance,
-                tolerance,
+                f"and {tolerance:g} is tolerated in {dtype}"
             )
+            return verdict("changed", accepted, sentence, 0.0, distance, tolerance)
         told.append(f"{name} by {distance:.1g}")
     sentence = f"differs in its {' and '.join(told)} of its spread"
-    return Verdict(METRIC, "unchanged", "within-tolerance", sentence, 0.0, 0.0)
+    return verdict("unchanged", "within-tolerance", sentence, 0.0, 0.0)

@@ -244,16 +244,8 @@ def time_verdict(
         metric: that the verdict is about.
         accept: whether the launches of now are to be the baseline.
     """
-    if baseline is None:
-        return Verdict(metric, "no-baseline", "not-in-file", "no time has been accepted for it")
-    if len(baseline) < LEAST_BASELINE:
-        return Verdict(
-            metric,
-            "inconclusive",
-            "baseline-too-small",
-            f"the baseline has {len(baseline)} launches and needs {LEAST_BASELINE}. Accept it "
-            f"anew with --baseline-update --processes={LEAST_BASELINE}",
-        )
+    if baseline is None or len(baseline) < LEAST_BASELINE:
+        return _no_baseline(metric, baseline)
     accepted = spread(baseline, rule.scale)
     valid = _valid(launches, rule.scale)
     if len(valid) < LEAST_LAUNCHES:
@@ -289,6 +281,16 @@ def time_verdict(
     return verdict("improved", "faster", ratios, remark)
 
 
+def _no_baseline(metric: str, baseline: Sequence[Launch] | None) -> Verdict:
+    if baseline is None:
+        return Verdict(metric, "no-baseline", "not-in-file", "no time has been accepted for it")
+    sentence = (
+        f"the baseline has {len(baseline)} launches and needs {LEAST_BASELINE}. Accept it "
+        f"anew with --baseline-update --processes={LEAST_BASELINE}"
+    )
+    return Verdict(metric, "inconclusive", "baseline-too-small", sentence)
+
+
 def _seconds(baseline: Sequence[Launch], accepted: Spread, scale: Scale) -> float:
     """The centre of a baseline in seconds, at the middle state of its machine."""
     if not scale.in_yardsticks:
@@ -318,16 +320,10 @@ def _cannot_tell(
         }
     )
     if not causes:
-        return Verdict(
-            metric,
-            "inconclusive",
-            "too-few-launches",
-            f"{len(valid)} {what}, and a verdict needs {needed}",
-        )
-    return Verdict(
-        metric,
-        "inconclusive",
-        "disturbed",
+        sentence = f"{len(valid)} {what}, and a verdict needs {needed}"
+        return Verdict(metric, "inconclusive", "too-few-launches", sentence)
+    sentence = (
         f"{len(valid)} of {len(launches)} {what} can be judged, and a verdict needs "
-        f"{needed}: {'; '.join(causes)}",
+        f"{needed}: {'; '.join(causes)}"
     )
+    return Verdict(metric, "inconclusive", "disturbed", sentence)

@@ -6,6 +6,7 @@ import math
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from archbench.core.duet import DuetRule
@@ -198,7 +199,10 @@ def duet_verdict(
         rules: that it was judged by.
     """
     assert judgement.status is not None
+    verdict = partial(Verdict, "latency", judgement.status, judgement.reason)
     decision = judgement.decision
+    if judgement.reason == "throttled" or decision.ratio is None:
+        return verdict(_no_ratio(judgement, launches))
     rule = next(one.rule for one in rules if one.clock == judgement.clock)
     clock = _CLOCK_NAMES[judgement.clock]
     measured = math.fsum(launch.seconds for launch in launches)
@@ -207,25 +211,6 @@ def duet_verdict(
         f"{decision.rounds} rounds of {number} launch{'' if number == 1 else 'es'}, "
         f"{measured:.1f} s"
     )
-    if judgement.reason == "throttled":
-        discarded = launches[-1].discarded
-        causes = dict.fromkeys(reason for one in discarded for reason in one)
-        return Verdict(
-            "latency",
-            judgement.status,
-            judgement.reason,
-            f"the device was slowed in {len(discarded)} rounds ({', '.join(causes)}), and in "
-            f"{len(launches[-1].rounds)} it was not. Let it cool down, give it more power, or see "
-            "what keeps its clock low",
-        )
-    if decision.ratio is None:
-        reasons = sorted({launch.disturbance for launch in launches} - {None}, key=str)
-        return Verdict(
-            "latency",
-            judgement.status,
-            judgement.reason,
-            f"no launch can be judged: {'; '.join(map(str, reasons)) or 'nothing was measured'}",
-        )
     reference, candidate = typical(launches, judgement.clock)
     said = METRICS["latency"].said
     before, after = launches[-1].images
@@ -251,14 +236,21 @@ def duet_verdict(
     if judgement.unjudged:
         names = ", ".join(_CLOCK_NAMES[name] for name in judgement.unjudged)
         sentence += f"; others took too much of the machine to judge {names}"
-    return Verdict(
-        "latency",
-        judgement.status,
-        judgement.reason,
-        sentence,
-        reference,
-        candidate,
-    )
+    return verdict(sentence, reference, candidate)
+
+
+def _no_ratio(judgement: Judgement, launches: Sequence[DuetLaunch]) -> str:
+    """Why nothing can be said of the times."""
+    if judgement.reason == "throttled":
+        discarded = launches[-1].discarded
+        causes = dict.fromkeys(reason for one in discarded for reason in one)
+        return (
+            f"the device was slowed in {len(discarded)} rounds ({', '.join(causes)}), and in "
+            f"{len(launches[-1].rounds)} it was not. Let it cool down, give it more power, or see "
+            "what keeps its clock low"
+        )
+    reasons = sorted({launch.disturbance for launch in launches} - {None}, key=str)
+    return f"no launch can be judged: {'; '.join(map(str, reasons)) or 'nothing was measured'}"
 
 
 def _clock_text(launches: Sequence[DuetLaunch], rule: DuetRule) -> str:

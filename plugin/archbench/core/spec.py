@@ -170,16 +170,7 @@ class ModelSpec:
             inputs = tuple(_own_size(f"ModelSpec.of(inputs={inputs!r})", one) for one in inputs)
             input_size = inputs[0] if inputs else 0
         size = _own_size(f"ModelSpec.of(input_size={input_size!r})", input_size)
-        if not callable(constructor) and not isinstance(constructor, OwnSource):
-            raise UsageError(
-                f"ModelSpec.of({constructor!r})", "it cannot be called", "Give the constructor"
-            )
-        if kwargs is not None and not isinstance(kwargs, Mapping):
-            raise UsageError(
-                f"ModelSpec.of(kwargs={kwargs!r})",
-                "the constructor's arguments go by name",
-                "Write kwargs={'width': 2}",
-            )
+        _refuse_constructor(constructor, kwargs)
         bound, given = bound_arguments(constructor), dict(kwargs or {})
         own_name = own_name_of(constructor) if name is None else name
         if not _NAME.fullmatch(own_name):
@@ -263,6 +254,19 @@ class ModelSpec:
     def _says_the_same(self, other: ModelSpec) -> bool:
         names = (one.name for one in fields(self) if one.name != "constructor")
         return all(is_alike(getattr(self, name), getattr(other, name)) for name in names)
+
+
+def _refuse_constructor(constructor: object, kwargs: object) -> None:
+    if not callable(constructor) and not isinstance(constructor, OwnSource):
+        raise UsageError(
+            f"ModelSpec.of({constructor!r})", "it cannot be called", "Give the constructor"
+        )
+    if kwargs is not None and not isinstance(kwargs, Mapping):
+        raise UsageError(
+            f"ModelSpec.of(kwargs={kwargs!r})",
+            "the constructor's arguments go by name",
+            "Write kwargs={'width': 2}",
+        )
 
 
 def _own_size(asked: str, size: Any) -> Sizes:

@@ -88,25 +88,6 @@ class LayerRow:
 
 
 @dataclass(frozen=True, slots=True)
-class UnlistedParameters:
-    """Parameters that no row counts.
-
-    They belong to the network itself, to a container, or to a module that was not called.
-
-    Attributes:
-        name: of the module that owns them, qualified; empty for the network.
-        type: its class name.
-        params: elements.
-        parameters: their names in the network.
-    """
-
-    name: str
-    type: str
-    params: int
-    parameters: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
 class LayerTable:
     """The layers of a network in the order in which their calls return, as torchsummary has them.
 
@@ -116,7 +97,8 @@ class LayerTable:
         input_shape: of the batch, ``(N, C, H, W)``.
         batch_size: N where it was asked for, else None: the figures are those of one image.
         rows: the layers.
-        unlisted: parameters that are in no row.
+        unlisted: who has parameters that are in no row: the network itself, a container, or a
+            module that was not called.
         trainable_params: elements of the parameters that require a gradient as constructed.
         output_elements: elements that all layers returned, whatever the depth of the table.
     """
@@ -124,7 +106,7 @@ class LayerTable:
     input_shape: tuple[int, ...]
     batch_size: int | None
     rows: tuple[LayerRow, ...]
-    unlisted: tuple[UnlistedParameters, ...]
+    unlisted: tuple[ModuleParameters, ...]
     trainable_params: int
     output_elements: int
 
@@ -290,67 +272,76 @@ def layer_table(
         batch_size: N where it was asked for.
         depth: the deepest level that has rows, 1 for what the network holds directly.
     """
-    by_name = {module.name: module for module in modules}
-    holders = {module.name.rpartition(".")[0] for module in modules if module.name}
-    places = {name: _place(name, depth) for name in by_name}
-    called = {call.name for call in calls}
-
-    def is_layer(name: str) -> bool:
-        return not by_name[name].is_container and (bool(name) or not holders)
-
-    def has_row(name: str) -> bool:
-        if places[name] != name:
-            return False
-        return is_layer(name) or (_level(name) == depth and name in holders)
-
-    owned: Counter[str] = Counter()
-    borrowed: Counter[str] = Counter()
-    parameters: dict[str, list[str]] = {}
-    for module in modules:
-        place = places[module.name]
-        owned[place] += module.params
-        parameters.setdefault(place, []).extend(module.parameters)
-        for owner, elements in module.borrowed.items():
-            if places[owner] != place:
-                borrowed[place] += elements
-
-    # A list of modules is never called: its row stands where the last of its modules returned.
-    last_inside = {places[call.name]: position for position, call in enumerate(calls)}
-    rows: list[LayerRow] = []
-    shown: set[str] = set()
-    for position, call in enumerate(calls):
-        place = places[call.name]
-        if has_row(call.name):
-            shapes = call.output_shapes
-        elif place not in called and last_inside[place] == position:
-            shapes = ()
-        else:
-            continue
-        again = place in shown
-        shown.add(place)
-        rows.append(
-            LayerRow(
-                index=len(rows) + 1,
-                name=place,
-                type=by_name[place].type,
-                output_shapes=shapes,
-                params=0 if again else owned[place],
-                params_elsewhere=borrowed[place] + (owned[place] if again else 0),
-            )
-        )
-    unlisted = tuple(
-        UnlistedParameters(place, by_name[place].type, params, tuple(parameters[place]))
-        for place, params in owned.items()
-        if params and place not in shown
-    )
+    plan = _Rows(modules, depth)
+    rows = plan.of(calls)
+    shown = {row.name for row in rows}
     return LayerTable(
         input_shape=input_shape,
         batch_size=batch_size,
         rows=tuple(rows),
-        unlisted=unlisted,
+        unlisted=tuple(one for one in plan.owners() if one.params and one.name not in shown),
         trainable_params=trainable_params,
-        output_elements=sum(call.output_elements for call in calls if is_layer(call.name)),
+        output_elements=sum(call.output_elements for call in calls if plan.is_layer(call.name)),
     )
+
+
+class _Rows:
+    """Which modules have rows down to a depth, and what each row counts."""
+
+    def __init__(self, modules: Sequence[ModuleParameters], depth: int | None) -> None:
+        self._by_name = {module.name: module for module in modules}
+        self._holders = {module.name.rpartition(".")[0] for module in modules if module.name}
+        self._depth = depth
+        self._places = {name: _place(name, depth) for name in self._by_name}
+        self._owned: Counter[str] = Counter()
+        self._borrowed: Counter[str] = Counter()
+        self._parameters: dict[str, list[str]] = {}
+        for module in modules:
+            place = self._places[module.name]
+            self._owned[place] += module.params
+            self._parameters.setdefault(place, []).extend(module.parameters)
+            for owner, elements in module.borrowed.items():
+                if self._places[owner] != place:
+                    self._borrowed[place] += elements
+
+    def is_layer(self, name: str) -> bool:
+        """Whether a module is neither the network itself nor a container."""
+        return not self._by_name[name].is_container and (bool(name) or not self._holders)
+
+    def _has_row(self, name: str) -> bool:
+        if self._places[name] != name:
+            return False
+        return self.is_layer(name) or (_level(name) == self._depth and name in self._holders)
+
+    def of(self, calls: Sequence[ModuleCall]) -> list[LayerRow]:
+        """The rows of calls, which are in the order in which they returned."""
+        places, called = self._places, {call.name for call in calls}
+        # A list of modules is never called: its row stands where the last of its modules returned.
+        last_inside = {places[call.name]: position for position, call in enumerate(calls)}
+        rows: list[LayerRow] = []
+        shown: set[str] = set()
+        for position, call in enumerate(calls):
+            place = places[call.name]
+            has_row = self._has_row(call.name)
+            if not has_row and (place in called or last_inside[place] != position):
+                continue
+            shapes = call.output_shapes if has_row else ()
+            owned, elsewhere = self._owned[place], self._borrowed[place]
+            if place in shown:
+                owned, elsewhere = 0, elsewhere + owned
+            shown.add(place)
+            type_ = self._by_name[place].type
+            rows.append(LayerRow(len(rows) + 1, place, type_, shapes, owned, elsewhere))
+        return rows
+
+    def owners(self) -> list[ModuleParameters]:
+        """What all places own."""
+        return [
+            ModuleParameters(
+                place, self._by_name[place].type, params, tuple(self._parameters[place])
+            )
+            for place, params in self._owned.items()
+        ]
 
 
 def total_costs(outline: ModuleOutline, layers: Iterable[LayerCost]) -> dict[str, tuple[int, int]]:
@@ -380,16 +371,9 @@ def total_costs(outline: ModuleOutline, layers: Iterable[LayerCost]) -> dict[str
 
 def assemble(outline: ModuleOutline, totals: Mapping[str, tuple[int, int]]) -> ModuleNode:
     """The tree with params and MACs by place."""
-    params, macs = totals[outline.name]
-    return ModuleNode(
-        name=outline.name,
-        type=outline.type,
-        details=outline.details,
-        params=params,
-        macs=macs,
-        children=tuple(assemble(child, totals) for child in outline.children),
-        shared_with=outline.shared_with,
-    )
+    children = tuple(assemble(child, totals) for child in outline.children)
+    costs, shared = totals[outline.name], outline.shared_with
+    return ModuleNode(outline.name, outline.type, outline.details, *costs, children, shared)
 
 
 def prune(node: ModuleNode, depth: int) -> ModuleNode:

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.parameter import UninitializedParameter
 
-from archbench.core.complexity import KINDS, Complexity, SecondOpinion
+from archbench.core.complexity import Complexity
 from archbench.core.errors import (
     ArchbenchError,
     ArchitectureError,
@@ -32,14 +32,11 @@ from archbench.core.errors import (
 from archbench.core.spec import ModelSpec
 from archbench.measure.ledger import Ledger
 from archbench.measure.parameters import (
-    CONVOLUTION,
-    bias_params,
     count_parameters,
-    layer_costs,
-    param_bytes,
     parameter_metrics,
 )
 from archbench.measure.second_opinion import second_opinion_of
+from archbench.measure.sheets import Sheet, refuse_what_varies
 from archbench.models.building import build_on_meta
 from archbench.models.inputs import synthetic_inputs
 from archbench.models.networks import OwnNetwork, construct, let_go
@@ -50,8 +47,6 @@ from archbench.models.shapes import RememberedShapes
 MORE_PASSES, PATIENCE = 14, 5.0
 """Passes, and seconds for all of them, under further seeds of a network that draws random numbers
 or reads values: a layer that is left out one time in five is found in 96 of 100 counts."""
-
-_READS_VALUES = ("_local_scalar_dense", "nonzero", "equal", "masked_select", "_unique2")
 
 
 def count(
@@ -89,7 +84,7 @@ def count(
         model.requires_grad_(False)
         ledger, output = _passed(model, inputs, shapes)
         scores = class_scores(spec, output, images=1)
-        sheet = _Sheet(spec, model, inputs, ledger, params)
+        sheet = Sheet(spec, model, inputs, ledger, params)
     opinion = second_opinion_of(model, inputs, ledger, shapes) if second_opinion else None
     return sheet.complexity(tuple(scores.shape), opinion)
 
@@ -123,7 +118,7 @@ def count_own(network: OwnNetwork, *, second_opinion: bool = True) -> Complexity
 
 def _counted(network: OwnNetwork, second_opinion: bool) -> Complexity:
     spec, model = network.spec, network.module
-    sheets: list[_Sheet] = []
+    sheets: list[Sheet] = []
     with _fast_paths_off():
         first, scores, gradients = _first_pass(network)
     with _fast_paths_off(), GRADIENTS[gradients]():
@@ -141,7 +136,7 @@ def _counted(network: OwnNetwork, second_opinion: bool) -> Complexity:
                 keeps_state = not sheet.is_alike(
                     _sheet(spec, model, network.inputs(seed=seed), earlier)
                 )
-                _refuse_what_varies(sheets[0], sheet, keeps_state=keeps_state)
+                refuse_what_varies(sheets[0], sheet, keeps_state=keeps_state)
         opinion = None
         if second_opinion:
             with sdpa_kernel(SDPBackend.MATH), _without_onednn():
@@ -244,7 +239,7 @@ def _passed(
 
 def _sheet(
     spec: ModelSpec, model: nn.Module, inputs: Sequence[Tensor], earlier: Sequence[Ledger]
-) -> _Sheet:
+) -> Sheet:
     """Run a pass of a network with values and count it.
 
     Raises:
@@ -257,186 +252,7 @@ def _sheet(
     except ArchitectureError as error:
         raise _not_watched(spec, model, error.__cause__ or error) from error.__cause__
     ledger.returned(tensors_in(output))
-    return _Sheet(spec, model, inputs, ledger, count_parameters(model))
-
-
-class _Sheet:
-    """What one counted pass says.
-
-    Args:
-        spec: the architecture.
-        model: that ran.
-        inputs: that it ran on.
-        ledger: of the pass.
-        params: all parameters and the trainable ones, before the pass.
-
-    Attributes:
-        draws: whether random numbers were drawn in the pass.
-
-    Raises:
-        NotMeasuredError: the count is not of the whole.
-    """
-
-    def __init__(
-        self,
-        spec: ModelSpec,
-        model: nn.Module,
-        inputs: Sequence[Tensor],
-        ledger: Ledger,
-        params: tuple[int, int],
-    ) -> None:
-        self.spec, self.model, self.inputs, self.ledger = spec, model, inputs, ledger
-        self.params, self.trainable = params
-        self.layers = layer_costs(model, ledger.macs_by_module)
-        self.macs = sum(ledger.macs_by_kind.values())
-        self.draws = False
-        self._refuse_what_was_not_counted()
-
-    @property
-    def may_vary(self) -> bool:
-        """Whether another pass may do something else."""
-        return self.draws or any(self.ledger.calls[name] for name in _READS_VALUES)
-
-    def is_alike(self, other: _Sheet) -> bool:
-        """Whether two passes did the same, as far as it was seen."""
-        return self._did == other._did
-
-    @property
-    def _did(self) -> tuple[Any, ...]:
-        return self.params, self.macs, self.ledger.calls, self.ledger.strangers
-
-    def refusal(self, reason: str, why: str) -> NotMeasuredError:
-        """An error that says why there is no count, and has the parameters all the same."""
-        return NotMeasuredError(
-            reason, f"{self.spec.id} cannot be counted: {why}", parameter_metrics(self.model)
-        )
-
-    def _refuse_what_was_not_counted(self) -> None:
-        """A count that cannot be the whole is no count."""
-        if self.ledger.failure is not None:
-            raise self.refusal(
-                "not-counted",
-                f"archbench failed to note an operator that it calls ({self.ledger.failure}). "
-                "Its latency is measured; please report it with the operator's name",
-            )
-        if self.ledger.keeps:
-            raise self.refusal(
-                "structure-varies",
-                "it keeps something from one pass to the next: a pass reads what an earlier one "
-                "computed from other images, and does not compute it anew. Let the forward pass "
-                "be the same each time once self.training is False",
-            )
-        if self.ledger.unknown:
-            raise self.refusal(
-                "operator-not-counted",
-                f"it calls {', '.join(sorted(self.ledger.unknown))}, for which there is no "
-                "formula. Give it one with torch.utils.flop_counter.register_flop_formula, 0 where "
-                "it does not multiply and add",
-            )
-        if self.ledger.unseen:
-            raise self.refusal(
-                "work-not-seen",
-                f"it runs {', '.join(sorted(self.ledger.unseen))}, which torch's dispatcher does "
-                "not show. Run all of it in the thread that calls, through torch's operators",
-            )
-        if self.params != sum(layer.params for layer in self.layers):
-            raise self.refusal(
-                "not-counted",
-                "its forward pass makes or drops parameters. Make them all in the constructor",
-            )
-        if self.ledger.taken:
-            raise self.refusal(
-                "work-not-seen",
-                f"it takes tensors out of torch by {', '.join(sorted(self.ledger.taken))}, and "
-                "what is computed with them there is not seen. Compute it with torch's operators",
-            )
-        layers = [
-            name
-            for name, module in self.model.named_modules()
-            if isinstance(module, (CONVOLUTION, nn.Linear))
-        ]
-        if not self.macs and layers:
-            raise self.refusal(
-                "not-counted",
-                f"it has {len(layers)} layers that multiply and add, {layers[0] or 'itself'} "
-                "first, and no operator that does was called: they were left out, or what runs in "
-                "their place multiplies element by element, which no count has, or outside of "
-                "torch's operators. Call the layers, in the thread that calls the network",
-            )
-
-    def complexity(
-        self, output_shape: tuple[int, ...], opinion: SecondOpinion | None
-    ) -> Complexity:
-        """The counts as a value."""
-        ledger, model = self.ledger, self.model
-        return Complexity(
-            input_shape=tuple(self.inputs[0].shape),
-            output_shape=output_shape,
-            params=self.params,
-            trainable_params=self.trainable,
-            bias_params=bias_params(model),
-            buffers=sum(buffer.numel() for buffer in model.buffers()),
-            param_bytes=param_bytes(model),
-            macs=self.macs,
-            macs_by_kind={kind: ledger.macs_by_kind[kind] for kind in KINDS},
-            activations=ledger.activations,
-            max_channels=ledger.channels.most(output_shape),
-            operator_calls=sum(ledger.calls.values()),
-            uncounted={
-                name: calls
-                for name, calls in sorted(ledger.calls.items())
-                if name not in ledger.macs_by_operator
-            },
-            constants=sum(ledger.constants.values()),
-            layers=self.layers,
-            second_opinion=opinion,
-        )
-
-
-def _refuse_what_varies(first: _Sheet, other: _Sheet, *, keeps_state: bool) -> None:
-    """Refuse a network that is not the same in two passes, and one whose work was not all seen.
-
-    Args:
-        first, other: the two passes.
-        keeps_state: whether the same images and random numbers give something else again.
-    """
-    if keeps_state:
-        why = "it keeps something from one pass to the next"
-    elif first.draws:
-        why = "it draws random numbers in evaluation mode"
-    else:
-        why = "what it does depends on the values in its images"
-    remedy = "Let the forward pass be the same each time once self.training is False"
-    if first.params != other.params:
-        raise first.refusal(
-            "structure-varies",
-            f"it had {first.params:,} parameters after one pass and {other.params:,} after "
-            "another. Make them all in the constructor",
-        )
-    if first.macs != other.macs:
-        raise first.refusal(
-            "structure-varies",
-            f"two passes multiplied and added {first.macs:,} and {other.macs:,} times: {why}. "
-            f"{remedy}",
-        )
-    if first.ledger.calls != other.ledger.calls:
-        more, fewer = first.ledger.calls - other.ledger.calls, other.ledger.calls
-        names = sorted({*more, *(fewer - first.ledger.calls)})
-        raise first.refusal(
-            "structure-varies",
-            f"two passes called {', '.join(names[:5])} another number of times: {why}. {remedy}",
-        )
-    if keeps_state:
-        raise first.refusal(
-            "structure-varies", f"two passes on the same images are not the same: {why}. {remedy}"
-        )
-    if first.ledger.strangers != other.ledger.strangers:
-        raise first.refusal(
-            "work-not-seen",
-            "it reads a tensor that is another one for other images, and that none of torch's "
-            "operators made here: by NumPy, or in another thread or process. Run all of it in the "
-            "thread that calls, through torch's operators",
-        )
+    return Sheet(spec, model, inputs, ledger, count_parameters(model))
 
 
 def _failures_named(spec: ModelSpec) -> AbstractContextManager[None]:

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from archbench.core.conventions import ELEMENTS
+from archbench.core.convention import ELEMENTS
 from archbench.measure.operators import name_of
 from archbench.models.shapes import RememberedShapes
 
@@ -29,7 +29,7 @@ _ACTIVATIONS = {
 
 
 def count_elements(model: nn.Module, inputs: Sequence[torch.Tensor]) -> dict[str, int]:
-    """Numbers of :data:`archbench.core.conventions.ELEMENTS` for one image.
+    """Numbers of :data:`archbench.core.convention.ELEMENTS` for one image.
 
     An operator does not tell which layer called it: a mean over places counts as adaptive pooling,
     which it is in most networks.

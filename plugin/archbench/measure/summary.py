@@ -250,7 +250,7 @@ def module_tree(
 
     Args:
         spec: the architecture.
-        model: as :func:`archbench.measure.complexity.build_on_meta` returned it.
+        model: as :func:`archbench.models.building.build_on_meta` returned it.
         convention: one of :data:`archbench.core.summary.TREE_CONVENTIONS`.
         depth: the deepest level of modules to list.
     """

@@ -6,7 +6,8 @@ import textwrap
 from collections.abc import Iterator, Mapping
 
 from archbench.core.complexity import Complexity
-from archbench.core.conventions import CONVENTIONS, Convention, Style
+from archbench.core.convention import Convention, Style
+from archbench.core.conventions import CONVENTIONS
 from archbench.report.tables import Table
 
 __all__ = ["conventions_dict", "conventions_list", "conventions_table"]
@@ -64,7 +65,7 @@ def conventions_table(
 
     Args:
         complexity: of the network.
-        elements: numbers of :data:`archbench.core.conventions.ELEMENTS`.
+        elements: numbers of :data:`archbench.core.convention.ELEMENTS`.
         ptflops: params and MACs that it counts itself, where it does.
     """
     macs = complexity.macs

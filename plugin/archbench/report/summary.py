@@ -12,9 +12,9 @@ from archbench.core.summary import (
     LayerRow,
     LayerTable,
     ModuleNode,
+    ModuleParameters,
     ModuleTree,
     Summary,
-    UnlistedParameters,
 )
 from archbench.report.tables import ABSENT, BLANK, Table, json_text, markdown
 
