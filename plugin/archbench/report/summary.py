@@ -111,7 +111,7 @@ def _params_text(row: LayerRow) -> str:
     return f"{row.params:,}{ELSEWHERE_MARK if row.params_elsewhere else ''}"
 
 
-def _owner_text(own: UnlistedParameters) -> str:
+def _owner_text(own: ModuleParameters) -> str:
     return own.name or f"{own.type}: {some(own.parameters)}"
 
 
