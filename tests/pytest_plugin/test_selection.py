@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from archbench.pytest_plugin.sides import _models_named
+
 HOOK = """
     from archbench import ModelSpec
 
@@ -50,6 +52,56 @@ def test_ones_own_are_what_a_run_is_about(suite: pytest.Pytester) -> None:
     assert len(selected(suite)) == 71
     suite.makeconftest(HOOK)
     assert selected(suite) == ["local/my_densenet"]
+
+
+def test_the_configuration_says_what_a_run_is_about(suite: pytest.Pytester) -> None:
+    suite.makefile(".toml", archbench="models = ['small_net.py:small@32', 'timm/resnet18']")
+    suite.mkdir("below")
+    listed = ["local/small@32", "timm/resnet18"]
+    assert selected(suite) == listed
+    assert selected(suite, "--archbench-models=local/*") == ["local/small@32"]
+    assert len(selected(suite, "--archbench-suite=paddleclas")) == 2 + 8
+    suite.makeconftest(HOOK)
+    assert selected(suite) == ["local/my_densenet", *listed]
+
+
+def test_the_configuration_is_read_from_the_root(
+    suite: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    suite.makepyprojecttoml("[tool.archbench]\nmodels = ['small_net.py:small@32']")
+    below = suite.mkdir("below")
+    test = suite.path / "test_bench.py"
+    monkeypatch.chdir(below)
+    assert selected(suite, str(test)) == ["local/small@32"]
+
+
+def test_the_other_version_is_asked_for_what_is_listed_here(suite: pytest.Pytester) -> None:
+    suite.makefile(".toml", archbench="models = ['a=small_net.py:small@32', 'timm/resnet18']")
+    assert _models_named(suite.parseconfigure()) == {
+        "archbench_models": [f"a={suite.path}/small_net.py:small@32", "timm/resnet18"]
+    }
+    assert _models_named(suite.parseconfigure("--archbench-models=timm/resnet50")) == {}
+
+
+@pytest.mark.parametrize(
+    ("listed", "message"),
+    [
+        (
+            "absent.py:net",
+            "ERROR: models = {root}/absent.py:net: there is no file {root}/absent.py. "
+            "Write models = path/to/file.py:constructor",
+        ),
+        ("small_net.py:larger", "defines no 'larger'; it has Small, small"),
+        ("timm/resnet5O", "resnet50"),
+    ],
+)
+def test_a_configuration_that_names_nothing(
+    suite: pytest.Pytester, listed: str, message: str
+) -> None:
+    suite.makefile(".toml", archbench=f"models = ['{listed}']")
+    result = suite.runpytest("--archbench-gpu=cpu")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    assert message.format(root=suite.path) in "\n".join(result.outlines + result.errlines)
 
 
 def test_ones_own_at_another_size(suite: pytest.Pytester) -> None:

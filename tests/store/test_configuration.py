@@ -141,6 +141,11 @@ def test_read(tmp_path: Path, name: str, text: str) -> None:
     )
 
 
+def test_a_projects_architectures(tmp_path: Path) -> None:
+    write(tmp_path, "[tool.archbench]\nmodels = ['net.py:net@32', 'timm/resnet18']\n")
+    assert read_configuration(tmp_path).models == ("net.py:net@32", "timm/resnet18")
+
+
 @pytest.mark.parametrize("text", ["", "[project]\nname = 'x'\n", "[tool.archbench]\n", "tool = 1"])
 def test_a_project_without_rules_has_the_default_ones(tmp_path: Path, text: str) -> None:
     assert read_configuration(tmp_path) == Configuration(Rules("default"), (), None)
@@ -176,11 +181,11 @@ OWN = [
     (
         "presett = 'strict'",
         ": presett: there is no key 'presett'. "
-        "Write 'preset'; keys are preset, tolerance, budget, duet",
+        "Write 'preset'; keys are preset, tolerance, budget, duet, models",
     ),
     (
         "speed = 1",
-        ": speed: there is no key 'speed'. Keys are preset, tolerance, budget, duet",
+        ": speed: there is no key 'speed'. Keys are preset, tolerance, budget, duet, models",
     ),
     (
         "[tool.archbench]\npreset = 'strict'",
@@ -350,6 +355,21 @@ OWN += [
         "[[duet]]\nlaunches = 12",
         ", duet 1: launches = 12: that makes no rule: 6 rounds, 12 of at most 8 launches. "
         "Give the values that have to fit together",
+    ),
+    (
+        "models = 'net.py:net'",
+        ": models = 'net.py:net': an array is expected, found text. "
+        'Write for example models = ["net.py:my_net"]',
+    ),
+    (
+        "models = ['net.py:net', 3]",
+        ": models: texts are expected in it, found a whole number. "
+        'Write for example models = ["net.py:my_net"]',
+    ),
+    (
+        "models = [' ']",
+        ": models: texts are expected in it, found an empty text. "
+        'Write for example models = ["net.py:my_net"]',
     ),
     (
         "[[duet]]\nlaunches = 0",

@@ -19,7 +19,7 @@ from archbench.core.errors import UsageError, some
 from archbench.core.requests import Request, parse_request, split_requests
 from archbench.core.spec import ModelSpec, OwnSource
 
-__all__ = ["SAVED", "is_own_request", "own_architectures", "requests_in"]
+__all__ = ["SAVED", "is_own_request", "own_architectures", "requests_in", "rooted"]
 
 SAVED = {
     ".pt2": "an exported program",
@@ -61,13 +61,23 @@ def _name_and_rest(request: str) -> tuple[str | None, str]:
 def is_own_request(request: str) -> bool:
     """Whether a request is about a file or a module of one's own, complete or not."""
     name = _without_details(request)
-    if re.search(r"\.py(:|$)", name) or _is_saved(name):
-        return True
-    return _MODULE.fullmatch(name) is not None
+    return _is_in_file(name) or _MODULE.fullmatch(name) is not None
+
+
+def _is_in_file(name: str) -> bool:
+    return re.search(r"\.py(:|$)", name) is not None or _is_saved(name)
 
 
 def _is_saved(name: str) -> bool:
     return Path(name).suffix.lower() in SAVED
+
+
+def rooted(request: str, root: Path) -> str:
+    """A request for something in a file, with the file's path from ``root`` made absolute."""
+    if not _is_in_file(_without_details(request)):
+        return request
+    name, rest = _name_and_rest(request)
+    return f"{name}={root / rest}" if name else str(root / rest)
 
 
 def requests_in(text: str, directory: Path) -> list[str]:

@@ -9,11 +9,12 @@ from fnmatch import fnmatchcase
 import pytest
 
 from archbench.catalog import load_catalog
-from archbench.catalog.own import is_own_request, own_architectures, requests_in
+from archbench.catalog.own import is_own_request, own_architectures, requests_in, rooted
 from archbench.core.constructors import place_of
 from archbench.core.errors import UsageError
 from archbench.core.requests import parse_request
 from archbench.core.spec import ModelSpec, OwnSource
+from archbench.pytest_plugin.budgets import configuration_of
 from archbench.pytest_plugin.manifest import cell_of
 from archbench.pytest_plugin.options import is_launch, spelled
 from archbench.pytest_plugin.settings import Settings, settings_of
@@ -21,6 +22,7 @@ from archbench.pytest_plugin.settings import Settings, settings_of
 __all__ = [
     "each_once",
     "known_architecture",
+    "listed_requests",
     "one_model",
     "select_models",
     "selected_models",
@@ -73,6 +75,23 @@ def _hook_models(config: pytest.Config) -> list[ModelSpec]:
                     "Wrap each constructor: [ModelSpec.of(constructor)]",
                 )
             models.append(model)
+    return models
+
+
+def listed_requests(config: pytest.Config) -> list[str]:
+    """The architectures that the project's configuration asks for, as anybody may ask for them from
+    any directory."""
+    return [rooted(request, config.rootpath) for request in configuration_of(config).models]
+
+
+def _own_models(config: pytest.Config) -> list[ModelSpec]:
+    """What a run is about that names nothing: from the hook, and from the configuration."""
+    models = _hook_models(config)
+    for request in listed_requests(config):
+        if is_own_request(request):
+            models += _own(config, request, "models = ")
+        else:
+            models += load_catalog().select((), request)
     return models
 
 
@@ -129,8 +148,8 @@ def select_models(
     """The architectures that a run is about, each once, in their order.
 
     Without ``--suite`` and ``--models``: those that test ids on the command line name, else one's
-    own from the hook, else the seed suite. A suite that is given joins one's own, and ``--models``
-    filters it.
+    own from the hook and from the configuration, else the seed suite. A suite that is given joins
+    one's own, and ``--models`` filters it.
 
     Args:
         config: of the run.
@@ -141,7 +160,7 @@ def select_models(
     Raises:
         UsageError: an unknown suite or architecture, a glob that matches nothing.
     """
-    own = _hook_models(config)
+    own = _own_models(config)
     here = config.invocation_params.dir
     requests = [part for value in settings.models for part in requests_in(value, here)]
     if not requests and settings.suite is None:
@@ -215,7 +234,7 @@ def one_model(config: pytest.Config, request: str, asking: str) -> ModelSpec:
     found = (
         _own(config, request, asking)
         if is_own_request(request)
-        else _matching(request, _hook_models(config))
+        else _matching(request, _own_models(config))
     )
     if not found and not request.startswith("local/"):
         found = list(load_catalog().select((), request))
@@ -244,7 +263,7 @@ def selected_models(config: pytest.Config) -> tuple[ModelSpec, ...]:
 def known_architecture(config: pytest.Config) -> Callable[[str], bool]:
     """Whether some selection of this project can hold an architecture of a given id."""
     catalog = load_catalog()
-    own = _hook_models(config)
+    own = _own_models(config)
     selected = {model.id for model in selected_models(config)}
     ids = {*(model.id for model in own), *selected}
     asks_for_all = all(model.id in selected for model in own)

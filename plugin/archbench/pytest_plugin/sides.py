@@ -17,7 +17,7 @@ from archbench.core.spec import Target
 from archbench.pytest_plugin.manifest import cell_of
 from archbench.pytest_plugin.node_ids import file_of, place_of
 from archbench.pytest_plugin.options import destination
-from archbench.pytest_plugin.selection import one_model
+from archbench.pytest_plugin.selection import listed_requests, one_model
 from archbench.pytest_plugin.settings import settings_of
 from archbench.pytest_plugin.starting import imports_of, options_of
 from archbench.store.directory import make_directory
@@ -111,7 +111,7 @@ def _candidate(config: pytest.Config) -> Side:
         # Which tests of a file are meant the order says: of one that is not there nothing is found.
         tuple(dict.fromkeys(map(file_of, config.args))),
         _plugins(config),
-        options_of(config, without=("against",)) | _models_of_ids(config),
+        options_of(config, without=("against",)) | _models_named(config),
         replace(
             imports_of(),
             path=tuple(dict.fromkeys(_absolute(directory, one) for one in sys.path)),
@@ -147,13 +147,18 @@ def _absolute(directory: Path, entry: str) -> str:
     return str(place) if place.exists() else entry
 
 
-def _models_of_ids(config: pytest.Config) -> dict[str, list[str]]:
-    """The architectures that ids on the command line name, where nothing else selects any."""
+def _models_named(config: pytest.Config) -> dict[str, list[str]]:
+    """The architectures that ids on the command line name, else the configuration, where nothing
+    else selects any: the other version of the project may not ask for them."""
     settings = settings_of(config)
     if settings.models or settings.suite is not None:
         return {}
     cells = dict.fromkeys(cell[0] for cell in map(cell_of, config.args) if cell is not None)
-    return {destination("models"): list(cells)} if cells else {}
+    listed = listed_requests(config)
+    if not cells and listed and config.hook.pytest_archbench_models.get_hookimpls():
+        listed.append("local/*")
+    models = list(cells) or listed
+    return {destination("models"): models} if models else {}
 
 
 def _of_project(config: pytest.Config, path: Sequence[str]) -> tuple[str, ...]:

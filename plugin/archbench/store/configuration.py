@@ -1,9 +1,10 @@
-"""Tolerances and budgets from ``pyproject.toml`` or ``archbench.toml``."""
+"""Architectures, tolerances and budgets from ``pyproject.toml`` or ``archbench.toml``."""
 
 from __future__ import annotations
 
+import json
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,12 +28,12 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-__all__ = ["Configuration", "read_configuration"]
+__all__ = ["Configuration", "added_models", "read_configuration", "read_toml"]
 
 _SELECTOR = ("architecture", "device", "dtype")
 
 _TYPES: dict[str, dict[str, type]] = {
-    "": {"preset": str, "tolerance": list, "budget": list, "duet": list},
+    "": {"preset": str, "tolerance": list, "budget": list, "duet": list, "models": list},
     "tolerance": {
         "metric": str,
         **dict.fromkeys(_SELECTOR, str),
@@ -71,6 +72,7 @@ _TYPE_NAMES = {
 }
 
 _EXAMPLES = {
+    "models": '["net.py:my_net"]',
     "preset": '"default"',
     "metric": '"latency"',
     "architecture": '"timm/resnet*"',
@@ -102,11 +104,13 @@ class Configuration:
         rules: the tolerances.
         budgets: the absolute limits, in their order.
         path: the file that they stand in; None where there are none.
+        models: the architectures that a run is about which names none, as ``--models`` has them.
     """
 
     rules: Rules = field(default_factory=Rules)
     budgets: tuple[Budget, ...] = ()
     path: Path | None = None
+    models: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +129,7 @@ class _File:
 
 
 def read_configuration(root: Path) -> Configuration:
-    """Read the tolerances and budgets of a project.
+    """Read what a project asks for.
 
     They stand in ``[tool.archbench]`` of ``pyproject.toml``, or at the top level of
     ``archbench.toml``; a project without either has the preset ``default`` and no budgets.
@@ -140,9 +144,9 @@ def read_configuration(root: Path) -> Configuration:
     """
     pyproject = _File(root / "pyproject.toml", "tool.archbench.")
     own = _File(root / "archbench.toml", "")
-    tool = _load(pyproject.path).get("tool", {})
+    tool = read_toml(pyproject.path).get("tool", {})
     project_rules = tool.get("archbench", {}) if isinstance(tool, dict) else {}
-    own_rules = _load(own.path)
+    own_rules = read_toml(own.path)
     if project_rules and own_rules:
         raise UsageError(
             f"{own.path} and [tool.archbench] of {pyproject.path}",
@@ -156,7 +160,32 @@ def read_configuration(root: Path) -> Configuration:
     return Configuration()
 
 
-def _load(path: Path) -> dict[str, Any]:
+def added_models(old: str, models: Sequence[str]) -> str | None:
+    """What makes a run be about some architectures, at the end of the text of ``pyproject.toml``.
+
+    None where nothing at its end does: the table is there already, or ``tool`` is closed.
+
+    Args:
+        old: the text.
+        models: as ``--models`` has them.
+    """
+    end = "\r\n" if "\r\n" in old else "\n"
+    before = "" if not old else end if old.endswith("\n") else end * 2
+    listed = ", ".join(json.dumps(one, ensure_ascii=False) for one in models)
+    added = f"{before}[tool.archbench]{end}models = [{listed}]{end}"
+    try:
+        table = tomllib.loads(old + added)["tool"]["archbench"]
+    except (ValueError, TypeError):
+        return None
+    return added if table["models"] == list(models) else None
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """A file of TOML; empty where there is none.
+
+    Raises:
+        UsageError: it cannot be read, or is none.
+    """
     try:
         return dict(tomllib.loads(path.read_bytes().decode("utf-8")))
     except FileNotFoundError:
@@ -190,7 +219,20 @@ def _configuration(file: _File, content: Any) -> Configuration:
         rules = Rules(table.get("preset", "default"), tuple(overrides), tuple(duets))
     except UsageError as error:
         raise file.refuse("", error) from None
-    return Configuration(rules, tuple(budgets), file.path)
+    return Configuration(rules, tuple(budgets), file.path, _models(file, table))
+
+
+def _models(file: _File, table: Mapping[str, Any]) -> tuple[str, ...]:
+    found = table.get("models", [])
+    for one in found:
+        if not isinstance(one, str) or not one.strip(" ,"):
+            shown = "an empty text" if isinstance(one, str) else _named(one)
+            raise UsageError(
+                f"{file.path}: models",
+                f"texts are expected in it, found {shown}",
+                f"Write for example models = {_EXAMPLES['models']}",
+            )
+    return tuple(found)
 
 
 def _entries(
@@ -229,7 +271,7 @@ def _check_type(file: _File, where: str, key: str, value: Any, expected: type) -
             raise UsageError(f"{where}: {key} = {value}", "it is at least 1", f"Write {key} = 1")
         return
     found = f"{_TYPE_NAMES[expected]} is expected, found {_named(value)}"
-    if expected is list:
+    if expected is list and key != "models":
         todo = f"Write the header of each entry as {file.header(key)}"
     else:
         todo = f"Write for example {key} = {_EXAMPLES[key]}"
