@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from archbench.core.errors import ArchbenchError, UsageError
-from archbench.core.gate import scale_of
+from archbench.core.gate import scales_of
 from archbench.core.launches import Launch, spread
 from archbench.core.rounds import ClockRule, DuetLaunch, default_rules, has_told, judge
 from archbench.core.statistics import clopper_pearson, quantile
@@ -31,7 +31,16 @@ from archbench.metrics import format_seconds
 from archbench.store.baselines import read_baselines
 from archbench.store.git import git
 
-__all__ = ["DUET", "STORED", "Outcome", "Trial", "rejudged", "replay", "selftest"]
+__all__ = [
+    "DUET",
+    "STORED",
+    "Outcome",
+    "Trial",
+    "rejudged",
+    "replay",
+    "selftest",
+    "smallest_changes",
+]
 
 SCHEMA = 1
 """Of a line of stored rounds."""
@@ -248,16 +257,54 @@ def _commit(root: Path) -> None:
             raise ArchbenchError(f"git {command[0]} failed: {done.complaint}")
 
 
-def _smallest_change(root: Path) -> str:
-    """What the accepted baselines find, by their own spread."""
-    found = []
+def smallest_changes(cells: int, gpu: str = "cpu") -> dict[str, list[float]]:
+    """The smallest changes that baselines of this machine find, by their own spread.
+
+    Accepts baselines of small networks, ten processes each, and measures nothing else.
+
+    Args:
+        cells: networks.
+        gpu: the device, as ``--gpu`` names one.
+
+    Returns:
+        By metric, a share for each network whose baseline was accepted: 0.1 for a tenth.
+
+    Raises:
+        ArchbenchError: nothing is measured.
+    """
+    with tempfile.TemporaryDirectory() as name:
+        root = Path(name)
+        _make_project(root, STORED, cells)
+        try:
+            _run(root, STORED, 0.0, gpu, "--archbench-baseline-update")
+        except ArchbenchError:
+            if not _has_times(root):
+                raise
+            # The machine was too busy for some of the baselines.
+        return _found_by_baselines(root)
+
+
+def _has_times(root: Path) -> bool:
+    results = root / "results.json"
+    cells = json.loads(results.read_text(encoding="utf-8"))["cells"] if results.exists() else ()
+    return any("latency" in cell["metrics"] for cell in cells)
+
+
+def _found_by_baselines(root: Path) -> dict[str, list[float]]:
+    found: dict[str, list[float]] = {}
     for path in (root / "baselines").glob("*/*.jsonl"):
         for line in read_baselines(path, "latency").lines.values():
             launches = [Launch.from_dict(one) for one in line["launches"]]
-            scale = scale_of(line["environment"])
-            rule = Rules().time_rule(line["id"], path.parent.name, path.stem, scale)
-            threshold = spread(launches, scale).threshold(rule.relative, rule.confidence)
-            found.append(math.expm1(threshold))
+            for metric, scale in scales_of(launches, line["environment"]).items():
+                rule = Rules().time_rule(line["id"], path.parent.name, path.stem, scale)
+                threshold = spread(launches, scale).threshold(rule.relative, rule.confidence)
+                found.setdefault(metric, []).append(math.expm1(threshold))
+    return found
+
+
+def _smallest_change(root: Path) -> str:
+    """What the accepted baselines find."""
+    found = _found_by_baselines(root)["latency"]
     return (
         f"{len(found)} baselines: the smallest change that they find is {min(found):.0%} to "
         f"{max(found):.0%}, {statistics.median(found):.0%} for the middle one"

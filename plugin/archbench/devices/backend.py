@@ -207,6 +207,11 @@ class Backend:
         """Versions of its ``driver``, of ``cuda`` and of ``cudnn``, of those that it has."""
         return {}
 
+    def build(self) -> str:
+        """What it is to its framework and what that was built for, for people; empty for nothing
+        to say."""
+        return ""
+
     def refuse_dtype(self, dtype: str) -> str | None:
         """Why a precision makes no sense on it, as far as that is known without trying."""
         if dtype == "tf32":

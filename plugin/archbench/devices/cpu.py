@@ -6,6 +6,8 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
+import torch
+
 from archbench.devices.backend import UNKNOWN_CACHE, Backend, Batch
 from archbench.devices.choosing import Device, cpu_name
 from archbench.devices.energy import EnergyCounter, RaplEnergy
@@ -34,6 +36,9 @@ class Cpu(Backend):
     def cache_bytes(self, caches: Path = CACHES) -> int:
         sizes = [_size(path.read_text(encoding="ascii")) for path in caches.glob("index*/size")]
         return max(sizes, default=0) or UNKNOWN_CACHE
+
+    def build(self) -> str:
+        return f"torch computes with {torch.backends.cpu.get_cpu_capability()}"
 
     def refuse_dtype(self, dtype: str) -> str | None:
         return None if dtype == "int8" else super().refuse_dtype(dtype)

@@ -240,6 +240,12 @@ class Cuda(Accelerator):
             return None
         return torch.cuda.get_device_capability(self.name)
 
+    def build(self) -> str:
+        capability = self._capability()
+        kernels = ", ".join(torch.cuda.get_arch_list())
+        own = "" if capability is None else f"compute capability {capability[0]}.{capability[1]}; "
+        return f"{own}torch has kernels for {kernels or 'no device'}"
+
     def refuse_dtype(self, dtype: str) -> str | None:
         capability = self._capability()
         if dtype == "tf32" and capability is not None and capability >= _AMPERE:
