@@ -133,6 +133,18 @@ def test_listings_of_the_summary_page(capsys: pytest.CaptureFixture[str]) -> Non
     assert all(text in printed for text in listings)
 
 
+def test_listings_of_the_choosing_page(capsys: pytest.CaptureFixture[str]) -> None:
+    page = (ROOT / "docs" / "choosing.md").read_text(encoding="utf-8")
+    for command in (
+        "archbench select published:bianco2018 --device=titan-xp --batch-size=1 "
+        "--max-latency=10ms --max-memory=1GB",
+        "archbench select published:bianco2018 --table --device='jetson*' --top=1",
+    ):
+        assert f"{command}\n" in page
+        assert cli.main(shlex.split(command)[1:]) == 0
+        assert f"```text\n{capsys.readouterr().out}```" in page
+
+
 def test_listing_of_the_history_page(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from archbench import cli
+from archbench.core.records import Record
 
 if TYPE_CHECKING:
     from tests.cli.conftest import StoredRuns
@@ -195,6 +196,20 @@ def test_bad_input(
     assert "there is no published table of that name" in refused(
         capsys, "published:x", "--format=csv"
     )
+
+
+def test_a_run_that_no_chart_can_be_drawn_of(
+    capsys: pytest.CaptureFixture[str], store_run: StoredRuns, tmp_path: Path
+) -> None:
+    macs = {"value": 7, "unit": "1", "source": "counted"}
+    store_run("r", Record("local/net", None, {"macs": macs}))
+    assert "no chart has its figures: top1: no point has" in refused(
+        capsys, "--format=svg", status=1
+    )
+    assert "chart top1: no point has top-1." in refused(
+        capsys, "--format=png", "--charts=top1", status=1
+    )
+    assert not list(tmp_path.glob("report/*"))
 
 
 def test_what_the_output_may_not_be(

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from archbench.core.errors import UsageError
+from archbench.core.errors import NothingFoundError, UsageError
 from archbench.core.points import Point
 from archbench.report.charts.bars import bars
 from archbench.report.charts.batches import against_batch_size, series
@@ -57,12 +57,13 @@ def draw(name: str, points: Sequence[Point]) -> Figure:
         A figure of its own, which matplotlib's pyplot knows nothing of.
 
     Raises:
-        UsageError: there is no such chart, or no point has the figures that it needs.
+        UsageError: there is no such chart.
+        NothingFoundError: no point has the figures that it needs.
     """
     chart = _chart(name)
     reason = why_not(name, points)
     if reason is not None:
-        raise UsageError(f"chart {name}", reason, chart.todo)
+        raise NothingFoundError(f"chart {name}", reason, chart.todo)
     with style():
         return _PAINT[chart.form](chart, points)
 
@@ -88,8 +89,8 @@ def draw_charts(
         The files, in the order of the charts.
 
     Raises:
-        UsageError: a chart or format that there is not; a named chart that cannot be drawn; none
-            that can.
+        UsageError: a chart or format that there is not.
+        NothingFoundError: a named chart that cannot be drawn; none that can.
     """
     unknown = sorted(set(formats) - set(FORMATS))
     if unknown or not formats:
@@ -101,7 +102,7 @@ def draw_charts(
     if names is None:
         names = [name for name in PICTURES if why_not(name, points) is None]
         if not names:
-            raise UsageError(
+            raise NothingFoundError(
                 "pictures of all charts",
                 "no chart has its figures: "
                 + "; ".join(f"{name}: {why_not(name, points)}" for name in PICTURES),
