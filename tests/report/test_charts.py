@@ -255,6 +255,44 @@ def test_operations_against_time_has_a_panel_and_a_line_for_each_batch_size() ->
         assert placed == {(1, 2), (2, 4), (4, 8)}
 
 
+def test_operations_against_the_times_that_bianco_et_al_print(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Every panel's fit against NumPy's, over times as they stand in the stored table."""
+    import numpy
+
+    from archbench import catalog
+    from archbench.catalog.tables import published_points
+
+    points = published_points("bianco2018")
+    macs = {point.name: (point.value("macs") or 0) / 1e9 for point in points}
+    table = Path(catalog.__file__).parent / "data" / "published" / "bianco2018.csv"
+    panels: dict[tuple[str, str], list[tuple[float, float]]] = {}
+    for row in csv.DictReader(table.open(encoding="utf-8")):
+        if row["metric"] == "inference_time_per_image":
+            device = re.sub(r".*\((.*)\)", r"NVIDIA \1", row["device"])
+            cells = panels.setdefault((device, row["batch_size"]), [])
+            cells.append((float(row["value"]), macs[row["model"]]))
+    expected = {}
+    for (device, size), cells in panels.items():
+        xs, ys = zip(*cells, strict=True)
+        correlation, slope = numpy.corrcoef(xs, ys)[0, 1], numpy.polyfit(xs, ys, 1)[0] * 1e3
+        expected[f"{device}: batch {size}"] = (correlation, slope, len(cells))
+    assert len(expected) == 14
+    monkeypatch.setattr("archbench.report.charts.scatter.place_labels", lambda *_, **__: ([], 0))
+    figure = draw("operations-time", points)
+    told = {
+        axes.get_title(loc="left"): re.findall(r"[\d.]+", axes.get_title(loc="right"))
+        for axes in figure.axes
+    }
+    assert told.keys() == expected.keys()
+    for panel, (correlation, slope, number) in expected.items():
+        r, rate, n = map(float, told[panel])
+        assert r == pytest.approx(correlation, abs=6e-4), panel
+        assert rate == pytest.approx(slope, rel=5.1e-3), panel
+        assert n == number
+
+
 def test_runtimes_have_panels_and_lines_of_their_own() -> None:
     points = [*times(1), *times(1, runtime="compiled"), *times(4, runtime="compiled")]
     titles = [axes.get_title(loc="left") for axes in draw("operations-time", points).axes]

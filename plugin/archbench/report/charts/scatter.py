@@ -36,7 +36,9 @@ if TYPE_CHECKING:
 
 __all__ = ["draw_scatter", "scatter"]
 
-_MOST_PANELS = 12
+_MOST_PANELS = 16
+_NAMES_OF_SMALL = 12
+"""In each of more than six panels."""
 _Place = Callable[[Sheet], None]
 
 
@@ -92,10 +94,14 @@ def draw_scatter(
 def _sheet_of_panels(
     title: str, notes: Sequence[str], count: int, most: int
 ) -> tuple[Sheet, list[Axes]]:
-    """A sheet of ``count`` axes, two beside each other, with room for ``most`` names in each."""
-    columns = 1 if count == 1 else 2
+    """A sheet of ``count`` axes, two or three beside each other, with room for ``most`` names in
+    each."""
+    columns = 1 if count == 1 else 2 if count <= 6 else 3
     rows = -(-count // columns)
-    width, height = sheet_size(most) if count == 1 else (14.0, (5.4 if most <= 45 else 6.4) * rows)
+    if count == 1:
+        width, height = sheet_size(most)
+    else:
+        width, height = 14.0, rows * (3.6 if columns == 3 else 5.4 if most <= 45 else 6.4)
     sheet = Sheet(title, width, height, [" ".join(notes)], rows, columns)
     axes = [axes for row in sheet.axes for axes in row]
     for unused in axes[count:]:
@@ -153,7 +159,8 @@ def scatter(chart: Chart, points: Sequence[Point]) -> Figure:
     places = []
     for axes, (target, drawn) in zip(grid, chosen, strict=True):
         axes.set_title(_panel_title(drawn, target))
-        places.append(_draw_panel(axes, chart, drawn, points))
+        names = _NAMES_OF_SMALL if len(chosen) > 6 else MOST_NAMES
+        places.append(_draw_panel(axes, chart, drawn, points, names))
     sheet.legend_of_families(usable)
     sheet.freeze()
     for place in places:
@@ -162,16 +169,16 @@ def scatter(chart: Chart, points: Sequence[Point]) -> Figure:
 
 
 def _draw_panel(
-    axes: Axes, chart: Chart, drawn: Sequence[Point], points: Sequence[Point]
+    axes: Axes, chart: Chart, drawn: Sequence[Point], points: Sequence[Point], names: int
 ) -> _Place:
     x, y = chart.x, chart.y
     xs, ys = axis_values(drawn, x), axis_values(drawn, y)
     fit = fit_line(xs, ys) if chart.fit else None
-    importance = None
+    importance = by_importance(drawn, ys, names)
     if fit is not None and chart.from_zero:
         # The names that stand farthest from the line are placed first.
         away = [abs(y - fit.at(x)) for x, y in zip(xs, ys, strict=True)]
-        importance = sorted(range(len(xs)), key=lambda n: -away[n])[:MOST_NAMES]
+        importance = sorted(range(len(xs)), key=lambda n: -away[n])[:names]
     place = draw_scatter(
         axes, drawn, points, x, y, x_logarithmic=chart.log_x, importance=importance,
         # Near 0 they are so many that longer lines would be a thicket.
