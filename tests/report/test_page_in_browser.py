@@ -6,6 +6,8 @@ Where there is no Chromium these tests are skipped, unless ARCHBENCH_REQUIRE_BRO
 from __future__ import annotations
 
 import csv
+import importlib.resources
+import importlib.util
 import io
 import os
 import re
@@ -645,6 +647,47 @@ def test_every_control_has_a_name_and_is_reached_by_keyboard(open_page: Open) ->
     wait_until_drawn(page, "ball-macs")
     assert page.evaluate("document.activeElement.id") == "tab-ball-macs"
     assert page.locator("[role=tab][tabindex='0']").count() == 1
+
+
+@pytest.fixture(scope="module")
+def axe() -> str:
+    """axe-core, as a script."""
+    if importlib.util.find_spec("axe_playwright_python") is None:
+        if os.environ.get("ARCHBENCH_REQUIRE_BROWSER") == "1":
+            pytest.fail("axe-playwright-python is not installed: pip install '.[test]'")
+        pytest.skip("axe-playwright-python, which brings axe-core, is not installed")
+    files = importlib.resources.files("axe_playwright_python")
+    return files.joinpath("axe.min.js").read_text(encoding="utf-8")
+
+
+def faults(page: Page, axe: str) -> dict[str, list[str]]:
+    """What axe-core finds, by its rule: the elements."""
+    page.evaluate(axe)
+    found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
+    # Whatever else fails: it has looked.
+    assert len(found["passes"]) > 15
+    return {one["id"]: [node["html"] for node in one["nodes"]] for one in found["violations"]}
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_no_accessibility_fault(open_page: Open, axe: str, scheme: str) -> None:
+    page = open_page(
+        synthetic_points(), scheme=scheme, history=synthetic_history(), remarks=["a remark"]
+    )
+    for chart in ("top1", "ball-macs", "batch-size", "history"):
+        show_chart(page, chart)
+        assert faults(page, axe) == {}, chart
+    page.locator("#tab-ball-macs").click()
+    page.locator("#families button").first.click()
+    page.fill("#limit-energy_per_image-number", "1000000")
+    page.click("#remarks summary")
+    assert faults(page, axe) == {}
+    page.locator("#table tbody button").first.click()
+    assert faults(page, axe) == {}
+    # It finds what is at fault.
+    page.evaluate("document.querySelector('#details button').removeAttribute('aria-label')")
+    page.evaluate("document.querySelector('#details button').textContent = ''")
+    assert faults(page, axe).keys() == {"button-name"}
 
 
 def test_pictures_can_be_saved(open_page: Open) -> None:
