@@ -386,7 +386,7 @@ def page(rounds: int = 5) -> None:
         size = path.stat().st_size
         what = f"{len({point.id for point in points}):,} architectures, {len(points):,} cells"
         report(f"page, {what}: writing", f"{seconds:.2f} s", "at most 5 s", seconds <= 5)
-        report("  its size", f"{size / 1e6:.1f} MB", "below 8 MB", size < 8e6)
+        report("  its size", f"{size / 1e6:.1f} MB", "below 5 MB", size < 5e6)
         opened = page_opening(path, rounds)
     if not opened:
         report("  opening and drawing", "no browser here", "below 2 s", False)

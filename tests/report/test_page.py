@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from archbench.core.points import KINDS, Figure, Point, with_derived
+from archbench.core.points import KINDS, Figure, Point
 from archbench.metrics import METRICS
-from archbench.report.charts.colours import family_look
+from archbench.report.charts.colours import family_look, shades
 from archbench.report.page import page_data, page_html, write_page
 from tests.report.synthetic_points import FAMILIES, synthetic_history, synthetic_points
 
@@ -61,34 +61,33 @@ def test_every_figure_is_there_with_its_source() -> None:
     points = synthetic_points(batch_sizes=(1, 4))[:40]
     data = page_data(points, title="t")
     for n, point in enumerate(points):
-        stated, follows = {}, []
-        for metric in METRICS:
-            place = data["at"].get(metric, [-1] * len(points))[n]
-            if place == -2:
-                follows.append(metric)
-            elif place >= 0:
-                value, kind, source, *ends = data["figures"][place]
-                stated[metric] = Figure(
-                    value, KINDS[kind], data["sources"][source], *(ends or (None, None))
-                )
-        again = with_derived(stated, point.batch_size)
-        assert {**stated, **{metric: again[metric] for metric in follows}} == dict(point.figures)
-        assert set(follows) == {"density", "top1_per_gmac", "latency_per_image", "throughput"}
-        for name in ("id", "family", "device", "dtype", "batch_size", "runtime", "run", "commit"):
-            column = data["columns"][name]
-            assert column["values"][column["at"][n]] == getattr(point, name)
+        found = {}
+        for metric, places in data["at"].items():
+            if places[n] >= 0:
+                value, kind, source, *ends = data["figures"][places[n]]
+                found[metric] = Figure(value, KINDS[kind], data["sources"][source], *ends)
+        assert found == dict(point.figures)
+        for name, stated in {**point.as_dict(), "unusual": point.unusual}.items():
+            column = {**data["columns"], **data["looks"]}.get(name)
+            assert column is None or column["values"][column["at"][n]] == stated
+    assert data["columns"].keys() == point.as_dict().keys() - {"figures"}
 
 
-def test_a_figure_that_does_not_follow_from_the_others_is_kept() -> None:
-    figures = {
-        "latency": Figure(0.01, "measured", "run"),
-        "throughput": Figure(123.0, "published", "a paper"),
-    }
-    data = page_data([Point("a/b", "b", "a", "B", batch_size=1, figures=figures)], title="t")
-    (place,) = data["at"]["throughput"]
-    value, kind, source = data["figures"][place]
-    assert (value, KINDS[kind], data["sources"][source]) == (123.0, "published", "a paper")
-    assert "latency_per_image" not in data["at"]
+def test_what_the_script_knows_of_a_metric_and_an_axis_is_what_their_tables_say() -> None:
+    data = page_data([], title="t")
+    assert data["metrics"].keys() == METRICS.keys()
+    top1, latency = data["metrics"]["top1"], data["metrics"]["latency"]
+    assert (top1["decimals"], top1["of"], top1["isLower"], top1["unit"]) == (
+        2, "weights", False, "%",
+    )  # fmt: skip
+    assert (latency["noun"], latency["axis"], latency["unit"], latency["error"]) == (
+        "latency per batch", "latency per batch (ms)", "ms", 0.05,
+    )  # fmt: skip
+    assert {name for name, one in data["metrics"].items() if one["isLimit"]} == {
+        "top1", "params", "macs", "latency", "throughput", "peak_memory", "energy_per_image",
+    }  # fmt: skip
+    assert data["axes"]["dtype"] == {"title": "precision", "texts": {}, "isFurther": False}
+    assert data["axes"]["cold_cache"]["texts"] == {"true": "cold cache", "false": "warm cache"}
 
 
 def test_what_cannot_be_a_number_is_left_out_and_named() -> None:
@@ -139,14 +138,18 @@ def test_the_size_of_a_page(copies: int, most: float) -> None:
     assert len(page_html(points, title="t").encode()) < most
 
 
-def test_families_look_as_in_the_pictures() -> None:
-    looks = page_data(synthetic_points(), title="t")["families"]
-    assert looks.keys() == FAMILIES.keys()
-    for family, look in looks.items():
-        assert (look["hue"], look["lightness"]) == (
-            family_look(family).hue,
-            family_look(family).lightness,
-        )
+def test_families_and_architectures_look_as_in_the_pictures() -> None:
+    points = synthetic_points()
+    data = page_data(points, title="t")
+    assert data["families"].keys() == FAMILIES.keys()
+    for family, (light, dark) in data["families"].items():
+        assert light == family_look(family).colour != dark
+    shade = data["looks"]["shade"]
+    for point, place in zip(points, shade["at"], strict=True):
+        light, dark = shade["values"][place]
+        assert light == shades(points)[point.id, point.name]
+        # On dark paper all are lighter: the sum of red, green and blue is.
+        assert sum(bytes.fromhex(dark[1:])) > sum(bytes.fromhex(light[1:]))
 
 
 def test_writing_replaces_in_one_step(tmp_path: Path) -> None:

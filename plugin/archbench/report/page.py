@@ -14,26 +14,22 @@ from pathlib import Path
 from typing import Any
 
 from archbench.core.foreign import plain
-from archbench.core.points import KINDS, Figure, Point, with_derived
-from archbench.core.run_config import StatedConfig
-from archbench.metrics import METRICS
-from archbench.report.charts.colours import family_look
-from archbench.report.charts.declared import HOW_TO_GET, charts_of_page, title_of
+from archbench.core.points import KINDS, Figure, Point
+from archbench.core.run_config import Axis, axes, further_axes
+from archbench.metrics import METRICS, Metric
+from archbench.report.charts.colours import DARK, family_look, shades
+from archbench.report.charts.declared import charts_of_page, how_to_get, noun_of, title_of
 
 __all__ = ["page_data", "page_html", "write_page"]
 
 _ASSETS = Path(__file__).parent / "assets"
-_SCRIPTS = ("figures.js", "judging.js", "drawing.js", "page.js")
-_COLUMNS = (
-    "id", "name", "library", "family", "device", "device_name", "asked", "run", "when", "commit",
-    "status", "unusual",
+_SCRIPTS = (
+    "figures.js", "judging.js", "marks.js", "frame.js", "names.js", "scatter.js", "lines.js",
+    "drawing.js", "filters.js", "picture.js", "tables.js", "page.js",
 )  # fmt: skip
-
-# What the page's script derives by itself, as core.points.with_derived does: a third of the file.
-_DERIVED = ("density", "top1_per_gmac", "latency_per_image", "throughput")
 _NONE = -1
-_FOLLOWS = -2
 
+_OF_METRIC = ("title", "scale", "digits", "decimals", "of", "error", "place")
 _OF_HISTORY = (
     "when", "commit", "metric", "value", "low", "high", "change_point", "events",
 )  # fmt: skip
@@ -114,65 +110,79 @@ def page_data(
     every one of its cells.
 
     Returns:
-        ``columns``: for each attribute of a point its different ``values`` and, ``at`` each
-        point, which of them; ``figures``: ``[value, kind, source]`` or ``[value, kind, source,
-        low, high]``, kind and source as places in ``kinds`` and ``sources``; ``at``: for each
-        metric which figure each point has, -1 for none, -2 for what
-        :func:`archbench.core.points.with_derived` makes of the others.
+        ``columns``: for each field of a point its different ``values`` and, ``at`` each point,
+        which of them; ``looks``: the same of what is drawn and not stored; ``figures``: ``[value,
+        kind, source]`` or ``[value, kind, source, low, high]``, kind and source as places in
+        ``kinds`` and ``sources``; ``at``: for each metric which figure each point has, -1 for none.
     """
-    run_columns = StatedConfig().as_columns()
-    sources = _Places()
-    figures = _Places()
+    sources, figures = _Places(), _Places()
     left_out = 0
     at: dict[str, list[int]] = {name: [] for name in METRICS}
     for point in points:
         given = {name: figure for name, figure in point.figures.items() if _is_finite(figure)}
         left_out += len(point.figures) - len(given)
-        stated = {name: figure for name, figure in given.items() if name not in _DERIVED}
-        again = with_derived(stated, point.batch_size)
         for name, places in at.items():
             figure = given.get(name)
-            if figure is None:
-                places.append(_NONE)
-            elif name in _DERIVED and again.get(name) == figure:
-                places.append(_FOLLOWS)
-            else:
-                places.append(figures.place(_entry(figure, sources)))
-    at = {name: places for name, places in at.items() if any(p != _NONE for p in places)}
+            places.append(_NONE if figure is None else figures.place(_entry(figure, sources)))
     said = [f"{left_out} figures are not finite numbers and were left out."] if left_out else []
     return {
         "title": title,
         "remarks": [*remarks, *said],
-        "metrics": {
-            metric.name: {
-                "title": metric.title,
-                "axis": title_of(metric.name),
-                "scale": metric.scale,
-                "digits": metric.digits,
-                "unit": metric.unit,
-            }
-            for metric in METRICS.values()
-        },
+        "metrics": {metric.name: _of_metric(metric) for metric in METRICS.values()},
+        "axes": {axis.name: _of_axis(axis) for axis in axes()},
         "charts": [chart.on_page() for chart in charts_of_page(with_history=history is not None)],
-        "how_to_get": HOW_TO_GET,
-        "kinds": list(KINDS),
+        "kinds": KINDS,
         "families": {
-            plain(family): {"hue": look.hue, "lightness": look.lightness}
+            plain(family): [family_look(family).colour, family_look(family, DARK).colour]
             for family in sorted({point.family for point in points})
-            for look in [family_look(family)]
         },
-        "lower_is_better": sorted(n for n, one in METRICS.items() if one.better == "lower"),
-        "measuring_error": {n: one.error for n, one in METRICS.items() if one.error},
-        "columns": {
-            **{name: _column(getattr(point, name) for point in points) for name in _COLUMNS},
-            **{name: _column(point[name] for point in points) for name in run_columns},
-        },
+        "columns": _columns(points),
+        "looks": _looks(points),
         "sources": sources.values,
         "figures": figures.values,
-        "at": at,
+        "at": {name: places for name, places in at.items() if any(p != _NONE for p in places)},
         "history": None
         if history is None
         else {cell: [_of_history(entry) for entry in entries] for cell, entries in history.items()},
+    }
+
+
+def _of_metric(metric: Metric) -> dict[str, Any]:
+    return {
+        **{name: getattr(metric, name) for name in _OF_METRIC},
+        "axis": title_of(metric.name),
+        "noun": noun_of(metric.name),
+        "unit": metric.printed_unit if " " in metric.title else "",
+        "how": how_to_get(metric.name),
+        "isLower": metric.better == "lower",
+        "isLimit": bool(metric.option) and "list" in metric.tables,
+    }
+
+
+def _of_axis(axis: Axis) -> dict[str, Any]:
+    return {
+        "title": axis.noun or axis.name.replace("_", " "),
+        "texts": {"true": axis.own_text(True), "false": axis.own_text(False)}
+        if axis.is_flag
+        else {},
+        "isFurther": axis in further_axes(),
+    }
+
+
+def _columns(points: Sequence[Point]) -> dict[str, Any]:
+    """Every field of points as a column; the fields are there where no point is."""
+    rows = [point.as_dict() for point in points]
+    fields = [name for name in Point("", "", "", "").as_dict() if name != "figures"]
+    return {name: _column(row[name] for row in rows) for name in fields}
+
+
+def _looks(points: Sequence[Point]) -> dict[str, Any]:
+    light, dark = shades(points), shades(points, DARK)
+    keys = [(point.id, point.name) for point in points]
+    return {
+        "target": _column(point.target for point in points),
+        "unusual": _column(point.unusual for point in points),
+        "shade": _column((light[key], dark[key]) for key in keys),
     }
 
 

@@ -2,66 +2,37 @@
 
 const DATA = JSON.parse(document.getElementById("data").textContent);
 const METRICS = DATA.metrics;
+const AXES = DATA.axes;
 const PRESENT = Object.keys(DATA.at);
-const POINTS = readPoints(DATA);
+const POINTS = readPoints();
 const COLLATOR = new Intl.Collator("en", { numeric: true });
 
-/** Points as objects; `figures` holds for each metric `[value, kind, source, low, high]` or undefined. */
-function readPoints(data) {
-  const columns = Object.entries(data.columns);
-  const count = data.columns.id.at.length;
-  const points = [];
-  for (let n = 0; n < count; n += 1) {
+/** Points as objects; `figures` has `[value, kind, source, low, high]` by metric, or undefined. */
+function readPoints() {
+  const columns = Object.entries({ ...DATA.columns, ...DATA.looks });
+  return DATA.columns.id.at.map((_, n) => {
     const point = { n, figures: {} };
-    for (const [name, column] of columns) point[name] = column.values[column.at[n]];
-    for (const metric of PRESENT) {
-      const place = data.at[metric][n];
-      if (place >= 0) point.figures[metric] = data.figures[place];
-    }
-    for (const metric of PRESENT) {
-      if (data.at[metric][n] === -2) point.figures[metric] = derived(metric, point);
-    }
-    point.target = targetOf(point);
+    for (const [name, { values, at }] of columns) point[name] = values[at[n]];
+    for (const metric of PRESENT) point.figures[metric] = DATA.figures[DATA.at[metric][n]];
     point.setup = [point.device, point.dtype, point.unusual].filter(Boolean).join(" ");
-    point.cache = point.cold_cache === null ? null : point.cold_cache ? "cold" : "warm";
     point.text = `${point.name} ${point.id} ${point.family}`.toLowerCase();
-    points.push(point);
-  }
-  return points;
+    return point;
+  });
 }
 
-/** What archbench.core.points.with_derived makes of a point's other figures. */
-function derived(metric, point) {
-  const { top1, params, macs, latency } = point.figures;
-  const published = DATA.kinds.indexOf("published");
-  const share = (above, below, scale) => {
-    const kind = above[1] === published || below[1] === published ? published : DATA.kinds.indexOf("derived");
-    return [(above[0] / below[0]) * scale, kind, `${DATA.sources[above[2]]}; ${DATA.sources[below[2]]}`];
-  };
-  const batch = point.batch_size;
-  const [value, kind, source, ...ends] = latency ?? [];
-  const made = {
-    density: () => share(top1, params, 1e6),
-    top1_per_gmac: () => share(top1, macs, 1e9),
-    latency_per_image: () => [value / batch, kind, source, ...ends.map((end) => end / batch)],
-    throughput: () => [batch / value, kind, source, ...ends.map((end) => batch / end).reverse()],
-  };
-  return made[metric]();
-}
-
-function targetOf(point) {
-  if (!point.device) return "";
-  const parts = [point.device];
-  if (point.dtype) parts.push(point.dtype);
-  if (point.batch_size !== null) parts.push(`batch ${point.batch_size}${point.largest_batch ? " (max)" : ""}`);
-  if (point.threads !== null && point.threads !== 1) parts.push(`${point.threads} threads`);
-  if (point.unusual) parts.push(point.unusual);
-  return parts.join(" ");
+/** What a point states for people: `cold cache` of a flag, nothing where it states nothing. */
+function statedOf(point, name) {
+  const value = point[name] ?? "";
+  return AXES[name]?.texts[value] ?? String(value);
 }
 
 /** resnet18 before resnet101. */
 function compareNames(a, b) {
   return COLLATOR.compare(a, b);
+}
+
+function unique(values) {
+  return [...new Set(values)];
 }
 
 /** In SI, undefined where there is none. */
@@ -76,26 +47,25 @@ function shownOf(point, metric) {
 }
 
 function kindOf(point, metric) {
-  const figure = point.figures[metric];
-  return figure === undefined ? undefined : DATA.kinds[figure[1]];
+  return DATA.kinds[point.figures[metric]?.[1]];
 }
 
 function sourceOf(point, metric) {
-  const source = point.figures[metric][2];
-  return typeof source === "number" ? DATA.sources[source] : source;
-}
-
-/** The ends of a figure's interval in the printed unit, null where it is not known. */
-function intervalOf(point, metric) {
-  const figure = point.figures[metric];
-  if (figure === undefined || figure.length < 5) return null;
-  return [figure[3] * METRICS[metric].scale, figure[4] * METRICS[metric].scale];
+  return DATA.sources[point.figures[metric][2]];
 }
 
 function textOf(point, metric) {
   const value = shownOf(point, metric);
+  const { decimals, digits } = METRICS[metric];
   if (value === undefined) return "";
-  return metric === "top1" ? value.toFixed(2) : formatSignificant(value, METRICS[metric].digits);
+  return decimals === null ? formatSignificant(value, digits) : value.toFixed(decimals);
+}
+
+/** `12 to 13.1`, empty where an end is unknown. */
+function rangeText(metric, ends) {
+  const { scale, digits } = METRICS[metric];
+  if (ends.length < 2 || !ends.every(Number.isFinite)) return "";
+  return ends.map((end) => formatSignificant(end * scale, digits)).join(" to ");
 }
 
 /** As archbench.metrics.format_significant prints it: halves to even, never an exponent. */
@@ -114,25 +84,30 @@ function roundHalfEven(value, digits) {
   return Number(last) % 2 === 0 ? up : Number((2 * value - up).toPrecision(digits));
 }
 
-/** Every attribute and figure, unrounded, in SI: what `archbench report --format=csv` writes. */
+function count(number) {
+  return number.toLocaleString("en");
+}
+
+function plural(number, noun) {
+  return `${count(number)} ${noun}${number === 1 ? "" : "s"}`;
+}
+
+/** Every field and figure, unrounded, in SI: what `archbench report --format=csv` writes. */
 function csvOf(points) {
-  const attributes = Object.keys(DATA.columns);
-  const metrics = Object.keys(METRICS).filter((metric) => points.some((point) => point.figures[metric]));
+  const fields = Object.keys(DATA.columns);
+  const metrics = PRESENT.filter((metric) => points.some((point) => point.figures[metric]));
   const suffixes = ["", "_low", "_high", "_kind", "_source"];
-  const lines = [[...attributes, ...metrics.flatMap((metric) => suffixes.map((suffix) => metric + suffix))]];
-  for (const point of points) {
-    const line = attributes.map((name) => point[name] ?? "");
-    for (const metric of metrics) {
-      const figure = point.figures[metric];
-      if (figure === undefined) line.push("", "", "", "", "");
-      else {
-        const [value, , , low = "", high = ""] = figure;
-        line.push(value, low, high, kindOf(point, metric), sourceOf(point, metric));
-      }
-    }
-    lines.push(line);
-  }
-  return lines.map((line) => `${line.map(csvField).join(",")}\n`).join("");
+  const heads = metrics.flatMap((metric) => suffixes.map((suffix) => metric + suffix));
+  const lines = points.map((point) => [
+    ...fields.map((name) => point[name] ?? ""),
+    ...metrics.flatMap((metric) => {
+      if (!point.figures[metric]) return suffixes.map(() => "");
+      const [value, , , low = "", high = ""] = point.figures[metric];
+      return [value, low, high, kindOf(point, metric), sourceOf(point, metric)];
+    }),
+  ]);
+  return [[...fields, ...heads], ...lines]
+    .map((line) => `${line.map(csvField).join(",")}\n`).join("");
 }
 
 /** What a spreadsheet would compute is a text there, as archbench.report.tables has it. */

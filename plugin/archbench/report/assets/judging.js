@@ -1,7 +1,5 @@
 // Judging: fitted lines, upper bounds, the Pareto front.
 
-const LOWER_IS_BETTER = new Set(DATA.lower_is_better);
-
 /** Least squares of y on x with Pearson's coefficient; null as in archbench.core.fitting. */
 function fitLine(xs, ys) {
   const count = xs.length;
@@ -57,11 +55,11 @@ function scoreOf(point, metric) {
   const [value] = point.figures[metric];
   let [, , , low = value, high = value] = point.figures[metric];
   if (kindOf(point, metric) === "measured") {
-    const error = (DATA.measuring_error[metric] ?? 0) * value;
+    const error = METRICS[metric].error * value;
     low = Math.min(low, value - error);
     high = Math.max(high, value + error);
   }
-  return LOWER_IS_BETTER.has(metric) ? [-high, -value, -low] : [low, value, high];
+  return METRICS[metric].isLower ? [-high, -value, -low] : [low, value, high];
 }
 
 /**
@@ -70,8 +68,10 @@ function scoreOf(point, metric) {
  * either metric. Who is dominated by none but not better than all is undecided.
  */
 function paretoFront(points, first, second) {
-  const scored = points.map((point) => ({ point, x: scoreOf(point, first), y: scoreOf(point, second) }));
-  scored.sort((a, b) => b.x[1] - a.x[1] || b.y[1] - a.y[1] || (a.point.name < b.point.name ? -1 : 1));
+  const scored = points.map(
+    (point) => ({ point, x: scoreOf(point, first), y: scoreOf(point, second) }));
+  const byName = (a, b) => (a.name < b.name ? -1 : 1);
+  scored.sort((a, b) => b.x[1] - a.x[1] || b.y[1] - a.y[1] || byName(a.point, b.point));
   // Those that are best by their values alone dominate most of the others: they are tried first.
   const best = [];
   const rest = [];
@@ -100,20 +100,17 @@ function paretoFront(points, first, second) {
   return { members, undecided };
 }
 
-/** The best by top-1, one place for each architecture: of its cells the fastest counts. */
-function bestOf(points, count) {
+/** The best by top-1, one place for each architecture: of its cells the fastest. */
+function bestOf(points, most) {
   const speed = (point) => valueOf(point, "throughput") ?? 0;
-  const ranked = points
-    .filter((point) => point.figures.top1)
-    .sort((a, b) => valueOf(b, "top1") - valueOf(a, "top1") || speed(b) - speed(a) || (a.name < b.name ? -1 : 1));
-  const seen = new Set();
-  const best = [];
+  const byTop1 = (a, b) => valueOf(b, "top1") - valueOf(a, "top1") || speed(b) - speed(a);
+  const ranked = points.filter((point) => point.figures.top1)
+    .sort((a, b) => byTop1(a, b) || (a.name < b.name ? -1 : 1));
+  const best = new Map();
   for (const point of ranked) {
     const name = `${point.library}\n${point.name}`;
-    if (seen.has(name)) continue;
-    seen.add(name);
-    best.push(point);
-    if (best.length === count) break;
+    if (!best.has(name)) best.set(name, point);
+    if (best.size === most) break;
   }
-  return best;
+  return [...best.values()];
 }

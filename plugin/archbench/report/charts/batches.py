@@ -15,7 +15,7 @@ from archbench.report.charts.canvas import (
 )
 from archbench.report.charts.chosen import drawable
 from archbench.report.charts.colours import family_look, shades
-from archbench.report.charts.declared import Chart, title_of
+from archbench.report.charts.declared import Chart, noun_of, title_of
 from archbench.report.charts.labels import LABEL_SIZE, point_labels, spread
 from archbench.report.charts.notes import marker_note
 
@@ -73,10 +73,7 @@ def against_batch_size(chart: Chart, points: Sequence[Point]) -> Figure:
     ]
     lacking = [device for device in devices if device not in found[chart.y]]
     if lacking:
-        notes.append(
-            f"No {title_of(chart.y).partition(' (')[0]} at two batch sizes or more: "
-            f"{', '.join(lacking)}."
-        )
+        notes.append(f"No {noun_of(chart.y)} at two batch sizes or more: {', '.join(lacking)}.")
     most = max(len(lines) for _, _, lines in chosen)
     if most > _MOST:
         notes.append(f"At most {_MOST} architectures of a panel are named.")

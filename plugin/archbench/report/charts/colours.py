@@ -11,10 +11,11 @@ import re
 import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 from archbench.core.points import Point
 
-__all__ = ["Look", "family_look", "hex_colour", "natural_key", "shades"]
+__all__ = ["DARK", "Look", "family_look", "hex_colour", "natural_key", "shades"]
 
 # Around the wheel, 15 degrees each, beginning at ResNet's pink: what the classic comparisons hold.
 # Families that stand in one comparison most often lie far apart; neighbours differ in lightness
@@ -37,6 +38,8 @@ _MARKERS = ("o", "s", "^", "D", "v", "P", "p", "X")
 _LIGHTNESS = (0.56, 0.68, 0.48)
 _CHROMA = 0.15
 _SPREAD = 0.11
+DARK = 0.1
+"""By so much lighter are colours on dark paper."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,16 +59,12 @@ class Look:
     @property
     def colour(self) -> str:
         """``#rrggbb`` of its middle shade."""
-        return self._at(self.lightness)
+        return self.shade(0.5)
 
     def shade(self, place: float) -> str:
         """``#rrggbb``: the lightest for ``place`` 0, the darkest for 1."""
-        return self._at(self.lightness + _SPREAD * (1 - 2 * place))
-
-    def _at(self, lightness: float) -> str:
-        if self.hue is None:
-            return hex_colour(lightness, 0.0, 0.0)
-        return hex_colour(lightness, _CHROMA, self.hue)
+        lightness = self.lightness + _SPREAD * (1 - 2 * place)
+        return hex_colour(lightness, 0.0 if self.hue is None else _CHROMA, self.hue or 0.0)
 
 
 def _plain(family: str) -> str:
@@ -77,22 +76,22 @@ _SLOT_OF = {_plain(family): 2 * n for n, family in enumerate(_WHEEL)} | {
 }
 
 
-def family_look(family: str) -> Look:
+def family_look(family: str, lift: float = 0.0) -> Look:
     """The look of a family, which depends on its name alone.
 
     Known families have a place of their own; ``Other`` is grey; an unknown one is given a place by
-    a checksum of its name, so that it may share a hue.
+    a checksum of its name, so that it may share a hue. All are lighter by ``lift``.
     """
     name = _plain(family)
     if name == _OTHER:
-        return Look(None, 0.55, "o")
+        return Look(None, 0.55 + lift, "o")
     slot = _SLOT_OF.get(name)
     if slot is None:
         slot = zlib.crc32(family.encode("utf-8", "replace")) % _SLOTS
     number = slot // 2
     return Look(
         (_FIRST_HUE + slot * 360 / _SLOTS) % 360,
-        _LIGHTNESS[number % 3],
+        _LIGHTNESS[number % 3] + lift,
         _MARKERS[(number + slot % 2) % len(_MARKERS)],
     )
 
@@ -103,7 +102,7 @@ def natural_key(name: str) -> tuple[tuple[bool, int, str], ...]:
     return tuple((part.isdecimal(), int(part) if part.isdecimal() else 0, part) for part in parts)
 
 
-def shades(points: Iterable[Point]) -> dict[tuple[str, str], str]:
+def shades(points: Iterable[Point], lift: float = 0.0) -> dict[tuple[str, str], str]:
     """``#rrggbb`` of each architecture, by its id and name: one hue per family.
 
     Within a family the network with the most params is the darkest; where params are unknown the
@@ -118,13 +117,14 @@ def shades(points: Iterable[Point]) -> dict[tuple[str, str], str]:
             members[point.id, point.name] = min(size, members[point.id, point.name])
     colours = {}
     for family, members in families.items():
-        look = family_look(family)
+        look = family_look(family, lift)
         order = sorted(members, key=lambda key: (members[key], natural_key(key[1]), key[0]))
         for n, key in enumerate(order):
             colours[key] = look.shade(n / (len(order) - 1)) if len(order) > 1 else look.colour
     return colours
 
 
+@cache
 def hex_colour(lightness: float, chroma: float, hue: float) -> str:
     """``#rrggbb`` of a colour in OKLCH; the chroma is lowered until the screen can show it.
 

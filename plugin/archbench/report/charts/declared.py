@@ -8,15 +8,16 @@ from typing import Any
 
 from archbench.metrics import METRICS
 
-__all__ = ["CHARTS", "HOW_TO_GET", "LINES", "Chart", "charts_of_page", "joined", "title_of"]
+__all__ = [
+    "CHARTS", "LINES", "Chart", "charts_of_page", "how_to_get", "joined", "noun_of", "title_of",
+]  # fmt: skip
 
-_ELSEWHERE = "It has to come from another run or table."
 _COUNT = "Count: pytest benchmarks/test_complexity.py."
 _MEASURE = "Measure: pytest benchmarks."
 _ACCURACY = (
     "Take architectures with a published accuracy, or measure: pytest benchmarks --imagenet=DIR."
 )
-HOW_TO_GET = {
+_HOW_TO_GET = {
     "params": _COUNT,
     "macs": _COUNT,
     "latency": _MEASURE,
@@ -32,8 +33,6 @@ HOW_TO_GET = {
     "energy_per_image": "Measure on a device whose energy is measured: pytest benchmarks "
     "--gpu=NAME.",
 }
-"""For a metric that no source has, what to do about it."""
-
 LINES = {
     "fit": "Dashed: the line of least squares; r is Pearson's correlation.",
     "front": "Joined: the Pareto front, which no other dominates by more than the measuring error.",
@@ -92,16 +91,14 @@ class Chart:
     @property
     def wants(self) -> str:
         """The same in words, for the reason why a chart cannot be drawn."""
-        names = joined([title_of(metric).partition(" (")[0] for metric in self.metrics])
+        names = joined([noun_of(metric) for metric in self.metrics])
         lines = " at two batch sizes or more on one device" if self.form == "batch" else ""
         return f"{names}{lines}"
 
     @property
     def todo(self) -> str:
         """How the figures can be had."""
-        return " ".join(
-            dict.fromkeys(HOW_TO_GET.get(metric, _ELSEWHERE) for metric in self.metrics)
-        )
+        return " ".join(dict.fromkeys(map(how_to_get, self.metrics)))
 
     @property
     def explanation(self) -> str:
@@ -120,7 +117,7 @@ def charts_of_page(*, with_history: bool) -> Iterator[Chart]:
         if chart.form != "history" or with_history:
             yield chart
         if chart.form == "bars" and chart.y:
-            against = title_of(chart.y).partition(" (")[0]
+            against = noun_of(chart.y)
             yield replace(
                 chart, name=f"{chart.name}-{chart.y}", tab=f"{chart.tab} / {against}",
                 title=f"{chart.title}, and {against}", form="points",
@@ -132,6 +129,16 @@ def title_of(metric: str) -> str:
     if metric == "batch_size":
         return "batch size"
     return METRICS[metric].axis or METRICS[metric].title
+
+
+def noun_of(metric: str) -> str:
+    """The same in a sentence, without its unit."""
+    return title_of(metric).partition(" (")[0]
+
+
+def how_to_get(metric: str) -> str:
+    """What to do about a metric that no source has."""
+    return _HOW_TO_GET.get(metric, "It has to come from another run or table.")
 
 
 def joined(names: list[str]) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from archbench.core.points import Point
 from archbench.report.charts.canvas import is_published
 from archbench.report.charts.chosen import drawable
-from archbench.report.charts.declared import title_of
+from archbench.report.charts.declared import noun_of
 
 __all__ = ["MOST_NAMES", "by_importance", "left_out_note", "marker_note", "sheet_size"]
 
@@ -41,7 +41,7 @@ def left_out_note(points: Sequence[Point], metrics: Sequence[str]) -> list[str]:
     for metric in metrics:
         having = {(point.id, point.name) for point in drawable(points, (metric,))}
         if everyone - having:
-            lacking.append(title_of(metric).partition(" (")[0])
+            lacking.append(noun_of(metric))
     return [f"Not drawn, for want of {' or '.join(lacking)}: {missing} of {len(everyone)}."]
 
 

@@ -12,7 +12,7 @@ from archbench.report.charts.bars import bars
 from archbench.report.charts.batches import against_batch_size, series
 from archbench.report.charts.canvas import save, style
 from archbench.report.charts.chosen import drawable
-from archbench.report.charts.declared import CHARTS, HOW_TO_GET, Chart
+from archbench.report.charts.declared import CHARTS, Chart, how_to_get
 from archbench.report.charts.scatter import scatter
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ def draw_charts(
                 "pictures of all charts",
                 "no chart has its figures: "
                 + "; ".join(f"{name}: {why_not(name, points)}" for name in PICTURES),
-                HOW_TO_GET["top1"],
+                how_to_get("top1"),
             )
     figures = {name: draw(name, points) for name in names}
     directory.mkdir(parents=True, exist_ok=True)
