@@ -11,6 +11,7 @@ from archbench.core.summary import (
     ModuleCall,
     ModuleOutline,
     ModuleParameters,
+    UnlistedParameters,
     assemble,
     layer_table,
     prune,
@@ -87,9 +88,9 @@ def test_a_row_for_each_call_but_of_containers_and_the_network() -> None:
 def test_parameters_of_the_network_a_container_and_an_uncalled_module_are_told_apart() -> None:
     found = table(NET, CALLS)
     assert found.unlisted == (
-        ModuleParameters("", "Net", 1, ("weight",)),
-        ModuleParameters("body", "Sequential", 2, ("body.weight",)),
-        ModuleParameters("unused", "Layer", 50, ("unused.weight",)),
+        UnlistedParameters("", "Net", 1, ("weight",)),
+        UnlistedParameters("body", "Sequential", 2, ("body.weight",)),
+        UnlistedParameters("unused", "Layer", 50, ("unused.weight",)),
     )
     assert found.total_params == TOTAL
 

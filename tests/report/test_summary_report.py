@@ -14,9 +14,9 @@ from archbench.core.summary import (
     LayerRow,
     LayerTable,
     ModuleNode,
-    ModuleParameters,
     ModuleTree,
     Summary,
+    UnlistedParameters,
 )
 from archbench.report.summary import FORMATS, SCHEMA
 
@@ -29,8 +29,8 @@ TABLE = LayerTable(
         LayerRow(3, "heads", "ModuleList", (), 2_000_000),
     ),
     unlisted=(
-        ModuleParameters("", "Net", 96, ("a", "b", "c", "d")),
-        ModuleParameters("aux.fc", "Linear", 10, ("aux.fc.weight",)),
+        UnlistedParameters("", "Net", 96, ("a", "b", "c", "d")),
+        UnlistedParameters("aux.fc", "Linear", 10, ("aux.fc.weight",)),
     ),
     trainable_params=2_001_000,
     output_elements=2**20,
@@ -92,7 +92,7 @@ def test_a_batch_size_that_was_asked_for_is_shown() -> None:
 
 def test_columns_grow_with_what_is_in_them() -> None:
     long = replace(TABLE.rows[0], type="ConvolutionWithAName", name="x" * 90)
-    owner = ModuleParameters("y" * 70, "Linear", 10, ())
+    owner = UnlistedParameters("y" * 70, "Linear", 10, ())
     table = replace(TABLE, rows=(long, *TABLE.rows[1:]), unlisted=(owner,))
     lines = FORMATS["text"](replace(LAYERS, layers=table)).splitlines()
     assert lines[4] == "ConvolutionWithAName-1         [-1, 16, 256, 256]           1,000"

@@ -88,6 +88,22 @@ class LayerRow:
 
 
 @dataclass(frozen=True, slots=True)
+class UnlistedParameters:
+    """Parameters that no row counts: of the network, a container, or a module not called.
+
+    Attributes:
+        name, type: of their owner.
+        params: elements.
+        parameters: their names in the network.
+    """
+
+    name: str
+    type: str
+    params: int
+    parameters: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class LayerTable:
     """The layers of a network in the order in which their calls return, as torchsummary has them.
 
@@ -97,8 +113,7 @@ class LayerTable:
         input_shape: of the batch, ``(N, C, H, W)``.
         batch_size: N where it was asked for, else None: the figures are those of one image.
         rows: the layers.
-        unlisted: who has parameters that are in no row: the network itself, a container, or a
-            module that was not called.
+        unlisted: parameters that are in no row.
         trainable_params: elements of the parameters that require a gradient as constructed.
         output_elements: elements that all layers returned, whatever the depth of the table.
     """
@@ -106,7 +121,7 @@ class LayerTable:
     input_shape: tuple[int, ...]
     batch_size: int | None
     rows: tuple[LayerRow, ...]
-    unlisted: tuple[ModuleParameters, ...]
+    unlisted: tuple[UnlistedParameters, ...]
     trainable_params: int
     output_elements: int
 
@@ -334,12 +349,11 @@ class _Rows:
             rows.append(LayerRow(len(rows) + 1, place, type_, shapes, owned, elsewhere))
         return rows
 
-    def owners(self) -> list[ModuleParameters]:
+    def owners(self) -> list[UnlistedParameters]:
         """What all places own."""
+        types, names = self._by_name, self._parameters
         return [
-            ModuleParameters(
-                place, self._by_name[place].type, params, tuple(self._parameters[place])
-            )
+            UnlistedParameters(place, types[place].type, params, tuple(names[place]))
             for place, params in self._owned.items()
         ]
 

@@ -12,9 +12,9 @@ from archbench.core.summary import (
     LayerRow,
     LayerTable,
     ModuleNode,
-    ModuleParameters,
     ModuleTree,
     Summary,
+    UnlistedParameters,
 )
 from archbench.report.tables import ABSENT, BLANK, Table, json_text, markdown
 
@@ -111,7 +111,7 @@ def _params_text(row: LayerRow) -> str:
     return f"{row.params:,}{ELSEWHERE_MARK if row.params_elsewhere else ''}"
 
 
-def _owner_text(own: ModuleParameters) -> str:
+def _owner_text(own: UnlistedParameters) -> str:
     return own.name or f"{own.type}: {some(own.parameters)}"
 
 
