@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import importlib
 import importlib.metadata
+import os
 import pkgutil
+import sys
 import textwrap
 from collections.abc import Generator
 from dataclasses import dataclass
@@ -28,6 +30,7 @@ from archbench.core.errors import NotMeasuredError
 from archbench.metrics import metric
 from archbench.models import process_state
 from archbench.models.installed import library_version
+from tests.preloaded import preloaded
 
 _LIBRARIES = ("timm", "torchvision.models", "pytorchcv.model_provider", "ptflops", "tabulate")
 for _name in _LIBRARIES:
@@ -90,6 +93,20 @@ def _not_on_github(monkeypatch: pytest.MonkeyPatch) -> None:
     """Inner runs must not write into the summary of the run that they are part of."""
     for name in ("GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY"):
         monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(scope="session")
+def _template() -> Generator[str | None, None, None]:
+    with contextlib.ExitStack() as stack:
+        wanted = sys.platform == "linux" and not os.environ.get("ARCHBENCH_TESTS_WITHOUT_TEMPLATE")
+        yield stack.enter_context(preloaded()) if wanted else None
+
+
+@pytest.fixture
+def preloaded_python(_template: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Processes that the test starts with ``sys.executable`` begin with torch imported."""
+    if _template is not None:
+        monkeypatch.setattr(sys, "executable", _template)
 
 
 @pytest.fixture

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+pytestmark = pytest.mark.usefixtures("preloaded_python")
+
 QUICK = ("test_bench.py", "--archbench-time-budget=0.05", "--archbench-gpu=cpu",
          "--archbench-models=small_net.py:small")  # fmt: skip
 PARAMS = 162

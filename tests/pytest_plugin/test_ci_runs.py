@@ -11,6 +11,8 @@ import pytest
 
 from archbench.pytest_plugin.options import OPTIONS
 
+pytestmark = pytest.mark.usefixtures("preloaded_python")
+
 ROOT = Path(__file__).parents[2]
 NET = """
     import torch

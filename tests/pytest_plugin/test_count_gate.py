@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+pytestmark = pytest.mark.usefixtures("preloaded_python")
+
 PARAMS = 3 * 4 * 9 + 4 + 4 * 10 + 10
 
 NET = """

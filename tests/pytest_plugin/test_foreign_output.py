@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.usefixtures("preloaded_python")
+
 FOREIGN = (
     "first\n::set-output name=x::y\n  ::error::z\r::stop-commands::w\n##[error]mid\n"
     "\x1b[2J\x1b]0;title\x07\u202ebackwards |<img src=x>| [a](javascript:b)\n"

@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+pytestmark = pytest.mark.usefixtures("preloaded_python")
+
 QUICK = ("--archbench-time-budget=0.02", "--archbench-gpu=cpu")
 
 # Counts of these: convolution of a side k, 3 -> 8 channels with a bias; 8 -> 10 classes.

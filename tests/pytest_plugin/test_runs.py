@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+pytestmark = pytest.mark.usefixtures("preloaded_python")
+
 QUICK = ("--archbench-time-budget=0.05", "--archbench-gpu=cpu")
 SMALL = "--archbench-models=small_net.py:small"
 PARAMS = 3 * 4 * 9 + 4 + 4 * 10 + 10  # 162

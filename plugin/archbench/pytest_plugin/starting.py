@@ -197,7 +197,7 @@ def start(
     config: pytest.Config,
     order: Order,
     *,
-    executable: str = sys.executable,
+    executable: str | None = None,
     directory: Path | None = None,
     environment: dict[str, str] | None = None,
     patience: Patience | None = None,
@@ -207,7 +207,7 @@ def start(
     Args:
         config: of this run.
         order: what it is told.
-        executable: the interpreter.
+        executable: the interpreter; by default that of this process.
         directory: that it runs in; by default the one that this process was started in.
         environment: its variables; by default those of this process.
         patience: see there.
@@ -225,7 +225,7 @@ def start(
     more = ("-p", "archbench.pytest_plugin", *cache)
     return Worker.start(
         lambda path: [
-            executable,
+            executable or sys.executable,
             imports.__file__,
             str(path),
             f"--archbench-order={path}",

@@ -1,0 +1,253 @@
+"""A Python that has imported torch, which forks itself for each process that the tests start.
+
+``template.py SOCKET`` imports what takes a second or two, then listens. :mod:`client` sends what it
+was started with; the fork takes that process's arguments, variables, directory and files for its
+own, runs them as ``python`` does, and the client ends as the fork ended. What a fork cannot take
+over, such as another ``OMP_NUM_THREADS``, the client runs in an interpreter of its own.
+"""
+
+from __future__ import annotations
+
+import array
+import atexit
+import contextlib
+import gc
+import io
+import json
+import os
+import runpy
+import selectors
+import signal
+import socket
+import sys
+import threading
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import torch  # noqa: F401
+
+_READ_AT_START = (
+    "PYTHON", "LD_", "LC_", "LANG", "OMP_", "GOMP_", "KMP_", "MKL_", "OPENBLAS_", "ATEN_", "TORCH",
+    "PYTORCH", "CUDA", "NVIDIA", "ROCR", "HIP_", "ZE_",
+)  # fmt: skip
+"""How variables begin that an interpreter or a library reads when it starts."""
+
+_READ_LATER = ("PYTHONPATH", "PYTHONBREAKPOINT")
+
+
+class _Forked(Exception):
+    """This process is a fork, and is to become what was asked for."""
+
+    def __init__(self, asked: dict[str, Any], descriptors: list[int]) -> None:
+        super().__init__()
+        self.asked = asked
+        self.descriptors = descriptors
+
+
+def _serve(path: str) -> None:
+    """Fork for each client until the process that started this one has ended.
+
+    Raises:
+        _Forked: in each fork.
+    """
+    ended, ends = os.pipe()
+    os.set_blocking(ends, False)
+    signal.set_wakeup_fd(ends, warn_on_full_buffer=False)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    children: dict[int, socket.socket] = {}
+    with socket.socket(socket.AF_UNIX) as listening, selectors.DefaultSelector() as selector:
+        listening.bind(path)
+        listening.listen(64)
+        gc.freeze()
+        selector.register(listening, selectors.EVENT_READ)
+        selector.register(ended, selectors.EVENT_READ)
+        selector.register(0, selectors.EVENT_READ)
+        print("ready", flush=True)
+        while True:
+            for key, _ in selector.select():
+                if key.fd == 0:
+                    for one in children:
+                        _kill(one)
+                    return
+                if key.fd == ended:
+                    os.read(ended, 4096)
+                elif key.fileobj is listening:
+                    connection, _ = listening.accept()
+                    process = _fork(connection, [listening, *children.values()], selector)
+                    if process is not None:
+                        children[process] = connection
+                        selector.register(connection, selectors.EVENT_READ, process)
+                elif key.data in children:
+                    # Whoever waited has been killed.
+                    _kill(key.data)
+                    selector.unregister(key.fileobj)
+            for one, status in _ended():
+                connection = children.pop(one)
+                with contextlib.suppress(KeyError, ValueError):
+                    selector.unregister(connection)
+                with connection, contextlib.suppress(OSError):
+                    connection.sendall(json.dumps({"status": status}).encode())
+
+
+def _ended() -> list[tuple[int, int]]:
+    found = []
+    with contextlib.suppress(ChildProcessError):
+        while (one := os.waitpid(-1, os.WNOHANG))[0]:
+            found.append(one)
+    return found
+
+
+def _kill(process: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process, signal.SIGKILL)
+
+
+def _fork(
+    connection: socket.socket, ours: list[socket.socket], selector: selectors.BaseSelector
+) -> int | None:
+    """The number of the fork; None where the client is to do without one."""
+    data, descriptors, _, _ = socket.recv_fds(connection, 1 << 20, 250)
+    (length,) = array.array("Q", data[:8])
+    while len(data) < 8 + length:
+        data += connection.recv(1 << 20)
+    asked = json.loads(data[8:])
+    process = os.fork() if _can(asked) else None
+    if process == 0:
+        selector.close()
+        for one in (*ours, connection):
+            one.close()
+        raise _Forked(asked, list(descriptors))
+    for descriptor in descriptors:
+        os.close(descriptor)
+    connection.sendall(json.dumps({"process": process}).encode())
+    if process is None:
+        connection.close()
+    return process
+
+
+def _can(asked: dict[str, Any]) -> bool:
+    """Whether a fork is what an interpreter of its own would be."""
+    variables = asked["variables"]
+    for name in {*variables, *os.environ}:
+        read_at_start = name.startswith(_READ_AT_START) and name not in _READ_LATER
+        if read_at_start and variables.get(name) != os.environ.get(name):
+            return False
+    # A file there may be meant where something of the same name is imported already.
+    for place in (asked["first"], *_path(asked)):
+        with contextlib.suppress(OSError):
+            for name in os.listdir(place or asked["directory"]):
+                if name.partition(".")[0] in sys.modules or name == "sitecustomize.py":
+                    return False
+    return True
+
+
+def _path(asked: dict[str, Any]) -> list[str]:
+    given = asked["variables"].get("PYTHONPATH", "")
+    return [os.path.join(asked["directory"], one) for one in given.split(os.pathsep) if given]
+
+
+def _become(asked: dict[str, Any], descriptors: list[int]) -> None:
+    """Take over what the client was started with."""
+    os.setsid()
+    signal.set_wakeup_fd(-1)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    # Out of the way of the numbers that they are to have.
+    high = [os.dup2(one, 500 + place) for place, one in enumerate(descriptors)]
+    os.closerange(0, 500)
+    for source, number in zip(high, asked["numbers"], strict=True):
+        os.dup2(source, number)
+        os.close(source)
+    os.chdir(asked["directory"])
+    os.umask(asked["umask"])
+    os.sched_setaffinity(0, asked["cores"])
+    os.environ.clear()
+    os.environ.update(asked["variables"])
+    streams = (("stdin", 0, "r"), ("stdout", 1, "w"), ("stderr", 2, "w"))
+    for name, number, mode in streams:
+        _open_stream(name, number, mode, asked["unbuffered"])
+    sys.path[:] = [asked["first"], *_path(asked), *sys.path[1:]]
+    sys.argv[:] = asked["arguments"]
+    sys.orig_argv[:] = [asked["executable"], *asked["words"]]
+    sys.executable = asked["executable"]
+    sys.dont_write_bytecode |= asked["no_bytecode"]
+
+
+def _open_stream(name: str, number: int, mode: str, unbuffered: bool) -> None:
+    """As an interpreter opens it."""
+    old = getattr(sys, f"__{name}__")
+    try:
+        raw = io.FileIO(number, mode, closefd=False)
+    except OSError:
+        stream = None
+    else:
+        unbuffered = unbuffered or bool(getattr(sys.__stderr__, "write_through", False))
+        buffered: Any = raw
+        if mode == "r":
+            buffered = io.BufferedReader(raw)
+        elif not unbuffered:
+            buffered = io.BufferedWriter(raw)
+        stream = io.TextIOWrapper(
+            buffered, old.encoding, old.errors, line_buffering=name == "stderr" or raw.isatty(),
+            write_through=mode == "w" and unbuffered,
+        )  # fmt: skip
+        stream.mode = mode  # type: ignore[misc]
+    setattr(sys, name, stream)
+    setattr(sys, f"__{name}__", stream)
+
+
+def _run(kind: str, what: str) -> None:
+    """As ``python -c``, ``python -m`` and ``python FILE``."""
+    if kind == "-m":
+        runpy._run_module_as_main(what)  # type: ignore[attr-defined]
+        return
+    main = sys.modules["__main__"] = ModuleType("__main__")
+    main.__dict__["__builtins__"] = __builtins__
+    if kind == "-c":
+        exec(compile(what, "<string>", "exec"), main.__dict__)
+        return
+    main.__file__ = what
+    exec(compile(Path(what).read_bytes(), what, "exec"), main.__dict__)
+
+
+def _status_of(kind: str, what: str) -> int:
+    try:
+        _run(kind, what)
+    except SystemExit as error:
+        if error.code is None or isinstance(error.code, int):
+            return (error.code or 0) & 0xFF
+        print(error.code, file=sys.stderr)
+        return 1
+    except BaseException as error:
+        # The frames of this file are none of what was asked for.
+        trace = error.__traceback__
+        while trace is not None and trace.tb_frame.f_code.co_filename == __file__:
+            trace = trace.tb_next
+        sys.excepthook(type(error), error.with_traceback(trace), trace)
+        return -signal.SIGINT if isinstance(error, KeyboardInterrupt) else 1
+    return 0
+
+
+def _end(status: int) -> None:
+    """As an interpreter ends, but for taking all modules apart, which takes half a second."""
+    threading._shutdown()  # type: ignore[attr-defined]
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(AttributeError, OSError, ValueError):
+            stream.flush()
+    if status < 0:
+        signal.signal(-status, signal.SIG_DFL)
+        os.kill(os.getpid(), -status)
+    os._exit(status)
+
+
+if __name__ == "__main__":
+    try:
+        _serve(sys.argv[1])
+    except _Forked as forked:
+        request = forked
+    else:
+        os._exit(0)
+    _become(request.asked, request.descriptors)
+    _end(_status_of(request.asked["kind"], request.asked["what"]))
