@@ -44,7 +44,7 @@ HEAVY = {"torch", "torchvision", "timm", "pytorchcv", "ptflops", "numpy", "scipy
 HOMES_OF_TORCH = {"measure", "models", "zoo"}
 # The kinds of devices and the runtimes need torch; what knows them by name does not.
 FILES_WITH_TORCH = {
-    *(PACKAGE / "devices" / f"{name}.py" for name in ("accelerator", "cuda", "mps")),
+    *(PACKAGE / "devices" / f"{name}.py" for name in ("accelerator", "cuda", "mps", "xpu")),
     PACKAGE / "runtimes" / "compiled.py",
 }
 # The library that finds change points takes arrays; it is imported by who asks for some.

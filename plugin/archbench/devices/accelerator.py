@@ -22,6 +22,12 @@ class Accelerator(Backend):
         super().__init__(name, uuid)
         self.device = torch.device(name)
 
+    @staticmethod
+    def of_torch() -> str | None:
+        """The kind of accelerator that this torch is for; None where there is none."""
+        found = torch.accelerator.current_accelerator()
+        return found.type if found is not None and found.type.isalnum() else None
+
     @classmethod
     def module(cls) -> Any:
         """torch's module of the kind.

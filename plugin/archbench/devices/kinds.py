@@ -6,8 +6,6 @@ from __future__ import annotations
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING
 
-import torch
-
 from archbench.devices import cpu, cuda, mps, xpu
 from archbench.devices.accelerator import Accelerator
 from archbench.devices.registry import GROUP, backend_of, is_fatal, register
@@ -25,8 +23,7 @@ for _found in entry_points(group=GROUP):
 def kinds() -> list[type[Backend]]:
     """All kinds, accelerators first, the host at the end; one that nobody has registered and torch
     knows has what every accelerator has."""
-    known = {kind.kind for kind in _registered()}
-    found = torch.accelerator.current_accelerator()
-    if found is not None and found.type not in known and found.type.isalnum():
-        register(type(found.type.upper(), (Accelerator,), {"kind": found.type}))
+    found = Accelerator.of_torch()
+    if found is not None and found not in {kind.kind for kind in _registered()}:
+        register(type(found.upper(), (Accelerator,), {"kind": found}))
     return _registered()
