@@ -1,7 +1,13 @@
 """Top-1 and top-5 of each architecture with its weights, and the fingerprint of its scores."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from archbench import ModelSpec, Target
-from archbench.pytest_plugin.recording import Bench
+
+if TYPE_CHECKING:
+    from archbench.pytest_plugin.measuring import Bench
 
 
 def test_accuracy(bench: Bench, model_spec: ModelSpec, accuracy_target: Target) -> None:

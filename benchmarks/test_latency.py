@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from archbench.pytest_plugin.recording import Bench
-
 if TYPE_CHECKING:
     from archbench.models.loading import LoadedModel
+    from archbench.pytest_plugin.measuring import Bench
 
 
 def test_latency(bench: Bench, loaded_model: LoadedModel) -> None:

@@ -177,8 +177,6 @@ def selftest(
 
     Args:
         trial: :data:`STORED` or :data:`DUET`.
-        say: tells the person how far it is.
-        cells: networks.
         rounds: runs with nothing changed, of ``cells`` verdicts each.
         injected_rounds: runs with each of the trial's extra layers.
         store: file that all rounds of a duet are appended to.
@@ -360,7 +358,6 @@ def replay(path: Path, rules: Sequence[ClockRule] | None = None) -> list[Outcome
     """Feed stored rounds to the rule, one after another, as if they were measured now.
 
     Args:
-        path: that ``--store`` has written.
         rules: of all cells; by default those of one thread of a CPU, or of an accelerator where the
             rounds have its times.
 

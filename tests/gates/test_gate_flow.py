@@ -10,7 +10,7 @@ import pytest
 
 from archbench.core.records import Record
 from archbench.core.verdicts import Verdict
-from archbench.gates.gate import Accepted, Gate, changes
+from archbench.gates.gate import Accepted, Gate, changes, verdict_lines
 
 SLOWER = Verdict("latency", "regressed", "slower", "1 ms -> 2 ms")
 UNCLEAR = Verdict("latency", "inconclusive", "disturbed", "cannot tell")
@@ -43,25 +43,42 @@ def line(id: str = "timm/a", params: int = 162) -> dict[str, Any]:
 )
 def test_which_verdicts_fail(how: dict[str, Any], failing: list[Verdict], tmp_path: Path) -> None:
     record = Record("timm/a")
-    assert gate(tmp_path, **how).noted(record, [SLOWER, UNCLEAR, NEW]) == failing
+    text = gate(tmp_path, **how).judge(
+        record, [SLOWER, UNCLEAR, NEW], lambda bad: verdict_lines("timm/a", bad)
+    )
+    assert text == ("\n".join(verdict_lines("timm/a", failing)) or None)
     assert record.verdicts == [SLOWER, UNCLEAR, NEW]
 
 
-def test_what_is_told_of_a_failure(tmp_path: Path) -> None:
+def test_what_is_informational_fails_nothing(tmp_path: Path) -> None:
+    one = gate(tmp_path, is_strict=True, is_required=True)
+    for reason in ("accepted", "reported", "new"):
+        assert not one.fails(replace(SLOWER, reason=reason))
+    assert one.fails(SLOWER)
+
+
+def test_a_budget_holds_whatever_is_accepted(tmp_path: Path) -> None:
+    over = Verdict("latency_p50", "regressed", "over-budget", "too slow", budget="p50 <= 1 ms")
+    assert gate(tmp_path, accepting="all").fails(over)
+    # A budget knows no missing baseline and no leniency.
+    assert not gate(tmp_path, is_required=True).fails(replace(over, status="no-baseline"))
+
+
+def test_what_is_said_of_a_failure(tmp_path: Path) -> None:
     stamp = {"when": "2026-01-02", "commit": "0123456789abcdef-dirty", "reason": "new kernels"}
     accepted = Accepted(stamp, "baselines/v100/fp16.jsonl:3")
-    text = gate(tmp_path).explanation(["a: slower"], accepted, ["torch 1 -> 2"], ["Do this."])
-    assert text.splitlines() == [
-        "a: slower",
+    assert verdict_lines("timm/a fp32-b1", [SLOWER]) == ["regressed: timm/a fp32-b1: 1 ms -> 2 ms"]
+    assert verdict_lines("timm/a", [SLOWER], lambda one: one.metric) == [
+        "regressed: timm/a: latency"
+    ]
+    assert accepted.lines(["torch 1 -> 2", "CPU a -> b"]) == [
         "Baseline: baselines/v100/fp16.jsonl:3, accepted 2026-01-02 on commit 012345678: "
         "new kernels.",
-        "Since then: torch 1 -> 2.",
-        "Do this.",
+        "Since then: torch 1 -> 2; CPU a -> b.",
     ]
+    assert len(accepted.lines()) == 1
     # Where nothing was accepted nothing can have changed since.
-    nothing = replace(accepted, line=None)
-    text = gate(tmp_path).explanation(["a: missing"], nothing, ["torch 1 -> 2"], ["Do this."])
-    assert text.splitlines() == ["a: missing", "Do this."]
+    assert replace(accepted, line=None).lines(["torch 1 -> 2"]) == []
 
 
 def test_what_was_accepted_is_found_with_its_place(tmp_path: Path) -> None:

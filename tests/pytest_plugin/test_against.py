@@ -31,7 +31,7 @@ from archbench.store.baselines import update_baselines
 from archbench.workers.orders import Order
 from archbench.workers.pairs import Failure
 from archbench.workers.process import Patience, Worker
-from archbench.workers.schedule import Played
+from archbench.workers.schedule import PairedCell
 
 TEST = """
 def test_latency(bench, loaded_model):
@@ -79,7 +79,7 @@ def project(suite: pytest.Pytester) -> pytest.Pytester:
 # With a duet that is told what it finds.
 
 
-class Conductor:
+class Scheduler:
     """Stands for the processes: each cell has its ratio, or its failure."""
 
     def __init__(
@@ -93,7 +93,7 @@ class Conductor:
         self.ratio, self.launches = ratio, launches
         self.failures, self.changed = tuple(failures), changed
         self.cells: list[str] = []
-        monkeypatch.setattr(against, "conduct", self)
+        monkeypatch.setattr(against, "run_schedule", self)
 
     def facts(self, side: str) -> dict[str, Any]:
         counts = {
@@ -128,10 +128,10 @@ class Conductor:
         seconds, breaks = self.changed["compiled"][side]
         return {"compile_time": {"value": seconds}, "graph_breaks": {"value": breaks}}
 
-    def __call__(self, cells: Sequence[str], *_: Any, **__: Any) -> dict[str, Played]:
+    def __call__(self, cells: Sequence[str], *_: Any, **__: Any) -> dict[str, PairedCell]:
         self.cells += cells
         if self.failures:
-            return {cell: Played(failures=self.failures) for cell in cells}
+            return {cell: PairedCell(failures=self.failures) for cell in cells}
         rules = default_rules("cpu", 1)
         slow = 0.01 * self.ratio
         one = Round(Burst((0.01,), (0.01,), (), 0.0), Burst((slow,), (slow,), (), 0.0), False)
@@ -139,7 +139,7 @@ class Conductor:
         timm = self.changed.get("timm", "1.0.31")
         turn = {"": {"type": "Small", "seconds": 0.001}}
         return {
-            cell: Played(
+            cell: PairedCell(
                 launches,
                 rules,
                 {side: self.facts(side) for side in ("reference", "candidate")},
@@ -162,11 +162,11 @@ class Conductor:
 def test_unchanged_is_green_and_in_the_table(
     project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    conductor = Conductor(monkeypatch)
+    scheduler = Scheduler(monkeypatch)
     result = project.runpytest_inprocess(*ONE, "--archbench-against=HEAD")
     result.assert_outcomes(passed=1)
     assert result.ret == 0
-    assert conductor.cells == ["test_time.py::test_latency[local/small-fp32-b1]"]
+    assert scheduler.cells == ["test_time.py::test_latency[local/small-fp32-b1]"]
     result.stdout.re_match_lines(
         [
             r"duet: work tree on \w{9}, against revision \w{9} \(HEAD\)",
@@ -188,7 +188,7 @@ def test_whose_code_ran_is_said(project: pytest.Pytester, monkeypatch: pytest.Mo
     own = imported("timm", "1.1", str(project.path / "timm"))
     net = imported("net", None, str(project.path / "nets" / "net.py"))
     many = [imported("more", None, f"/elsewhere/{index}.py") for index in range(7)]
-    Conductor(monkeypatch, 1.05, imported={"candidate": [own, net], "reference": many})
+    Scheduler(monkeypatch, 1.05, imported={"candidate": [own, net], "reference": many})
     result = project.runpytest_inprocess(*ONE, "--archbench-against=HEAD")
     elsewhere = ", ".join(f"/elsewhere/{index}.py" for index in range(6))
     result.stdout.re_match_lines(
@@ -199,7 +199,7 @@ def test_whose_code_ran_is_said(project: pytest.Pytester, monkeypatch: pytest.Mo
         ]
     )
     assert "no code of the project" not in result.stdout.str()
-    Conductor(monkeypatch, imported={"candidate": [timm], "reference": [timm]})
+    Scheduler(monkeypatch, imported={"candidate": [timm], "reference": [timm]})
     said = (
         "  1 of 1 cells ran no code of the project, so that the revisions do not differ in it: "
         "local/small fp32-b1."
@@ -214,7 +214,7 @@ def test_whose_code_ran_is_said(project: pytest.Pytester, monkeypatch: pytest.Mo
 def test_a_regression_is_red_and_explained(
     project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    Conductor(monkeypatch, 1.05, timm="1.1", scores=[0.5, 0.75])
+    Scheduler(monkeypatch, 1.05, timm="1.1", scores=[0.5, 0.75])
     result = project.runpytest_inprocess(
         *ONE, "--archbench-against=HEAD", "--junitxml=junit.xml", "--archbench-results=results.json"
     )
@@ -251,7 +251,7 @@ def test_a_regression_is_red_and_explained(
 def test_other_counts_are_red_though_the_time_is_not(
     project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    Conductor(monkeypatch, params=166, output_shape=[1, 1], scores=[1.0])
+    Scheduler(monkeypatch, params=166, output_shape=[1, 1], scores=[1.0])
     result = project.runpytest_inprocess(*ONE, "--archbench-against=HEAD")
     result.assert_outcomes(failed=1)
     result.stdout.re_match_lines(
@@ -268,7 +268,7 @@ def test_other_counts_are_red_though_the_time_is_not(
 def test_more_memory_is_red_though_the_counts_are_equal(
     project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    Conductor(monkeypatch, peak_memory=80_001)
+    Scheduler(monkeypatch, peak_memory=80_001)
     result = project.runpytest_inprocess(*ONE, "--archbench-against=HEAD")
     result.assert_outcomes(failed=1)
     result.stdout.re_match_lines(
@@ -283,7 +283,7 @@ def test_what_a_comparison_says_is_told_whatever_was_left_behind(
     project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A fresh process would measure the cell alone, and its run would be green."""
-    Conductor(monkeypatch, params=166)
+    Scheduler(monkeypatch, params=166)
     monkeypatch.setattr(process_state, "_LEFT", {"local/other": ["priority"]})
     result = project.runpytest_inprocess(*ONE, "--archbench-against=HEAD")
     result.assert_outcomes(failed=1)
@@ -293,7 +293,7 @@ def test_what_a_comparison_says_is_told_whatever_was_left_behind(
 def test_memory_of_another_precision_is_no_news(
     project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    Conductor(monkeypatch, peak_memory=160_000, dtype="bf16")
+    Scheduler(monkeypatch, peak_memory=160_000, dtype="bf16")
     result = project.runpytest_inprocess(
         *ONE, "--archbench-against=dtype=bf16", "--archbench-results=results.json"
     )
@@ -320,7 +320,7 @@ def accept(project: pytest.Pytester, **counts: Any) -> None:
 def test_counts_that_were_accepted_with_the_change_are_green(
     project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    Conductor(monkeypatch, params=166, peak_memory=80_016)
+    Scheduler(monkeypatch, params=166, peak_memory=80_016)
     accept(project, params=166)
     monkeypatch.setenv("GITHUB_ACTIONS", "true")
     result = project.runpytest_inprocess(
@@ -347,12 +347,12 @@ def test_counts_that_were_accepted_with_the_change_are_green(
 def test_counts_that_were_accepted_before_the_change_are_red_and_told_how_to_accept(
     project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    Conductor(monkeypatch, params=166)
+    Scheduler(monkeypatch, params=166)
     told = [
         "If this is meant: run a test that calls bench.complexity with "
         "--archbench-baseline-update in place of --archbench-against, and commit "
         "baselines/complexity.jsonl, which has none of local/small.",
-        "Or let counts = 'tell' in [[][[]tool.archbench.duet]] tell of such changes: they fail "
+        "Or let counts = 'report' in [[][[]tool.archbench.duet]] report such changes: they fail "
         "nothing.",
     ]
     result = project.runpytest_inprocess(*ONE, "--archbench-against=HEAD")
@@ -367,7 +367,7 @@ def test_counts_that_were_accepted_before_the_change_are_red_and_told_how_to_acc
 def test_memory_alone_is_accepted_where_the_times_of_the_device_are(
     project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    Conductor(monkeypatch, peak_memory=80_016)
+    Scheduler(monkeypatch, peak_memory=80_016)
     accept(project)
     result = project.runpytest_inprocess(*ONE, "--archbench-against=HEAD")
     result.assert_outcomes(failed=1)
@@ -376,7 +376,7 @@ def test_memory_alone_is_accepted_where_the_times_of_the_device_are(
             "If this is meant: run the same on this device with --archbench-baseline-update in "
             "place of --archbench-against, and commit baselines/cpu-some/fp32.jsonl, which holds "
             "what was accepted there.",
-            "Or let counts = 'tell' *",
+            "Or let counts = 'report' *",
         ]
     )
     launch = Launch.of([0.01] * 9, [0.01] * 9).as_dict()
@@ -394,18 +394,18 @@ def test_memory_alone_is_accepted_where_the_times_of_the_device_are(
 def test_a_project_may_want_to_be_told_of_other_counts_alone(
     project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    Conductor(monkeypatch, params=166, peak_memory=80_016)
-    (project.path / "archbench.toml").write_text('[[duet]]\ncounts = "tell"\n', encoding="utf-8")
+    Scheduler(monkeypatch, params=166, peak_memory=80_016)
+    (project.path / "archbench.toml").write_text('[[duet]]\ncounts = "report"\n', encoding="utf-8")
     result = project.runpytest_inprocess(*ONE, "--archbench-against=HEAD")
     result.assert_outcomes(passed=1)
     result.stdout.fnmatch_lines(
         [
-            "  Told (counts = 'tell'): local/small fp32-b1: params 162 -> 166 *",
-            "  Told (counts = 'tell'): local/small fp32-b1: peak memory in bytes 80,000 -> *",
+            "  Reported (counts = 'report'): local/small fp32-b1: params 162 -> 166 *",
+            "  Reported (counts = 'report'): local/small fp32-b1: peak memory in bytes 80,000 -> *",
         ]
     )
     # What is slower is no count.
-    Conductor(monkeypatch, 1.05, params=166)
+    Scheduler(monkeypatch, 1.05, params=166)
     result = project.runpytest_inprocess(*ONE, "--archbench-against=HEAD")
     result.assert_outcomes(failed=1)
     result.stdout.no_fnmatch_line("changed: *")
@@ -415,28 +415,28 @@ def test_what_is_new_is_red_unless_a_project_wants_to_be_told_alone(
     project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     new = Failure("reference", "not-measured", "only-on-one-side", "it has no such test")
-    conductor = Conductor(monkeypatch)
+    scheduler = Scheduler(monkeypatch)
     project.makepyfile(test_other=TEST)
 
-    def conduct(cells: Sequence[str], *given: Any, **more: Any) -> dict[str, Played]:
-        played = conductor(cells, *given, **more)
+    def run_schedule(cells: Sequence[str], *given: Any, **more: Any) -> dict[str, PairedCell]:
+        paired = scheduler(cells, *given, **more)
         return {
-            cell: Played(failures=(new,)) if "test_other" in cell else one
-            for cell, one in played.items()
+            cell: PairedCell(failures=(new,)) if "test_other" in cell else one
+            for cell, one in paired.items()
         }
 
-    monkeypatch.setattr(against, "conduct", conduct)
+    monkeypatch.setattr(against, "run_schedule", run_schedule)
     given = ("test_time.py", "test_other.py", *ONE[1:], "--archbench-against=HEAD")
     result = project.runpytest_inprocess(*given)
     result.assert_outcomes(passed=1, failed=1)
     result.stdout.fnmatch_lines(
         [
             "not-measured: local/small fp32-b1: revision * (HEAD): it has no such test",
-            "If it is new: let new = 'tell' in [[][[]tool.archbench.duet]] tell of it: it fails "
+            "If it is new: let new = 'report' in [[][[]tool.archbench.duet]] report it: it fails "
             "nothing then.",
         ]
     )
-    rules = '[[duet]]\nnew = "tell"\ndevice = "{}"\n'
+    rules = '[[duet]]\nnew = "report"\ndevice = "{}"\n'
     toml = project.path / "archbench.toml"
     toml.write_text(rules.format("h200"), encoding="utf-8")
     project.runpytest_inprocess(*given).assert_outcomes(passed=1, failed=1)
@@ -446,7 +446,7 @@ def test_what_is_new_is_red_unless_a_project_wants_to_be_told_alone(
     result.assert_outcomes(passed=1, skipped=1)
     assert result.ret == 0
     result.stdout.fnmatch_lines(
-        ["  New (new = 'tell'): local/small fp32-b1: revision * (HEAD): it has no such test"]
+        ["  New (new = 'report'): local/small fp32-b1: revision * (HEAD): it has no such test"]
     )
     # What the candidate itself fails at is not new.
     new = Failure("candidate", "not-measured", "only-on-one-side", "it has no such test")
@@ -456,7 +456,7 @@ def test_what_is_new_is_red_unless_a_project_wants_to_be_told_alone(
 def test_of_another_model_other_counts_are_no_news(
     project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    Conductor(monkeypatch, params=166)
+    Scheduler(monkeypatch, params=166)
     result = project.runpytest_inprocess(
         *ONE, "--archbench-against=model=small_net.py:small", "--archbench-strict"
     )
@@ -466,11 +466,11 @@ def test_of_another_model_other_counts_are_no_news(
 def test_cannot_tell_is_green_unless_strict(
     project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    conductor = Conductor(monkeypatch)
+    scheduler = Scheduler(monkeypatch)
     monkeypatch.setattr(
         against,
-        "conduct",
-        lambda *a, **k: {cell: _undecided(one) for cell, one in conductor(*a, **k).items()},
+        "run_schedule",
+        lambda *a, **k: {cell: _undecided(one) for cell, one in scheduler(*a, **k).items()},
     )
     result = project.runpytest_inprocess(*ONE, "--archbench-against=HEAD")
     result.assert_outcomes(passed=1)
@@ -480,7 +480,7 @@ def test_cannot_tell_is_green_unless_strict(
     result.stdout.fnmatch_lines(["inconclusive: local/small fp32-b1: *; a change of 1 % is not *"])
 
 
-def _undecided(one: Played) -> Played:
+def _undecided(one: PairedCell) -> PairedCell:
     fast = Burst((0.0098,), (0.0098,), (), 0.0)
     slow = Burst((0.0108,), (0.0108,), (), 0.0)
     same = Burst((0.01,), (0.01,), (), 0.0)
@@ -496,7 +496,7 @@ def test_a_side_that_failed_is_named_with_its_traceback(
     failure = Failure(
         "reference", "out-of-memory", "out-of-memory", "it does not fit", "Traceback of it"
     )
-    Conductor(monkeypatch, failures=[failure])
+    Scheduler(monkeypatch, failures=[failure])
     result = project.runpytest_inprocess(*ONE, "--archbench-against=HEAD")
     result.assert_outcomes(failed=1)
     result.stdout.re_match_lines(
@@ -511,17 +511,17 @@ def test_a_side_that_failed_is_named_with_its_traceback(
 def test_a_device_that_stayed_slow_is_skipped_unless_strict(
     project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    conductor = Conductor(monkeypatch)
+    scheduler = Scheduler(monkeypatch)
 
-    def conduct(*given: Any, **more: Any) -> dict[str, Played]:
-        played = conductor(*given, **more)
-        for one in played.values():
+    def run_schedule(*given: Any, **more: Any) -> dict[str, PairedCell]:
+        paired = scheduler(*given, **more)
+        for one in paired.values():
             one.launches = [DuetLaunch(discarded=[("thermal-slowdown",)] * 6)]
             one.rules = default_rules("cuda", 1)
             one.judgement = judge(one.launches, one.rules)
-        return played
+        return paired
 
-    monkeypatch.setattr(against, "conduct", conduct)
+    monkeypatch.setattr(against, "run_schedule", run_schedule)
     # With another cell, since a run without any figure is red.
     project.makepyfile(test_counted="def test_it(bench, model_spec): bench.complexity(model_spec)")
     given = ("test_time.py", "test_counted.py", *ONE[1:], "--archbench-against=HEAD")
@@ -542,19 +542,19 @@ def test_a_device_that_stayed_slow_is_skipped_unless_strict(
 def test_what_a_device_was_like_is_in_the_results(
     project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    conductor = Conductor(monkeypatch)
+    scheduler = Scheduler(monkeypatch)
     capped = Reading(1.4e9, 70.0, 300.0, ("power-cap",), 1.5e9)
 
-    def conduct(*given: Any, **more: Any) -> dict[str, Played]:
-        played = conductor(*given, **more)
+    def run_schedule(*given: Any, **more: Any) -> dict[str, PairedCell]:
+        paired = scheduler(*given, **more)
         timed = Burst((0.02,), (0.02,), (0.01, 0.011), 0.0, 0.05, (capped, capped), False)
-        for one in played.values():
+        for one in paired.values():
             one.launches = [DuetLaunch([Round(timed, timed, False)] * 20)]
             one.rules = default_rules("cuda", 1)
             one.judgement = judge(one.launches, one.rules)
-        return played
+        return paired
 
-    monkeypatch.setattr(against, "conduct", conduct)
+    monkeypatch.setattr(against, "run_schedule", run_schedule)
     project.runpytest_inprocess(
         *ONE, "--archbench-against=HEAD", "--archbench-results=results.json"
     ).assert_outcomes(passed=1)
@@ -569,7 +569,7 @@ def test_what_a_device_was_like_is_in_the_results(
 def test_workers_are_told_what_the_duet_found(
     project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    Conductor(monkeypatch, 1.05)
+    Scheduler(monkeypatch, 1.05)
     result = project.runpytest_inprocess(*ONE, "--archbench-against=HEAD", "-n", "1")
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(["regressed: local/small fp32-b1: 10 ms -> 10.5 ms *"])
@@ -579,7 +579,7 @@ def test_workers_are_told_what_the_duet_found(
 def test_what_compiling_took_is_told(
     project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    Conductor(monkeypatch, 1.05, compiled={"reference": (38.04, 0), "candidate": (4.0, 1)})
+    Scheduler(monkeypatch, 1.05, compiled={"reference": (38.04, 0), "candidate": (4.0, 1)})
     result = project.runpytest_inprocess(*ONE, "--archbench-against=HEAD")
     result.stdout.re_match_lines(
         [
@@ -592,7 +592,7 @@ def test_what_compiling_took_is_told(
     )
 
 
-def test_a_device_is_held_for_both_sides_by_who_conducts_them(
+def test_a_device_is_held_for_both_sides_by_who_schedules_them(
     project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     events: list[str] = []
@@ -603,19 +603,19 @@ def test_a_device_is_held_for_both_sides_by_who_conducts_them(
         yield
         events.append(f"{identity} let go")
 
-    def conduct(*_: Any, **__: Any) -> dict[str, Played]:
+    def run_schedule(*_: Any, **__: Any) -> dict[str, PairedCell]:
         events.append("duet")
         return {}
 
     gpu = Target("cuda:0", "Tesla V100", "v100", uuid="GPU-1")
     monkeypatch.setattr(leases, "lease", lease)
     monkeypatch.setattr(hardware, "make_target", lambda *_, **__: gpu)
-    monkeypatch.setattr(against, "conduct", conduct)
+    monkeypatch.setattr(against, "run_schedule", run_schedule)
     given = (*ONE[:2], "--archbench-gpu=cuda:0")
     project.runpytest_inprocess(*given, "--archbench-against=HEAD")
     # The second time by the test itself, which then fails to put its model there.
     assert events == ["GPU-1 held", "duet", "GPU-1 let go", "GPU-1 held", "GPU-1 let go"]
-    # A test of a side leaves that to the conductor: the other side is on the device too.
+    # A test of a side leaves that to the scheduler: the other side is on the device too.
     events.clear()
     inside = SimpleNamespace(order=SimpleNamespace(sides=("reference",)), about=lambda _: None)
     monkeypatch.setattr("archbench.workers.inside.inside_of", lambda config: inside)
@@ -626,7 +626,7 @@ def test_a_device_is_held_for_both_sides_by_who_conducts_them(
 def test_github_is_told(
     project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    Conductor(monkeypatch, 1.05)
+    Scheduler(monkeypatch, 1.05)
     summary = tmp_path / "summary.md"
     summary.touch()
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(summary))
@@ -681,11 +681,11 @@ def test_who_shares_a_process_and_how_long_it_may_take(
     project: pytest.Pytester,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def conduct(cells: Sequence[str], start: Any, *_: Any, **__: Any) -> dict[str, Played]:
+    def run_schedule(cells: Sequence[str], start: Any, *_: Any, **__: Any) -> dict[str, PairedCell]:
         start(1, cells)
         return {}
 
-    monkeypatch.setattr(against, "conduct", conduct)
+    monkeypatch.setattr(against, "run_schedule", run_schedule)
     monkeypatch.setattr(against, "start", Started.start)
     Started.orders.clear()
     given = [f"--archbench-{option}" for option in options]
@@ -697,12 +697,12 @@ def test_who_shares_a_process_and_how_long_it_may_take(
 def test_a_test_outside_the_parametrization_is_said_not_to_be_compared(
     project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    conductor = Conductor(monkeypatch)
-    monkeypatch.setattr(against, "conduct", lambda *a, **k: {})
+    scheduler = Scheduler(monkeypatch)
+    monkeypatch.setattr(against, "run_schedule", lambda *a, **k: {})
     result = project.runpytest_inprocess(
         *ONE, "--archbench-against=HEAD", "--archbench-time-budget=0.05"
     )
-    assert conductor.cells == []
+    assert scheduler.cells == []
     result.assert_outcomes(passed=1)
     result.stdout.re_match_lines([r"small .* not-comparable"])
 
@@ -763,7 +763,7 @@ def test_tests_that_the_revision_does_not_have(project: pytest.Pytester) -> None
     result.stdout.fnmatch_lines(
         [
             "not-measured: local/small fp32-b1: revision * (HEAD): it has no test_new.py",
-            "If it is new: let new = 'tell' in *",
+            "If it is new: let new = 'report' in *",
         ]
     )
 
@@ -1110,7 +1110,7 @@ def test_packages_laid_over_the_environment(
 def test_a_side_has_no_time_limit_of_a_test(
     project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """pytest-timeout would count what it waits for the other side; the conductor has limits."""
+    """pytest-timeout would count what it waits for the other side; the scheduler has limits."""
     given: dict[str, str] = {}
 
     def start(command: Any, environment: Mapping[str, str], *more: Any, **named: Any) -> None:

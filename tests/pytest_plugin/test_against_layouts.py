@@ -175,7 +175,7 @@ def test_the_installed_suite_in_a_librarys_own_checkout(checkout: Path) -> None:
     (verdict,) = (v for v in cells["local/new@64"]["verdicts"] if v["metric"] == "latency")
     assert (verdict["status"], verdict["reason"]) == ("not-measured", "only-on-one-side")
     assert "it has no architecture local/new@64 (own.py defines no 'new'" in verdict["sentence"]
-    assert "If it is new: let new = 'tell'" in output
+    assert "If it is new: let new = 'report'" in output
     assert "NOTSET" not in output
 
     cases = ElementTree.parse(checkout / "junit.xml").iter("testcase")

@@ -8,11 +8,11 @@ from archbench.core.records import Record
 from archbench.core.spec import Target
 from archbench.core.verdicts import Verdict
 from archbench.pytest_plugin.budgets import (
-    budget_failure,
-    configuration_of,
-    judge_budgets,
+    budget_verdicts,
+    over_budget,
     unjudged_lines,
 )
+from archbench.pytest_plugin.configuration import configuration_of
 
 BUDGETS = """
 [[budget]]
@@ -58,13 +58,13 @@ def outcomes(verdicts: list[Verdict]) -> list[tuple[str, str]]:
 
 def test_each_figure_is_judged_where_it_is_measured(pytester: pytest.Pytester) -> None:
     config = configured(pytester, BUDGETS)
-    assert outcomes(judge_budgets(config, counted())) == [
+    assert outcomes(budget_verdicts(config, counted())) == [
         ("params", "within-budget"),
         ("param_bytes", "over-budget"),
     ]
-    assert outcomes(judge_budgets(config, timed(0.020))) == [("latency_p50", "over-budget")]
-    assert outcomes(judge_budgets(config, timed(0.020, batch_size=4))) == []
-    assert outcomes(judge_budgets(config, timed(0.001, id="local/a"))) == [
+    assert outcomes(budget_verdicts(config, timed(0.020))) == [("latency_p50", "over-budget")]
+    assert outcomes(budget_verdicts(config, timed(0.020, batch_size=4))) == []
+    assert outcomes(budget_verdicts(config, timed(0.001, id="local/a"))) == [
         ("latency_p50", "within-budget"),
         ("latency_p95", "too-few-samples"),
     ]
@@ -72,7 +72,7 @@ def test_each_figure_is_judged_where_it_is_measured(pytester: pytest.Pytester) -
 
 def test_bytes_are_judged_in_every_precision_of_the_run(pytester: pytest.Pytester) -> None:
     config = configured(pytester, BUDGETS, "--archbench-dtype=fp16,fp32")
-    verdicts = [v for v in judge_budgets(config, counted()) if v.metric == "param_bytes"]
+    verdicts = [v for v in budget_verdicts(config, counted()) if v.metric == "param_bytes"]
     assert [(verdict.value, verdict.reason) for verdict in verdicts] == [
         (8_200_000, "within-budget"),
         (16_400_000, "over-budget"),
@@ -82,7 +82,7 @@ def test_bytes_are_judged_in_every_precision_of_the_run(pytester: pytest.Pyteste
 def test_a_failure_names_value_limit_and_place(pytester: pytest.Pytester) -> None:
     config = configured(pytester, BUDGETS)
     record = timed(0.020, id="local/a")
-    assert budget_failure(config, record, judge_budgets(config, record)) == (
+    assert over_budget(config, record) == (
         "regressed: local/a fp32-b1: latency_p50 is 20 ms, 100 % over its budget "
         "latency_p50 <= 10 ms (archbench.toml, budget 2)\n"
         "not-measured: local/a fp32-b1: latency_p95 <= 10 ms (archbench.toml, budget 3) cannot be "
@@ -91,9 +91,9 @@ def test_a_failure_names_value_limit_and_place(pytester: pytest.Pytester) -> Non
         "always known."
     )
     kept = timed(0.010)
-    assert budget_failure(config, kept, judge_budgets(config, kept)) is None
+    assert over_budget(config, kept) is None
     assert "regressed: timm/a: param_bytes in fp32 is 16.4 MB" in str(
-        budget_failure(config, counted(), judge_budgets(config, counted()))
+        over_budget(config, counted())
     )
 
 

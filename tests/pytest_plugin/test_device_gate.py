@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import msgspec
 import pytest
 
 from archbench.core.records import Record
@@ -235,7 +236,7 @@ def test_a_launch_that_fails_is_still_against_the_cell() -> None:
     assert item.note == Note("launches-lost", "1 launch was lost, the last since it was hot")
     item.fail(Verdict("latency", "crashed", "RuntimeError", "no"))
     assert item.died == "it failed in a process of its own: no"
-    assert Launched.from_dict(json.loads(json.dumps(item.as_dict()))) == item
+    assert msgspec.convert(json.loads(json.dumps(msgspec.to_builtins(item))), Launched) == item
     assert Launched().note is None
 
 

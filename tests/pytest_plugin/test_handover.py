@@ -409,7 +409,7 @@ def test_the_cell_crashes_and_the_rest_goes_on(
     result.assert_outcomes(passed=2, **{outcome: 1})
     found = cells(suite)
     (verdict,) = found[poison]["verdicts"]
-    assert (verdict["status"], verdict["reason"]) == ("crashed", "device-poisoned")
+    assert (verdict["status"], verdict["reason"]) == ("crashed", "fatal-device-error")
     for name in ("Good", "Later"):
         assert len(found[name]["metrics"]["latency"]["samples"]) >= 3
         assert found[name]["metrics"]["peak_memory"]["value"] > 0
@@ -429,7 +429,7 @@ def test_poison_after_poison(suite: pytest.Pytester) -> None:
     models = [f"--archbench-models=more.py:{name}" for name in ("Second", "Third")]
     result = run(suite, *models, names=("Poison",))
     result.assert_outcomes(passed=1, failed=2)
-    assert [v["reason"] for v in cells(suite)["Second"]["verdicts"]] == ["device-poisoned"]
+    assert [v["reason"] for v in cells(suite)["Second"]["verdicts"]] == ["fatal-device-error"]
     assert "latency" in cells(suite)["Third"]["metrics"]
 
 

@@ -13,8 +13,8 @@ from archbench.devices.choosing import Device
 from archbench.devices.cpu import Cpu
 from archbench.devices.cuda import Cuda
 from archbench.devices.nvml import Nvml
-from archbench.measure import cells as cells_module
 from archbench.measure import hardware
+from archbench.pytest_plugin import measuring
 from tests.devices.test_nvml import UUID, Library
 
 QUICK = ("--archbench-time-budget=0.05", "--archbench-models=small_net.py:small", "-k", "latency")
@@ -107,7 +107,7 @@ def throttled(*_: object, **__: object) -> Any:
 def test_a_device_that_throttles_is_inconclusive(
     suite: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cells_module, "latency_record", throttled)
+    monkeypatch.setattr(measuring, "latency_record", throttled)
     result = suite.runpytest_inprocess(
         "test_bench.py", "--archbench-time-budget=0.05", CPU, "--archbench-results=r.json",
         "--archbench-models=small_net.py:small", "-rs",
@@ -158,9 +158,9 @@ def test_the_results_say_who_shared_the_device(
     suite: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Not as an attribute of its package, which may be of an earlier run within this process.
-    session = importlib.import_module("archbench.pytest_plugin.session")
+    refusing = importlib.import_module("archbench.pytest_plugin.refusing")
     sharing = hardware.Sharing({"cpu": "process 4000001, 5,200 MB"}, {"mps:0": "nobody tells"})
-    monkeypatch.setattr(session, "_look_for_others", lambda config: sharing)
+    monkeypatch.setattr(refusing, "_look_for_others", lambda config: sharing)
     result = suite.runpytest_inprocess(
         "test_bench.py", *QUICK, CPU, "--archbench-shared-ok", "--archbench-results=r.json"
     )

@@ -123,7 +123,8 @@ def test_an_accepted_change_fails_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "reason"), [("changed", "told"), ("not-measured", "new"), ("changed", "accepted")]
+    ("status", "reason"),
+    [("changed", "reported"), ("not-measured", "new"), ("changed", "accepted")],
 )
 def test_what_is_only_told_fails_nothing(status: str, reason: str) -> None:
     told = cell("a/1", verdict("latency", status, reason))

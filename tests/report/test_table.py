@@ -107,7 +107,7 @@ def test_a_failure_is_its_verdict() -> None:
 
 
 def test_what_is_only_told_is_no_failure() -> None:
-    changed = Verdict("params", "changed", "told", "params 1 -> 2")
+    changed = Verdict("params", "changed", "reported", "params 1 -> 2")
     cell = timed([0.01] * 8)
     cell.verdicts.append(changed)
     assert not is_bad(cell)

@@ -87,22 +87,22 @@ def test_what_is_only_told_of_a_duet(tmp_path: Path) -> None:
         tmp_path,
         """
         [[duet]]
-        counts = "tell"
+        counts = "report"
         d0 = "0.5 %"
 
         [[duet]]
         architecture = "timm/*"
         counts = "fail"
-        new = "tell"
+        new = "report"
         """,
         "archbench.toml",
     )
     rules = read_configuration(tmp_path).rules
     timm, own = (("timm/vit_b", "cpu", "fp32"), ("local/net", "cpu", "fp32"))
-    assert [rules.tells("counts", *cell) for cell in (timm, own)] == [False, True]
-    assert [rules.tells("new", *cell) for cell in (timm, own)] == [True, False]
+    assert [rules.reports("counts", *cell) for cell in (timm, own)] == [False, True]
+    assert [rules.reports("new", *cell) for cell in (timm, own)] == [True, False]
     assert rules.duet_rules(*own, "cpu", 1)[0].rule.tolerated == 0.005
-    assert not read_configuration(tmp_path / "elsewhere").rules.tells("new", *own)
+    assert not read_configuration(tmp_path / "elsewhere").rules.reports("new", *own)
 
 
 def test_duets_that_do_not_fit_together(tmp_path: Path) -> None:
@@ -329,21 +329,21 @@ OWN += [
     (
         "[[duet]]\ncounts = 'ignore'",
         ", duet 1: counts = 'ignore': an exact figure that both sides have and that differs fails "
-        "its test, or is told and fails nothing. Write counts = 'tell', or 'fail', which is what "
-        "holds without it",
+        "its test, or is reported and fails nothing. Write counts = 'report', or 'fail', which is "
+        "what holds without it",
     ),
     (
         "[[duet]]\nnew = true",
         ", duet 1: new = true: text is expected, found true or false. "
-        'Write for example new = "tell"',
+        'Write for example new = "report"',
     ),
     (
-        "[[duet]]\nclock = 'cpu'\nnew = 'tell'",
-        ", duet 1: new = 'tell': it is about no clock, and the entry is about 'cpu'. "
+        "[[duet]]\nclock = 'cpu'\nnew = 'report'",
+        ", duet 1: new = 'report': it is about no clock, and the entry is about 'cpu'. "
         "Give it its own entry",
     ),
     (
-        "[[duet]]\nnew = 'tell'\n[[duet]]\nnew = 'fail'",
+        "[[duet]]\nnew = 'report'\n[[duet]]\nnew = 'fail'",
         ", duet 2: duet 1 gives the same value for the same clock and cells. Delete one of them",
     ),
     (

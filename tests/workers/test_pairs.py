@@ -189,14 +189,14 @@ def test_a_test_that_ends_early_ends_its_cell_and_no_process(start: Start) -> No
 
 def test_a_process_that_lost_its_device_is_ended(start: Start) -> None:
     body = (
-        "if do == 'run': channel.send({'ended': {**ENDED['ended'], 'reason': 'device-poisoned'}}); "
-        "continue"
+        "if do == 'run': channel.send({'ended': {**ENDED['ended'], 'reason': "
+        "'fatal-device-error'}}); continue"
     )
     child, other = start(body), start(sides=("candidate",))
     pair = up(child, other)
     with pytest.raises(CellFailedError) as error:
         pair.ready("test[a]", facts=True)
-    assert [one.reason for one in error.value.failures] == ["device-poisoned"]
+    assert [one.reason for one in error.value.failures] == ["fatal-device-error"]
     assert pair.is_broken
     assert child.worker._process.poll() is not None
     assert other.worker._process.poll() is None

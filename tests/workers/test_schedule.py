@@ -13,7 +13,7 @@ from archbench.core.errors import UsageError
 from archbench.core.rounds import Burst, ClockRule, default_rules
 from archbench.core.telemetry import Reading
 from archbench.workers.pairs import CellFailedError, Failure
-from archbench.workers.schedule import Plan, Played, conduct
+from archbench.workers.schedule import PairedCell, Plan, run_schedule
 
 
 class Pairs:
@@ -97,19 +97,19 @@ def rules_of(facts: Mapping[str, Any]) -> tuple[ClockRule, ...]:
     return default_rules("cpu", 1)
 
 
-def run(pairs: Pairs, cells: str, **options: Any) -> dict[str, Played]:
-    return conduct(list(cells), pairs, rules_of, chance=random.Random(1), **options)
+def run(pairs: Pairs, cells: str, **options: Any) -> dict[str, PairedCell]:
+    return run_schedule(list(cells), pairs, rules_of, chance=random.Random(1), **options)
 
 
-def statuses(played: Mapping[str, Played]) -> dict[str, str | None]:
-    return {cell: one.judgement.status if one.judgement else None for cell, one in played.items()}
+def statuses(paired: Mapping[str, PairedCell]) -> dict[str, str | None]:
+    return {cell: one.judgement.status if one.judgement else None for cell, one in paired.items()}
 
 
 def test_undecided_cells_alone_go_on_with_a_fresh_pair() -> None:
     pairs = Pairs({"a": 1.0, "b": 1.1, "c": 1.0})
     said: list[str] = []
-    played = run(pairs, "abc", say=said.append)
-    assert statuses(played) == {"a": "unchanged", "b": "regressed", "c": "unchanged"}
+    paired = run(pairs, "abc", say=said.append)
+    assert statuses(paired) == {"a": "unchanged", "b": "regressed", "c": "unchanged"}
     assert [sorted(cells) for cells in pairs.started] == [["a", "b", "c"], ["b"], ["b"], ["b"]]
     assert pairs.closed == 4
     assert [text.partition(", in ")[0] for text in said] == [
@@ -121,22 +121,22 @@ def test_undecided_cells_alone_go_on_with_a_fresh_pair() -> None:
 
 
 def test_an_unchanged_cell_takes_as_many_rounds_as_the_evidence() -> None:
-    played = run(Pairs({"a": 1.0}), "a")
+    paired = run(Pairs({"a": 1.0}), "a")
     # The mean of 1.2 ** n to 1.95 ** n passes 1 / beta = 1,000 with the 13th round.
     capital = [sum((1 + bet) ** n for bet in (0.2, 0.4, 0.6, 0.8, 0.95)) / 5 for n in (12, 13)]
     assert capital[0] < 1000 <= capital[1]
-    (launch,) = played["a"].launches
+    (launch,) = paired["a"].launches
     assert len(launch.rounds) == 13
     assert launch.seconds == pytest.approx(13 * 0.06)
 
 
 def test_a_regressed_cell_leaves_a_launch_when_it_has_told_its_part() -> None:
-    played = run(Pairs({"b": 1.1}), "b")
+    paired = run(Pairs({"b": 1.1}), "b")
     # The first is sure by itself with the 13th round, and 1 / alpha = 100,000 is passed with the
     # 20th of all; the others only have to agree.
-    assert [len(launch.rounds) for launch in played["b"].launches] == [13, 7, 6, 1]
-    assert played["b"].modules.keys() == {"reference", "candidate"}
-    assert len(played["b"].modules["candidate"]) == Plan().module_turns
+    assert [len(launch.rounds) for launch in paired["b"].launches] == [13, 7, 6, 1]
+    assert paired["b"].modules.keys() == {"reference", "candidate"}
+    assert len(paired["b"].modules["candidate"]) == Plan().module_turns
 
 
 def test_exact_figures_are_asked_for_once() -> None:
@@ -147,10 +147,10 @@ def test_exact_figures_are_asked_for_once() -> None:
 
 def test_the_order_of_sides_is_random_and_both_play_in_each_round() -> None:
     pairs = Pairs({"a": 1.02})
-    played = run(pairs, "a")
+    paired = run(pairs, "a")
     rounds = list(zip(pairs.order[::2], pairs.order[1::2], strict=True))
     assert {frozenset(one) for one in rounds} == {frozenset(("reference", "candidate"))}
-    first = [one.candidate_first for launch in played["a"].launches for one in launch.rounds]
+    first = [one.candidate_first for launch in paired["a"].launches for one in launch.rounds]
     assert first == [one[0] == "candidate" for one in rounds]
     assert 0.3 < sum(first) / len(first) < 0.7
 
@@ -169,10 +169,10 @@ def test_models_move_in_memory_every_few_rounds() -> None:
 
 def test_a_broken_pair_ends_its_cell_and_the_others_go_on() -> None:
     pairs = Pairs(dict.fromkeys("abc", 1.0), breaks="b")
-    played = run(pairs, "abc")
-    assert statuses(played) == {"a": "unchanged", "b": None, "c": "unchanged"}
-    assert [one.sentence for one in played["b"].failures] == ["it died"]
-    assert played["b"].is_decided
+    paired = run(pairs, "abc")
+    assert statuses(paired) == {"a": "unchanged", "b": None, "c": "unchanged"}
+    assert [one.sentence for one in paired["b"].failures] == ["it died"]
+    assert paired["b"].is_decided
     assert pairs.closed == len(pairs.started)
     # A fresh pair is for what is left alone.
     assert all("b" not in cells for cells in pairs.started[1:])
@@ -180,16 +180,16 @@ def test_a_broken_pair_ends_its_cell_and_the_others_go_on() -> None:
 
 def test_each_cell_may_break_its_pair() -> None:
     pairs = Pairs(dict.fromkeys("abc", 1.0), breaks="abc")
-    played = run(pairs, "abc")
-    assert all(one.failures for one in played.values())
+    paired = run(pairs, "abc")
+    assert all(one.failures for one in paired.values())
     assert len(pairs.started) == 3
 
 
 def test_a_cell_that_one_side_lacks_needs_no_fresh_pair() -> None:
     pairs = Pairs(dict.fromkeys("ab", 1.0), lacks="a")
-    played = run(pairs, "ab")
-    assert played["a"].failures[0].reason == "only-on-one-side"
-    assert statuses(played)["b"] == "unchanged"
+    paired = run(pairs, "ab")
+    assert paired["a"].failures[0].reason == "only-on-one-side"
+    assert statuses(paired)["b"] == "unchanged"
     assert len(pairs.started) == 1
 
 
@@ -197,12 +197,12 @@ def test_the_limit_of_launches_ends_in_cannot_tell() -> None:
     pairs = Pairs({"a": 1.02}, seconds=0.5)
     # Evidence that never is enough: 5 % is more than is excluded, and no launch can show it.
     rules = (ClockRule("cpu", DuetRule(0.02, 0.03, most_launches=5, alpha=1e-300)),)
-    played = conduct(["a"], pairs, lambda _: rules, plan=Plan(launch=2.0, rounds=3))
-    assert statuses(played) == {"a": "unchanged"}
+    paired = run_schedule(["a"], pairs, lambda _: rules, plan=Plan(launch=2.0, rounds=3))
+    assert statuses(paired) == {"a": "unchanged"}
     pairs = Pairs({"a": 1.05}, seconds=0.5)
-    played = conduct(["a"], pairs, lambda _: rules, plan=Plan(launch=2.0, rounds=3))
-    assert statuses(played) == {"a": "inconclusive"}
-    assert [len(launch.rounds) for launch in played["a"].launches] == [3] * 5
+    paired = run_schedule(["a"], pairs, lambda _: rules, plan=Plan(launch=2.0, rounds=3))
+    assert statuses(paired) == {"a": "inconclusive"}
+    assert [len(launch.rounds) for launch in paired["a"].launches] == [3] * 5
 
 
 GOOD = Reading(1.9e9, default_clock=2e9)
@@ -215,12 +215,12 @@ def device_rules_of(facts: Mapping[str, Any]) -> tuple[ClockRule, ...]:
 
 
 def test_a_round_in_which_the_device_was_slowed_is_played_again() -> None:
-    # Both bursts of a round are played, whichever was slowed.
+    # Both bursts of a round are paired, whichever was slowed.
     states = [HOT, GOOD, GOOD, HOT, IDLE, IDLE, GOOD, GOOD, IDLE, HOT]
     pairs = Pairs({"a": 1.0}, states=states)
     slept: list[float] = []
-    played = conduct(["a"], pairs, device_rules_of, sleep=slept.append)
-    (launch,) = played["a"].launches
+    paired = run_schedule(["a"], pairs, device_rules_of, sleep=slept.append)
+    (launch,) = paired["a"].launches
     # Which side of the last of them was the idle one is chance.
     assert [set(reasons) for reasons in launch.discarded] == [
         {"thermal-slowdown"}, {"thermal-slowdown"}, {"low-clock"},
@@ -230,22 +230,22 @@ def test_a_round_in_which_the_device_was_slowed_is_played_again() -> None:
     assert slept == [0.5, 1.0, 0.5]
     assert len(launch.rounds) == 13
     assert launch.rounds[0].reference.readings == (GOOD,)
-    assert statuses(played) == {"a": "unchanged"}
+    assert statuses(paired) == {"a": "unchanged"}
 
 
 def test_a_device_that_stays_slow_ends_its_cell() -> None:
     pairs = Pairs({"a": 1.0, "b": 1.0}, states=[HOT] * 12)
     slept: list[float] = []
-    played = conduct(
+    paired = run_schedule(
         ["a", "b"], pairs, device_rules_of, sleep=slept.append, chance=random.Random(1)
     )
     # Six rounds are thrown away, and nothing waits for a seventh.
     assert slept == [0.5, 1.0, 1.5, 2.0, 2.5]
-    ended = {one.judgement.reason for one in played.values() if one.judgement}
+    ended = {one.judgement.reason for one in paired.values() if one.judgement}
     assert ended == {"throttled", "within-bounds"}
     assert len(pairs.started) == 1
     (given_up,) = (
-        one for one in played.values() if one.judgement and one.judgement.reason == "throttled"
+        one for one in paired.values() if one.judgement and one.judgement.reason == "throttled"
     )
     assert given_up.is_decided
     assert [len(launch.rounds) for launch in given_up.launches] == [0]
@@ -257,5 +257,5 @@ def test_rules_that_make_none_end_the_run_and_its_processes() -> None:
 
     pairs = Pairs({"a": 1.0})
     with pytest.raises(UsageError):
-        conduct(["a"], pairs, refuse)
+        run_schedule(["a"], pairs, refuse)
     assert pairs.closed == 1

@@ -21,7 +21,7 @@ class Stored:
         Raises:
             TypeError: it holds what JSON has no form for.
         """
-        form: dict[str, Any] = _with_lists(msgspec.to_builtins(self, enc_hook=_builtin))
+        form: dict[str, Any] = form_of(self)
         return form
 
     @classmethod
@@ -33,6 +33,11 @@ class Stored:
             ValueError: a field is missing or of another type; says which.
         """
         return value_of(cls, data)
+
+
+def form_of(value: object) -> Any:
+    """The JSON form of a value that holds dataclasses, in builtin types exactly."""
+    return _with_lists(msgspec.to_builtins(value, enc_hook=_builtin))
 
 
 def value_of(kind: type[_Value], data: object) -> _Value:

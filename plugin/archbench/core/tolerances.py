@@ -56,13 +56,13 @@ DUET_KEYS = MappingProxyType(
 )
 """What a project may say about duets, with the field of the rule that it sets."""
 
-DUET_TELLS = MappingProxyType(
+DUET_REPORTS = MappingProxyType(
     {
         "counts": "an exact figure that both sides have and that differs",
         "new": "a test that only the candidate has",
     }
 )
-"""What a project may say fails or is only told, with what it is."""
+"""What a project may say fails or is only reported, with what it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,18 +73,18 @@ class DuetOverride:
         selector: the cells.
         clock: by which; None for the first of the device, which is the sharper one.
         values: field of :class:`archbench.core.duet.DuetRule` to value.
-        tells: key of :data:`DUET_TELLS` to whether it is only told.
+        reports: key of :data:`DUET_REPORTS` to whether it is only reported.
     """
 
     selector: Selector = field(default_factory=Selector)
     clock: str | None = None
     values: tuple[tuple[str, float], ...] = ()
-    tells: tuple[tuple[str, bool], ...] = ()
+    reports: tuple[tuple[str, bool], ...] = ()
 
     @property
     def given(self) -> tuple[str, ...]:
         """Names of what it sets."""
-        return tuple(name for name, _ in (*self.values, *self.tells))
+        return tuple(name for name, _ in (*self.values, *self.reports))
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,18 +170,18 @@ class Rules:
                 ) from None
         return rules
 
-    def tells(self, what: str, architecture: str, device: str, dtype: str) -> bool:
-        """Whether something about a cell of a duet is only told, and fails nothing.
+    def reports(self, what: str, architecture: str, device: str, dtype: str) -> bool:
+        """Whether something about a cell of a duet is only reported, and fails nothing.
 
         Args:
-            what: of :data:`DUET_TELLS`.
+            what: of :data:`DUET_REPORTS`.
             architecture, device, dtype: see :meth:`tolerance`.
         """
-        told = False
+        reported = False
         for override in self.duets:
             if override.selector.matches(architecture, device, dtype):
-                told = dict(override.tells).get(what, told)
-        return told
+                reported = dict(override.reports).get(what, reported)
+        return reported
 
 
 def _fields(override: DuetOverride) -> dict[str, Any]:
@@ -194,8 +194,8 @@ def parse_duet(selector: Selector, clock: str | None, given: Mapping[str, Any]) 
     Args:
         selector: the cells.
         clock: one of :data:`archbench.core.rounds.CLOCKS`, or None.
-        given: of :data:`DUET_KEYS`; ``d0`` and ``d1`` in percent. Of :data:`DUET_TELLS`, ``tell``
-            or ``fail``.
+        given: of :data:`DUET_KEYS`; ``d0`` and ``d1`` in percent. Of :data:`DUET_REPORTS`,
+            ``report`` or ``fail``.
 
     Raises:
         UsageError: a value that makes no sense, by itself or with the defaults, or none at all.
@@ -207,14 +207,14 @@ def parse_duet(selector: Selector, clock: str | None, given: Mapping[str, Any]) 
             "duet", "nothing is given", "Add for example d0 = '1 %' or most_launches = 12"
         )
     values: list[tuple[str, float]] = []
-    tells: list[tuple[str, bool]] = []
+    reports: list[tuple[str, bool]] = []
     for key, value in given.items():
-        if key in DUET_TELLS:
-            tells.append((key, _parse_tell(key, value, clock)))
+        if key in DUET_REPORTS:
+            reports.append((key, _parse_report(key, value, clock)))
             continue
         share = _parse(key, value, "a share") if key in ("d0", "d1") else value
         values.append((DUET_KEYS[key], share))
-    override = DuetOverride(selector, clock, tuple(values), tuple(tells))
+    override = DuetOverride(selector, clock, tuple(values), tuple(reports))
     if not values:
         return override
     # By itself it has to fit at least one device's default.
@@ -234,8 +234,8 @@ def parse_duet(selector: Selector, clock: str | None, given: Mapping[str, Any]) 
     )
 
 
-def _parse_tell(key: str, value: str, clock: str | None) -> bool:
-    """Whether something is only told."""
+def _parse_report(key: str, value: str, clock: str | None) -> bool:
+    """Whether something is only reported."""
     asked = f"{key} = {value!r}"
     if clock is not None:
         raise UsageError(
@@ -243,13 +243,13 @@ def _parse_tell(key: str, value: str, clock: str | None) -> bool:
             f"it is about no clock, and the entry is about {clock!r}",
             "Give it its own entry",
         )
-    if value not in ("tell", "fail"):
+    if value not in ("report", "fail"):
         raise UsageError(
             asked,
-            f"{DUET_TELLS[key]} fails its test, or is told and fails nothing",
-            f"Write {key} = 'tell', or 'fail', which is what holds without it",
+            f"{DUET_REPORTS[key]} fails its test, or is reported and fails nothing",
+            f"Write {key} = 'report', or 'fail', which is what holds without it",
         )
-    return value == "tell"
+    return value == "report"
 
 
 _COMPARED = ("statistics", "tolerance", "pairs")

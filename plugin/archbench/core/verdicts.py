@@ -20,16 +20,16 @@ STATUSES = (
 """What a verdict can say."""
 
 FAILING = ("regressed", "changed", "not-measured", "out-of-memory", "crashed")
-"""Statuses of a test that fails, unless the verdict's reason is one of :data:`TOLD`."""
+"""Statuses of a test that fails, unless the verdict's reason is one of :data:`INFORMATIONAL`."""
 
-TOLD = ("accepted", "told", "new")
-"""Reasons of verdicts that are told and fail nothing, whatever their status: the change has been
-accepted or is being so; the project wants to be told of changes, or of what is new, and no more."""
+INFORMATIONAL = ("accepted", "reported", "new")
+"""Reasons of verdicts that are reported and fail nothing, whatever their status: the change has
+been accepted or is being accepted; the project has changes, or what is new, reported alone."""
 
 UNASKED = ("no-dataset", "no-fingerprint")
 """Reasons of verdicts about what nobody asked for; they hide no other one of a cell."""
 
-POISONED = "device-poisoned"
+FATAL_DEVICE_ERROR = "fatal-device-error"
 """Reason of a ``crashed`` cell after which its process could use the device no more."""
 
 NEWS = (*FAILING, "inconclusive", "not-comparable", "improved", "no-baseline", "unchanged")
@@ -88,4 +88,4 @@ class Verdict:
     @property
     def is_bad(self) -> bool:
         """Whether it fails a test whatever was asked for."""
-        return self.status in FAILING and self.reason not in TOLD
+        return self.status in FAILING and self.reason not in INFORMATIONAL

@@ -6,14 +6,14 @@ fingerprints with stored lines, two versions side by side, figures with budgets.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 from archbench.core.records import Record
-from archbench.core.verdicts import FAILING, Verdict
+from archbench.core.verdicts import FAILING, INFORMATIONAL, Verdict
 from archbench.store.baselines import (
     NAMES,
     Baselines,
@@ -23,7 +23,16 @@ from archbench.store.baselines import (
     update_baselines,
 )
 
-__all__ = ["Accepted", "Gate", "changes"]
+__all__ = ["Accepted", "Gate", "changes", "verdict_lines"]
+
+
+def verdict_lines(
+    cell: str,
+    verdicts: Iterable[Verdict],
+    sentence: Callable[[Verdict], str] = lambda verdict: verdict.sentence,
+) -> list[str]:
+    """A line for each verdict about a cell: ``regressed: timm/a fp32-b1: 1 ms -> 2 ms``."""
+    return [f"{one.status}: {cell}: {sentence(one)}" for one in verdicts]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +55,13 @@ class Accepted:
         commit = f" on commit {self.line['commit'][:9]}" if self.line["commit"] else ""
         reason = f": {self.line['reason']}" if self.line["reason"] else ""
         return f"{self.where}, accepted {self.line['when']}{commit}{reason}"
+
+    def lines(self, since: Sequence[str] = ()) -> list[str]:
+        """What a failure says of it, with what has changed since; nothing where there is none."""
+        if self.line is None:
+            return []
+        changed = [f"Since then: {'; '.join(since)}."] if since else []
+        return [f"Baseline: {self.text}.", *changed]
 
 
 def changes(
@@ -119,42 +135,34 @@ class Gate:
     def failing(self) -> tuple[str, ...]:
         """Statuses of verdicts that fail a test."""
         missing = ("no-baseline",) if self.is_required and self.accepting is None else ()
-        untold = ("inconclusive", "not-comparable") if self.is_strict else ()
-        return (*FAILING, *missing, *untold)
+        unclear = ("inconclusive", "not-comparable") if self.is_strict else ()
+        return (*FAILING, *missing, *unclear)
 
     def fails(self, verdict: Verdict) -> bool:
-        """Whether a verdict fails its test."""
-        return verdict.status in self.failing
+        """Whether a verdict fails its test: a budget holds whatever is being accepted."""
+        if verdict.reason in INFORMATIONAL:
+            return False
+        if verdict.budget is not None:
+            return verdict.status in FAILING
+        return not self.replaces and verdict.status in self.failing
 
-    # Explain.
-
-    def noted(self, record: Record, verdicts: Sequence[Verdict]) -> list[Verdict]:
-        """Note verdicts in the cell's record; returns those that fail its test, of which there are
-        none where all is being accepted."""
-        record.verdicts += verdicts
-        return [] if self.replaces else [one for one in verdicts if self.fails(one)]
-
-    def explanation(
+    def judge(
         self,
-        told: Sequence[str],
-        accepted: Accepted,
-        since: Sequence[str] = (),
-        todo: Sequence[str] = (),
-    ) -> str:
-        """Why a test fails.
+        record: Record,
+        verdicts: Sequence[Verdict],
+        explain: Callable[[list[Verdict]], Iterable[str]],
+    ) -> str | None:
+        """Note verdicts in the cell's record.
 
         Args:
-            told: a line for each verdict that fails it.
-            accepted: what it was compared with.
-            since: what has changed since that was accepted.
-            todo: lines that say what to do.
+            explain: the lines of a failure, from the verdicts that fail the test.
+
+        Returns:
+            The text of the failure; None where no verdict fails the test.
         """
-        lines = list(told)
-        if accepted.line is not None:
-            lines.append(f"Baseline: {accepted.text}.")
-        if accepted.line is not None and since:
-            lines.append(f"Since then: {'; '.join(since)}.")
-        return "\n".join([*lines, *todo])
+        record.verdicts += verdicts
+        bad = [one for one in verdicts if self.fails(one)]
+        return "\n".join(explain(bad)) if bad else None
 
     # Accept.
 

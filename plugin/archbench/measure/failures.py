@@ -17,7 +17,7 @@ from archbench.core.errors import (
 )
 from archbench.core.records import Record
 from archbench.core.spec import ModelSpec, Target
-from archbench.core.verdicts import POISONED, Verdict
+from archbench.core.verdicts import FATAL_DEVICE_ERROR, Verdict
 from archbench.devices.registry import is_fatal
 
 
@@ -44,7 +44,7 @@ def describe_failure(
         details = _own_traceback(error.__cause__)
     else:
         status = "crashed"
-        reason = POISONED if is_fatal(error) else type(error).__name__
+        reason = FATAL_DEVICE_ERROR if is_fatal(error) else type(error).__name__
         is_ours = isinstance(error, ArchbenchError)
         cause = error.__cause__ if is_ours else error
         sentence = (

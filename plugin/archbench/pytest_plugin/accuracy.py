@@ -1,49 +1,35 @@
-"""Accuracies in a run: measured, or taken up again where an earlier run was interrupted."""
+"""Accuracies and fingerprints of a run's cells, measured. Needs torch."""
 
 from __future__ import annotations
 
 import os
-import shutil
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
 from archbench.core.accuracy import Outcomes, wilson_interval
-from archbench.core.errors import ArchbenchError
-from archbench.core.images import sampled
+from archbench.core.errors import UsageError
+from archbench.core.fingerprints import METRIC, Fingerprint, fingerprint_verdict
+from archbench.core.images import ImageSet, sampled
 from archbench.core.records import Record
 from archbench.core.spec import ModelSpec, Target
 from archbench.core.verdicts import Note, Verdict
-from archbench.pytest_plugin.accuracy_gate import judge_accuracy
+from archbench.gates.gate import changes, verdict_lines
+from archbench.measure.accuracy import Evaluation, Workers, evaluate
+from archbench.measure.fingerprints import evaluation_key, fingerprint_of
+from archbench.models.datasets import open_images
+from archbench.models.weights import WeightedModel, load_weighted
+from archbench.pytest_plugin.accuracy_gate import TO_ACCEPT, environment_changes, judge_accuracy
+from archbench.pytest_plugin.evaluations import evaluation_path, outcomes_of, taken_up
+from archbench.pytest_plugin.gate import accepted_of, gate_of, judged
+from archbench.pytest_plugin.holding import holder_of
 from archbench.pytest_plugin.options import spelled, worker_count
 from archbench.pytest_plugin.progress import EvaluationProgress
 from archbench.pytest_plugin.settings import settings_of
-from archbench.pytest_plugin.weighted import weighted
-from archbench.store.outcomes import (
-    StoredOutcomes,
-    outcomes_path,
-    read_outcomes,
-    write_outcomes,
-)
+from archbench.store.outcomes import StoredOutcomes, write_outcomes
 
-if TYPE_CHECKING:
-    from archbench.core.images import ImageSet
-    from archbench.measure.accuracy import Evaluation
-    from archbench.models.weights import WeightedModel
-
-__all__ = [
-    "ACCURACY_NOTE",
-    "forget_evaluations",
-    "images_of",
-    "keep_outcomes",
-    "measured_accuracy",
-    "not_measured",
-]
-
-ACCURACY_NOTE = "accuracy-not-measured"
-"""Code of the note on a cell whose accuracy nobody asked for."""
+__all__ = ["fingerprint_record", "images_of", "measured_accuracy"]
 
 _IMAGES: pytest.StashKey[ImageSet] = pytest.StashKey()
 
@@ -58,8 +44,6 @@ def images_of(config: pytest.Config) -> ImageSet | None:
     if settings.imagenet is None:
         return None
     if _IMAGES not in config.stash:
-        from archbench.models.datasets import open_images
-
         images = open_images(settings.imagenet)
         if settings.accuracy_samples is not None:
             images = sampled(images, settings.accuracy_samples)
@@ -67,36 +51,21 @@ def images_of(config: pytest.Config) -> ImageSet | None:
     return config.stash[_IMAGES]
 
 
-def not_measured(config: pytest.Config, spec: ModelSpec, target: Target) -> tuple[Record, str]:
-    """What a test of accuracy leaves where there are no images, and why."""
-    sentence = spelled(config, "no images were given to measure it on; give --imagenet=DIR")
-    verdict = Verdict("top1", "not-measured", "no-dataset", sentence)
-    record = Record(
-        spec.id,
-        target.batchless,
-        verdicts=[verdict],
-        notes=[Note(ACCURACY_NOTE, sentence)],
-    )
-    return record, f"not-measured: {sentence}"
-
-
 # Measuring.
 
 
 def measured_accuracy(
     node: pytest.Item, spec: ModelSpec, target: Target
-) -> tuple[Record, list[str]]:
+) -> tuple[Record, str | None]:
     """Evaluate an architecture on the images of the run and judge what was found.
 
     Returns:
-        The record, and the text of each failure.
+        The record, and the text of the failure where the test is to fail.
 
     Raises:
         ArchitectureError, NotMeasuredError, MemoryError, RuntimeError: as
             :func:`archbench.measure.accuracy.evaluate`.
     """
-    from archbench.measure.fingerprints import evaluation_key, fingerprint_of
-
     config = node.config
     settings = settings_of(config)
     images = images_of(config)
@@ -104,16 +73,13 @@ def measured_accuracy(
     model = weighted(config, spec, target, settings.weights or "pretrained")
     _, digest = fingerprint_of(model)
     key = evaluation_key(model, images, digest)
-    record = _taken_up(config, key)
+    record = taken_up(config, key)
     if record is None:
         record = _evaluated(config, model, images, key)
-    failure = judge_accuracy(node, record, spec, _outcomes(config, record))
-    return record, [] if failure is None else [failure]
+    return record, judge_accuracy(node, record, spec, outcomes_of(config, record))
 
 
 def _evaluated(config: pytest.Config, model: WeightedModel, images: ImageSet, key: str) -> Record:
-    from archbench.measure.accuracy import Workers, evaluate
-
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     progress = EvaluationProgress(config, model.spec.id)
     try:
@@ -129,7 +95,7 @@ def _evaluated(config: pytest.Config, model: WeightedModel, images: ImageSet, ke
     outcomes = {"top1": found.top1}
     if found.top5 is not None:
         outcomes["top5"] = found.top5
-    write_outcomes(_evaluation_path(config, key), StoredOutcomes(outcomes, record.as_dict()))
+    write_outcomes(evaluation_path(config, key), StoredOutcomes(outcomes, record.as_dict()))
     return record
 
 
@@ -201,47 +167,80 @@ def _record(model: WeightedModel, images: ImageSet, found: Evaluation, key: str)
     )
 
 
-# An evaluation that was interrupted after this architecture.
-
-
-def _evaluation_path(config: pytest.Config, key: str) -> Path:
-    return settings_of(config).directory / "evaluations" / f"{key}.json"
-
-
-def _taken_up(config: pytest.Config, key: str) -> Record | None:
-    """What an earlier run found that did not reach its end; None where there is nothing."""
-    path = _evaluation_path(config, key)
+def weighted(config: pytest.Config, spec: ModelSpec, target: Target, weights: str) -> WeightedModel:
+    """The network of an architecture with the weights that are asked for; a request that makes no
+    sense ends the run."""
+    settings = settings_of(config)
     try:
-        record = Record.from_dict(dict(read_outcomes(path).about))
-    except (OSError, ArchbenchError, KeyError):
-        return None
-    record.metrics["top1"]["taken_up"] = True
-    record.notes.append(Note("taken-up", "evaluated by an earlier run that did not reach its end"))
-    return record
+        network = holder_of(config).network(spec) if spec.is_own else None
+        return load_weighted(
+            spec, target, weights, network, resize=settings.resize, crop=settings.crop
+        )
+    except UsageError as error:
+        # The same request for every architecture: one message instead of one for each.
+        pytest.exit(spelled(config, f"archbench: {error}"), returncode=pytest.ExitCode.USAGE_ERROR)
 
 
-def _outcomes(config: pytest.Config, record: Record) -> Mapping[str, Outcomes]:
-    return read_outcomes(_evaluation_path(config, record.metrics["top1"]["key"])).outcomes
+# The fingerprint.
 
 
-def keep_outcomes(config: pytest.Config, record: Record, run: Path) -> None:
-    """Put the outcomes of an evaluation beside the run, and their place into its record.
+def fingerprint_record(
+    node: pytest.Item, spec: ModelSpec, target: Target
+) -> tuple[Record, str | None]:
+    """Compare what the network makes of fixed images with what was accepted.
 
-    Args:
-        config: of the process that reports to the person.
-        record: with a top-1.
-        run: directory of the run.
+    Nothing is loaded where nothing has been accepted and nothing is to be.
+
+    Returns:
+        The record, and the text of the failure where the test is to fail.
+
+    Raises:
+        ArchitectureError, NotMeasuredError: the network cannot be loaded or run.
     """
-    top1 = record.metrics["top1"]
-    kept = outcomes_path(run, record.id, record.target.dtype if record.target else "")
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(_evaluation_path(config, top1["key"]), kept)
-    top1["outcomes"] = kept.relative_to(run).as_posix()
+    config, gate, settings = node.config, gate_of(node.config), settings_of(node.config)
+    record = Record(spec.id, target.batchless)
+    accepted = accepted_of(config, "fingerprint", record)
+    cell, line = f"{spec.id} {target.dtype}", accepted.line
+    if line is None and gate.accepting is None:
+        file = gate.file("fingerprint")
+        where = file.path.relative_to(config.rootpath)
+        missing = judged(
+            config,
+            record,
+            [fingerprint_verdict(None, _NOTHING, target.dtype)],
+            lambda _: [f"no-baseline: {cell} has no line in {where}"],
+        )
+        return record, missing if file.lines else None
+    asked = settings.weights or (line["asked"] if line is not None else None)
+    asked = asked or ("none" if settings.imagenet is None else "pretrained")
+    model = weighted(config, spec, target, asked)
+    now, _ = fingerprint_of(model)
+    record.seconds["load_weights"] = model.loaded.load_seconds
+    record.metrics[METRIC] = {
+        **now.as_dict(),
+        "unit": "1",
+        "source": "measured",
+        "preprocessing": model.transform.as_dict(),
+        # A path is of one machine.
+        "asked": asked if asked in ("none", "pretrained") else "none",
+    }
+    before = None if line is None else Fingerprint.from_dict(line)
+    device = target.device_name if line is None else line["environment"]["device_name"]
+    verdict = fingerprint_verdict(
+        before, now, target.dtype, same_device=device == target.device_name, accept=gate.replaces
+    )
+
+    def explain(bad: list[Verdict]) -> Iterator[str]:
+        yield from verdict_lines(cell, bad)
+        since: list[str] = []
+        if line is not None:
+            stated = model.transform.as_dict()
+            since += changes(line["preprocessing"], stated, without=["source"])
+            since += environment_changes(line, record)
+        yield from accepted.lines(since)
+        yield TO_ACCEPT
+
+    return record, judged(config, record, [verdict], explain)
 
 
-def forget_evaluations(config: pytest.Config, records: Sequence[Record]) -> None:
-    """Delete what a run that reached its end need not take up again."""
-    for record in records:
-        key = record.metrics.get("top1", {}).get("key")
-        if key is not None:
-            _evaluation_path(config, key).unlink(missing_ok=True)
+_NOTHING = Fingerprint((), (), (), "none")

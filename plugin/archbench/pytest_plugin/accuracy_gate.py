@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,21 +10,19 @@ import pytest
 
 from archbench.catalog.published import published_accuracies
 from archbench.core.accuracy import Outcomes, accuracy_verdict, published_verdict
-from archbench.core.fingerprints import METRIC, Fingerprint, fingerprint_verdict
+from archbench.core.fingerprints import METRIC
 from archbench.core.records import Record
-from archbench.core.spec import ModelSpec, Target
+from archbench.core.spec import ModelSpec
 from archbench.core.verdicts import Verdict
-from archbench.gates.gate import changes
+from archbench.gates.gate import changes, verdict_lines
+from archbench.measure.environment import provenance
 from archbench.metrics import compared_by
-from archbench.pytest_plugin.budgets import configuration_of
-from archbench.pytest_plugin.gate import accepted_of, gate_of, stamp_of
-from archbench.pytest_plugin.options import spelled
-from archbench.pytest_plugin.settings import settings_of
-from archbench.pytest_plugin.weighted import weighted
+from archbench.pytest_plugin.configuration import configuration_of
+from archbench.pytest_plugin.gate import accepted_of, gate_of, judged, stamp_of
 from archbench.store.baselines import Updated
 from archbench.store.outcomes import outcomes_from_text, outcomes_text, read_outcomes
 
-__all__ = ["fingerprint_record", "judge_accuracy", "write_accuracies"]
+__all__ = ["TO_ACCEPT", "environment_changes", "judge_accuracy", "write_accuracies"]
 
 
 def judge_accuracy(
@@ -54,18 +52,19 @@ def judge_accuracy(
         if before is None:
             verdict = _beside_published(record, spec, metric, now) or verdict
         verdicts.append(verdict)
-    bad = gate.noted(record, verdicts)
-    if not bad:
-        return None
     cell = f"{record.id} {record.target.dtype}"
-    told = [
-        f"{one.status}: {cell}: {one.metric.replace('top', 'top-')} {one.sentence}" for one in bad
-    ]
-    since = [] if line is None else _changes(line, record)
-    return spelled(config, gate.explanation(told, accepted, since, [_TODO]))
+
+    def explain(bad: list[Verdict]) -> Iterator[str]:
+        yield from verdict_lines(
+            cell, bad, lambda one: f"{one.metric.replace('top', 'top-')} {one.sentence}"
+        )
+        yield from accepted.lines([] if line is None else _changes(line, record))
+        yield TO_ACCEPT
+
+    return judged(config, record, verdicts, explain)
 
 
-_TODO = "If this is meant, run the same command with --baseline-update."
+TO_ACCEPT = "If this is meant, run the same command with --baseline-update."
 
 
 def _stored_outcomes(line: Mapping[str, Any], metric: str, path: Path) -> Outcomes | None:
@@ -102,18 +101,18 @@ def _changes(line: Mapping[str, Any], record: Record) -> list[str]:
     return [
         *changes(line["preprocessing"], top1["preprocessing"], without=["source"]),
         *changes(*weights),
-        *_environment_changes(line, record),
+        *environment_changes(line, record),
     ]
 
 
-def _environment_changes(line: Mapping[str, Any], record: Record) -> list[str]:
+def environment_changes(line: Mapping[str, Any], record: Record) -> list[str]:
+    """What differs between the environment of a line and that of this run."""
     then = line["environment"]
     now = _environment(record)
     return changes(then, {name: value for name, value in now.items() if name in then})
 
 
 def _environment(record: Record) -> dict[str, Any]:
-    from archbench.measure.environment import provenance
     from archbench.models.libraries import library_version
 
     assert record.target is not None
@@ -125,70 +124,6 @@ def _environment(record: Record) -> dict[str, Any]:
     }
 
 
-# The fingerprint.
-
-
-def fingerprint_record(
-    node: pytest.Item, spec: ModelSpec, target: Target
-) -> tuple[Record, list[str]]:
-    """Compare what the network makes of fixed images with what was accepted.
-
-    Nothing is loaded where nothing has been accepted and nothing is to be.
-
-    Returns:
-        The record, and the text of each failure.
-
-    Raises:
-        ArchitectureError, NotMeasuredError: the network cannot be loaded or run.
-    """
-    config, gate, settings = node.config, gate_of(node.config), settings_of(node.config)
-    record = Record(spec.id, target.batchless)
-    accepted = accepted_of(config, "fingerprint", record)
-    cell, line = f"{spec.id} {target.dtype}", accepted.line
-    if line is None and gate.accepting is None:
-        bad = gate.noted(record, [fingerprint_verdict(None, _NOTHING, target.dtype)])
-        file = gate.file("fingerprint")
-        if bad and file.lines:
-            where = file.path.relative_to(config.rootpath)
-            return record, [spelled(config, f"no-baseline: {cell} has no line in {where}")]
-        return record, []
-    asked = settings.weights or (line["asked"] if line is not None else None)
-    from archbench.measure.fingerprints import fingerprint_of
-
-    asked = asked or ("none" if settings.imagenet is None else "pretrained")
-    model = weighted(config, spec, target, asked)
-    now, _ = fingerprint_of(model)
-    record.seconds["load_weights"] = model.loaded.load_seconds
-    record.metrics[METRIC] = {
-        **now.as_dict(),
-        "unit": "1",
-        "source": "measured",
-        "preprocessing": model.transform.as_dict(),
-        # A path is of one machine.
-        "asked": asked if asked in ("none", "pretrained") else "none",
-    }
-    before = None if line is None else Fingerprint.from_dict(line)
-    device = target.device_name if line is None else line["environment"]["device_name"]
-    verdict = fingerprint_verdict(
-        before, now, target.dtype, same_device=device == target.device_name, accept=gate.replaces
-    )
-    bad = gate.noted(record, [verdict])
-    if not bad:
-        return record, []
-    since = []
-    if line is not None:
-        now_preprocessing = model.transform.as_dict()
-        since = [
-            *changes(line["preprocessing"], now_preprocessing, without=["source"]),
-            *_environment_changes(line, record),
-        ]
-    told = [f"{one.status}: {cell}: {one.sentence}" for one in bad]
-    return record, [spelled(config, gate.explanation(told, accepted, since, [_TODO]))]
-
-
-_NOTHING = Fingerprint((), (), (), "none")
-
-
 # Accepting.
 
 
@@ -198,7 +133,6 @@ def write_accuracies(
     """Accept outcomes and fingerprints as the baseline.
 
     Args:
-        config: of the run.
         records: of tests that passed, each with a top-1 or a fingerprint.
         run: directory of the run, where the outcomes are.
 

@@ -7,7 +7,7 @@ in both cases; each becomes an entry there before pytest-benchmark saves and com
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,13 +17,12 @@ from typing import Any
 import pytest
 
 from archbench.core.records import Record, derived, target_of
-from archbench.pytest_plugin.options import has_workers, is_worker
+from archbench.pytest_plugin.options import has_workers, is_launch, is_worker
 
 __all__ = [
+    "Bridge",
     "add_benchmark",
-    "configure_benchmark",
     "counted_as_benchmarks",
-    "load_comparison",
     "prepare_benchmark_session",
 ]
 
@@ -47,21 +46,41 @@ def _benchmark_session(config: pytest.Config) -> Any:
     return getattr(config, "_benchmarksession", None)
 
 
-def configure_benchmark(config: pytest.Config) -> None:
-    """Before pytest-benchmark configures itself: put off what it would refuse or look up too early.
+class Bridge:
+    """Puts off what pytest-benchmark would refuse or look up too early; made before it configures
+    itself.
 
     Under workers it takes ``--benchmark-only`` for a contradiction, since it disables itself; with
     us there are benchmarks to run. And it loads the run to compare with before anyone knows the
     device, whose directory that run is in.
     """
-    option = config.option
-    deferred = _Deferred()
-    if (is_worker(config) or has_workers(config)) and getattr(option, "benchmark_only", False):
-        deferred.only = True
-        option.benchmark_only = False
-    deferred.compare = getattr(option, "benchmark_compare", None)
-    option.benchmark_compare = None
-    config.stash[_DEFERRED] = deferred
+
+    def __init__(self, config: pytest.Config) -> None:
+        option = config.option
+        deferred = config.stash[_DEFERRED] = _Deferred(
+            compare=getattr(option, "benchmark_compare", None)
+        )
+        if (is_worker(config) or has_workers(config)) and getattr(option, "benchmark_only", False):
+            deferred.only = True
+            option.benchmark_only = False
+        option.benchmark_compare = None
+
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        """Let pytest-benchmark compare a run in which nothing of ours is measured."""
+        config = session.config
+        if not (has_workers(config) or is_launch(config)):
+            self._load(config)
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None]:
+        """The same, where workers were to measure."""
+        self._load(session.config)
+        return (yield)
+
+    @staticmethod
+    def _load(config: pytest.Config) -> None:
+        if not (is_worker(config) or config.pluginmanager.has_plugin("archbench-session")):
+            load_comparison(config)
 
 
 @contextmanager

@@ -2,44 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 
 import pytest
 
 from archbench.core.budgets import Budget, judge, unjudged
-from archbench.core.errors import UsageError
 from archbench.core.records import Record
-from archbench.core.verdicts import FAILING, Verdict
-from archbench.pytest_plugin.options import spelled
+from archbench.core.verdicts import Verdict
+from archbench.gates.gate import verdict_lines
+from archbench.pytest_plugin.configuration import configuration_of
+from archbench.pytest_plugin.gate import judged
 from archbench.pytest_plugin.settings import settings_of
-from archbench.store.configuration import Configuration, read_configuration
 
-__all__ = ["budget_failure", "configuration_of", "judge_budgets", "unjudged_lines"]
-
-_CONFIGURATION: pytest.StashKey[Configuration] = pytest.StashKey()
+__all__ = ["budget_verdicts", "over_budget", "unjudged_lines"]
 
 
-def configuration_of(config: pytest.Config) -> Configuration:
-    """The project's tolerances and budgets, read once in each process.
-
-    Raises:
-        pytest.UsageError: a file that cannot be read or makes no sense.
-    """
-    if _CONFIGURATION not in config.stash:
-        try:
-            config.stash[_CONFIGURATION] = read_configuration(config.rootpath)
-        except UsageError as error:
-            raise pytest.UsageError(spelled(config, str(error))) from None
-    return config.stash[_CONFIGURATION]
-
-
-def judge_budgets(config: pytest.Config, record: Record) -> list[Verdict]:
+def budget_verdicts(config: pytest.Config, record: Record) -> list[Verdict]:
     """Judge what a test has just measured, in the process that measured it.
 
     A budget is judged with the record that has its figure.
 
     Args:
-        config: of the run.
         record: of one measurement, not joined with others.
 
     Returns:
@@ -64,36 +47,26 @@ def _precisions(config: pytest.Config, budget: Budget, record: Record) -> Sequen
     return [None]
 
 
-def budget_failure(
-    config: pytest.Config, record: Record, verdicts: Iterable[Verdict]
-) -> str | None:
-    """The text of a failed test; None where all budgets are kept.
+def over_budget(config: pytest.Config, record: Record) -> str | None:
+    """Judge a record by the project's budgets, see :func:`budget_verdicts`, and note the verdicts.
 
-    Args:
-        config: of the run.
-        record: what was judged.
-        verdicts: from :func:`judge_budgets`.
+    Returns:
+        The text of the failure where a budget is exceeded or cannot be judged.
     """
-    failed = [verdict for verdict in verdicts if verdict.status in FAILING]
-    if not failed:
-        return None
-    cell = f"{record.id} {record.suffix}".strip()
-    lines = [f"{verdict.status}: {cell}: {verdict.sentence}" for verdict in failed]
-    if any(verdict.reason == "too-few-samples" for verdict in failed):
-        lines.append(
-            "Give the cell more time, as --time-budget=30, or limit latency_p50, which is always "
-            "known."
-        )
-    return spelled(config, "\n".join(lines))
+
+    def explain(bad: list[Verdict]) -> Iterator[str]:
+        yield from verdict_lines(f"{record.id} {record.suffix}".strip(), bad)
+        if any(verdict.reason == "too-few-samples" for verdict in bad):
+            yield (
+                "Give the cell more time, as --time-budget=30, or limit latency_p50, which is "
+                "always known."
+            )
+
+    return judged(config, record, budget_verdicts(config, record), explain)
 
 
 def unjudged_lines(config: pytest.Config, cells: Sequence[Record]) -> list[str]:
-    """What is said below the table about budgets that the run's tests did not touch.
-
-    Args:
-        config: of the run.
-        cells: merged records.
-    """
+    """What is said below the table about budgets that the run's tests did not touch."""
     return [
         f"Budget not judged in {number:,} of {len(cells):,} cells: {budget}; no test of this run "
         f"{'counted' if budget.figure.counted else 'measured'} its figure."

@@ -1,4 +1,4 @@
-"""Tells the CI system that a run belongs to: GitHub's summary and annotations, GitLab's files."""
+"""Reports to the CI system of a run: GitHub's summary and annotations, GitLab's files."""
 
 from __future__ import annotations
 
@@ -61,7 +61,6 @@ def report_to_ci(
     cannot be written is said and fails nothing: nobody asked for it.
 
     Args:
-        config: of the run.
         cells: merged records, in the order of the table.
         records: those that ``cells`` were merged from, by the id of their test.
         title: device and settings of the run.
@@ -69,7 +68,6 @@ def report_to_ci(
         failing: statuses that fail a test in this run.
         code_quality_path: where to write GitLab's code-quality report.
         openmetrics_path: where to write figures as OpenMetrics text.
-        environ: of the process.
     """
     lines: list[str] = []
     unwritten: list[str] = []
@@ -88,12 +86,12 @@ def report_to_ci(
     if openmetrics_path is not None:
         write("--openmetrics", openmetrics_path, metrics_text(cells))
     on_github = environ.get("GITHUB_ACTIONS") == "true"
-    told = [spelled(config, problem) for problem in (*problems, *unwritten)]
+    shown = [spelled(config, problem) for problem in (*problems, *unwritten)]
     if on_github:
-        lines += annotation_lines(cells, problems=told, failing=failing, locate=locate)
+        lines += annotation_lines(cells, problems=shown, failing=failing, locate=locate)
     summary = environ.get("GITHUB_STEP_SUMMARY")
     if summary:
-        failure = _append_summary(Path(summary), cells, title, told, failing)
+        failure = _append_summary(Path(summary), cells, title, shown, failing)
         if failure:
             lines.append(f"{'::warning title=archbench::' if on_github else ''}{failure}")
     return CiReport(tuple(lines), tuple(unwritten))

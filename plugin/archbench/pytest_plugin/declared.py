@@ -169,7 +169,7 @@ class Settings:
     results: Path | None = _option("output file", "write everything about the run as JSON", "FILE")
     code_quality: Path | None = _option(
         "output file",
-        "write what fails and what could not be told as a code-quality report for GitLab",
+        "write what fails and what is inconclusive as a code-quality report for GitLab",
         "FILE",
     )
     openmetrics: Path | None = _option(

@@ -2,53 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
-from archbench.core.complexity import Complexity
-from archbench.core.errors import UsageError
 from archbench.core.gate import (
     COUNTS,
-    TimeRule,
-    count_verdicts,
-    difference_text,
-    scales_of,
-    time_sentence,
-    time_verdict,
 )
-from archbench.core.launches import LOST, Launch
+from archbench.core.launches import Launch
 from archbench.core.records import Record
 from archbench.core.run_config import RunConfig
 from archbench.core.spec import Target
 from archbench.core.verdicts import Verdict
-from archbench.gates.gate import Accepted, Gate, changes
+from archbench.gates.gate import Accepted, Gate
+from archbench.measure.environment import git_state
 from archbench.metrics import compared_by
-from archbench.pytest_plugin.budgets import configuration_of
 from archbench.pytest_plugin.manifest import cell_of
-from archbench.pytest_plugin.options import spelled
+from archbench.pytest_plugin.options import refusing, spelled
 from archbench.pytest_plugin.selection import known_architecture
 from archbench.pytest_plugin.settings import settings_of
-from archbench.report.counts import changed_text
+from archbench.pytest_plugin.targets import target_for
 from archbench.store.baselines import Baselines, Updated
-
-if TYPE_CHECKING:
-    from archbench.models.loading import LoadedModel
 
 __all__ = [
     "accepted_counts",
     "accepted_file",
     "accepted_of",
     "accepted_times",
+    "count_line",
     "gate_of",
-    "how_to_accept",
-    "judge_counts",
-    "judge_time",
-    "not_comparable",
+    "judged",
+    "memory_and_energy_of",
     "stamp_of",
-    "time_rules",
     "unasked_lines",
     "write_counts",
     "write_times",
@@ -73,21 +60,30 @@ def gate_of(config: pytest.Config) -> Gate:
     return config.stash[_GATE]
 
 
+def judged(
+    config: pytest.Config,
+    record: Record,
+    verdicts: Sequence[Verdict],
+    explain: Callable[[list[Verdict]], Iterable[str]],
+) -> str | None:
+    """Note verdicts and explain a failure, see :meth:`archbench.gates.gate.Gate.judge`; options
+    are spelled as in this project."""
+    text = gate_of(config).judge(record, verdicts, explain)
+    return None if text is None else spelled(config, text)
+
+
 def accepted_file(config: pytest.Config, kind: str, slug: str = "", dtype: str = "") -> Baselines:
     """What was accepted, read once.
 
     Args:
-        config: of the run.
         kind: ``complexity``, ``latency``, ``accuracy`` or ``fingerprint``.
         slug, dtype: of times: device and precision.
 
     Raises:
         pytest.UsageError: the file is damaged or newer.
     """
-    try:
+    with refusing(config):
         return gate_of(config).file(kind, slug, dtype)
-    except UsageError as error:
-        raise pytest.UsageError(spelled(config, str(error))) from None
 
 
 def accepted_counts(config: pytest.Config) -> Baselines:
@@ -128,130 +124,11 @@ def accepted_times(config: pytest.Config, nodeid: str) -> dict[str, Any] | None:
     targets = config.stash.setdefault(_TARGETS, {})
     wanted = f"{dtype}@{asked.asked}"
     if wanted not in targets:
-        from archbench.measure.hardware import make_target
-
-        settings = settings_of(config)
-        try:
-            targets[wanted] = make_target(
-                settings.gpu,
-                config=RunConfig(dtype=dtype, threads=asked.threads, asked=asked.asked),
-                measures=False,
-            )
-        except UsageError as error:
-            raise pytest.UsageError(spelled(config, str(error))) from None
+        with refusing(config):
+            config_of_file = RunConfig(dtype=dtype, threads=asked.threads, asked=asked.asked)
+            targets[wanted] = target_for(config, config_of_file)
     file = accepted_file(config, "latency", targets[wanted].slug, dtype)
     return file.lines.get(f"{cell[0]} {asked.suffix}")
-
-
-def time_rules(
-    config: pytest.Config,
-    record: Record,
-    baseline: Sequence[Launch],
-    then: Mapping[str, Any],
-    now: Mapping[str, Any],
-) -> dict[str, TimeRule]:
-    """How the project compares the times of a cell, by metric: its latency, and the device's time.
-
-    Args:
-        config: of the run.
-        record: of the cell.
-        baseline: launches that were accepted.
-        then: environment of the baseline.
-        now: environment of this run.
-    """
-    assert record.target is not None
-    rules = configuration_of(config).rules
-    slug, dtype = record.target.slug, record.target.dtype
-    return {
-        metric: rules.time_rule(record.id, slug, dtype, scale)
-        for metric, scale in scales_of(baseline, then, now).items()
-    }
-
-
-_HARDWARE = ("device_name", "processor", "machine", "logical_cores", "clock", "batch_size")
-"""Fields of an environment that make two runs not comparable where they differ."""
-
-
-def not_comparable(then: Mapping[str, Any], now: Mapping[str, Any], metric: str) -> Verdict | None:
-    """The verdict where a baseline is of other hardware; None where it can be compared with.
-
-    Args:
-        then: environment of the baseline.
-        now: of this run.
-        metric: that is compared.
-    """
-    differing = [name for name in _HARDWARE if then.get(name) != now.get(name)]
-    if not differing:
-        return None
-    name = differing[0]
-    return Verdict(
-        metric,
-        "not-comparable",
-        f"other-{name.replace('_', '-')}",
-        f"the baseline is of {name} {then.get(name)!r}, this is {now.get(name)!r}",
-    )
-
-
-def judge_time(
-    node: pytest.Item, record: Record, confirmations: Sequence[Launch], loaded: LoadedModel
-) -> str | None:
-    """Compare launches with the accepted ones, and note the verdicts in the cell's record.
-
-    There is one on the latency and, where the baseline has times by the device's own clock, one on
-    the device's time.
-
-    Args:
-        node: the test.
-        record: what was measured.
-        confirmations: launches after a suspicion.
-        loaded: the network.
-
-    Returns:
-        The text of the failure where the test is to fail.
-    """
-    config, gate = node.config, gate_of(node.config)
-    if record.target is None or settings_of(config).quick:
-        return None
-    accepted = accepted_of(config, "latency", record)
-    line, latency = accepted.line, record.metrics["latency"]
-    now = latency["environment"]
-    then = line["environment"] if line is not None else now
-    before = None if line is None else [Launch.from_dict(one) for one in line["launches"]]
-    launches = [Launch.from_dict(one) for one in latency["launches"]]
-    rules = time_rules(config, record, before or (), then, now)
-    bad = gate.noted(
-        record,
-        [
-            not_comparable(then, now, metric)
-            or time_verdict(
-                before, launches, confirmations, rule, metric=metric, accept=gate.replaces
-            )
-            for metric, rule in rules.items()
-        ],
-    )
-    if not bad:
-        return None
-    cell = f"{record.id} {record.suffix} on {record.target.slug}"
-    told = [f"{one.status}: {cell}: {time_sentence(one.metric, one.sentence)}" for one in bad]
-    since = [] if line is None else _counts_changed(line["counts"], loaded)
-    # What has no yardstick says nothing about one.
-    unknown = ["yardstick"] if now.get("yardstick") is None else []
-    since += changes(then, now, without=unknown)
-    todo = [how_to_accept(node, record.id)]
-    if all(verdict.status == "inconclusive" for verdict in bad):
-        lost = [f"{note.text}." for note in record.notes if note.code == LOST]
-        todo = [*lost, "Run it again while less else runs on this machine."]
-    return spelled(config, gate.explanation(told, accepted, since, todo))
-
-
-def _counts_changed(then: Mapping[str, int] | None, loaded: LoadedModel) -> list[str]:
-    """A slower network may have more to do: that is not for the machine to answer."""
-    from archbench.measure.cells import timed_counts
-
-    now = timed_counts(loaded) if then is not None else None
-    if then is None or now is None:
-        return []
-    return [difference_text(name, then[name], now[name]) for name in now if then[name] != now[name]]
 
 
 def unasked_lines(config: pytest.Config, cells: Sequence[Record]) -> list[str]:
@@ -263,7 +140,6 @@ def unasked_lines(config: pytest.Config, cells: Sequence[Record]) -> list[str]:
     of such are left out where the project lists none of its own.
 
     Args:
-        config: of the run.
         cells: merged records; files of their devices and precisions are looked at.
     """
     files = [accepted_counts(config)]
@@ -283,7 +159,7 @@ def unasked_lines(config: pytest.Config, cells: Sequence[Record]) -> list[str]:
     return lines
 
 
-def amounts_of(record: Record) -> dict[str, float]:
+def memory_and_energy_of(record: Record) -> dict[str, float]:
     """What a line of baselines holds of a record's memory and energy: bytes and joules by
     metric."""
     return {
@@ -297,7 +173,6 @@ def write_times(config: pytest.Config, timed: Sequence[Record]) -> list[tuple[Pa
     """Accept times as the baseline.
 
     Args:
-        config: of the run.
         timed: records of tests that passed, with at least ten launches that can be judged.
 
     Raises:
@@ -317,7 +192,7 @@ def write_times(config: pytest.Config, timed: Sequence[Record]) -> list[tuple[Pa
                 one for one in latency["launches"] if Launch.from_dict(one).disturbance is None
             ],
             "counts": latency.get("counts"),
-            "amounts": amounts_of(record),
+            "amounts": memory_and_energy_of(record),
             "environment": latency["environment"],
             **stamp,
         }
@@ -327,14 +202,12 @@ def write_times(config: pytest.Config, timed: Sequence[Record]) -> list[tuple[Pa
 
 def stamp_of(config: pytest.Config) -> dict[str, str | None]:
     """When, at which commit and why this run accepts something."""
-    from archbench.measure.environment import git_state
-
     git = git_state(config.rootpath)
     commit = None if git is None else git["commit"] + ("-dirty" if git["dirty"] else "")
     return gate_of(config).stamp(commit)
 
 
-def _line(record: Record) -> dict[str, Any]:
+def count_line(record: Record) -> dict[str, Any]:
     """What a file of baselines says about a counted architecture."""
     metrics = record.metrics
     return {
@@ -345,59 +218,10 @@ def _line(record: Record) -> dict[str, Any]:
     }
 
 
-def judge_counts(node: pytest.Item, record: Record, complexity: Complexity) -> str | None:
-    """Compare a count with the accepted one, and note the verdicts in its record.
-
-    Returns:
-        The text of the failure where anything changed and is not being accepted.
-    """
-    config, gate = node.config, gate_of(node.config)
-    accepted = accepted_of(config, "complexity", record)
-    baseline, line = accepted.line, _line(record)
-    bad = gate.noted(record, count_verdicts(baseline, line, accept=gate.replaces))
-    if not bad:
-        return None
-    todo = how_to_accept(node, record.id)
-    if baseline is None:
-        name = gate.path("complexity").name
-        return spelled(config, f"no-baseline: {record.id} has no line in {name}\n{todo}")
-
-    text = (
-        f"changed: {record.id} differs from {accepted.where}\n"
-        f"{changed_text(bad, baseline, complexity.layers)}\n{_versions(baseline, line)}\n{todo}"
-    )
-    return spelled(config, text)
-
-
-def _versions(baseline: Mapping[str, Any], line: Mapping[str, Any]) -> str:
-    def text(side: Mapping[str, Any]) -> str:
-        # Of a network of one's own this is the file, and older lines do not name it.
-        library = "" if side["library"] == "local" else f"{side['library']}, "
-        return f"{library}torch {side['torch']}"
-
-    then, now = text(baseline), text(line)
-    return f"Both with {now}." if then == now else f"Accepted with {then}; now {now}."
-
-
-def how_to_accept(node: pytest.Item, model: str) -> str:
-    """What to type where a change is meant."""
-    path = node.nodeid.partition("::")[0]
-    config = node.config
-    # The id of a test is relative to the root, and names no file where that lies elsewhere.
-    is_here = config.invocation_params.dir == config.rootpath and (config.rootpath / path).is_file()
-    if model.startswith("local/") or not is_here:
-        return "If this is meant, run the same command with --baseline-update."
-    return f"If this is meant: pytest {path} --models={model} --baseline-update"
-
-
 def write_counts(
     config: pytest.Config, counted: Mapping[str, Record]
 ) -> list[tuple[Path, Updated]]:
     """Accept counts as the baseline.
-
-    Args:
-        config: of the run.
-        counted: records of tests that passed, by architecture.
 
     Raises:
         UsageError: the file was damaged in the meantime.
@@ -405,5 +229,5 @@ def write_counts(
     """
     gate = gate_of(config)
     return gate.accept(
-        "complexity", [(gate.path("complexity"), _line(record)) for record in counted.values()]
+        "complexity", [(gate.path("complexity"), count_line(record)) for record in counted.values()]
     )

@@ -51,11 +51,7 @@ def why_here(config: pytest.Config) -> str | None:
 
 
 class HandOver:
-    """The plugin that runs tests in workers.
-
-    Args:
-        config: of this process.
-    """
+    """The plugin that runs tests in workers."""
 
     def __init__(self, config: pytest.Config) -> None:
         self._config = config

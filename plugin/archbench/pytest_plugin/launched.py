@@ -20,7 +20,8 @@ from archbench.core.launches import LEAST_BASELINE, LEAST_LAUNCHES, LOST, Launch
 from archbench.core.records import Record
 from archbench.core.verdicts import Note, Verdict
 from archbench.metrics import format_seconds
-from archbench.pytest_plugin.gate import accepted_times, time_rules
+from archbench.pytest_plugin.gate import accepted_times
+from archbench.pytest_plugin.judging import time_rules
 from archbench.pytest_plugin.manifest import cell_of, is_batchless
 from archbench.pytest_plugin.settings import Settings, settings_of
 from archbench.pytest_plugin.starting import (
@@ -29,7 +30,7 @@ from archbench.pytest_plugin.starting import (
     free_core,
     hand_on,
     handed_on,
-    is_told,
+    is_prepared,
     make_order,
     start,
     tests_of,
@@ -103,16 +104,14 @@ def write_collected(config: pytest.Config, nodeids: Sequence[str]) -> None:
 
 def read_collected(config: pytest.Config) -> frozenset[str]:
     """The tests that measure, once a worker on this machine has collected; empty for none."""
-    return frozenset(handed_on(config, _COLLECTED) or ())
+    return handed_on(config, _COLLECTED, frozenset[str]) or frozenset()
 
 
 def launched(config: pytest.Config) -> dict[str, Launched]:
     """What launches have measured, by the id of the test."""
     if _LAUNCHED not in config.stash:
-        data = handed_on(config, _FILE) if is_told(config) else None
-        config.stash[_LAUNCHED] = {
-            nodeid: Launched.from_dict(item) for nodeid, item in (data or {}).items()
-        }
+        data = handed_on(config, _FILE, dict[str, Launched]) if is_prepared(config) else None
+        config.stash[_LAUNCHED] = data or {}
     return config.stash[_LAUNCHED]
 
 
@@ -176,9 +175,6 @@ def prepare(
     """Measure in fresh processes what needs them, before the first test runs.
 
     Args:
-        config: of the process that reports to the person.
-        nodeids: tests of this run.
-        say: tells the person how far it is.
         once: measures each of some tests in one process; :func:`measure_once` by default.
     """
     settings = settings_of(config)
@@ -206,7 +202,7 @@ def prepare(
             ]
             what = f"confirming a change, process {index + 1}"
             session.measure(found, suspects, 1, "confirmations", what)
-    hand_on(config, _FILE, {nodeid: item.as_dict() for nodeid, item in found.items()})
+    hand_on(config, _FILE, found)
 
 
 def _plan(
@@ -301,7 +297,6 @@ def measure_once(config: pytest.Config, nodeids: Sequence[str], time_budget: flo
     Another one takes over where the first is of no use any more.
 
     Args:
-        config: of this run.
         nodeids: tests to run there.
         time_budget: seconds for each.
 

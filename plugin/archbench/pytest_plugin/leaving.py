@@ -7,6 +7,7 @@ the same error. And some of what a network changes in its process cannot be put 
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping, Sequence
 
 import pytest
 
@@ -19,7 +20,7 @@ from archbench.pytest_plugin.shared import (
     uses_archbench,
 )
 
-__all__ = ["note_fatal_error", "why_leave"]
+__all__ = ["left_behind", "note_fatal_error", "why_leave"]
 
 _FATAL: pytest.StashKey[str] = pytest.StashKey()
 
@@ -37,13 +38,17 @@ def why_leave(item: pytest.Item) -> str | None:
     """
     if _FATAL in item.config.stash and _needs_device(item):
         return f"this one can use its device no more ({item.config.stash[_FATAL]})"
-    state = sys.modules.get("archbench.models.process_state")
-    left = state.left_behind() if state is not None else {}
-    others = {name: what for name, what in left.items() if name != _network_of(item)}
+    others = {name: what for name, what in left_behind().items() if name != _network_of(item)}
     if not others or not uses_archbench(item):
         return None
     name, what = next(iter(others.items()))
     return f"{name} has changed this one for good ({', '.join(what)})"
+
+
+def left_behind() -> Mapping[str, Sequence[str]]:
+    """What each network has changed in this process for good; empty as long as none was run."""
+    state = sys.modules.get("archbench.models.process_state")
+    return state.left_behind() if state is not None else {}
 
 
 def _network_of(item: pytest.Item) -> str | None:

@@ -4,16 +4,65 @@ from __future__ import annotations
 
 import importlib.util
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from importlib.machinery import ModuleSpec
 from pathlib import Path, PurePosixPath
 
 import pytest
 
+from archbench.pytest_plugin.options import given_options
 from archbench.workers.imports import is_installed
 
-__all__ = ["as_typed", "file_of", "importable_name", "is_elsewhere", "path_unmoved", "place_of"]
+__all__ = [
+    "ByModule",
+    "as_typed",
+    "file_of",
+    "importable_name",
+    "is_elsewhere",
+    "path_unmoved",
+    "place_of",
+]
+
+
+class ByModule:
+    """The plugin of a run with ``--pyargs``: names installed tests by their modules.
+
+    Args:
+        suite: module of the installed suite.
+    """
+
+    def __init__(self, suite: str) -> None:
+        self._suite = suite
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_collection(self, session: pytest.Session) -> None:
+        """Take ids as pytest prints them."""
+        session.config.args = as_typed(session.config)
+
+    def pytest_pycollect_makemodule(
+        self, module_path: Path, parent: pytest.Collector
+    ) -> pytest.Module | None:
+        """Name a file by its module where it is found by that, outside of the project."""
+        config = parent.config
+        if not is_elsewhere(config, module_path):
+            return None
+        name = importable_name(config.args, module_path)
+        # What others run in this way keeps the ids that they know.
+        if name is None or not (given_options(config) or name.startswith(self._suite)):
+            return None
+        module: pytest.Module = pytest.Module.from_parent(parent, path=module_path, nodeid=name)
+        return module
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_make_collect_report(
+        self, collector: pytest.Collector
+    ) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+        """Leave Python's path as it is where the installed suite is imported."""
+        if not collector.nodeid.startswith(self._suite):
+            return (yield)
+        with path_unmoved():
+            return (yield)
 
 
 def is_elsewhere(config: pytest.Config, path: Path) -> bool:
@@ -45,7 +94,6 @@ def importable_name(arguments: Sequence[str], path: Path) -> str | None:
 
     Args:
         arguments: of the command line, tests in files included.
-        path: of the file.
 
     Returns:
         None where no argument names it, or a package that holds it.
@@ -85,8 +133,6 @@ def as_typed(config: pytest.Config) -> list[str]:
     It takes their names for paths, and prints ``../archbench.benchmarks.test_latency::...`` below
     the root.
     """
-    if not config.option.pyargs:
-        return list(config.args)
     arguments = []
     for argument in config.args:
         file = file_of(argument)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import os
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 import pytest
 
+from archbench.core.errors import UsageError
 from archbench.core.run_config import Axis, on_axis
 from archbench.pytest_plugin.declared import OPTIONS
 
@@ -21,6 +23,7 @@ __all__ = [
     "has_workers",
     "is_launch",
     "is_worker",
+    "refusing",
     "spelled",
     "worker_count",
     "worker_number",
@@ -142,3 +145,12 @@ def spelled(config: pytest.Config, text: str) -> str:
     for name in OPTIONS:
         text = text.replace(f"--{name}", f"--archbench-{name}")
     return text
+
+
+@contextmanager
+def refusing(config: pytest.Config) -> Iterator[None]:
+    """Make pytest's own of a usage error of ours, with our options spelled as in this project."""
+    try:
+        yield
+    except (UsageError, pytest.UsageError) as error:
+        raise pytest.UsageError(spelled(config, str(error))) from None

@@ -26,11 +26,7 @@ OFTEN_SECONDS = 0.2
 
 
 class LiveLine:
-    """One line of the terminal that is written anew; where that cannot be, lines now and then.
-
-    Args:
-        terminal: pytest's terminal reporter, or None (``-p no:terminal``).
-    """
+    """One line of the terminal that is written anew; where that cannot be, lines now and then."""
 
     def __init__(self, terminal: Any) -> None:
         self._terminal = terminal
@@ -79,7 +75,6 @@ class Progress:
     """Writes a line as each cell ends, and on a terminal the one being measured below it.
 
     Args:
-        terminal: pytest's terminal reporter, or None (``-p no:terminal``).
         names: of all cells, in their order.
     """
 
@@ -125,7 +120,6 @@ class EvaluationProgress:
 
     Args:
         config: of the run; a worker of pytest-xdist has no terminal.
-        model: id of the architecture.
         clock: seconds that go on.
     """
 
@@ -137,7 +131,7 @@ class EvaluationProgress:
         self._capture = plugins.get_plugin("capturemanager")
         self._model = model
         self._clock = clock
-        self._told = clock()
+        self._shown_at = clock()
         self._inside = inside_of(config)
 
     def __call__(self, done: int, total: int, seconds: float) -> None:
@@ -150,13 +144,13 @@ class EvaluationProgress:
         now = self._clock()
         if self._inside is not None:
             # The process shows it that speaks to the person, and knows that this one does not hang.
-            if done == total or now - self._told >= OFTEN_SECONDS:
-                self._told = now
+            if done == total or now - self._shown_at >= OFTEN_SECONDS:
+                self._shown_at = now
                 self._inside.progress(self._model, done, total, seconds)
             return
-        if now - self._told < (OFTEN_SECONDS if self._line.can_rewrite else SELDOM_SECONDS):
+        if now - self._shown_at < (OFTEN_SECONDS if self._line.can_rewrite else SELDOM_SECONDS):
             return
-        self._told = now
+        self._shown_at = now
         left = seconds / done * (total - done)
         with self._uncaptured():
             self._line.show(

@@ -14,16 +14,19 @@ from archbench.core.constructors import place_of
 from archbench.core.errors import UsageError
 from archbench.core.requests import parse_request
 from archbench.core.spec import ModelSpec, OwnSource
-from archbench.pytest_plugin.budgets import configuration_of
+from archbench.pytest_plugin.configuration import configuration_of
 from archbench.pytest_plugin.manifest import cell_of
-from archbench.pytest_plugin.options import is_launch, spelled
+from archbench.pytest_plugin.options import is_launch, refusing
 from archbench.pytest_plugin.settings import Settings, settings_of
+from archbench.pytest_plugin.shared import MODEL_ARGUMENT
 
 __all__ = [
     "each_once",
+    "group_by_model",
     "known_architecture",
     "listed_requests",
     "one_model",
+    "refuse_two_of_one_name",
     "select_models",
     "selected_models",
     "two_of_one_name",
@@ -123,6 +126,20 @@ def each_once(models: Iterable[ModelSpec]) -> tuple[ModelSpec, ...]:
     return tuple(chosen.values())
 
 
+def refuse_two_of_one_name(items: Sequence[pytest.Item]) -> None:
+    """Refuse different networks of one name, from whichever parametrization they come.
+
+    Raises:
+        pytest.UsageError: says where both are.
+    """
+    params = [getattr(getattr(item, "callspec", None), "params", {}) for item in items]
+    models = [one.get(name) for one in params for name in ("model_spec", MODEL_ARGUMENT)]
+    try:
+        each_once(model for model in models if isinstance(model, ModelSpec))
+    except UsageError as error:
+        raise pytest.UsageError(str(error)) from None
+
+
 def two_of_one_name(one: ModelSpec, other: ModelSpec) -> UsageError:
     """Two different networks have one name, so that a figure could be either's."""
     places = [
@@ -152,8 +169,6 @@ def select_models(
     one's own, and ``--models`` filters it.
 
     Args:
-        config: of the run.
-        settings: of the run.
         lenient: whether an architecture that is not there is left out: the process that started
             this one knows what it asked for, and another version of a project may have others.
 
@@ -224,7 +239,6 @@ def one_model(config: pytest.Config, request: str, asking: str) -> ModelSpec:
     """The one architecture that a request is about.
 
     Args:
-        config: of the run.
         request: an id, or ``path/to/file.py:constructor``.
         asking: what stands before the request where it was typed, for messages.
 
@@ -251,12 +265,10 @@ def one_model(config: pytest.Config, request: str, asking: str) -> ModelSpec:
 def selected_models(config: pytest.Config) -> tuple[ModelSpec, ...]:
     """The architectures that this run is about, looked up once."""
     if _MODELS not in config.stash:
-        try:
+        with refusing(config):
             config.stash[_MODELS] = select_models(
                 config, settings_of(config), lenient=is_launch(config)
             )
-        except UsageError as error:
-            raise pytest.UsageError(spelled(config, str(error))) from None
     return config.stash[_MODELS]
 
 
@@ -279,3 +291,22 @@ def known_architecture(config: pytest.Config) -> Callable[[str], bool]:
         return catalog.has(model)
 
     return is_known
+
+
+def group_by_model(items: list[pytest.Item]) -> None:
+    """Bring the tests of one architecture together, so that each model is loaded once.
+
+    pytest orders by the parameters of session-scoped fixtures too, but with two of them
+    (architecture, target) it may come back to an architecture that it has left.
+    """
+    places = []
+    first_seen: dict[str, int] = {}
+    for place, item in enumerate(items):
+        params = getattr(getattr(item, "callspec", None), "params", {})
+        if MODEL_ARGUMENT in params:
+            places.append(place)
+            first_seen.setdefault(params[MODEL_ARGUMENT].id, place)
+    ours = [items[place] for place in places]
+    ours.sort(key=lambda item: first_seen[item.callspec.params[MODEL_ARGUMENT].id])  # type: ignore[attr-defined]
+    for place, item in zip(places, ours, strict=True):
+        items[place] = item

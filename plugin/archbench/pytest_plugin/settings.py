@@ -11,13 +11,12 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from archbench.core.errors import UsageError
 from archbench.core.launches import LEAST_BASELINE
 from archbench.core.run_config import Axis, RunConfig, add_value, axes
 from archbench.devices.choosing import split_request
 from archbench.metrics import measured_families
 from archbench.pytest_plugin.declared import OPTIONS, QUICK_TIME_BUDGET, Settings
-from archbench.pytest_plugin.options import destination, spelled
+from archbench.pytest_plugin.options import destination, refusing
 from archbench.runtimes.registry import runtime_names
 from archbench.store.directory import own_directory
 from archbench.workers.references import Reference, parse_reference
@@ -158,10 +157,7 @@ def _configs(devices: Sequence[str], values: Mapping[str, Sequence[Any]]) -> tup
 
 
 def _devices(given: Given) -> str:
-    try:
-        return ",".join(split_request(given.text))
-    except UsageError as error:
-        raise pytest.UsageError(str(error)) from None
+    return ",".join(split_request(given.text))
 
 
 def _update(given: Given) -> str:
@@ -174,10 +170,7 @@ def _update(given: Given) -> str:
 
 
 def _reference(given: Given) -> Reference:
-    try:
-        return parse_reference(given.text, runtime_names())
-    except UsageError as error:
-        raise pytest.UsageError(str(error)) from None
+    return parse_reference(given.text, runtime_names())
 
 
 def _file_or_text(given: Given) -> str:
@@ -321,10 +314,8 @@ def settings_of(config: pytest.Config) -> Settings:
         pytest.UsageError: a value that makes no sense; says what to type instead.
     """
     if _SETTINGS not in config.stash:
-        try:
+        with refusing(config):
             config.stash[_SETTINGS] = _read(config)
-        except pytest.UsageError as error:
-            raise pytest.UsageError(spelled(config, str(error))) from None
     return config.stash[_SETTINGS]
 
 

@@ -13,13 +13,13 @@ import pytest
 
 import archbench
 from archbench.core.errors import UsageError
-from archbench.core.spec import Target
 from archbench.pytest_plugin.manifest import cell_of
 from archbench.pytest_plugin.node_ids import file_of, place_of
 from archbench.pytest_plugin.options import destination
 from archbench.pytest_plugin.selection import listed_requests, one_model
 from archbench.pytest_plugin.settings import settings_of
 from archbench.pytest_plugin.starting import imports_of, options_of
+from archbench.pytest_plugin.targets import targets_of
 from archbench.store.directory import make_directory
 from archbench.workers.environments import interpreter, overlay
 from archbench.workers.imports import Imports, Trees
@@ -27,7 +27,7 @@ from archbench.workers.pairs import CANDIDATE, REFERENCE
 from archbench.workers.references import Reference
 from archbench.workers.revisions import check_out, describe_work_tree, top_of
 
-__all__ = ["Side", "make_sides", "targets_of"]
+__all__ = ["Side", "make_sides"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,14 +89,6 @@ def make_sides(config: pytest.Config, reference: Reference) -> dict[str, Side]:
         imports = replace(candidate.imports, overlay=str(place))
         other = replace(candidate, label=f"the same project with {names}", imports=imports)
     return {REFERENCE: other, CANDIDATE: candidate}
-
-
-def targets_of(config: pytest.Config) -> list[Target]:
-    """What this run asks for, looked up on this machine."""
-    from archbench.measure.hardware import make_target
-
-    settings = settings_of(config)
-    return [make_target(settings.gpu, config=one, measures=False) for one in settings.configs]
 
 
 def _candidate(config: pytest.Config) -> Side:

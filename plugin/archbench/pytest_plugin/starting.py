@@ -9,12 +9,14 @@ import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+import psutil
 import pytest
 
 import archbench
 from archbench.catalog.counts import counted_figures
+from archbench.core.forms import form_of, value_of
 from archbench.core.run_config import RunConfig
 from archbench.pytest_plugin.manifest import cell_of, is_batchless
 from archbench.pytest_plugin.options import (
@@ -42,7 +44,7 @@ __all__ = [
     "hand_on",
     "handed_on",
     "imports_of",
-    "is_told",
+    "is_prepared",
     "make_files",
     "make_order",
     "measures_only",
@@ -51,6 +53,8 @@ __all__ = [
     "tests_of",
     "times_order",
 ]
+
+_Kind = TypeVar("_Kind")
 
 AS_FREE = 20.0
 """Percent of a quarter of a second by which a core may be busier than the freest: the kernel counts
@@ -74,16 +78,19 @@ _DRAWN = ("randomly_seed",)
 def hand_on(config: pytest.Config, name: str, data: object) -> None:
     """Let the other processes of this run know something, by a file of JSON."""
     make_files(config)
-    write_text(files_of(config) / name, json.dumps(data))
+    write_text(files_of(config) / name, json.dumps(form_of(data)))
 
 
-def handed_on(config: pytest.Config, name: str) -> Any:
-    """What another process has handed on; None where there is nothing."""
+def handed_on(config: pytest.Config, name: str, kind: type[_Kind]) -> _Kind | None:
+    """What another process has handed on, of the type that it is of; None where there is
+    nothing."""
     path = files_of(config) / name
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+    if not path.exists():
+        return None
+    return value_of(kind, json.loads(path.read_text(encoding="utf-8")))
 
 
-def is_told(config: pytest.Config) -> bool:
+def is_prepared(config: pytest.Config) -> bool:
     """Whether another process has looked ahead for this one, and handed on what it found."""
     return is_worker(config) or order_of(config) is not None
 
@@ -148,8 +155,6 @@ def make_files(config: pytest.Config) -> Path:
 
 
 def _runs(process: int) -> bool:
-    import psutil
-
     return bool(psutil.pid_exists(process))
 
 
@@ -157,7 +162,6 @@ def options_of(config: pytest.Config, without: Sequence[str] = ()) -> dict[str, 
     """All options of ours as a worker is to have them: the values that this process has.
 
     Args:
-        config: of this run.
         without: names of those that are no worker's of this kind.
     """
     left_out = {*OF_THE_REPORTER, *without}
@@ -205,12 +209,9 @@ def start(
     """Start a worker, which is not up yet.
 
     Args:
-        config: of this run.
-        order: what it is told.
         executable: the interpreter; by default that of this process.
         directory: that it runs in; by default the one that this process was started in.
         environment: its variables; by default those of this process.
-        patience: see there.
     """
     number = config.stash[_NUMBER] = config.stash.get(_NUMBER, 0) + 1
     files = make_files(config)
@@ -261,8 +262,6 @@ def free_core(config: pytest.Config, chance: random.Random) -> int | None:
     """
     if not hasattr(os, "sched_getaffinity") or settings_of(config).threads != 1:
         return None
-    import psutil
-
     cores = sorted(os.sched_getaffinity(0))
     busy = psutil.cpu_percent(interval=0.25, percpu=True)
     if max(cores) >= len(busy):

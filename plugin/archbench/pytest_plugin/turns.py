@@ -8,34 +8,27 @@ hooks and architectures are the same there.
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import pytest
 
-from archbench.core.errors import NotMeasuredError, UsageError
+from archbench.core.errors import UsageError
 from archbench.core.records import Record
-from archbench.measure.imports import imported_of
-from archbench.pytest_plugin.leaving import why_leave
+from archbench.measure.environment import package_versions, provenance
+from archbench.pytest_plugin.leaving import left_behind, why_leave
 from archbench.pytest_plugin.manifest import cell_of
 from archbench.pytest_plugin.node_ids import file_of, importable_name
 from archbench.pytest_plugin.options import ORDER_OPTION
-from archbench.pytest_plugin.selection import one_model, select_models
+from archbench.pytest_plugin.selection import select_models
 from archbench.pytest_plugin.settings import settings_of
 from archbench.pytest_plugin.shared import MODEL_ARGUMENT, runs_again
-from archbench.workers.imports import Trees
 from archbench.workers.inside import Inside, follow, inside_of
 from archbench.workers.orders import Order
-from archbench.workers.pairs import REFERENCE
 
-if TYPE_CHECKING:
-    from archbench.measure.partner import Partner
-    from archbench.models.loading import LoadedModel
-
-__all__ = ["TakingTurns", "become_worker", "take_turns", "taking_turns"]
+__all__ = ["TakingTurns", "become_worker", "taking_turns"]
 
 _Result = TypeVar("_Result")
 
@@ -105,7 +98,7 @@ class TakingTurns(Inside):
         self._import()
         return {
             "only_here": self._only_here,
-            "versions": _versions(),
+            "versions": package_versions(),
         }
 
     def _leave_core(self) -> None:
@@ -123,8 +116,7 @@ class TakingTurns(Inside):
 
     def _import(self) -> None:
         """What every cell needs, before the time of the first one starts."""
-        import archbench.measure.cells
-        import archbench.measure.partner  # noqa: F401
+        from archbench.measure import cells, partner  # noqa: F401
 
     def run(self, message: Mapping[str, Any], items: Mapping[str, pytest.Item]) -> dict[str, Any]:
         """Run one test, which waits for its turns; what comes of it does not matter any more."""
@@ -137,8 +129,6 @@ class TakingTurns(Inside):
             self._leave_core()
             # Without a next one all fixtures are torn down: what the next cell has is its own.
             item.config.hook.pytest_runtest_protocol(item=item, nextitem=None)
-        from archbench.models.process_state import left_behind
-
         # What this network has left behind would move the times of the next one.
         return {**self.ended, "leaves": bool(left_behind())}
 
@@ -148,12 +138,8 @@ class TakingTurns(Inside):
         if file in self._uncollected:
             text = self._uncollected[file]
             lines = [line for line in text.strip().splitlines() if line.strip()] or [file]
-            return {
-                "status": "crashed",
-                "reason": "not-collected",
-                "sentence": f"the tests of {file} cannot be collected: {lines[-1]}",
-                "details": text,
-            }
+            sentence = f"the tests of {file} cannot be collected: {lines[-1]}"
+            return _ended("crashed", "not-collected", sentence, text)
         name = _test_of(cell).partition("::")[2]
         found = cell_of(cell)
         if _test_of(cell) in self._tests and found is not None:
@@ -163,7 +149,7 @@ class TakingTurns(Inside):
             sentence = f"it has no test {name} in {file}"
         else:
             sentence = f"it has no {file}"
-        return {"status": "not-measured", "reason": "only-on-one-side", "sentence": sentence}
+        return _ended("not-measured", "only-on-one-side", sentence)
 
     def _has(self, file: str) -> bool:
         return (self.config.rootpath / file).is_file()
@@ -178,31 +164,20 @@ class TakingTurns(Inside):
         text = report.longreprtext
         if report.skipped:
             reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else text
-            sentence = f"it is skipped: {reason}"
-            self.ended |= {"status": "not-measured", "reason": "skipped", "sentence": sentence}
+            self.ended |= _ended("not-measured", "skipped", f"it is skipped: {reason}")
         elif record is not None and report.when == "setup" and (lacking := _lacking(record["id"])):
-            self.ended |= {
-                "status": "not-measured",
-                "reason": "only-on-one-side",
-                "sentence": lacking,
-            }
+            self.ended |= _ended("not-measured", "only-on-one-side", lacking)
         elif verdicts:
-            verdict = verdicts[-1]
-            _, _, details = text.partition("\n\n")
-            self.ended |= {
-                "status": verdict.status,
-                "reason": verdict.reason,
-                "sentence": verdict.sentence,
-                "details": details,
-            }
+            last, details = verdicts[-1], text.partition("\n\n")[2]
+            self.ended |= _ended(last.status, last.reason, last.sentence, details)
         else:
             lines = text.strip().splitlines() or ["its test failed"]
-            self.ended |= {
-                "status": "crashed",
-                "reason": "test-failed",
-                "sentence": f"its test failed: {lines[-1]}",
-                "details": text,
-            }
+            self.ended |= _ended("crashed", "test-failed", f"its test failed: {lines[-1]}", text)
+
+
+def _ended(status: str, reason: str, sentence: str, details: str = "") -> dict[str, str]:
+    """Why a test has no times, as the other process reads it."""
+    return {"status": status, "reason": reason, "sentence": sentence, "details": details}
 
 
 def _test_of(nodeid: str) -> str:
@@ -237,7 +212,6 @@ def _lacking(model: str) -> str | None:
     library, _, name = model.partition("/")
     if library in ("local", "archbench"):
         return None
-    from archbench.measure.environment import provenance
     from archbench.models.libraries import names
 
     try:
@@ -245,122 +219,3 @@ def _lacking(model: str) -> str | None:
     except ImportError:
         return f"{library} is not installed there"
     return None if is_there else f"{provenance(library)} has no {name}"
-
-
-def _versions() -> dict[str, str]:
-    from archbench.measure.environment import package_versions
-
-    return package_versions()
-
-
-def take_turns(here: TakingTurns, loaded_model: LoadedModel) -> Record:
-    """Say that a model is ready, and let time pass on each turn until the next test is due.
-
-    Returns:
-        What was measured on the candidate's side, or on the only one.
-    """
-    from archbench.measure.partner import undisturbed
-
-    order = here.order
-    held = _held(here, loaded_model)
-    partners = {side: one.partner for side, one in held.items()}
-    walls: list[float] = []
-    cpus: list[float] = []
-    with undisturbed():
-        facts = {
-            side: here.blaming(side, one.facts, here.exact, not order.flags)
-            for side, one in held.items()
-        }
-        if order.imports.trees is not None:
-            for one in held.values():
-                one.refuse_other_tree(order.imports.trees)
-        here.settle()
-        here.channel.send({"ready": facts})
-        while True:
-            message = here.channel.receive()
-            side = message.get("side", order.sides[-1])
-            if message["do"] == "burst":
-                burst = here.blaming(
-                    side,
-                    partners[side].burst,
-                    float(message["seconds"]),
-                    bool(message.get("move")),
-                )
-                here.channel.send({"burst": burst.as_dict()})
-                if side == order.sides[-1]:
-                    walls += burst.wall
-                    cpus += burst.cpu
-            elif message["do"] == "modules":
-                modules = here.blaming(side, partners[side].modules, int(message["passes"]))
-                here.channel.send({"modules": modules})
-            else:
-                break
-    here.timed = True
-    common = {"unit": "s", "basis": "batch", "source": "measured"}
-    return Record(
-        loaded_model.spec.id,
-        loaded_model.target,
-        {
-            "latency": {**common, "samples": walls, "clock": "wall"},
-            "cpu_time": {**common, "samples": cpus, "clock": "process"},
-        },
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class _Held:
-    """A side that this process holds."""
-
-    partner: Partner
-    loaded: LoadedModel
-    tree: Path | None
-
-    def facts(self, exact: bool, alone: bool) -> dict[str, Any]:
-        """What it says about its model, with where the model's code is from."""
-        facts = self.partner.facts(exact=exact, alone=alone)
-        if exact:
-            # What a network of a person's own imports is in place for it alone.
-            with self.loaded.in_place():
-                found = imported_of(self.loaded.module, self.loaded.spec.constructor, self.tree)
-            facts["imported"] = [one.as_dict() for one in found]
-        return facts
-
-    def refuse_other_tree(self, trees: Trees) -> None:
-        """See that nothing is imported from the other side's work tree.
-
-        Raises:
-            NotMeasuredError: something is.
-        """
-        with self.loaded.in_place():
-            modules = list(sys.modules.items())
-        for name, module in modules:
-            file = getattr(module, "__file__", None)
-            if isinstance(file, str) and trees.is_ours(file):
-                raise NotMeasuredError(
-                    "other-tree",
-                    f"{name} was imported from {file}, which is the other side's: what would be "
-                    "timed is not the revision. Let Python find it by its name, and not by a path "
-                    "of its own",
-                )
-
-
-def _held(here: TakingTurns, loaded: LoadedModel) -> dict[str, _Held]:
-    """The sides that this process holds."""
-    from archbench.measure.cells import load_guarded
-    from archbench.measure.partner import Partner, seed_of, varied
-    from archbench.models.loading import ModelHolder
-
-    order, flags, tree = here.order, here.order.flags, here.order.imports.theirs
-    seed = seed_of(order.seed, loaded.spec.id)
-
-    def hold(side: str) -> _Held:
-        own = loaded
-        if side == REFERENCE and flags:
-            spec = loaded.spec
-            if "model" in flags:
-                spec = one_model(here.config, flags["model"], "--against=model=")
-            # A holder of its own: the other side's model stays.
-            own = load_guarded(ModelHolder(), spec, varied(loaded.target, flags))
-        return _Held(Partner(own, seed), own, Path(tree) if tree else None)
-
-    return {side: here.blaming(side, hold, side) for side in order.sides}

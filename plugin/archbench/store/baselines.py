@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
-import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -12,10 +10,9 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from archbench.core.errors import UsageError
-from archbench.core.launches import QUANTILES
-from archbench.metrics import METRICS, compared_by
 from archbench.store.atomic import write_text
 from archbench.store.directory import make_directory
+from archbench.store.lines import fields_of, is_good
 
 __all__ = [
     "FORMAT",
@@ -46,198 +43,6 @@ SCHEMA = 3
 3: a line of ``latency`` has amounts: peak memory, and energy per image where there was a counter;
    a launch on an accelerator has the time by the device's own clock.
 """
-
-
-_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
-
-
-def _whole(value: Any) -> bool:
-    return type(value) is int and value >= 0
-
-
-def _shape(value: Any) -> bool:
-    return isinstance(value, list) and all(map(_whole, value))
-
-
-def _text(value: Any) -> bool:
-    return isinstance(value, str) and bool(value) and not _LONE_SURROGATE.search(value)
-
-
-def _layers(value: Any) -> bool:
-    return isinstance(value, list) and all(
-        isinstance(layer, list)
-        and len(layer) == 4
-        and _text(layer[0])
-        and _shape(layer[1:])
-        and layer[3] > 0
-        for layer in value
-    )
-
-
-SHORTEST, LONGEST = 1e-9, 1e6
-"""Seconds that a pass can take: a step of the clock, and eleven days."""
-
-
-def _duration(value: Any) -> bool:
-    return type(value) in (int, float) and SHORTEST <= value <= LONGEST
-
-
-def _seconds(value: Any) -> bool:
-    return (
-        isinstance(value, list)
-        and len(value) == len(QUANTILES)
-        and all(map(_duration, value))
-        and value == sorted(value)
-    )
-
-
-def _share(value: Any) -> bool:
-    return type(value) in (int, float) and 0 <= value <= 1
-
-
-_LAUNCH_FIELDS = {
-    "wall",
-    "cpu",
-    "samples",
-    "lost",
-    "others",
-    "yardstick",
-    "device",
-    "queue_full",
-}
-
-
-def _launches(value: Any) -> bool:
-    return (
-        isinstance(value, list)
-        and len(value) > 0
-        and all(
-            isinstance(launch, dict)
-            and launch.keys() == _LAUNCH_FIELDS
-            and _seconds(launch["wall"])
-            and _seconds(launch["cpu"])
-            and _whole(launch["samples"])
-            and _share(launch["lost"])
-            and (launch["others"] is None or _share(launch["others"]))
-            and (launch["yardstick"] is None or _duration(launch["yardstick"]))
-            and (launch["device"] is None or _seconds(launch["device"]))
-            and (launch["queue_full"] is None or type(launch["queue_full"]) is bool)
-            for launch in value
-        )
-    )
-
-
-def _environment(value: Any) -> bool:
-    return isinstance(value, dict) and all(
-        _text(name) and (item is None or isinstance(item, (str, int)))
-        for name, item in value.items()
-    )
-
-
-def _counts(value: Any) -> bool:
-    return value is None or (
-        isinstance(value, dict)
-        and value.keys() == {"params", "macs"}
-        and all(map(_whole, value.values()))
-    )
-
-
-def _hits(value: Any) -> bool:
-    """Outcomes of images, packed; None where there are five classes or fewer."""
-    return value is None or (
-        isinstance(value, dict)
-        and value.keys() == {"images", "right", "digest", "bits"}
-        and _whole(value["images"])
-        and _whole(value["right"])
-        and 0 < value["images"] >= value["right"]
-        and _text(value["digest"])
-        and _text(value["bits"])
-    )
-
-
-def _numbers(value: Any) -> bool:
-    return isinstance(value, list) and all(
-        type(number) in (int, float) and math.isfinite(number) for number in value
-    )
-
-
-def _table(value: Any) -> bool:
-    return isinstance(value, dict) and all(map(_text, value))
-
-
-def _optional(is_good: Callable[[Any], bool]) -> Callable[[Any], bool]:
-    return lambda value: value is None or is_good(value)
-
-
-_ACCEPTED: dict[str, Callable[[Any], bool]] = {
-    "environment": _environment,
-    "when": _text,
-    "commit": _optional(_text),
-    "reason": _optional(_text),
-}
-
-
-def _amounts(value: Any) -> bool:
-    return (
-        isinstance(value, dict)
-        # Those of a distribution that is not installed here stay as they are.
-        and not value.keys() & (METRICS.keys() - compared_by("tolerance"))
-        and all(map(_text, value))
-        and all(type(item) in (int, float) and 0 <= item < math.inf for item in value.values())
-    )
-
-
-_FIELDS: dict[str, dict[str, Callable[[Any], bool]]] = {
-    "complexity": {
-        "id": _text,
-        "input_shape": _shape,
-        "output_shape": _shape,
-        "params": _whole,
-        "trainable_params": _whole,
-        "buffers": _whole,
-        "macs": _whole,
-        "activations": _whole,
-        "max_channels": _whole,
-        "operator_calls": _whole,
-        "torch": _text,
-        "library": _text,
-        "layers": _layers,
-    },
-    "latency": {
-        "id": _text,
-        "cell": _text,
-        "launches": _launches,
-        "counts": _counts,
-        "amounts": _amounts,
-        "environment": _environment,
-        "when": _text,
-        "commit": lambda value: value is None or _text(value),
-        "reason": lambda value: value is None or _text(value),
-    },
-    "accuracy": {
-        "id": _text,
-        "cell": _text,
-        "top1": lambda value: value is not None and _hits(value),
-        "top5": _hits,
-        "weights": _optional(_table),
-        "preprocessing": _table,
-        "sample": _optional(_whole),
-        "seed": _optional(_whole),
-        **_ACCEPTED,
-    },
-    "fingerprint": {
-        "id": _text,
-        "cell": _text,
-        "inputs": _numbers,
-        "outputs": _numbers,
-        "top": _shape,
-        "weights": _text,
-        "preprocessing": _table,
-        "asked": _text,
-        **_ACCEPTED,
-    },
-}
-"""For each kind of file the fields of a line, in their order, and what makes a value good."""
 
 
 def _lacks_yardsticks(line: Mapping[str, Any]) -> bool:
@@ -371,11 +176,11 @@ def parse_baselines(text: bytes, path: Path, kind: str) -> Baselines:
             continue
         for older in range(schema, SCHEMA):
             line = _UPGRADES[older](kind, line)
-        fields = _FIELDS[kind]
-        for name, is_good in fields.items():
+        fields = fields_of(kind)
+        for name, of in fields.items():
             if name not in line:
                 refuse(number, f"it has no field {name!r}")
-            if not is_good(line[name]):
+            if not is_good(name, line[name], of):
                 refuse(number, f"{name} is {json.dumps(line[name])}, which it cannot be")
         if kind == "latency" and _lacks_yardsticks(line):
             refuse(number, "the environment names a yardstick, and not every launch has its time")
@@ -431,7 +236,6 @@ def update_baselines(
 
     Args:
         path: of the file, made if there is none.
-        kind: of baselines.
         lines: the new content by :func:`key_of` it.
         lock: a file to wait on, so that two runs that update at once keep both their lines.
         only_new: leave lines alone that exist.
@@ -480,7 +284,7 @@ def _locked(lock: Path) -> Iterator[None]:
 
 def _write(path: Path, kind: str, lines: Mapping[str, Mapping[str, Any]]) -> None:
     header = {"format": FORMAT, "kind": kind, "schema": SCHEMA}
-    ordered = [{name: lines[key][name] for name in _FIELDS[kind]} for key in sorted(lines)]
+    ordered = [{name: lines[key][name] for name in fields_of(kind)} for key in sorted(lines)]
     path.parent.mkdir(parents=True, exist_ok=True)
     write_text(path, "".join(f"{_dumped(line)}\n" for line in [header, *ordered]))
 

@@ -14,7 +14,7 @@ from archbench.core.errors import UsageError
 from archbench.core.selectors import Selector, refuse_unknown
 from archbench.core.tolerances import (
     DUET_KEYS,
-    DUET_TELLS,
+    DUET_REPORTS,
     DuetOverride,
     Override,
     Rules,
@@ -51,7 +51,7 @@ _TYPES: dict[str, dict[str, type]] = {
         "rounds": int,
         "launches": int,
         "most_launches": int,
-        **dict.fromkeys(DUET_TELLS, str),
+        **dict.fromkeys(DUET_REPORTS, str),
     },
     "budget": {
         "limit": str,
@@ -92,7 +92,7 @@ _EXAMPLES = {
     "rounds": "6",
     "launches": "4",
     "most_launches": "8",
-    **dict.fromkeys(DUET_TELLS, '"tell"'),
+    **dict.fromkeys(DUET_REPORTS, '"report"'),
 }
 
 
@@ -133,9 +133,6 @@ def read_configuration(root: Path) -> Configuration:
 
     They stand in ``[tool.archbench]`` of ``pyproject.toml``, or at the top level of
     ``archbench.toml``; a project without either has the preset ``default`` and no budgets.
-
-    Args:
-        root: directory of the project.
 
     Raises:
         UsageError: a file that cannot be read, rules in both files, an unknown key, metric or
@@ -316,7 +313,7 @@ def _override(file: _File, place: str, entry: Mapping[str, Any]) -> Override:
 
 
 def _duet(file: _File, place: str, entry: Mapping[str, Any]) -> DuetOverride:
-    given = {key: entry[key] for key in (*DUET_KEYS, *DUET_TELLS) if key in entry}
+    given = {key: entry[key] for key in (*DUET_KEYS, *DUET_REPORTS) if key in entry}
     try:
         return parse_duet(_selector(entry), entry.get("clock"), given)
     except UsageError as error:

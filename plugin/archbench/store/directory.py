@@ -18,7 +18,6 @@ def own_directory(root: Path, given: str | None = None) -> Path:
     """Where a project's runs are kept.
 
     Args:
-        root: of the project.
         given: another place that was asked for, from the working directory; by default that of
             :data:`VARIABLE`, else :data:`OWN` in ``root``.
     """
@@ -38,7 +37,6 @@ def make_directory(path: Path, own: Path | None = None) -> Path:
     there as a repository of its own.
 
     Args:
-        path: of the directory.
         own: the project's own, ``path`` or above it; by default what is called :data:`OWN`.
 
     Returns:

@@ -28,7 +28,6 @@ def git(directory: Path, *arguments: str, timeout: float | None = None) -> Answe
 
     Args:
         directory: where it runs: a work tree, or the repository that is kept of a submodule.
-        arguments: of git.
         timeout: seconds that it may take.
     """
     environment = {

@@ -54,7 +54,6 @@ def in_runs(root: Path, metrics: Sequence[str] | None = None) -> Found:
     """The figures of every stored run; a damaged line is named and left out.
 
     Args:
-        root: directory of the project.
         metrics: names of those that are wanted; None for all.
     """
     found = Found()

@@ -65,11 +65,7 @@ class GarbledError(ChannelError):
 
 
 class Channel:
-    """One end of a connection.
-
-    Args:
-        connection: the channel closes it.
-    """
+    """One end of a connection."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection

@@ -61,9 +61,7 @@ def probe(
 
     Args:
         executable: of the interpreter.
-        asked: what was asked for, for messages.
         overlay_path: packages that are laid over it, whose own requirements are checked.
-        run: starts the process.
 
     Returns:
         ``python``, ``prefix``, ``missing``; with an overlay ``packages`` and ``unmet`` as well.
@@ -98,10 +96,7 @@ def interpreter(text: str, directory: Path, asked: str, run: Run = subprocess.ru
     """The interpreter that a path names: an executable, or the directory of an environment.
 
     Args:
-        text: the path.
         directory: that a relative one starts from.
-        asked: what was asked for, for messages.
-        run: starts the process.
 
     Raises:
         UsageError: there is none, it is older than Python 3.10, or it lacks what a side needs:
@@ -154,9 +149,7 @@ def overlay(
     Args:
         requirements: in pip's own form.
         directory: that holds the overlays.
-        asked: what was asked for, for messages.
         executable: of the environment that they are laid over.
-        run: starts a process.
 
     Returns:
         The directory, and the version of each package in it.

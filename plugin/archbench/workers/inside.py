@@ -110,7 +110,6 @@ class Inside:
         Args:
             message: with its id as ``test``, and as ``following`` that of the next one, so that
                 what both need is kept.
-            items: by id.
         """
         item = items[message["test"]]
         why = self._why_leave(item)

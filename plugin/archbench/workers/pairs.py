@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from archbench.core.rounds import Burst
-from archbench.core.verdicts import POISONED
+from archbench.core.verdicts import FATAL_DEVICE_ERROR
 from archbench.workers.process import Patience, Worker, WorkerLostError
 
 __all__ = [
@@ -57,8 +57,6 @@ class NoPairError(Exception):
     """A process did not come up at all, for any cell.
 
     Args:
-        side: that did not.
-        sentence: why.
         output: the last lines that it printed.
     """
 
@@ -78,7 +76,6 @@ class Holder:
 
     Args:
         sides: one, or both.
-        worker: that holds them.
     """
 
     def __init__(self, sides: Sequence[str], worker: Worker) -> None:
@@ -139,7 +136,6 @@ class Pair:
     Args:
         holders: one for each side, or one for both.
         core: of the CPU that they share; None where they are free.
-        patience: see :class:`Patience`.
     """
 
     def __init__(self, holders: Sequence[Holder], core: int | None, patience: Patience) -> None:
@@ -274,7 +270,7 @@ def _ended_early(answer: Mapping[str, Any], holder: Holder, side: str | None = N
         str(ended.get("sentence", "its test ended without being timed")),
         str(ended.get("details", "")),
     )
-    if failure.reason == POISONED:
+    if failure.reason == FATAL_DEVICE_ERROR:
         # It can use its device no more: the cells behind this one need a fresh pair.
         holder.worker.kill()
     return failure

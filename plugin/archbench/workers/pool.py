@@ -15,11 +15,7 @@ _RENEWS = ("begins", "progress")
 
 
 class Pool:
-    """One worker at a time.
-
-    Args:
-        start: starts one.
-    """
+    """One worker at a time."""
 
     def __init__(self, start: Callable[[], Worker]) -> None:
         self._start = start
@@ -51,7 +47,6 @@ class Pool:
         """Run a test.
 
         Args:
-            test: its id.
             timeout: seconds that it may take, from its beginning or its last progress on.
             take: is given each message about it.
             following: id of the next test, so that what both need is kept.

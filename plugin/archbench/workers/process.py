@@ -90,7 +90,6 @@ class Worker:
         process: as it was started, in a session of its own.
         channel: our end of the connection.
         output: file that it prints to; None where it prints to where this process does.
-        patience: see :class:`Patience`.
 
     Attributes:
         hello: what it said at its start.
@@ -130,12 +129,9 @@ class Worker:
 
         Args:
             command: from the path of its order to the command line.
-            environment: of the process.
             directory: that it runs in.
             order: what it is told at its start; the number of its connection is added.
             files: directory for its order and for what it prints, made if need be.
-            patience: see :class:`Patience`.
-            name: of its files.
             prints_here: whether it prints to where this process does, and not to a file.
         """
         ours, theirs = Pipe()

@@ -69,7 +69,6 @@ def parse_reference(text: str, runtimes: Sequence[str] = RUNTIMES) -> Reference:
     """Read ``--against``'s value; what it names is not looked for yet.
 
     Args:
-        text: that was typed.
         runtimes: that are known here.
 
     Raises:

@@ -195,7 +195,6 @@ def _add_submodules(top: Path, tree: Path, commit: str, asked: str) -> None:
         top: of our work tree of the repository, or the repository itself.
         tree: where the revision of that repository is checked out.
         commit: that revision.
-        asked: what was asked for, for messages.
 
     Raises:
         UsageError: the commit that a submodule is to be at is not here.

@@ -1,4 +1,5 @@
-"""Who plays when: cells over launches, tokens over rounds, until each cell is decided."""
+"""The schedule of a paired comparison: cells over pairs of processes, turns over rounds, until each
+cell is decided."""
 
 from __future__ import annotations
 
@@ -7,6 +8,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+
+import psutil
 
 from archbench.core.rounds import (
     ClockRule,
@@ -20,7 +23,7 @@ from archbench.core.telemetry import LOW_CLOCK
 from archbench.metrics import format_seconds
 from archbench.workers.pairs import CANDIDATE, REFERENCE, SIDES, CellFailedError, Failure, Pair
 
-__all__ = ["Plan", "Played", "conduct"]
+__all__ = ["PairedCell", "Plan", "run_schedule"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +31,7 @@ class Plan:
     """How time is spent.
 
     Attributes:
-        burst: seconds of one token, unless a single pass takes longer. With 20 ms 40 unchanged
+        burst: seconds of one turn, unless a single pass takes longer. With 20 ms 40 unchanged
             cells took 0.8 s of bursts in the median, and 9 of 10 less than 2.1 s.
         launch: seconds of bursts for a cell in one launch.
         rounds: that a slow cell gets in a launch whatever it takes.
@@ -50,7 +53,7 @@ class Plan:
 
 
 @dataclass(slots=True)
-class Played:
+class PairedCell:
     """What became of one cell.
 
     Attributes:
@@ -79,24 +82,20 @@ class Played:
     @property
     def is_decided(self) -> bool:
         """Whether nothing more is to be measured."""
-        told = self.judgement is not None and self.judgement.status is not None
-        return told or bool(self.failures)
+        is_judged = self.judgement is not None and self.judgement.status is not None
+        return is_judged or bool(self.failures)
 
 
 class _Watch:
     """What else ran on the machine while a cell was measured."""
 
     def __init__(self, core: int | None) -> None:
-        import psutil
-
         self._core = core
         self._times = psutil.cpu_times(percpu=True)
         self._start = time.monotonic()
 
     def stolen(self) -> float | None:
         """Share of the core, or of all cores, that other guests of the host took."""
-        import psutil
-
         now = psutil.cpu_times(percpu=True)
         cores = range(len(now)) if self._core is None else [self._core]
         if any(index >= len(self._times) for index in cores) or not hasattr(now[0], "steal"):
@@ -108,8 +107,6 @@ class _Watch:
 
     def others(self, own: float) -> float:
         """Share of the machine that was busy beside ``own`` seconds."""
-        import psutil
-
         idle = ("idle", "iowait", "guest", "guest_nice")
         busy = sum(
             after - before
@@ -121,7 +118,7 @@ class _Watch:
         return round(min(max((busy - own) / elapsed, 0.0), 1.0), 4)
 
 
-def conduct(
+def run_schedule(
     cells: Sequence[str],
     start: Callable[[int, Sequence[str]], Pair],
     rules_of: Callable[[Mapping[str, Any]], tuple[ClockRule, ...]],
@@ -130,18 +127,15 @@ def conduct(
     say: Callable[[str], None] = lambda _: None,
     chance: random.Random | None = None,
     sleep: Callable[[float], object] = time.sleep,
-) -> dict[str, Played]:
-    """Play every cell until it is decided, failed, or has had its launches.
+) -> dict[str, PairedCell]:
+    """Measure every cell until it is decided, failed, or has had its launches.
 
     A launch is a fresh pair of processes over the cells that are undecided, in random order. A pair
     that breaks ends the cell that it broke in; the others go on with a fresh one.
 
     Args:
-        cells: ids of tests.
         start: starts a pair that is up, with a seed for what is random about it and the cells.
         rules_of: from what the candidate says about its model to the rules of its cell.
-        plan: see :class:`Plan`.
-        say: tells the person how far it is.
         chance: what is random here; the system's by default.
         sleep: waits so many seconds.
 
@@ -150,29 +144,27 @@ def conduct(
     """
     plan = plan or Plan()
     chance = chance or random.SystemRandom()
-    played = {cell: Played() for cell in cells}
+    paired = {cell: PairedCell() for cell in cells}
+    turns = _Turns(rules_of, plan, chance, sleep)
     number = 0
-    while undecided := [cell for cell, one in played.items() if not one.is_decided]:
+    while undecided := [cell for cell, one in paired.items() if not one.is_decided]:
         number += 1
         began = time.monotonic()
         chance.shuffle(undecided)
-        _launch(undecided, played, start, rules_of, plan, chance, sleep)
-        decided = sum(played[cell].is_decided for cell in undecided)
+        _launch(undecided, paired, start, turns)
+        decided = sum(paired[cell].is_decided for cell in undecided)
         say(
             f"duet, launch {number}: {len(undecided)} cell{'' if len(undecided) == 1 else 's'}, "
             f"{decided} decided, in {format_seconds(time.monotonic() - began)}"
         )
-    return played
+    return paired
 
 
 def _launch(
     cells: Sequence[str],
-    played: Mapping[str, Played],
+    paired: Mapping[str, PairedCell],
     start: Callable[[int, Sequence[str]], Pair],
-    rules_of: Callable[[Mapping[str, Any]], tuple[ClockRule, ...]],
-    plan: Plan,
-    chance: random.Random,
-    sleep: Callable[[float], object],
+    turns: _Turns,
 ) -> None:
     pair: Pair | None = None
     starting = 0.0
@@ -180,14 +172,14 @@ def _launch(
         for index, cell in enumerate(cells):
             if pair is None:
                 began = time.monotonic()
-                pair = start(chance.randrange(2**31), cells[index:])
+                pair = start(turns.chance.randrange(2**31), cells[index:])
                 starting = time.monotonic() - began
-            one = played[cell]
+            one = paired[cell]
             began = time.monotonic()
             one.hellos = pair.hellos
             one.starts.append(starting)
             try:
-                _play(pair, cell, one, rules_of, plan, chance, sleep)
+                turns.take(pair, cell, one)
             except CellFailedError as error:
                 one.failures = error.failures
                 pair.leave()
@@ -200,64 +192,71 @@ def _launch(
             pair.close()
 
 
-def _play(
-    pair: Pair,
-    cell: str,
-    one: Played,
-    rules_of: Callable[[Mapping[str, Any]], tuple[ClockRule, ...]],
-    plan: Plan,
-    chance: random.Random,
-    sleep: Callable[[float], object],
-) -> None:
-    """One cell in one launch.
+@dataclass(frozen=True, slots=True)
+class _Turns:
+    """How the sides of a pair take turns, see :func:`run_schedule`."""
 
-    Raises:
-        CellFailedError: a side failed.
-    """
-    order = chance.sample(SIDES, 2)
-    facts = pair.ready(cell, facts=not one.facts, order=order)
-    if not one.facts:
-        one.facts = facts
-        one.rules = rules_of(facts[CANDIDATE])
-    images = (facts[REFERENCE]["batch_size"], facts[CANDIDATE]["batch_size"])
-    launch = DuetLaunch(images=images)
-    one.launches.append(launch)
-    watch = _Watch(pair.core)
-    is_free = pair.core is None and facts[CANDIDATE]["kind"] == "cpu"
-    tries = 0
-    while True:
-        candidate_first = chance.random() < 0.5
-        number = len(launch.rounds)
-        move = number > 0 and number % plan.rounds_in_place == 0
-        answers = {
-            side: pair.burst(side, plan.burst, move=move)
-            for side in ((CANDIDATE, REFERENCE) if candidate_first else SIDES)
-        }
-        last = Round(answers[REFERENCE], answers[CANDIDATE], candidate_first)
-        if last.slowed:
-            launch.discarded.append(last.slowed)
-            if launch.is_throttled:
-                break
-            tries += 1
-            # A device that is hot recovers in a pause; one that was idle does so at work.
-            if last.slowed != (LOW_CLOCK,):
-                sleep(plan.pause * tries)
-            continue
-        tries = 0
-        launch.rounds.append(last)
+    rules_of: Callable[[Mapping[str, Any]], tuple[ClockRule, ...]]
+    plan: Plan
+    chance: random.Random
+    sleep: Callable[[float], object]
+
+    def take(self, pair: Pair, cell: str, one: PairedCell) -> None:
+        """Measure one cell in one launch.
+
+        Raises:
+            CellFailedError: a side failed.
+        """
+        order = self.chance.sample(SIDES, 2)
+        facts = pair.ready(cell, facts=not one.facts, order=order)
+        if not one.facts:
+            one.facts = facts
+            one.rules = self.rules_of(facts[CANDIDATE])
+        images = (facts[REFERENCE]["batch_size"], facts[CANDIDATE]["batch_size"])
+        launch = DuetLaunch(images=images)
+        one.launches.append(launch)
+        watch = _Watch(pair.core)
+        is_free = pair.core is None and facts[CANDIDATE]["kind"] == "cpu"
+        self._rounds(pair, one, launch)
+        launch.stolen = watch.stolen()
+        if is_free:
+            own = sum(sum(r.reference.cpu) + sum(r.candidate.cpu) for r in launch.rounds)
+            launch.others = watch.others(own)
         one.judgement = judge(one.launches, one.rules)
-        if one.judgement.status not in (None, "inconclusive") or has_told(one.launches, one.rules):
-            break
-        if launch.seconds >= plan.launch and len(launch.rounds) >= plan.rounds:
-            break
-    launch.stolen = watch.stolen()
-    if is_free:
-        own = sum(sum(r.reference.cpu) + sum(r.candidate.cpu) for r in launch.rounds)
-        launch.others = watch.others(own)
-    one.judgement = judge(one.launches, one.rules)
-    if one.judgement.status == "regressed":
-        one.modules = {side: [] for side in SIDES}
-        for _ in range(plan.module_turns):
-            for side in chance.sample(SIDES, 2):
-                one.modules[side].append(pair.modules(side, plan.module_passes))
-    pair.leave()
+        if one.judgement.status == "regressed":
+            one.modules = {side: [] for side in SIDES}
+            for _ in range(self.plan.module_turns):
+                for side in self.chance.sample(SIDES, 2):
+                    one.modules[side].append(pair.modules(side, self.plan.module_passes))
+        pair.leave()
+
+    def _rounds(self, pair: Pair, one: PairedCell, launch: DuetLaunch) -> None:
+        """Rounds of a launch, until the cell is decided or its time is spent."""
+        tries = 0
+        while True:
+            candidate_first = self.chance.random() < 0.5
+            number = len(launch.rounds)
+            move = number > 0 and number % self.plan.rounds_in_place == 0
+            answers = {
+                side: pair.burst(side, self.plan.burst, move=move)
+                for side in ((CANDIDATE, REFERENCE) if candidate_first else SIDES)
+            }
+            last = Round(answers[REFERENCE], answers[CANDIDATE], candidate_first)
+            if last.slowed:
+                launch.discarded.append(last.slowed)
+                if launch.is_throttled:
+                    break
+                tries += 1
+                # A device that is hot recovers in a pause; one that was idle does so at work.
+                if last.slowed != (LOW_CLOCK,):
+                    self.sleep(self.plan.pause * tries)
+                continue
+            tries = 0
+            launch.rounds.append(last)
+            one.judgement = judge(one.launches, one.rules)
+            if one.judgement.status not in (None, "inconclusive") or has_told(
+                one.launches, one.rules
+            ):
+                break
+            if launch.seconds >= self.plan.launch and len(launch.rounds) >= self.plan.rounds:
+                break

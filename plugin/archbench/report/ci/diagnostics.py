@@ -10,7 +10,7 @@ from typing import Any
 from archbench.core.foreign import plain
 from archbench.core.gate import COUNTS, METRIC
 from archbench.core.records import Record, target_key
-from archbench.core.verdicts import FAILING, NEWS, TOLD, Verdict
+from archbench.core.verdicts import FAILING, INFORMATIONAL, NEWS, Verdict
 
 __all__ = ["Diagnostic", "Locate", "clean", "diagnostics", "level_of"]
 
@@ -54,7 +54,7 @@ class Diagnostic:
     @property
     def spoken(self) -> str:
         """The status, and that it was accepted."""
-        return f"{self.status}, {self.reason}" if self.reason in TOLD else self.status
+        return f"{self.status}, {self.reason}" if self.reason in INFORMATIONAL else self.status
 
     @property
     def fingerprint(self) -> str:
@@ -103,7 +103,7 @@ def diagnostics(cells: Iterable[Record], *, failing: Sequence[str] = FAILING) ->
 def level_of(verdict: Verdict, failing: Sequence[str]) -> str | None:
     """``error``, ``warning``, ``notice``; None for what needs nobody's attention."""
     status = verdict.status
-    if verdict.reason in TOLD or (status == "improved" and status not in failing):
+    if verdict.reason in INFORMATIONAL or (status == "improved" and status not in failing):
         return "notice"
     if status in failing:
         return "error"

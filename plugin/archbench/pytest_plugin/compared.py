@@ -1,0 +1,374 @@
+"""What a paired comparison found of each test: its record, and why the test fails."""
+
+from __future__ import annotations
+
+import base64
+import struct
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from archbench.core.gate import COUNTS
+from archbench.core.records import Record, target_of
+from archbench.core.run_config import RunConfig, axes
+from archbench.core.sides import (
+    OF_FRAMEWORK,
+    Agreement,
+    accept_changes,
+    agreement,
+    attribution,
+    breaks_changed,
+    compiling_text,
+    count_changes,
+    duet_verdict,
+    run_alike,
+    versions_changed,
+)
+from archbench.core.telemetry import device_doubts
+from archbench.core.verdicts import INFORMATIONAL, Note, Verdict
+from archbench.gates.gate import verdict_lines
+from archbench.pytest_plugin.configuration import configuration_of
+from archbench.pytest_plugin.gate import accepted_counts, accepted_of, gate_of, judged
+from archbench.pytest_plugin.manifest import cell_of
+from archbench.pytest_plugin.targets import target_for
+from archbench.workers.pairs import CANDIDATE, REFERENCE, SIDES
+from archbench.workers.references import Reference
+from archbench.workers.schedule import PairedCell
+
+__all__ = ["Comparison", "code_of", "comparison", "compiled", "name_of", "not_compared"]
+
+
+@dataclass(slots=True)
+class Comparison:
+    """What the paired comparison says about one test.
+
+    Attributes:
+        record: of its cell.
+        failure: the text of the failure where the test is to fail.
+    """
+
+    record: Record
+    failure: str | None = None
+
+
+def not_compared() -> Verdict:
+    """Of a time that was measured by a test that took no part in the comparison."""
+    return Verdict(
+        "latency",
+        "not-comparable",
+        "not-in-the-duet",
+        "the test took no part in the comparison: its id names no architecture and target",
+    )
+
+
+def comparison(
+    config: pytest.Config,
+    nodeid: str,
+    one: PairedCell,
+    reference: Reference,
+    labels: Mapping[str, str],
+) -> Comparison:
+    """The record and the failure of one test.
+
+    Args:
+        one: what was measured of it.
+        reference: what it is compared with.
+        labels: of both sides, for people.
+    """
+    if one.failures:
+        return _without_times(config, nodeid, one, labels)
+    assert one.judgement is not None
+    facts = one.facts
+    counts = {side: facts[side].get("counts", {}) for side in SIDES}
+    changes = count_changes(counts[REFERENCE], counts[CANDIDATE])
+    alike = run_alike(facts[REFERENCE], facts[CANDIDATE])
+    unmeant = [
+        change
+        for change in changes
+        if not reference.means_difference and (alike or change.metric not in OF_FRAMEWORK)
+    ]
+    agreed = _agreement(facts)
+    different = [
+        *versions_changed(*(_stated(one, side) for side in SIDES)),
+        *breaks_changed(*(metrics_of(one, side) for side in SIDES)),
+        *(change.sentence for change in changes),
+    ]
+    growth, total = attribution(one.modules)
+    record = _record(one)
+    record.metrics["duet_ratio"] = {
+        **_ratio(one, labels, counts),
+        "different": different,
+        "agreement": None if agreed is None else agreed.as_dict(),
+        "growth": [item.as_dict() for item in growth],
+        "series": [launch.as_dict() for launch in one.launches],
+    }
+    if one.judgement.decision.ratio is not None:
+        record.metrics["duet_ratio"]["value"] = one.judgement.decision.ratio
+    verdict = duet_verdict(one.judgement, one.launches, one.rules)
+    verdicts = [verdict, *_accepted(config, one, unmeant)]
+
+    def explain(bad: list[Verdict]) -> Iterator[str]:
+        # What a change of counts has cost is the question, also where the answer is: no time.
+        cost = [] if verdict in bad else [verdict]
+        yield from verdict_lines(name_of(nodeid), [*bad, *cost])
+        yield f"Compared: {labels[CANDIDATE]}, against {labels[REFERENCE]}."
+        if code := code_of(config, one):
+            yield f"Code: {code[CANDIDATE]}, against {code[REFERENCE]}."
+        if different:
+            yield f"What differs: {', '.join(different)}."
+        yield from (f"{labels[side]} was {text}." for side, text in compiled(one))
+        if agreed is not None:
+            yield f"Of the same images the {agreed.text}."
+        elif any(change.metric == "output_shape" for change in changes):
+            yield "The outputs have different shapes, and are not compared."
+        if growth:
+            yield "Where the time went, by each module's own code:"
+            yield from (f"  {item.text(total)}" for item in growth)
+        if any(item.status == "changed" for item in bad):
+            yield _how_to_accept(config, facts[CANDIDATE], bad)
+
+    return Comparison(record, judged(config, record, verdicts, explain))
+
+
+def _ratio(
+    one: PairedCell, labels: Mapping[str, str], counts: Mapping[str, Mapping[str, Any]]
+) -> dict[str, Any]:
+    """The entry of a comparison among the metrics of a cell, without what follows from both."""
+    assert one.judgement is not None
+    decision = one.judgement.decision
+    return {
+        "unit": "1",
+        "source": "measured",
+        "clock": one.judgement.clock,
+        "low": decision.low,
+        "high": decision.high,
+        "rounds": decision.rounds,
+        "launches": len(one.launches),
+        "seconds": sum(launch.seconds for launch in one.launches),
+        "cell_seconds": one.seconds,
+        "start_seconds": one.starts,
+        "sides": {
+            side: {
+                "label": labels[side],
+                "counts": counts[side],
+                "metrics": metrics_of(one, side),
+                "versions": _versions(one, side),
+                "imported": _imported(one, side),
+                "no_telemetry": one.facts[side].get("no_telemetry"),
+                "notes": one.facts[side].get("notes", []),
+            }
+            for side in SIDES
+        },
+    }
+
+
+def _accepted(config: pytest.Config, one: PairedCell, changes: Sequence[Verdict]) -> list[Verdict]:
+    """The same changes, with those said to be so that are informational."""
+    facts = one.facts[CANDIDATE]
+    target = target_of(facts["target"])
+    if not changes:
+        return []
+    counts = accepted_counts(config).lines.get(facts["id"])
+    times = accepted_of(config, "latency", Record(facts["id"], target)).line
+    peak = (times or {}).get("amounts", {}).get("peak_memory")
+    changes = accept_changes(changes, facts["counts"], counts, peak)
+    rules = configuration_of(config).rules
+    if not rules.reports("counts", facts["id"], target.slug, target.dtype):
+        return changes
+    return [
+        change if change.reason in INFORMATIONAL else replace(change, reason="reported")
+        for change in changes
+    ]
+
+
+def _how_to_accept(config: pytest.Config, facts: Mapping[str, Any], bad: Sequence[Verdict]) -> str:
+    """What to do where other counts are meant."""
+    instead = "with --baseline-update in place of --against"
+    if any(item.metric in COUNTS for item in bad):
+        path = gate_of(config).path("complexity")
+        number = accepted_counts(config).numbers.get(facts["id"])
+        what = f"run a test that calls bench.complexity {instead}"
+        has = f"has others in line {number}" if number else f"has none of {facts['id']}"
+    else:
+        target = target_of(facts["target"])
+        path = gate_of(config).path("latency", target.slug, target.dtype)
+        what, has = f"run the same on this device {instead}", "holds what was accepted there"
+    return (
+        f"If this is meant: {what}, and commit {path.relative_to(config.rootpath)}, which {has}.\n"
+        "Or let counts = 'report' in [[tool.archbench.duet]] report such changes: they fail "
+        "nothing."
+    )
+
+
+def name_of(nodeid: str) -> str:
+    """The cell of a test, for people; the id of the test where that names none."""
+    cell = cell_of(nodeid)
+    return nodeid if cell is None else f"{cell[0]} {cell[1]}".strip()
+
+
+def _without_times(
+    config: pytest.Config, nodeid: str, one: PairedCell, labels: Mapping[str, str]
+) -> Comparison:
+    """A cell that a side has no times for."""
+    # What is wrong with the code at hand is said first.
+    failures = sorted(one.failures, key=lambda failure: CANDIDATE not in failure.side)
+    first, cell = failures[0], cell_of(nodeid)
+    sentences = [
+        f"{labels.get(failure.side, ' and '.join(labels.values()))}: {failure.sentence}"
+        for failure in failures
+    ]
+    # The reference does not have the test or its architecture.
+    is_new = all(
+        failure.side == REFERENCE and failure.reason == "only-on-one-side" for failure in failures
+    )
+    reason = "new" if is_new and _new_is_informational(config, nodeid) else first.reason
+    verdict = Verdict("latency", first.status, reason, "; ".join(sentences))
+    record = _record(one, cell[0] if cell else nodeid)
+
+    def explain(bad: list[Verdict]) -> Iterator[str]:
+        details = "".join(f"\n\n{failure.details}" for failure in failures if failure.details)
+        yield "\n".join(verdict_lines(name_of(nodeid), bad)) + details
+        if is_new:
+            yield (
+                "If it is new: let new = 'report' in [[tool.archbench.duet]] report it: it fails "
+                "nothing then."
+            )
+
+    return Comparison(record, judged(config, record, [verdict], explain))
+
+
+def _new_is_informational(config: pytest.Config, nodeid: str) -> bool:
+    """Whether a new cell fails nothing in this project."""
+    rules = configuration_of(config).rules
+    cell = cell_of(nodeid)
+    if cell is None or not any("new" in duet.given for duet in rules.duets):
+        return False
+    # No side has said what it runs on.
+    target = target_for(config, RunConfig.parse(cell[1]))
+    return rules.reports("new", cell[0], target.slug, target.dtype)
+
+
+def _record(one: PairedCell, name: str = "") -> Record:
+    """What the candidate's bursts say, in the form of a measurement of its own."""
+    facts = one.facts.get(CANDIDATE, {})
+    record = Record(
+        facts.get("id", name),
+        target_of(facts["target"]) if "target" in facts else None,
+        notes=[Note(**note) for note in facts.get("notes", ())],
+    )
+    bursts = [item.candidate for launch in one.launches for item in launch.rounds]
+    if bursts:
+        common = {"unit": "s", "basis": "batch", "source": "measured"}
+        record.metrics = {
+            "latency": {
+                **common,
+                "samples": [value for burst in bursts for value in burst.wall],
+                "clock": "wall",
+                "environment": facts.get("environment"),
+            },
+            "cpu_time": {
+                **common,
+                "samples": [value for burst in bursts for value in burst.cpu],
+                "clock": "process",
+            },
+            **metrics_of(one, CANDIDATE),
+        }
+        device = [value for burst in bursts for value in burst.device]
+        if device:
+            record.metrics["device_time"] = {**common, "samples": device, "clock": "device"}
+        record.notes += device_doubts(
+            [reading for burst in bursts for reading in burst.readings],
+            False if any(burst.is_full is False for burst in bursts) else None,
+        )
+        record.seconds = {"forward": sum(burst.seconds for burst in bursts)}
+    return record
+
+
+_HARDWARE = ("device_name", "processor", "machine", "logical_cores", "clock", "yardstick")
+"""Fields of an environment that are the machine's, which both sides share."""
+
+
+def _stated(one: PairedCell, side: str) -> dict[str, Any]:
+    """What a side ran with, each thing once."""
+    environment = one.facts[side].get("environment") or {}
+    libraries = {each["name"]: each["version"] for each in _imported(one, side) if each["version"]}
+    packages = {**_versions(one, side), **libraries}
+    named = {
+        name: value
+        for name, value in environment.items()
+        if name not in (*_HARDWARE, "torch", "library") and value is not None
+    }
+    return {**packages, **named, **_target_fields(one.facts[side]["target"])}
+
+
+def _target_fields(target: Mapping[str, Any]) -> dict[str, Any]:
+    stated = target_of(target)
+    return {one.name: stated[one.name] for one in axes() if one.several}
+
+
+def _versions(one: PairedCell, side: str) -> dict[str, Any]:
+    return dict(one.hellos.get(side, {}).get("versions", {}))
+
+
+def _imported(one: PairedCell, side: str) -> list[dict[str, Any]]:
+    """Packages and files that the network's code was imported from, see
+    :class:`archbench.measure.imports.Imported`."""
+    return list(one.facts.get(side, {}).get("imported", ()))
+
+
+MOST_NAMED = 6
+"""Packages and files of one side, in a line."""
+
+
+def code_of(config: pytest.Config, one: PairedCell) -> dict[str, str]:
+    """Whose code each side ran, for people; empty where a side did not say."""
+    places = {
+        # The file that was asked for may be the package's own.
+        side: list(dict.fromkeys(_place(config, each) for each in _imported(one, side)))
+        for side in SIDES
+    }
+    texts = {
+        side: ", ".join(names[:MOST_NAMED])
+        + (f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else "")
+        for side, names in places.items()
+    }
+    return texts if all(texts.values()) else {}
+
+
+def _place(config: pytest.Config, imported: Mapping[str, Any]) -> str:
+    """``timm 1.0.31`` where it is installed, else ``timm 1.1.0.dev0 (./timm)``, ``./net.py``."""
+    named = " ".join(filter(None, (imported["name"], imported["version"])))
+    if imported["is_installed"]:
+        return named
+    path = Path(imported["path"])
+    if path.is_relative_to(config.rootpath):
+        path = path.relative_to(config.rootpath)
+    text = str(path) if path.is_absolute() else f"./{path.as_posix()}"
+    return f"{named} ({text})" if imported["version"] else text
+
+
+def metrics_of(one: PairedCell, side: str) -> dict[str, Any]:
+    """What running it took, beside its time."""
+    return dict(one.facts[side].get("metrics", {}))
+
+
+def compiled(one: PairedCell) -> list[tuple[str, str]]:
+    """What to say of each side that is compiled."""
+    texts = [(side, compiling_text(metrics_of(one, side))) for side in SIDES if side in one.facts]
+    return [(side, text) for side, text in texts if text is not None]
+
+
+def _agreement(facts: Mapping[str, Mapping[str, Any]]) -> Agreement | None:
+    reference, candidate = (_scores(facts[side].get("scores")) for side in SIDES)
+    return agreement(reference, candidate)
+
+
+def _scores(data: Mapping[str, Any] | None) -> list[list[float]]:
+    if data is None:
+        return []
+    images, classes = data["shape"]
+    values = struct.unpack(f"<{images * classes}f", base64.b64decode(data["fp32"]))
+    return [list(values[i * classes : (i + 1) * classes]) for i in range(images)]

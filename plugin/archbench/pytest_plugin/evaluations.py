@@ -1,0 +1,86 @@
+"""Evaluations of a run, kept until it reaches its end, so that another one can take them up."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pytest
+
+from archbench.core.accuracy import Outcomes
+from archbench.core.errors import ArchbenchError
+from archbench.core.records import Record
+from archbench.core.spec import ModelSpec, Target
+from archbench.core.verdicts import Note, Verdict
+from archbench.pytest_plugin.options import spelled
+from archbench.pytest_plugin.settings import settings_of
+from archbench.store.outcomes import outcomes_path, read_outcomes
+
+__all__ = [
+    "evaluation_path",
+    "forget_evaluations",
+    "keep_outcomes",
+    "not_measured",
+    "outcomes_of",
+    "taken_up",
+]
+
+ACCURACY_NOTE = "accuracy-not-measured"
+"""Code of the note on a cell whose accuracy nobody asked for."""
+
+
+def not_measured(config: pytest.Config, spec: ModelSpec, target: Target) -> tuple[Record, str]:
+    """What a test of accuracy leaves where there are no images, and why."""
+    sentence = spelled(config, "no images were given to measure it on; give --imagenet=DIR")
+    verdict = Verdict("top1", "not-measured", "no-dataset", sentence)
+    record = Record(
+        spec.id,
+        target.batchless,
+        verdicts=[verdict],
+        notes=[Note(ACCURACY_NOTE, sentence)],
+    )
+    return record, f"not-measured: {sentence}"
+
+
+def evaluation_path(config: pytest.Config, key: str) -> Path:
+    """The file of an evaluation, by what it is of."""
+    return settings_of(config).directory / "evaluations" / f"{key}.json"
+
+
+def taken_up(config: pytest.Config, key: str) -> Record | None:
+    """What an earlier run found that did not reach its end; None where there is nothing."""
+    path = evaluation_path(config, key)
+    try:
+        record = Record.from_dict(dict(read_outcomes(path).about))
+    except (OSError, ArchbenchError, KeyError):
+        return None
+    record.metrics["top1"]["taken_up"] = True
+    record.notes.append(Note("taken-up", "evaluated by an earlier run that did not reach its end"))
+    return record
+
+
+def outcomes_of(config: pytest.Config, record: Record) -> Mapping[str, Outcomes]:
+    """The outcomes of an evaluation, by metric."""
+    return read_outcomes(evaluation_path(config, record.metrics["top1"]["key"])).outcomes
+
+
+def keep_outcomes(config: pytest.Config, record: Record, run: Path) -> None:
+    """Put the outcomes of an evaluation beside the run, and their place into its record.
+
+    Args:
+        record: with a top-1.
+    """
+    top1 = record.metrics["top1"]
+    kept = outcomes_path(run, record.id, record.target.dtype if record.target else "")
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(evaluation_path(config, top1["key"]), kept)
+    top1["outcomes"] = kept.relative_to(run).as_posix()
+
+
+def forget_evaluations(config: pytest.Config, records: Sequence[Record]) -> None:
+    """Delete what a run that reached its end need not take up again."""
+    for record in records:
+        key = record.metrics.get("top1", {}).get("key")
+        if key is not None:
+            evaluation_path(config, key).unlink(missing_ok=True)
