@@ -38,13 +38,23 @@ ALLOWED = {
     },
     "workers": {"core", "store"},
     "selftest": {"core", "store"},
-    "cli": {"core", "catalog", "devices", "store", "report", "measure", "models", "selftest"},
+    "cli": {
+        "core",
+        "catalog",
+        "devices",
+        "runtimes",
+        "store",
+        "report",
+        "measure",
+        "models",
+        "selftest",
+    },
 }
 HEAVY = {"torch", "torchvision", "timm", "pytorchcv", "ptflops", "numpy", "scipy", "ruptures"}
 HOMES_OF_TORCH = {"measure", "models", "zoo"}
 # The kinds of devices and the runtimes need torch; what knows them by name does not.
 FILES_WITH_TORCH = {
-    *(PACKAGE / "devices" / f"{name}.py" for name in ("accelerator", "cuda", "mps", "xpu")),
+    *(PACKAGE / "devices" / f"{name}.py" for name in ("accelerator", "cpu", "cuda", "mps", "xpu")),
     PACKAGE / "runtimes" / "compiled.py",
 }
 # The library that finds change points takes arrays; it is imported by who asks for some.
