@@ -1,7 +1,7 @@
 """Make the pictures and tables of docs/gallery.md again: ``make gallery``.
 
 Runs the page's commands that write below docs/pictures and its Python examples, at the repository's
-root, and puts what the commands print, and the figures of README, into its tables.
+root, and puts what the commands print, and the figures of docs/seed-suite.md, into its tables.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _TABLE = re.compile(
 _PADDLECLAS = re.compile(
     r"(?P<head><!-- paddleclas -->\n)(?P<text>.*?)(?P<tail><!-- /paddleclas -->)", re.DOTALL
 )
-_README_ROW = re.compile(
+_ROW = re.compile(
     r"^(?P<name>\S+) +(?P<library>\S+) +[\d.]+\* +[\d.]+ +[\d.]+ +(?P<p50>~?[\d.]+) ", re.MULTILINE
 )
 
@@ -41,13 +41,13 @@ def printed(words: str) -> str:
 
 
 def measured_here() -> dict[str, str]:
-    """Median latencies in ms as README prints them, by id."""
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    return {f"{row['library']}/{row['name']}": row["p50"] for row in _README_ROW.finditer(text)}
+    """Median latencies in ms as the page of the seed suite prints them, by id."""
+    text = (ROOT / "docs" / "seed-suite.md").read_text(encoding="utf-8")
+    return {f"{row['library']}/{row['name']}": row["p50"] for row in _ROW.finditer(text)}
 
 
 def paddleclas_table() -> str:
-    """The eight networks of PaddleClas' page with its times, and the times of README."""
+    """The eight networks of PaddleClas' page with its times, and the times measured here."""
     from archbench.catalog.seeds import read_seeds
     from archbench.catalog.tables import published_points
 
