@@ -32,7 +32,10 @@ def test_every_picture_is_made_on_the_page_and_shown_once() -> None:
     assert made() == set(SHOWN)
     assert {Path(name).stem for name in SHOWN} <= set(CHARTS)
     stored = {path.relative_to(DOCS).as_posix() for path in (DOCS / "pictures").rglob("*.*")}
-    assert stored == set(SHOWN)
+    of_readme = {f"pictures/seeds/top1-rate-{scheme}.png" for scheme in ("light", "dark")}
+    assert stored == set(SHOWN) | of_readme
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert set(re.findall(r'docs/(pictures/[^"]+)"', readme)) == of_readme
 
 
 @pytest.mark.parametrize("name", SHOWN)

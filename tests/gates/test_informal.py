@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 
 from archbench.core.records import Record
 from archbench.core.spec import Target
-from archbench.core.verdicts import Verdict
+from archbench.core.verdicts import Note, Verdict
 from archbench.gates.informal import since_last_run
 from archbench.store.journal import Journal
 
@@ -45,8 +46,9 @@ def test_the_newest_run_that_measured_the_cell(tmp_path: Path) -> None:
         (timed(0.010, torch="2.15.0"), {}),
         (timed(0.010), {"quick": True}),
         (timed(0.010), {"against": "HEAD"}),
+        (replace(timed(0.010), notes=[Note("noisy", "x")]), {}),
     ],
-    ids=["other torch", "a glance", "paired"],
+    ids=["other torch", "a glance", "paired", "too noisy"],
 )
 def test_runs_that_are_no_reference_are_passed_over(
     tmp_path: Path, cell: Record, settings: dict[str, Any]

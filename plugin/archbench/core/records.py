@@ -15,6 +15,9 @@ from archbench.core.verdicts import UNASKED, Note, Verdict
 ABOUT_NETWORKS = ("filled", "doubtful-values", "gradients", "keeps-results", "which-scores")
 """Codes of notes that say how a person's own network was run, beside its figures."""
 
+NOISE = ("noisy", "disturbed")
+"""Codes of notes that say that a time is not to be trusted."""
+
 
 @dataclass(slots=True)
 class Record(Stored):
@@ -56,6 +59,11 @@ class Record(Stored):
     def is_quantised(self) -> bool:
         """Whether its weights are others than were published."""
         return self.target is not None and self.target.dtype == "int8"
+
+    @property
+    def is_noisy(self) -> bool:
+        """Whether its time is not to be trusted."""
+        return any(note.code in NOISE for note in self.notes)
 
     @property
     def is_measured(self) -> bool:

@@ -17,8 +17,8 @@ LOOKED_AT = 20
 
 
 def since_last_run(cells: Iterable[Record], journal: Path) -> dict[tuple[str, str], SinceLastRun]:
-    """The changes of cells without a baseline since the last run that measured them in the very
-    environment of now: device, library, versions, kernel.
+    """The changes of cells without a baseline since the last run that measured them quietly enough,
+    in the very environment of now: device, library, versions, kernel.
 
     Args:
         cells: merged records of the run.
@@ -32,7 +32,13 @@ def since_last_run(cells: Iterable[Record], journal: Path) -> dict[tuple[str, st
             break
         for cell in _cells_of(path):
             now, before = new.get(cell.key), derived(cell).get("p50")
-            if now is None or not before or cell.key in found or _differ(now, cell):
+            if (
+                now is None
+                or not before
+                or cell.key in found
+                or cell.is_noisy
+                or _differ(now, cell)
+            ):
                 continue
             found[cell.key] = SinceLastRun(path.parent.name, derived(now)["p50"] / before - 1)
     return found

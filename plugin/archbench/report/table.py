@@ -26,8 +26,6 @@ __all__ = [
 
 ACCEPTED_MARK = "^"
 NOISY_MARK = "~"
-NOISE = ("noisy", "disturbed")
-"""Codes of notes that say that a time is not to be trusted."""
 
 
 def _figure(metric: str, value: float | None) -> str:
@@ -52,7 +50,7 @@ def times(cell: Record) -> list[str]:
     """p50, with a mark where it is noisy, p95 and throughput of a cell."""
     statistics = derived(cell)
     p50, p95 = (_figure("latency", statistics.get(name)) for name in ("p50", "p95"))
-    mark = NOISY_MARK if _is_noisy(cell) else ""
+    mark = NOISY_MARK if cell.is_noisy else ""
     return [f"{mark}{p50}", p95, _figure("throughput", statistics.get("throughput"))]
 
 
@@ -63,12 +61,8 @@ def has_accepted_counts(cells: Sequence[Record], counts: Mapping[str, Mapping[st
 
 def _change(cell: Record, changes: Mapping[tuple[str, str], float]) -> str:
     share = changes.get(cell.key)
-    mark = NOISY_MARK if _is_noisy(cell) else ""
+    mark = NOISY_MARK if cell.is_noisy else ""
     return ABSENT if share is None else f"{mark}{share * 100:+.1f} %"
-
-
-def _is_noisy(cell: Record) -> bool:
-    return any(note.code in NOISE for note in cell.notes)
 
 
 def _status(cell: Record) -> str:
@@ -185,7 +179,7 @@ def doubts(cells: Sequence[Record], *, workers: bool = False) -> list[str]:
         cells: merged records.
         workers: whether several processes measured side by side.
     """
-    doubtful = sum(map(_is_noisy, cells))
+    doubtful = sum(cell.is_noisy for cell in cells)
     if not doubtful:
         return []
     remedy = "measure without -n" if workers else "give each cell more time, as --time-budget=10"
