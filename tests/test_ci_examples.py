@@ -17,6 +17,8 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
+from archbench.cli.ci_files import CI_FILES, ci_text
+
 ROOT = Path(__file__).parents[1]
 ACTION = ROOT / "action.yml"
 EXAMPLES = [
@@ -62,6 +64,11 @@ def test_examples_match_the_schema(kind: str, text: str, tmp_path: Path) -> None
     path = tmp_path / "ci.yml"
     path.write_text(text, encoding="utf-8")
     assert lint(SCHEMAS[kind], path) == ""
+
+
+@pytest.mark.parametrize("system", CI_FILES)
+def test_the_page_shows_what_init_writes(system: str) -> None:
+    assert (system, f"# {system}: {CI_FILES[system]}\n{ci_text(system)}") in EXAMPLES
 
 
 def test_the_action_matches_the_schema() -> None:

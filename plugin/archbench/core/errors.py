@@ -148,9 +148,12 @@ class ArchitectureError(ArchbenchError):
 
     Attributes:
         metrics: figures that could be had all the same, in the form of a record's.
+        works_with: the size that it was seen to run with where nobody asked for the size with which
+            it fails, as a request has it: ``32``.
     """
 
     metrics: Mapping[str, dict[str, Any]] = {}
+    works_with: str | None = None
 
 
 class NotMeasuredError(ArchbenchError):

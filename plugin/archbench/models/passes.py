@@ -141,10 +141,12 @@ def with_other_size(
     if working is None:
         return ArchitectureError(f"{error} (images of {size})")
     sides, asked = "x".join(map(str, working)), size_text(working, spec.input_size[0])
-    return ArchitectureError(
+    better = ArchitectureError(
         f"{error}. That was with images of {size}; it runs with {sides}: add @{asked}, or "
         "input_size= to its ModelSpec"
     )
+    better.works_with = asked
+    return better
 
 
 def _working_sizes(spec: ModelSpec, module: nn.Module) -> Iterator[tuple[int, ...]]:
