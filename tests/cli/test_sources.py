@@ -113,6 +113,18 @@ def test_a_results_file(store_run: StoredRuns, tmp_path: Path) -> None:
     assert points_from(["results.json"], tmp_path).points == points_from(["r"], tmp_path).points
 
 
+def test_results_files_are_told_apart_by_their_names(store_run: StoredRuns, tmp_path: Path) -> None:
+    store_run("r", store_run.record("timm/resnet50", [1.0, 2.0]))
+    (path,) = run_paths(tmp_path)
+    run = read_run(path)
+    document = results_document({"environment": run.header["environment"]}, run.cells, {})
+    for name in ("here.json", "there.json"):
+        write_results(tmp_path / name, document)
+    points = points_from(["here.json", "there.json"], tmp_path).points
+    assert [point.run for point in points] == ["here.json", "there.json"]
+    assert points[1].figures["latency"].source == "there.json"
+
+
 def test_a_published_table_beside_a_run(store_run: StoredRuns, tmp_path: Path) -> None:
     store_run("r", store_run.record("timm/resnet50", [0.01]))
     points = points_from(["r", "published:lightweight2020"], tmp_path).points

@@ -177,7 +177,8 @@ def _points_of(run: Run) -> tuple[list[Point], list[str]]:
 
 
 def _point_or_remark(run: Run, cell: Record) -> Point | str:
-    name = str(run.header.get("run") or run.path.parent.name or run.path.name)
+    own = run.path.parent.name if run.path.name == "journal.jsonl" else run.path.name
+    name = str(run.header.get("run") or own)
     try:
         published = _accuracies(cell.id)
         return point_of(run.header, cell, family=family_of(cell.id), published=published, run=name)
