@@ -204,7 +204,11 @@ def accuracy_target(_archbench_precision: str, pytestconfig: pytest.Config) -> T
 
 @pytest.fixture(scope="session")
 def target(_archbench_target: RunConfig, pytestconfig: pytest.Config) -> Target:
-    """Device, precision, batch size and threads of this test."""
+    """Device and run configuration of this test, which runs once for each that was asked for.
+
+    A device that is not there, or cannot run the configuration, ends the run with pytest's usage
+    error.
+    """
     return cells_of(pytestconfig).target(_archbench_target)
 
 
@@ -237,6 +241,11 @@ def loaded_model(
     """The model, in evaluation mode on the target, its weights filled.
 
     Tests of the same architecture and precision share it; it is freed before the next is loaded.
+
+    Raises:
+        ArchitectureError: it cannot be built, or its forward pass fails.
+        NotMeasuredError: its library is not installed, or has no such architecture.
+        MemoryError, RuntimeError: memory ran out while it was built or moved.
     """
     return cells_of(pytestconfig).load(model_spec, target)
 
@@ -259,7 +268,13 @@ def _archbench_bench() -> None:
 def bench(
     request: pytest.FixtureRequest, pytestconfig: pytest.Config, _archbench_bench: None
 ) -> Bench:
-    """Measures and records: ``bench.latency(loaded_model)``, ``bench.complexity(model_spec)``."""
+    """Measures for this test and records the result.
+
+    ``bench.latency(loaded_model)``, ``bench.complexity(model_spec)``,
+    ``bench.accuracy(model_spec, accuracy_target)`` and ``bench.fingerprint(model_spec,
+    accuracy_target)`` return what they measured, and fail the test where it is worse than what was
+    accepted.
+    """
     return cells_of(pytestconfig).bench(request.node)
 
 

@@ -17,8 +17,10 @@ __all__ = ["pytest_archbench_models"]
 def pytest_archbench_models(config: pytest.Config) -> Iterable[ModelSpec]:
     """Architectures of one's own: what a run is about that names none, and part of every suite.
 
-    Called once, when tests are collected, in each worker as well. Return
-    ``[ModelSpec.of(constructor)]``; the constructor is called when its test runs.
-    ``--models`` selects among them by id, ``local/NAME``.
+    Called once, when tests are collected, in each worker as well. ``--models`` selects among them
+    by id, ``local/NAME``. Two networks of one name are refused with pytest's usage error.
+
+    Returns:
+        ``[ModelSpec.of(constructor)]``; the constructor is called when its test runs.
     """
     raise NotImplementedError
