@@ -25,7 +25,7 @@ EXAMPLES = [
     (match["kind"], match["text"])
     for match in re.finditer(
         r"^```yaml\n(?P<text># (?P<kind>github|gitlab): .*?)^```",
-        (ROOT / "docs" / "ci.md").read_text(encoding="utf-8"),
+        "".join((ROOT / "docs" / page).read_text("utf-8") for page in ("ci.md", "recipes.md")),
         re.MULTILINE | re.DOTALL,
     )
 ]
@@ -56,7 +56,8 @@ def test_there_are_examples_with_and_without_a_gpu() -> None:
         str(job["runs-on"]) for text in GITHUB for job in load(text)["jobs"].values()
     }  # fmt: skip
     assert runners == {"ubuntu-latest", "['self-hosted', 'linux', 'gpu']"}
-    assert len(re.findall("^```yaml", (ROOT / "docs/ci.md").read_text(), re.M)) == len(EXAMPLES)
+    pages = "".join((ROOT / "docs" / page).read_text() for page in ("ci.md", "recipes.md"))
+    assert len(re.findall("^```yaml", pages, re.M)) == len(EXAMPLES)
 
 
 @pytest.mark.parametrize(("kind", "text"), EXAMPLES)

@@ -2,7 +2,8 @@
 
 In ``python`` blocks an expression followed by a comment line must have that comment as its repr.
 In ``console`` blocks each ``archbench`` command is run and each ``pytest`` command is collected.
-docs/your-own.md is one project from top to bottom: tests/test_your_own_page.py.
+docs/your-own.md is one project from top to bottom: tests/test_your_own_page.py. So is each
+recipe of docs/recipes.md: tests/test_recipes.py.
 """
 
 from __future__ import annotations
@@ -27,7 +28,11 @@ from archbench.store.journal import Journal
 ROOT = Path(__file__).parents[1]
 PAGES = [
     ROOT / "README.md",
-    *(page for page in sorted((ROOT / "docs").glob("*.md")) if page.name != "your-own.md"),
+    *(
+        page
+        for page in sorted((ROOT / "docs").glob("*.md"))
+        if page.name not in ("recipes.md", "your-own.md")
+    ),
 ]
 _BLOCK = re.compile(r"^```(?P<language>\w+)\n(?P<text>.*?)^```", re.MULTILINE | re.DOTALL)
 
