@@ -123,7 +123,7 @@ def test_what_a_device_is_and_shows(imagined: type[Imagined], tmp_path: Path) ->
         "ok", "Imagined 9000; driver 550.1; compute capability 9.0", ""
     )  # fmt: skip
     assert found["imagined:0 users"] == (
-        "note", "in use by process 4194305, 1,500 MB", "Wait, or measure with --shared-ok"
+        "note", "in use by process 4194305, 1,500 MB", "Wait, or measure with --archbench-shared-ok"
     )  # fmt: skip
     precisions = found["imagined:0 precisions"]
     assert precisions[:2] == ("ok", "fp32, fp16, bf16, amp-fp16, amp-bf16; not tf32, int8")
@@ -133,7 +133,7 @@ def test_what_a_device_is_and_shows(imagined: type[Imagined], tmp_path: Path) ->
     assert "its queue cannot be held" in found["imagined:0 clock"][1]
     assert found["imagined:0 energy"] == (
         "note", "the counter cannot be read",
-        "For --energy let this user read /sys/class/powercap/*/energy_uj",
+        "For --archbench-energy let this user read /sys/class/powercap/*/energy_uj",
     )  # fmt: skip
     assert "accelerator" not in found
 
@@ -217,7 +217,7 @@ def test_little_space_and_a_directory_that_is_closed(
     assert found["runs"] == (
         "fault",
         f"nothing can be written in {tmp_path}",
-        "Make it writable, or give --directory=PATH",
+        "Make it writable, or give --archbench-directory=PATH",
     )
 
 

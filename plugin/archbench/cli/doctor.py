@@ -162,7 +162,9 @@ def _machine(environment: dict[str, Any], share: float) -> Iterator[Finding]:
         "other work",
         NOTE if busy else OK,
         f"other programs keep {share:.0%} of the cores busy",
-        "Stop them before times are accepted, or compare side by side: --against" if busy else "",
+        "Stop them before times are accepted, or compare side by side: --archbench-against"
+        if busy
+        else "",
     )
 
 
@@ -212,7 +214,10 @@ def _device(device: Device, devices: Sequence[Device]) -> Iterator[Finding]:
     sharing = refuse_shared(device.name, shared_ok=True, devices=devices)
     for others in sharing.others.values():
         yield Finding(
-            f"{device.name} users", NOTE, f"in use by {others}", "Wait, or measure with --shared-ok"
+            f"{device.name} users",
+            NOTE,
+            f"in use by {others}",
+            "Wait, or measure with --archbench-shared-ok",
         )
     for reason in sharing.unknown.values():
         yield Finding(f"{device.name} users", NOTE, f"not known: {reason}")
@@ -266,7 +271,11 @@ def _counters(device: Device, backend: Backend) -> Iterator[Finding]:
         counter = backend.energy()
     except AbsentError as error:
         is_kept = isinstance(error.__cause__, PermissionError)
-        todo = "For --energy let this user read /sys/class/powercap/*/energy_uj" if is_kept else ""
+        todo = (
+            "For --archbench-energy let this user read /sys/class/powercap/*/energy_uj"
+            if is_kept
+            else ""
+        )
         yield Finding(f"{device.name} energy", NOTE, str(error), todo)
     else:
         yield Finding(f"{device.name} energy", OK, f"{counter.name}, of the {counter.scope}")
@@ -301,10 +310,10 @@ def _project(root: Path) -> Iterator[Finding]:
     version = git_text(root, "--version", timeout=10)
     state = git_state(root)
     if version is None:
-        todo = "Install git; until then --against compares packages and flags only"
+        todo = "Install git; until then --archbench-against compares packages and flags only"
         yield Finding("git", NOTE, "it cannot be run", todo)
     elif state is None:
-        todo = "git init and a commit, for --against=HEAD to compare with"
+        todo = "git init and a commit, for --archbench-against=HEAD to compare with"
         yield Finding("git", NOTE, f"{version}; no commit of {root} is there", todo)
     else:
         dirty = ", with uncommitted changes" if state["dirty"] else ""
@@ -325,7 +334,9 @@ def _space(root: Path) -> Iterator[Finding]:
     existing = next(place for place in (own, *own.parents) if place.exists())
     for check, place in (("runs", existing), ("temporary files", Path(tempfile.gettempdir()))):
         if not os.access(place, os.W_OK):
-            todo = "Make it writable" + (", or give --directory=PATH" if check == "runs" else "")
+            todo = "Make it writable" + (
+                ", or give --archbench-directory=PATH" if check == "runs" else ""
+            )
             yield Finding(check, FAULT, f"nothing can be written in {place}", todo)
             continue
         free = psutil.disk_usage(str(place)).free
@@ -340,7 +351,7 @@ def _noise(busy: float) -> Iterator[Finding]:
     from archbench.measure.hardware import list_devices
     from archbench.selftest import smallest_changes
 
-    quieter = "Stop other work, or compare side by side: --against"
+    quieter = "Stop other work, or compare side by side: --archbench-against"
     if busy > MOST_LOST:
         # A minute becomes a quarter of an hour, and no baseline is accepted then.
         found = f"not measured, since other programs keep {busy:.0%} of the cores busy"
@@ -378,6 +389,6 @@ def _noise(busy: float) -> Iterator[Finding]:
     yield Finding(
         "side by side",
         OK,
-        f"--against is made to find changes from {share_text(rule.rule.excluded)} on, whatever the "
-        "noise: it measures until it can tell",
+        f"--archbench-against is made to find changes from {share_text(rule.rule.excluded)} on, "
+        "whatever the noise: it measures until it can tell",
     )
