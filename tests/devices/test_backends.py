@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 from types import SimpleNamespace
 
 import pytest
@@ -9,6 +10,7 @@ import torch
 from torch import nn
 
 from archbench.core.errors import AbsentError, UsageError
+from archbench.core.spec import Target
 from archbench.devices.choosing import Device, choose, cpu_name
 from archbench.devices.cpu import Cpu
 from archbench.devices.cuda import Cuda
@@ -19,6 +21,7 @@ from archbench.devices.xpu import Xpu
 from archbench.measure.hardware import absence, make_target
 from archbench.measure.instruments import Instruments
 from archbench.measure.memory import memory_metrics
+from archbench.measure.running import within_memory
 from tests.devices.test_nvml import UUID, Library
 
 
@@ -158,6 +161,25 @@ def test_the_last_level_cache_under_rocm(monkeypatch: pytest.MonkeyPatch) -> Non
     assert Cuda("cuda:0").cache_bytes() == 4 * 2**20
     monkeypatch.setattr(torch.version, "hip", "6.4")
     assert Cuda("cuda:0").cache_bytes() == 256 * 2**20  # of an MI300X
+
+
+def test_memory_of_the_host_is_none_of_the_devices_under_wsl(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    told: list[float] = []
+    given = {
+        "mem_get_info": lambda _: (6 << 30, 8 << 30),
+        "memory_reserved": lambda _: 1 << 30,
+        "set_per_process_memory_fraction": lambda fraction, _: told.append(fraction),
+    }
+    for name, double in given.items():
+        monkeypatch.setattr(torch.cuda, name, double)
+    target = Target("cuda:0", "NVIDIA GeForce RTX 4090", "rtx4090")
+    with within_memory(target):
+        assert told == []
+    monkeypatch.setattr(platform, "release", lambda: "5.15.153.1-microsoft-standard-WSL2")
+    with within_memory(target):
+        assert told == [7 / 8]
 
 
 def test_a_build_for_intel_without_its_driver(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -37,11 +37,11 @@ if [ $# -eq 2 ]; then
   step baselines 560 "$PYTHON" "${BASE[@]}" "${LATENCY[@]}" "--dtype=$1" "--batch-size=$2" \
     --time-budget=0.9 --baseline-update --baseline-reason="first on this device"
 else
-  step checks 50 "$PYTHON" "${BASE[@]}" -s tests/hardware
-  step tests 60 "$PYTHON" "${BASE[@]}" tests/devices tests/measure/test_device_time.py \
+  step checks 120 "$PYTHON" "${BASE[@]}" -s tests/hardware
+  step tests 60 "$PYTHON" "${BASE[@]}" tests/devices --ignore=tests/devices/sim tests/measure/test_device_time.py \
     tests/measure/test_running.py tests/measure/test_memory.py
   # 71 rows at batch 1 in fp16; the limit that they are to keep is 4 minutes.
-  step seeds 240 "$PYTHON" "${BASE[@]}" "${LATENCY[@]}" --dtype=fp16 --time-budget=0.5 \
+  step seeds 200 "$PYTHON" "${BASE[@]}" "${LATENCY[@]}" --dtype=fp16 --time-budget=0.5 \
     --results="$OUT/seeds.json"
   # Ten launches of a few cells: enough to see that a baseline can be made, and to compare with it.
   step baselines 60 "$PYTHON" "${BASE[@]}" "${LATENCY[@]}" --models=torchvision/resnet50 \

@@ -5,22 +5,26 @@ None of it has run on hardware yet: see docs/hardware.md.
 
 from __future__ import annotations
 
+import os
 import re
 import statistics
 import time
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
 
 from archbench.catalog.catalog import load_catalog
+from archbench.core.run_config import RunConfig
 from archbench.core.telemetry import Reading
 from archbench.devices.cuda import Cuda
-from archbench.measure.cells import latency_record, memory_of
+from archbench.devices.nvml import Nvml
+from archbench.measure.cells import largest_batch, latency_record, load_guarded, memory_of
 from archbench.measure.device_time import BurstPlan, sample_device_time
 from archbench.measure.hardware import list_devices, make_target
 from archbench.measure.latency import SamplingPlan
-from archbench.models.loading import ModelHolder
+from archbench.models.loading import LoadedModel, ModelHolder
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 
@@ -144,3 +148,100 @@ def test_memory_grows_with_the_batch_and_is_within_the_device() -> None:
         assert allocated <= reserved <= whole
         peaks.append(allocated)
     assert peaks == sorted(peaks)
+
+
+def cell(name: str, device: str = DEVICE, **run_config: Any) -> LoadedModel:
+    """A network of the catalogue on the device."""
+    target = make_target(device, config=RunConfig(**run_config))
+    return load_guarded(ModelHolder(), load_catalog().get(name), target)
+
+
+def peak(name: str, **run_config: Any) -> int:
+    return int(memory_of(cell(name, **run_config))["peak_memory"]["value"])
+
+
+def test_what_ran_before_does_not_change_a_peak() -> None:
+    before = peak("torchvision/squeezenet1_1", dtype="fp16")
+    peak("torchvision/vgg16", dtype="fp16")
+    assert peak("torchvision/squeezenet1_1", dtype="fp16") == before
+
+
+def test_a_graph_takes_at_least_what_an_eager_pass_takes() -> None:
+    eager = peak("torchvision/resnet50", dtype="fp16", batch_size=8)
+    graph = peak("torchvision/resnet50", dtype="fp16", batch_size=8, runtime="cudagraph")
+    print(f"\n{graph:,} bytes for {eager:,}")
+    assert eager <= graph < 2 * eager
+
+
+def test_the_largest_batch_can_be_measured() -> None:
+    sized, found = largest_batch(cell("torchvision/squeezenet1_1", dtype="fp16"))
+    print(f"\n{found}")
+    record = latency_record(sized, SamplingPlan(time_budget=0.5))
+    assert record.metrics["latency"]["samples"]
+    assert memory_of(sized)["peak_memory"]["value"] > 0
+
+
+def test_a_deep_network_gives_many_samples() -> None:
+    record = latency_record(cell("torchvision/resnet152", dtype="fp16"), SamplingPlan(2.4))
+    device = record.metrics["device_time"]
+    print(f"\n{len(device['samples'])} samples, full queue: {device['queue_full']}")
+    assert device["queue_full"] is True
+    assert len(device["samples"]) >= 100
+
+
+@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs a second device")
+def test_a_second_device_measures_as_the_first() -> None:
+    times = []
+    for device in ("cuda:0", "cuda:1"):
+        record = latency_record(
+            cell("torchvision/resnet50", device, dtype="fp16", batch_size=64), SamplingPlan(2.0)
+        )
+        times.append(statistics.median(record.metrics["device_time"]["samples"]))
+        assert torch.cuda.current_device() == 0
+    print(f"\n{times[0] * 1e3:.3f} ms, {times[1] * 1e3:.3f} ms")
+    names = {torch.cuda.get_device_name(index) for index in (0, 1)}
+    if len(names) == 1:
+        assert times[1] == pytest.approx(times[0], rel=0.1)
+
+
+def test_a_mig_instance_is_found_by_its_uuid() -> None:
+    """Where ``CUDA_VISIBLE_DEVICES`` has one."""
+    if not os.environ.get("CUDA_VISIBLE_DEVICES", "").startswith("MIG-"):
+        pytest.skip("CUDA_VISIBLE_DEVICES has no MIG instance")
+    device, *_ = list_devices()
+    assert device.uuid is not None
+    assert " MIG " in device.vendor_name
+    assert Nvml.open().memory_used(device.uuid) > 0
+
+
+def test_good_cells_follow_a_network_that_cannot_be_captured(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        nets="""
+        import torch
+        from torch import nn
+
+        class Good(nn.Sequential):
+            def __init__(self):
+                super().__init__(nn.Conv2d(3, 8, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(),
+                                 nn.Linear(8, 10))
+
+        class Asking(Good):
+            def forward(self, x):
+                scores = super().forward(x)
+                return scores if x.is_meta or scores.sum().item() > 0 else scores + 1
+
+        class Further(Good): pass
+        """,
+        test_times="""
+        def test_latency(bench, loaded_model):
+            bench.latency(loaded_model)
+        """,
+    )
+    result = pytester.runpytest_subprocess(
+        "test_times.py", "--archbench-gpu=cuda", "--archbench-runtime=cudagraph",
+        "--archbench-quick", "--archbench-models=nets.py:Good,nets.py:Asking,nets.py:Further",
+        timeout=120,
+    )  # fmt: skip
+    print(result.stdout.str())
+    assert result.parseoutcomes() == {"passed": 2, "failed": 1}
+    assert "cannot be captured" in result.stdout.str()

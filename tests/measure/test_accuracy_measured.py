@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from archbench.measure.accuracy import (
     Evaluation,
     Workers,
     evaluate,
+    loaders_that_fit,
 )
 from archbench.measure.fingerprints import evaluation_key, fingerprint_of
 from archbench.models.datasets import open_images
@@ -340,6 +342,27 @@ def test_all_passes_run_on_the_targets_device(
         fingerprint_of(model)
         assert {seen[2] for seen in switches.seen} == {1}
         assert machine.current == 0
+    assert found.top1.right == digits.right[0].sum()
+
+
+@pytest.mark.parametrize(("free", "fit"), [(64 << 20, 2), (8 << 30, 256), (1 << 20, 0)])
+def test_loading_processes_need_room_to_hand_batches_over(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, free: int, fit: int
+) -> None:
+    usage = SimpleNamespace(free=free)
+    monkeypatch.setattr("archbench.measure.accuracy.shutil.disk_usage", lambda _: usage)
+    # Four batches of 4 MiB for each, in half of what is free.
+    assert loaders_that_fit(4 << 20, tmp_path) == fit
+    assert loaders_that_fit(4 << 20, tmp_path / "none") > 1000
+
+
+def test_a_small_shared_memory_leaves_loading_processes_out(
+    digits: Any, digits_spec: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("archbench.measure.accuracy.loaders_that_fit", lambda batch: 0)
+    model = weighted(digits_spec(), digits.safetensors)
+    found = evaluated(model, digits.images, workers=Workers(loading=3, threads=1))
+    assert (found.workers.loading, found.left_out) == (0, 3)
     assert found.top1.right == digits.right[0].sum()
 
 

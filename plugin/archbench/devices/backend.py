@@ -167,6 +167,10 @@ class Backend:
         """Its clock and queue; None where the host's clock is all there is."""
         return None
 
+    def within_memory(self) -> AbstractContextManager[Any]:
+        """Inside, what does not fit into its memory fails."""
+        return nullcontext()
+
     def memory(self) -> MemoryCounters:
         """Counters of its memory.
 

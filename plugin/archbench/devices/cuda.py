@@ -8,6 +8,7 @@ import platform
 import re
 import warnings
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from types import ModuleType
 from typing import Any, ClassVar
 
@@ -179,6 +180,16 @@ class Cuda(Accelerator):
         event = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
         event.record(torch.cuda.current_stream(self.device))
         return event
+
+    @contextmanager
+    def within_memory(self) -> Iterator[None]:
+        """See :class:`Backend`. Under WSL the driver goes on in the host's memory, many times
+        slower; so torch's own allocator is told where the device's ends."""
+        if "microsoft" in platform.release().lower():
+            free, total = self.memory_info()
+            fraction = (free + torch.cuda.memory_reserved(self.device)) / total
+            torch.cuda.set_per_process_memory_fraction(min(fraction, 1.0), self.device)
+        yield
 
     def memory(self) -> MemoryCounters:
         return _CudaMemory(self)

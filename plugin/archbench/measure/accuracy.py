@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import shutil
+import sys
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +37,12 @@ LARGEST_BATCH = {"host": 32, "accelerator": 256}
 
 MEMORY_SHARE = 0.5
 """Of the free memory that a batch may take: the loader's batches lie there too."""
+
+PREFETCH = 4
+"""Batches that each loading process has ready."""
+
+SHARED = Path("/dev/shm")
+"""Where Linux has the memory by which they hand batches over; 64 MB in a container by default."""
 
 UNREADABLE_NAMED = 20
 """Names of images that are kept."""
@@ -86,6 +94,8 @@ class Evaluation:
         waited: seconds of these in which the network waited for the loader.
         batch_size: images of a batch.
         workers: see :class:`Workers`.
+        left_out: loading processes that were left out, since their batches would not fit into the
+            memory by which they are handed over.
         lacking: classes of the images that the network cannot say.
         exits: top-1 outcomes of the exits before the last, where all of them were asked for.
     """
@@ -98,6 +108,7 @@ class Evaluation:
     waited: float
     batch_size: int
     workers: Workers
+    left_out: int = 0
     lacking: int = 0
     exits: tuple[Outcomes, ...] = ()
 
@@ -174,7 +185,7 @@ class _Evaluating:
     ) -> None:
         self._model = model
         self._images = images
-        self._workers = workers
+        self._workers, self._left_out = workers, 0
         self._progress = progress
         self._device = model.loaded.device
         self._dtype = model.loaded.input_dtype
@@ -204,7 +215,11 @@ class _Evaluating:
         dataset = _Pixels(self._images, ImageTransform(self._model.transform), self._empty)
         start = time.perf_counter()
         waited, done = 0.0, 0
-        loader = _loader(dataset, min(size, total), self._workers.loading, self._device)
+        batch_size = min(size, total)
+        wanted = self._workers.loading
+        loading = min(wanted, loaders_that_fit(batch_size * self._empty.nbytes))
+        self._workers, self._left_out = replace(self._workers, loading=loading), wanted - loading
+        loader = _loader(dataset, batch_size, loading, self._device)
         # Closed whatever happens: worker processes must not outlive the evaluation.
         with closing(_each(self._device.fed(loader))) as batches:
             while True:
@@ -271,6 +286,7 @@ class _Evaluating:
             waited=waited,
             batch_size=size,
             workers=self._workers,
+            left_out=self._left_out,
             lacking=0 if self._columns is None else int((self._columns < 0).sum()),
             exits=tuple(Outcomes.of(one[0].tolist(), digest) for one in exits),
         )
@@ -290,8 +306,20 @@ def _loader(
         num_workers=loading,
         collate_fn=_collated,
         pin_memory=device.pins_memory,
-        prefetch_factor=4 if loading else None,
+        prefetch_factor=PREFETCH if loading else None,
     )
+
+
+def loaders_that_fit(batch: int, shared: Path = SHARED) -> int:
+    """How many loading processes can hand their batches over at once.
+
+    Args:
+        batch: bytes of one.
+        shared: where the memory for it is.
+    """
+    if not shared.is_dir():
+        return sys.maxsize
+    return int(shutil.disk_usage(shared).free * MEMORY_SHARE) // (PREFETCH * max(batch, 1))
 
 
 def _batch_size(model: WeightedModel, pixels: Tensor) -> int:
@@ -299,15 +327,18 @@ def _batch_size(model: WeightedModel, pixels: Tensor) -> int:
     device = model.loaded.device
     dtype = model.loaded.input_dtype
     largest = LARGEST_BATCH["host" if device.is_host else "accelerator"]
-    one = normalized(pixels[None].to(device.place), model.transform, dtype)
+
+    def image() -> Tensor:
+        return normalized(pixels[None].to(device.place), model.transform, dtype)
+
     try:
         counters = device.memory()
         counters.reset()
         before = counters.allocated()
-        model.scores(one)
+        model.scores(image())
         needed, free = counters.peak_allocated() - before, counters.free()
     except AbsentError:
-        needed = _activation_bytes(model, one)
+        needed = _activation_bytes(model, image())
         free = psutil.virtual_memory().available
     fitting = int(free * MEMORY_SHARE / max(needed, 1))
     return max(min(fitting, largest), 1)

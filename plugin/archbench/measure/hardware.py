@@ -122,15 +122,9 @@ def _refuse_unusable(device: Device) -> None:
 def _refuse_apart(device: Device, dtype: str) -> None:
     """The same, and whether it runs a precision, found out by a process that lets go of the device
     when it ends: one that keeps it would keep it from those that measure."""
-    command = [
-        sys.executable,
-        "-c",
-        _PROBE,
-        device.name,
-        device.vendor_name,
-        device.uuid or "",
-        dtype,
-    ]
+    given = [device.name, device.vendor_name, device.uuid or "", dtype]
+    kind = type(backend_of(device.name)).__module__
+    command = [sys.executable, "-c", _PROBE, *given, kind]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     lines = done.stdout.splitlines()
@@ -149,9 +143,16 @@ def _refuse_apart(device: Device, dtype: str) -> None:
 _PROBE = "import sys; from archbench.measure.hardware import probe; probe(*sys.argv[1:])"
 
 
-def probe(name: str, vendor_name: str, uuid: str, dtype: str) -> None:
+def probe(name: str, vendor_name: str, uuid: str, dtype: str, kind: str) -> None:
     """Write why a device does not run a precision as the last line, in JSON: the three parts of a
-    :class:`UsageError`, or null where it does."""
+    :class:`UsageError`, or null where it does.
+
+    Args:
+        name, vendor_name, uuid: of the device.
+        dtype: the precision.
+        kind: the module that defines its kind.
+    """
+    importlib.import_module(kind)
     device = Device(name, vendor_name, uuid or None)
     refused = None
     try:

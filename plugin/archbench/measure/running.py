@@ -6,7 +6,7 @@ import gc
 import sys
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import torch
@@ -14,6 +14,7 @@ from torch import Tensor
 
 from archbench.core.errors import ArchbenchError, NotMeasuredError, chain_of, is_out_of_memory
 from archbench.core.spec import ModelSpec, Target
+from archbench.devices.kinds import backend_of
 from archbench.models.loading import LoadedModel, ModelHolder, free_cached
 from archbench.models.memory_guard import memory_guard
 from archbench.models.passes import forward_named
@@ -28,8 +29,11 @@ def load_guarded(holder: ModelHolder, spec: ModelSpec, target: Target) -> Loaded
 
 
 def within_memory(target: Target) -> AbstractContextManager[None]:
-    """An accelerator's runtime reserves address space far beyond what it uses: no guard there."""
-    return memory_guard() if target.is_host else nullcontext()
+    """An accelerator's runtime reserves address space far beyond what it uses: no guard of the
+    process's memory there."""
+    if target.is_host:
+        return memory_guard()
+    return backend_of(target.device, target.uuid).within_memory()
 
 
 @contextmanager

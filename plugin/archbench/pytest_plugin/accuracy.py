@@ -150,6 +150,15 @@ def _record(model: WeightedModel, images: ImageSet, found: Evaluation, key: str)
                 f"read and are left out, {name} among them ({cause})",
             )
         )
+    if found.left_out:
+        notes.append(
+            Note(
+                "few-loaders",
+                f"{found.workers.loading} processes decode images where "
+                f"{found.workers.loading + found.left_out} could: /dev/shm, by which they hand "
+                "them over, is small. Give a container more of it, as by --shm-size=2g",
+            )
+        )
     if found.lacking:
         notes.append(
             Note(
