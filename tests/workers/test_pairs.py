@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import sys
 import time
@@ -12,6 +13,7 @@ import pytest
 
 import archbench
 from archbench.core.rounds import Burst
+from archbench.workers import process
 from archbench.workers.imports import Imports
 from archbench.workers.orders import Order
 from archbench.workers.pairs import CellFailedError, Holder, NoPairError, Pair
@@ -128,6 +130,19 @@ def test_a_process_that_hangs_is_ended(start: Start) -> None:
     assert details.splitlines()[0] == "before"
     assert pair.is_broken
     assert child.worker._process.poll() is not None
+
+
+def test_a_process_that_had_no_core_is_waited_for(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Half a second is over before it answers, but it was not running for 20 s of them."""
+    child = start("do == 'burst' and time.sleep(2)")
+    child.greet()
+    other = start(sides=("candidate",))
+    other.greet()
+    waited = itertools.count(0.0, 20.0)
+    monkeypatch.setattr(process, "waited_for_a_core", lambda pid: next(waited))
+    play(Pair([child, other], None, SHORT))
 
 
 def test_a_process_that_dies_of_a_signal_is_told_with_what_it_printed(start: Start) -> None:

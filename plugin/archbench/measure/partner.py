@@ -6,7 +6,6 @@ import base64
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -29,6 +28,7 @@ from archbench.measure.running import Runner, forward_passes, refuse_not_finite,
 from archbench.models.loading import LoadedModel
 from archbench.models.outputs import class_scores
 from archbench.models.placement import relocate
+from archbench.store.waiting import waited_for_a_core
 
 __all__ = ["Partner", "seed_of", "undisturbed", "varied"]
 
@@ -213,10 +213,10 @@ class Partner:
                 self._forward()
                 readings.append(self._tools.telemetry())
             wall = self._clock.wall
-            began, waited = wall(), _waited()
+            began, waited = wall(), waited_for_a_core()
             walls, cpus = self._passes(began + round(seconds * 1e9))
             device = self._queue.burst() if self._queue is not None else []
-            now, ended = _waited(), wall()
+            now, ended = waited_for_a_core(), wall()
             if self._queue is not None:
                 readings.append(self._tools.telemetry())
         return Burst(
@@ -272,18 +272,6 @@ class Partner:
                     best[name] = min(best.get(name, spent), spent)
         types = {name: type(module).__name__ for name, module in root.named_modules()}
         return {name: {"type": types[name], "seconds": spent / 1e9} for name, spent in best.items()}
-
-
-def _waited(path: Path = Path("/proc/self/schedstat")) -> float | None:
-    """Seconds that the main thread was ready to run and did not; None where the kernel is silent.
-
-    The second number of the file is the time on a run queue, in nanoseconds
-    (Documentation/scheduler/sched-stats.rst of the Linux kernel).
-    """
-    try:
-        return int(path.read_text().split()[1]) / 1e9
-    except (OSError, ValueError, IndexError):
-        return None
 
 
 class _Attribution:

@@ -15,6 +15,7 @@ from multiprocessing import Pipe
 from pathlib import Path
 from typing import Any
 
+from archbench.store.waiting import waited_for_a_core
 from archbench.workers.channel import (
     VERSION,
     Channel,
@@ -184,15 +185,18 @@ class Worker:
         """Wait for what it says.
 
         Args:
-            timeout: seconds to wait.
+            timeout: seconds to wait, beside those in which it was ready to run and had no core.
             said: seconds to name where it says nothing, if they are others.
 
         Raises:
             WorkerLostError: it died, hangs, or does not speak the protocol.
         """
-        deadline = time.monotonic() + timeout
+        deadline, before = time.monotonic() + timeout, self._waited()
         while True:
             left = deadline - time.monotonic()
+            if left <= LOOK:
+                # On a busy machine a process may have a tenth of a core: it works, and slowly.
+                left += self._waited() - before
             try:
                 return self._channel.receive(max(min(left, LOOK), 0.0))
             except SilentError:
@@ -204,6 +208,9 @@ class Worker:
                     raise WorkerLostError(self._lost(error)) from None
             except ChannelError as error:
                 raise WorkerLostError(self._lost(error)) from None
+
+    def _waited(self) -> float:
+        return waited_for_a_core(self._process.pid) or 0.0
 
     def no_use(self, reason: str, sentence: str) -> WorkerLostError:
         """End it since its answers make no sense."""
