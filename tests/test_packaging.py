@@ -97,7 +97,7 @@ def test_the_core_holds_the_same_files(wheel: Path, core: Path) -> None:
     for field in ("Version", "Summary", "Requires-Python", "License-Expression", "Classifier"):
         assert metadata(core).get_all(field) == metadata(wheel).get_all(field)
     with zipfile.ZipFile(core) as archive:
-        (licence,) = (name for name in archive.namelist() if name.endswith("LICENSE"))
+        (licence,) = (name for name in archive.namelist() if name.endswith("/LICENSE"))
         assert archive.read(licence) == (ROOT / "LICENSE").read_bytes()
 
 

@@ -618,7 +618,7 @@ def test_a_device_is_held_for_both_sides_by_who_schedules_them(
     # A test of a side leaves that to the scheduler: the other side is on the device too.
     events.clear()
     inside = SimpleNamespace(order=SimpleNamespace(sides=("reference",)), about=lambda _: None)
-    monkeypatch.setattr("archbench.workers.inside.inside_of", lambda config: inside)
+    monkeypatch.setattr("archbench.pytest_plugin.targets.inside_of", lambda config: inside)
     project.runpytest_inprocess(*given)
     assert events == []
 
