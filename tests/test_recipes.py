@@ -26,9 +26,9 @@ RECIPES = {section.partition("\n")[0]: section for section in SECTIONS}
 
 # On a busy machine a comparison asks for process runs until it has eight.
 RULES = """
-[[tool.archbench.duet]]
-launches = 2
-most_launches = 2
+[[tool.archbench.paired]]
+process_runs = 2
+most_process_runs = 2
 """
 
 

@@ -12,41 +12,41 @@ from typing import Any
 import pytest
 
 from archbench import ModelSpec, cli, selftest
-from archbench.core.duet import DuetRule
 from archbench.core.errors import ArchbenchError, UsageError
-from archbench.core.rounds import Burst, ClockRule, DuetLaunch, Round, default_rules
+from archbench.core.paired import PairedRule
+from archbench.core.rounds import Burst, ClockRule, PairedRun, Round, default_rules
 from archbench.measure.complexity import count
-from archbench.selftest import DUET, STORED, Outcome, Trial, rejudged, replay
+from archbench.selftest import PAIRED, STORED, Outcome, Trial, rejudged, replay
 
 ROUNDS = Path(__file__).parent / "rounds" / "duet-schema-1.jsonl"
 RULES = default_rules("cpu", 1)
 
 
-def launches(ratio: float, rounds: Sequence[int]) -> list[DuetLaunch]:
+def process_runs(ratio: float, rounds: Sequence[int]) -> list[PairedRun]:
     def burst(seconds: float) -> Burst:
         return Burst((seconds,), (seconds,), (), 0.0)
 
     one = Round(burst(0.01), burst(0.01 * ratio), False)
-    return [DuetLaunch([one] * number) for number in rounds]
+    return [PairedRun([one] * number) for number in rounds]
 
 
 def line(ratio: float, rounds: Sequence[int], extra: float, status: str) -> dict[str, Any]:
-    series = launches(ratio, rounds)
+    series = process_runs(ratio, rounds)
     return {
-        "schema": 1,
+        "schema": 2,
         "extra": extra,
         "cell": "local/stack0",
         "status": status,
         "seconds": sum(one.seconds for one in series),
         "start_seconds": [2.0] * len(series),
-        "launches": [one.as_dict() for one in series],
+        "process_runs": [one.as_dict() for one in series],
     }
 
 
 @pytest.mark.parametrize(
     ("trial", "extra", "layers"),
     [
-        (DUET, 0.0, 100), (DUET, 0.02, 102), (DUET, 0.05, 105), (DUET, 0.1, 110),
+        (PAIRED, 0.0, 100), (PAIRED, 0.02, 102), (PAIRED, 0.05, 105), (PAIRED, 0.1, 110),
         (STORED, 0.0, 20), (STORED, 0.2, 24), (STORED, 0.5, 30),
     ],
 )  # fmt: skip
@@ -67,18 +67,18 @@ def test_the_cost_that_is_injected(
 
 
 def test_rounds_lead_to_the_same_status_again() -> None:
-    status, used = rejudged(launches(1.0, [30]), RULES)
-    # The 13th round is evidence enough, see tests/duet/test_conducting.py.
+    status, used = rejudged(process_runs(1.0, [30]), RULES)
+    # The 13th round is evidence enough, see tests/workers/test_schedule.py.
     assert (status, [len(one.rounds) for one in used]) == ("unchanged", [13])
-    status, used = rejudged(launches(1.1, [30, 30, 30, 30]), RULES)
+    status, used = rejudged(process_runs(1.1, [30, 30, 30, 30]), RULES)
     assert (status, [len(one.rounds) for one in used]) == ("regressed", [13, 7, 6, 1])
-    assert rejudged(launches(0.9, [30] * 4), RULES)[0] == "improved"
+    assert rejudged(process_runs(0.9, [30] * 4), RULES)[0] == "improved"
 
 
 def test_a_rule_that_asks_for_more_runs_out_of_rounds() -> None:
-    strict = (ClockRule("cpu", DuetRule(beta=1e-12)),)
-    assert rejudged(launches(1.0, [13]), strict)[0] == "inconclusive"
-    assert rejudged(launches(1.1, [20, 6, 6]), RULES)[0] == "inconclusive"
+    strict = (ClockRule("cpu", PairedRule(beta=1e-12)),)
+    assert rejudged(process_runs(1.0, [13]), strict)[0] == "inconclusive"
+    assert rejudged(process_runs(1.1, [20, 6, 6]), RULES)[0] == "inconclusive"
 
 
 def test_a_replay_counts_alarms_and_what_is_found(
@@ -90,13 +90,16 @@ def test_a_replay_counts_alarms_and_what_is_found(
     stored += [line(1.05, [13, 7, 6, 1], 0.05, "regressed")] * 3
     stored += [line(1.0, [13], 0.05, "unchanged")]
     path.write_text("".join(json.dumps(one) + "\n" for one in stored), encoding="utf-8")
-    assert cli.main(["selftest", "--duet", f"--replay={path}"]) == 0
+    assert cli.main(["selftest", "--paired", f"--replay={path}"]) == 0
     printed = capsys.readouterr().out
     # Clopper and Pearson for 1 of 300: 0.01 % to 1.84 %; for 3 of 4: 19.4 % to 99.4 %.
     assert "unchanged, false alarms: 1 of 300 (0.01% to 1.84% at 95 %)   1 improved, 299" in printed
     assert "+5% layers, found: 3 of 4 (19.41% to 99.37% at 95 %)   3 regressed, 1 unc" in printed
     # 13 rounds of twice 10 ms.
-    assert "bursts for a verdict: 0.3 s, at most 0.3 s for 9 of 10; launches: 1.0; start" in printed
+    assert (
+        "bursts for a verdict: 0.3 s, at most 0.3 s for 9 of 10; process runs: 1.0; start"
+        in printed
+    )
 
 
 def test_stored_rounds_of_this_machine_are_judged_as_they_were() -> None:
@@ -104,7 +107,7 @@ def test_stored_rounds_of_this_machine_are_judged_as_they_were() -> None:
     lines = [json.loads(text) for text in ROUNDS.read_text(encoding="utf-8").splitlines()]
     assert {one["extra"] for one in lines} == {0.0, 0.045}
     for one in lines:
-        series = [DuetLaunch.from_dict(launch) for launch in one["launches"]]
+        series = [PairedRun.from_dict(run) for run in one["launches"]]
         assert rejudged(series, RULES)[0] == one["status"]
     unchanged, slower = replay(ROUNDS)
     assert unchanged.statuses == Counter(unchanged=unchanged.statuses.total())
@@ -118,9 +121,9 @@ def test_stored_rounds_of_this_machine_are_judged_as_they_were() -> None:
         ("", "it holds no rounds. Make it with --store=FILE"),
         ("{}\n", "line 1 is damaged ('schema'). Delete it"),
         ('{"schema": 1', "line 1 is damaged (Expecting"),
-        ('{"schema": 1, "launches": [{"rounds": 3}]}', "line 1 is damaged ("),
-        ('{"schema": 1, "launches": []}', "line 1 is damaged ('extra'). Delete it"),
-        ('{"schema": 2}', "line 1 is of schema 2, this archbench reads 1. Use the archbench that"),
+        ('{"schema": 2, "process_runs": [{"rounds": 3}]}', "line 1 is damaged ("),
+        ('{"schema": 2, "process_runs": []}', "line 1 is damaged ('extra'). Delete it"),
+        ('{"schema": 3}', "line 1 is of schema 3, this archbench reads 2. Use the archbench that"),
     ],
 )
 def test_files_that_cannot_be_replayed(text: str | None, message: str, tmp_path: Path) -> None:
@@ -141,12 +144,12 @@ def test_bytes_that_are_no_text_are_damage(tmp_path: Path) -> None:
 
 def test_a_file_that_cannot_be_written_is_refused_before_measuring(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"--store=.*: it cannot be written \(No such file"):
-        selftest.selftest(DUET, say=print, store=tmp_path / "no" / "x")
+        selftest.selftest(PAIRED, say=print, store=tmp_path / "no" / "x")
 
 
-def test_a_replay_is_of_duets(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_replay_is_of_paired_comparisons(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["selftest", "--stored", "--replay=rounds.jsonl"]) == 2
-    assert "its runs have no rounds. Add --duet instead" in capsys.readouterr().err
+    assert "its runs have no rounds. Add --paired instead" in capsys.readouterr().err
 
 
 def test_runs_are_counted_and_stored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -154,7 +157,7 @@ def test_runs_are_counted_and_stored(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
     def run(root: Path, trial: Trial, extra: float, gpu: str) -> dict[str, Any]:
         asked.append(extra)
-        assert (trial, gpu) == (DUET, "cuda:1")
+        assert (trial, gpu) == (PAIRED, "cuda:1")
         assert (root / ".git").is_dir()
         one = line(1.0, [13], extra, "unchanged")
         cell = {
@@ -163,7 +166,7 @@ def test_runs_are_counted_and_stored(tmp_path: Path, monkeypatch: pytest.MonkeyP
                 {"metric": "params", "status": "changed"},
                 {"metric": "latency", "status": "unchanged"},
             ],
-            "metrics": {"duet_ratio": {**one, "series": one["launches"]}},
+            "metrics": {"paired_ratio": {**one, "series": one["process_runs"]}},
             "seconds": {},
         }
         return {"cells": [cell] * 2}
@@ -171,7 +174,7 @@ def test_runs_are_counted_and_stored(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(selftest, "_run", run)
     store = tmp_path / "rounds.jsonl"
     outcomes = selftest.selftest(
-        DUET, cells=2, rounds=2, injected_rounds=1, say=lambda _: None, store=store,
+        PAIRED, cells=2, rounds=2, injected_rounds=1, say=lambda _: None, store=store,
         directory=tmp_path / "project", gpu="cuda:1",
     )  # fmt: skip
     assert asked == [0.0, 0.0, 0.02, 0.05, 0.1]
@@ -185,7 +188,7 @@ def test_runs_are_counted_and_stored(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert [one.statuses.total() for one in replay(store)] == [4, 2, 2, 2]
 
 
-@pytest.mark.parametrize("trial", [DUET, STORED])
+@pytest.mark.parametrize("trial", [PAIRED, STORED])
 def test_a_run_that_fails_says_what_it_printed(
     trial: Trial, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -196,7 +199,7 @@ def test_a_run_that_fails_says_what_it_printed(
 
 def test_a_device_that_is_not_there_is_said(tmp_path: Path) -> None:
     with pytest.raises(ArchbenchError, match=r"--archbench-gpu=cuda:9: no such device"):
-        selftest.selftest(DUET, cells=1, say=print, directory=tmp_path / "p", gpu="cuda:9")
+        selftest.selftest(PAIRED, cells=1, say=print, directory=tmp_path / "p", gpu="cuda:9")
 
 
 def test_an_improvement_is_a_false_alarm_and_finds_nothing() -> None:

@@ -252,26 +252,28 @@ def huge_model(id: str = "timm/eva02_enormous_patch14_clip_224") -> None:
 def gate(number: int = 2_000) -> None:
     """Writing baselines of times, and comparing as many cells with them."""
     from archbench.core.gate import scale_of, time_verdict
-    from archbench.core.launches import Launch
+    from archbench.core.process_runs import ProcessRun
     from archbench.core.tolerances import Rules
     from archbench.store.baselines import key_of, read_baselines, update_baselines
 
     chance = random.Random(0)
 
-    def launches(count: int) -> list[Launch]:
+    def process_runs(count: int) -> list[ProcessRun]:
         made = []
         for _ in range(count):
             series = [0.01 * chance.lognormvariate(0, 0.02) for _ in range(40)]
-            made.append(Launch.of(series, series, 0.0, [0.0006 * chance.lognormvariate(0, 0.02)]))
+            made.append(
+                ProcessRun.of(series, series, 0.0, [0.0006 * chance.lognormvariate(0, 0.02)])
+            )
         return made
 
-    environment = {"device_name": "any", "clock": "cpu", "yardstick": "any"}
+    environment = {"device_name": "any", "clock": "cpu", "reference_workload": "any"}
     lines = {}
     for index in range(number):
         line = {
             "id": f"timm/network{index}",
             "cell": "fp32-b1",
-            "launches": [one.as_dict() for one in launches(10)],
+            "process_runs": [one.as_dict() for one in process_runs(10)],
             "counts": {"params": 1, "macs": 1},
             "amounts": {},
             "environment": environment,
@@ -280,7 +282,7 @@ def gate(number: int = 2_000) -> None:
             "reason": None,
         }
         lines[key_of(line)] = line
-    now = {key: launches(3) for key in lines}
+    now = {key: process_runs(3) for key in lines}
     with tempfile.TemporaryDirectory() as name:
         path = Path(name) / "any" / "fp32.jsonl"
         start = time.perf_counter()
@@ -291,7 +293,7 @@ def gate(number: int = 2_000) -> None:
         rules = Rules()
         verdicts = [
             time_verdict(
-                [Launch.from_dict(one) for one in stored[key]["launches"]],
+                [ProcessRun.from_dict(one) for one in stored[key]["process_runs"]],
                 now[key],
                 [],
                 rules.time_rule(stored[key]["id"], "any", "fp32", scale_of(environment)),
@@ -327,7 +329,7 @@ def stored_run(directory: Path, architectures: int, batch_sizes: tuple[int, ...]
                 name: {"value": figure.value, "unit": "1", "source": "counted"}
                 for name, figure in counted.items()
             }
-            # Census of layers, times of launches and the like: what a real line holds besides.
+            # Census of layers, times of process runs and the like: what a real line holds besides.
             counts["layers"] = {"value": [["Conv2d", 9408, 118013952, 1]] * 40, "source": "counted"}
             for batch_size in batch_sizes:
                 target = Target("cpu", "CPU", "cpu-x", batch_size=batch_size)

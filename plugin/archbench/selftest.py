@@ -23,8 +23,8 @@ from typing import Any
 
 from archbench.core.errors import ArchbenchError, UsageError
 from archbench.core.gate import scales_of
-from archbench.core.launches import Launch, spread
-from archbench.core.rounds import ClockRule, DuetLaunch, default_rules, has_told, judge
+from archbench.core.process_runs import ProcessRun, spread
+from archbench.core.rounds import ClockRule, PairedRun, default_rules, has_told, judge
 from archbench.core.statistics import clopper_pearson, quantile
 from archbench.core.tolerances import Rules
 from archbench.metrics import format_seconds
@@ -32,7 +32,7 @@ from archbench.store.baselines import read_baselines
 from archbench.store.git import git
 
 __all__ = [
-    "DUET",
+    "PAIRED",
     "STORED",
     "Outcome",
     "Trial",
@@ -42,8 +42,8 @@ __all__ = [
     "smallest_changes",
 ]
 
-SCHEMA = 1
-"""Of a line of stored rounds."""
+SCHEMA = 2
+"""Of a line of stored rounds; in schema 1 its process runs were called ``launches``."""
 
 _NETS = '''
 """Stacks of equal convolutions."""
@@ -105,7 +105,7 @@ class Trial:
 STORED = Trial(20, "16 + 8 * i", "32", 10, 30, 6, (0.2, 0.5))
 """The gate of stored baselines."""
 
-DUET = Trial(
+PAIRED = Trial(
     100, "8 + 8 * (i % 4)", "16 + 8 * (i // 4 % 5)", 20, 3, 1, (0.02, 0.05, 0.1),
     ("--archbench-against=HEAD",),
 )  # fmt: skip
@@ -120,14 +120,14 @@ class Outcome:
         extra: share of layers that were added; 0 for an unchanged network.
         statuses: how many verdicts had each status.
         seconds: of bursts, or of forward passes, for each verdict.
-        launches: of each verdict of a duet.
+        process_runs: of each verdict of a paired comparison.
         starts: seconds that a pair of processes took to come up.
     """
 
     extra: float
     statuses: Counter[str] = field(default_factory=Counter)
     seconds: list[float] = field(default_factory=list)
-    launches: list[int] = field(default_factory=list)
+    process_runs: list[int] = field(default_factory=list)
     starts: list[float] = field(default_factory=list)
 
     @property
@@ -140,24 +140,25 @@ class Outcome:
         """Count one verdict, see :func:`_lines`."""
         self.statuses[line["status"]] += 1
         self.seconds.append(line["seconds"])
-        if line["launches"]:
-            self.launches.append(len(line["launches"]))
+        if line["process_runs"]:
+            self.process_runs.append(len(line["process_runs"]))
         self.starts += line["start_seconds"]
 
     def text(self) -> str:
-        """One line with the Clopper-Pearson interval of 95 %, and one about a duet's cost."""
+        """One line with the Clopper-Pearson interval of 95 %, and one about a paired comparison's
+        cost."""
         number = self.statuses.total()
         low, high = clopper_pearson(self.alarms, number)
         others = ", ".join(f"{count} {status}" for status, count in sorted(self.statuses.items()))
         what = f"{self.extra:+.0%} layers, found" if self.extra else "unchanged, false alarms"
         text = f"{what}: {self.alarms} of {number} ({low:.2%} to {high:.2%} at 95 %)   {others}"
-        if not self.launches:
+        if not self.process_runs:
             return text
         ordered = sorted(self.seconds)
         return (
             f"{text}\n  bursts for a verdict: {statistics.median(ordered):.1f} s, "
             f"at most {quantile(ordered, 0.9):.1f} s for 9 of 10; "
-            f"launches: {statistics.mean(self.launches):.1f}; "
+            f"process runs: {statistics.mean(self.process_runs):.1f}; "
             f"start of a pair: {statistics.median(self.starts):.1f} s"
         )
 
@@ -176,10 +177,10 @@ def selftest(
     """Try a gate on this machine.
 
     Args:
-        trial: :data:`STORED` or :data:`DUET`.
+        trial: :data:`STORED` or :data:`PAIRED`.
         rounds: runs with nothing changed, of ``cells`` verdicts each.
         injected_rounds: runs with each of the trial's extra layers.
-        store: file that all rounds of a duet are appended to.
+        store: file that all rounds of a paired comparison are appended to.
         directory: for the project; a temporary one by default.
         gpu: the device, as ``--gpu`` names one.
 
@@ -195,7 +196,7 @@ def selftest(
     with tempfile.TemporaryDirectory() as name:
         root = directory or Path(name)
         _make_project(root, trial, cells)
-        if trial is DUET:
+        if trial is PAIRED:
             _commit(root)
         else:
             _run(root, trial, 0.0, gpu, "--archbench-baseline-update")
@@ -292,10 +293,10 @@ def _found_by_baselines(root: Path) -> dict[str, list[float]]:
     found: dict[str, list[float]] = {}
     for path in (root / "baselines").glob("*/*.jsonl"):
         for line in read_baselines(path, "latency").lines.values():
-            launches = [Launch.from_dict(one) for one in line["launches"]]
-            for metric, scale in scales_of(launches, line["environment"]).items():
+            process_runs = [ProcessRun.from_dict(one) for one in line["process_runs"]]
+            for metric, scale in scales_of(process_runs, line["environment"]).items():
                 rule = Rules().time_rule(line["id"], path.parent.name, path.stem, scale)
-                threshold = spread(launches, scale).threshold(rule.relative, rule.confidence)
+                threshold = spread(process_runs, scale).threshold(rule.relative, rule.confidence)
                 found.setdefault(metric, []).append(math.expm1(threshold))
     return found
 
@@ -340,17 +341,17 @@ def _run(root: Path, trial: Trial, extra: float, gpu: str, *arguments: str) -> A
 
 
 def _lines(results: Any, extra: float) -> Iterator[dict[str, Any]]:
-    """For each cell what is counted, and stored of a duet."""
+    """For each cell what is counted, and stored of a paired comparison."""
     for cell in results["cells"]:
-        duet = cell["metrics"].get("duet_ratio", {})
+        paired = cell["metrics"].get("paired_ratio", {})
         yield {
             "schema": SCHEMA,
             "extra": extra,
             "cell": cell["id"],
             "status": next(v["status"] for v in cell["verdicts"] if v["metric"] == "latency"),
-            "seconds": duet.get("seconds", cell["seconds"].get("forward", 0.0)),
-            "start_seconds": duet.get("start_seconds", []),
-            "launches": duet.get("series", []),
+            "seconds": paired.get("seconds", cell["seconds"].get("forward", 0.0)),
+            "start_seconds": paired.get("start_seconds", []),
+            "process_runs": paired.get("series", []),
         }
 
 
@@ -365,32 +366,32 @@ def replay(path: Path, rules: Sequence[ClockRule] | None = None) -> list[Outcome
         UsageError: there is no such file, or it is damaged or newer.
     """
     outcomes: dict[float, Outcome] = {}
-    for line, launches in _read(path):
+    for line, process_runs in _read(path):
         outcome = outcomes.setdefault(line["extra"], Outcome(line["extra"]))
-        has_device = any(one.candidate.device for launch in launches for one in launch.rounds)
+        has_device = any(one.candidate.device for run in process_runs for one in run.rounds)
         status, used = rejudged(
-            launches, rules or default_rules("cuda" if has_device else "cpu", threads=1)
+            process_runs, rules or default_rules("cuda" if has_device else "cpu", threads=1)
         )
-        seconds = sum(launch.seconds for launch in used)
-        outcome.add({**line, "status": status, "launches": used, "seconds": seconds})
+        seconds = sum(run.seconds for run in used)
+        outcome.add({**line, "status": status, "process_runs": used, "seconds": seconds})
     if not outcomes:
         raise UsageError(f"--replay={path}", "it holds no rounds", "Make it with --store=FILE")
     return [outcomes[extra] for extra in sorted(outcomes)]
 
 
 def rejudged(
-    launches: Sequence[DuetLaunch], rules: Sequence[ClockRule]
-) -> tuple[str, list[DuetLaunch]]:
+    process_runs: Sequence[PairedRun], rules: Sequence[ClockRule]
+) -> tuple[str, list[PairedRun]]:
     """The status that the rounds lead to, and the part of them that it takes.
 
     Rounds end where a verdict once stood, so a rule that asks for more may run out of them:
     ``inconclusive``.
     """
-    used: list[DuetLaunch] = []
-    for launch in launches:
-        part = DuetLaunch([], launch.stolen, launch.others, launch.images)
+    used: list[PairedRun] = []
+    for run in process_runs:
+        part = PairedRun([], run.stolen, run.others, run.images)
         used.append(part)
-        for one in launch.rounds:
+        for one in run.rounds:
             part.rounds.append(one)
             status = judge(used, rules).status
             if status not in (None, "inconclusive"):
@@ -400,7 +401,7 @@ def rejudged(
     return "inconclusive", used
 
 
-def _read(path: Path) -> Iterable[tuple[dict[str, Any], list[DuetLaunch]]]:
+def _read(path: Path) -> Iterable[tuple[dict[str, Any], list[PairedRun]]]:
     try:
         lines = path.read_bytes().splitlines()
     except OSError as error:
@@ -410,8 +411,12 @@ def _read(path: Path) -> Iterable[tuple[dict[str, Any], list[DuetLaunch]]]:
     for number, text in enumerate(lines, 1):
         try:
             line = json.loads(text)
-            known = line["schema"] == SCHEMA
-            launches = [DuetLaunch.from_dict(one) for one in line["launches"]] if known else []
+            known = line["schema"] in (1, SCHEMA)
+            if line["schema"] == 1:
+                line["process_runs"] = line.pop("launches")
+            process_runs = (
+                [PairedRun.from_dict(one) for one in line["process_runs"]] if known else []
+            )
             float(line["extra"] if known else 0)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise UsageError(
@@ -423,4 +428,4 @@ def _read(path: Path) -> Iterable[tuple[dict[str, Any], list[DuetLaunch]]]:
                 f"line {number} is of schema {line['schema']}, this archbench reads {SCHEMA}",
                 "Use the archbench that wrote it",
             )
-        yield line, launches
+        yield line, process_runs

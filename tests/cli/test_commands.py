@@ -371,18 +371,18 @@ def test_conventions(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def latency_line(model: str, median: float, device: float | None = None) -> dict[str, object]:
-    launch = {
+    process_run = {
         "wall": [median] * 9,
         "cpu": [median] * 9,
         "samples": 5,
         "lost": 0,
         "others": 0,
-        "yardstick": None,
+        "reference_workload": None,
         "device": None if device is None else [device] * 9,
         "queue_full": None if device is None else True,
     }
     return {
-        "id": model, "cell": "fp32-b1", "launches": [launch] * 10,
+        "id": model, "cell": "fp32-b1", "process_runs": [process_run] * 10,
         "counts": None, "amounts": {}, "environment": {"clock": "cpu"},
         "when": "2026-11-20T18:40:12+00:00", "commit": "3dee450aa", "reason": "first",
     }  # fmt: skip
@@ -407,7 +407,7 @@ def test_baselines_show(accepted: Path, capsys: pytest.CaptureFixture[str]) -> N
     text = out(capsys, "baselines", "show")
     assert text.splitlines()[0] == "baselines/h200/fp32.jsonl"
     row = next(line for line in text.splitlines() if line.startswith("timm/resnet18"))
-    # Ten equal launches have no spread: what the tolerance allows is found.
+    # Ten equal process runs have no spread: what the tolerance allows is found.
     assert row.split() == [
         "timm/resnet18", "fp32-b1", "100", "10", "0.0%", "10%", "2026-11-20", "3dee450aa", "first",
     ]  # fmt: skip

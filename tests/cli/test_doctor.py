@@ -19,7 +19,7 @@ from scipy import stats
 from archbench import cli, selftest
 from archbench.cli import doctor
 from archbench.core.errors import AbsentError, ArchbenchError, UsageError
-from archbench.core.launches import Launch
+from archbench.core.process_runs import ProcessRun
 from archbench.core.telemetry import Reading
 from archbench.devices import registry
 from archbench.devices.backend import Backend, Telemetry
@@ -304,8 +304,8 @@ def test_the_smallest_change_is_the_gates_own(
     lines = {
         f"local/{name}": {
             "id": f"local/{name}",
-            "environment": {"clock": "cpu", "yardstick": None},
-            "launches": [Launch((s,) * 9, (s,) * 9, 5, 0.0, 0.0).as_dict() for s in values],
+            "environment": {"clock": "cpu", "reference_workload": None},
+            "process_runs": [ProcessRun((s,) * 9, (s,) * 9, 5, 0.0, 0.0).as_dict() for s in values],
         }
         for name, values in seconds.items()
     }

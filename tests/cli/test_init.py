@@ -345,8 +345,8 @@ def compared(project: Path, wheel: Path, command: str) -> tuple[int, list[int]]:
     assert results.exists(), done.stdout + done.stderr
     cells = json.loads(results.read_text(encoding="utf-8"))["cells"]
     (cell,) = (cell for cell in cells if cell["target"])
-    assert "duet_ratio" in cell["metrics"], done.stdout
-    sides = cell["metrics"]["duet_ratio"]["sides"]
+    assert "paired_ratio" in cell["metrics"], done.stdout
+    sides = cell["metrics"]["paired_ratio"]["sides"]
     return done.returncode, [sides[one]["counts"]["params"] for one in ("reference", "candidate")]
 
 
@@ -361,9 +361,9 @@ def test_the_commands_that_follow(project: Path, tmp_path_factory: pytest.TempPa
         line.strip() for line in printed.splitlines() if line.startswith("  ")
     )
     # Rules that soon decide, after the table as anybody would write them.
-    rules = RULES.replace("[[duet]]", "[[tool.archbench.duet]]")
+    rules = RULES.replace("[[paired]]", "[[tool.archbench.paired]]")
     with (project / "pyproject.toml").open("a", encoding="utf-8") as file:
-        file.write(rules.replace("launches = 1", "launches = 1\nmost_launches = 1"))
+        file.write(rules.replace("process_runs = 1", "process_runs = 1\nmost_process_runs = 1"))
     # No commit lists the network yet: the revision is asked for that of the work tree.
     assert compared(project, wheel, compare) == (0, [72_818, 72_818])
     assert "MyNet@32" in run(project, wheel, measure, "--archbench-quick")

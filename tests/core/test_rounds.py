@@ -6,11 +6,11 @@ import math
 
 import pytest
 
-from archbench.core.duet import DuetRule
+from archbench.core.paired import PairedRule
 from archbench.core.rounds import (
     Burst,
     ClockRule,
-    DuetLaunch,
+    PairedRun,
     Round,
     default_rules,
     has_told,
@@ -28,13 +28,13 @@ def burst(cpu: float, wall: float | None = None, waited: float | None = 0.0) -> 
     return Burst((wall * 1.5, wall, wall * 1.2), (cpu * 1.5, cpu, cpu * 1.2), (), waited)
 
 
-def launch(
+def run(
     ratio: float, rounds: int = 20, wall: float | None = None, waited: float = 0.0
-) -> DuetLaunch:
+) -> PairedRun:
     """Rounds in which the candidate takes so many times the reference's 10 ms."""
     wall = ratio if wall is None else wall
     one = Round(burst(0.01, waited=waited), burst(0.01 * ratio, 0.01 * wall, waited), False)
-    return DuetLaunch([one] * rounds)
+    return PairedRun([one] * rounds)
 
 
 def test_a_burst_is_scored_by_its_fastest_pass() -> None:
@@ -46,7 +46,7 @@ def test_a_burst_is_scored_by_its_fastest_pass() -> None:
 def test_times_are_compared_per_image() -> None:
     # A batch of four in twice the time is half the time for each image.
     rounds = [Round(burst(0.010), burst(0.020), False)]
-    assert DuetLaunch(rounds, images=(1, 4)).differences("cpu") == [pytest.approx(math.log(0.5))]
+    assert PairedRun(rounds, images=(1, 4)).differences("cpu") == [pytest.approx(math.log(0.5))]
 
 
 def test_below_the_step_of_a_clock_times_are_equal() -> None:
@@ -57,11 +57,11 @@ def test_what_others_take_is_not_what_a_pass_waits_for() -> None:
     sleeping = Burst((0.010,), (0.001,), (), 0.0)
     assert sleeping.lost == 0
     assert Burst((0.010,), (0.004,), (), None).lost == pytest.approx(0.006)
-    assert DuetLaunch([Round(sleeping, sleeping, False)]).disturbance is None
+    assert PairedRun([Round(sleeping, sleeping, False)]).disturbance is None
     kept = Burst((0.010,), (0.004,), (), 0.006)
-    assert DuetLaunch([Round(kept, kept, False)]).disturbance == "others took 60% of the time"
+    assert PairedRun([Round(kept, kept, False)]).disturbance == "others took 60% of the time"
     assert (
-        DuetLaunch([Round(sleeping, sleeping, False)], stolen=0.2).disturbance
+        PairedRun([Round(sleeping, sleeping, False)], stolen=0.2).disturbance
         == "other guests of the host took 20% of the core"
     )
 
@@ -71,18 +71,18 @@ def test_what_lies_between_two_passes_is_time_that_a_burst_took() -> None:
     flushed = Burst((0.010, 0.020), (0.010, 0.020), (), 0.05, took=0.1)
     assert flushed.seconds == 0.1
     # Of both bursts' 0.2 s others took 0.1 s.
-    assert DuetLaunch([Round(flushed, flushed, False)]).lost == pytest.approx(0.5)
+    assert PairedRun([Round(flushed, flushed, False)]).lost == pytest.approx(0.5)
 
 
 def test_a_pass_waits_for_its_accelerator() -> None:
     assert Burst((0.010,), (0.001,), (0.009,), None).lost == 0
 
 
-def test_launches_survive_being_stored() -> None:
+def test_process_runs_survive_being_stored() -> None:
     readings = (Reading(1e9, 50.0, 200.0, ("power-cap",), 2e9), Reading())
     timed = Burst((0.01,), (0.01,), (0.008, 0.009), 0.0, 0.04, readings, False)
-    one = DuetLaunch([Round(burst(0.01), timed, True)], 0.01, 0.02, (1, 4))
-    assert DuetLaunch.from_dict(one.as_dict()) == one
+    one = PairedRun([Round(burst(0.01), timed, True)], 0.01, 0.02, (1, 4))
+    assert PairedRun.from_dict(one.as_dict()) == one
 
 
 def test_bursts_that_were_stored_before_they_told_what_they_took() -> None:
@@ -102,12 +102,12 @@ def test_the_sharper_clock_comes_first() -> None:
     assert [one.clock for one in default_rules("cpu", 1)] == ["cpu", "wall"]
     assert [one.clock for one in default_rules("cpu", 2)] == ["wall"]
     assert [one.clock for one in default_rules("cuda", 1)] == ["device", "wall"]
-    assert default_rules("cuda", 1)[0].rule == DuetRule(0.005, 0.02, launches=3)
-    assert default_rules("cpu", 1)[1].rule == DuetRule(0.03, 0.08)
+    assert default_rules("cuda", 1)[0].rule == PairedRule(0.005, 0.02, process_runs=3)
+    assert default_rules("cpu", 1)[1].rule == PairedRule(0.03, 0.08)
 
 
 @pytest.mark.parametrize(
-    ("ratio", "launches", "status", "reason"),
+    ("ratio", "process_runs", "status", "reason"),
     [
         (1.0, 1, "unchanged", "within-bounds"),
         (1.05, 1, None, ""),
@@ -116,61 +116,63 @@ def test_the_sharper_clock_comes_first() -> None:
         (0.95, 3, None, ""),
     ],
 )
-def test_both_clocks_agree(ratio: float, launches: int, status: str | None, reason: str) -> None:
-    judgement = judge([launch(ratio)] * launches, RULES)
+def test_both_clocks_agree(
+    ratio: float, process_runs: int, status: str | None, reason: str
+) -> None:
+    judgement = judge([run(ratio)] * process_runs, RULES)
     assert (judgement.status, judgement.reason, judgement.clock) == (status, reason, "cpu")
 
 
 def test_waiting_is_seen_by_the_wall_clock_alone() -> None:
-    judgement = judge([launch(1.0, wall=1.5)] * 4, RULES)
+    judgement = judge([run(1.0, wall=1.5)] * 4, RULES)
     assert (judgement.status, judgement.reason) == ("regressed", "slower-wall")
     assert judgement.clock == "wall"
     assert judgement.decision.ratio == pytest.approx(1.5)
     # Less of it is an improvement, though the processor has as much to do.
-    judgement = judge([launch(1.0, wall=0.5)] * 4, RULES)
+    judgement = judge([run(1.0, wall=0.5)] * 4, RULES)
     assert (judgement.status, judgement.reason) == ("improved", "faster-wall")
 
 
 def test_as_long_as_the_wall_clock_may_object_nothing_is_unchanged() -> None:
-    assert judge([launch(1.0, wall=1.5)], RULES).status is None
+    assert judge([run(1.0, wall=1.5)], RULES).status is None
 
 
 def test_a_disturbed_wall_clock_cannot_object() -> None:
     # Of 37 ms of each burst others took 2 ms: 5.4 %.
-    disturbed = launch(1.0, wall=1.0, waited=0.002)
+    disturbed = run(1.0, wall=1.0, waited=0.002)
     assert disturbed.lost == pytest.approx(0.002 / 0.037)
     judgement = judge([disturbed], RULES)
     assert (judgement.status, judgement.unjudged) == ("unchanged", ("wall",))
-    assert judge([launch(1.0, wall=1.5, waited=0.004)], RULES).status == "unchanged"
+    assert judge([run(1.0, wall=1.5, waited=0.004)], RULES).status == "unchanged"
 
 
-def test_disturbed_launches_are_not_judged_and_end_in_cannot_tell() -> None:
-    bad = launch(1.05, waited=0.03)
+def test_disturbed_process_runs_are_not_judged_and_end_in_cannot_tell() -> None:
+    bad = run(1.05, waited=0.03)
     assert bad.disturbance is not None
     assert judge([bad] * 7, RULES).status is None
     judgement = judge([bad] * 8, RULES)
     assert (judgement.status, judgement.reason) == ("inconclusive", "disturbed")
     assert judgement.decision.ratio is None
     # Four good ones among them are enough.
-    assert judge([*[bad] * 4, *[launch(1.05)] * 4], RULES).status == "regressed"
+    assert judge([*[bad] * 4, *[run(1.05)] * 4], RULES).status == "regressed"
 
 
-def test_at_the_limit_of_launches_nothing_can_be_told() -> None:
-    between = DuetLaunch([*launch(1.0, 5).rounds, *launch(1.08, 5).rounds])
+def test_at_the_limit_of_process_runs_nothing_can_be_told() -> None:
+    between = PairedRun([*run(1.0, 5).rounds, *run(1.08, 5).rounds])
     assert judge([between] * 7, RULES).status is None
     judgement = judge([between] * 8, RULES)
     assert (judgement.status, judgement.reason) == ("inconclusive", "not-decided")
 
 
 def test_a_second_clock_that_never_decides_does_not_hold_up_the_first() -> None:
-    unsure = DuetLaunch([*launch(1.0, 10, wall=0.9).rounds, *launch(1.0, 10, wall=1.15).rounds])
+    unsure = PairedRun([*run(1.0, 10, wall=0.9).rounds, *run(1.0, 10, wall=1.15).rounds])
     assert judge([unsure] * 7, RULES).status is None
     assert judge([unsure] * 8, RULES).status == "unchanged"
 
 
 def test_several_threads_on_a_busy_machine_cannot_be_judged() -> None:
     rules = default_rules("cpu", 2)
-    busy = launch(1.5)
+    busy = run(1.5)
     busy.others = 0.3
     judgement = judge([busy] * 8, rules)
     assert (judgement.status, judgement.reason) == ("inconclusive", "disturbed")
@@ -178,21 +180,21 @@ def test_several_threads_on_a_busy_machine_cannot_be_judged() -> None:
     assert judge([busy] * 4, rules).status == "regressed"
 
 
-def test_a_launch_that_has_told_its_part_ends() -> None:
-    # Twenty rounds beyond the bound are evidence enough, and three more launches have to agree.
-    assert judge([launch(1.05)], RULES).status is None
-    assert has_told([launch(1.05)], RULES)
-    assert has_told([launch(0.95)], RULES)
-    assert not has_told([launch(1.05, 10)], RULES)
-    assert not has_told([launch(1.0)], RULES)
-    assert not has_told([launch(1.05), launch(1.05, 5)], RULES)
-    assert has_told([launch(1.05), launch(1.05, 6)], RULES)
-    assert not has_told([launch(1.05, 60), launch(1.0, 6)], RULES)
+def test_a_process_run_that_has_told_its_part_ends() -> None:
+    # Twenty rounds beyond the bound are evidence enough, and three more process runs have to agree.
+    assert judge([run(1.05)], RULES).status is None
+    assert has_told([run(1.05)], RULES)
+    assert has_told([run(0.95)], RULES)
+    assert not has_told([run(1.05, 10)], RULES)
+    assert not has_told([run(1.0)], RULES)
+    assert not has_told([run(1.05), run(1.05, 5)], RULES)
+    assert has_told([run(1.05), run(1.05, 6)], RULES)
+    assert not has_told([run(1.05, 60), run(1.0, 6)], RULES)
 
 
 def test_what_is_typical_is_the_middle_burst() -> None:
     rounds = [Round(burst(r), burst(c), False) for r, c in ((1.0, 4.0), (2.0, 8.0), (9.0, 5.0))]
-    assert typical([DuetLaunch(rounds[:2]), DuetLaunch(rounds[2:])], "cpu") == (2.0, 5.0)
+    assert typical([PairedRun(rounds[:2]), PairedRun(rounds[2:])], "cpu") == (2.0, 5.0)
 
 
 # An accelerator
@@ -208,9 +210,9 @@ def on_device(seconds: float, clock: float | None, wall: float | None = None) ->
     return Burst((wall,), (wall,), (seconds * 1.5, seconds), 0.0, readings=readings)
 
 
-def device_launch(
+def device_process_run(
     *candidates: tuple[float, float | None], rounds: int = 20, images: tuple[int, int] = (1, 1)
-) -> DuetLaunch:
+) -> PairedRun:
     """Rounds against 10 ms at 1 GHz, with these factors of time and of clock in turns."""
     pairs = [
         Round(
@@ -220,29 +222,29 @@ def device_launch(
         )
         for time, clock in candidates
     ]
-    return DuetLaunch(pairs * (rounds // len(pairs)), images=images)
+    return PairedRun(pairs * (rounds // len(pairs)), images=images)
 
 
 def test_cycles_are_time_multiplied_by_the_clock() -> None:
     assert on_device(0.010, 1.5e9).cycles == pytest.approx(15e6)
     assert on_device(0.010, None).cycles is None
     assert burst(0.01).cycles is None
-    one = device_launch((1.2, 0.75), rounds=1).rounds[0]
+    one = device_process_run((1.2, 0.75), rounds=1).rounds[0]
     assert one.cycles == pytest.approx(math.log(0.9))
     # Twice the images in the same cycles are half for each.
-    assert device_launch((1.0, 1.0), rounds=1, images=(1, 2)).cycles() == [
+    assert device_process_run((1.0, 1.0), rounds=1, images=(1, 2)).cycles() == [
         pytest.approx(math.log(0.5))
     ]
-    assert device_launch((1.0, None), rounds=2).cycles() == []
+    assert device_process_run((1.0, None), rounds=2).cycles() == []
 
 
 @pytest.mark.parametrize(
-    ("time", "clock", "launches", "status", "reason"),
+    ("time", "clock", "process_runs", "status", "reason"),
     [
         (1.05, 1.0, 3, "regressed", "slower"),
         (1.05, 1.0, 2, None, ""),
         # Slower, and all of it by a lower clock; wall time, by 5 % more as well, has no say, though
-        # in four launches it could.
+        # in four process runs it could.
         (1.05, 1 / 1.05, 3, "inconclusive", "clock"),
         (1.05, 1 / 1.05, 4, "inconclusive", "clock"),
         # Slower by more than the clock is lower.
@@ -257,15 +259,15 @@ def test_cycles_are_time_multiplied_by_the_clock() -> None:
     ],
 )
 def test_a_change_of_device_time_has_to_be_one_of_cycles(
-    time: float, clock: float | None, launches: int, status: str | None, reason: str
+    time: float, clock: float | None, process_runs: int, status: str | None, reason: str
 ) -> None:
-    judgement = judge([device_launch((time, clock))] * launches, DEVICE_RULES)
+    judgement = judge([device_process_run((time, clock))] * process_runs, DEVICE_RULES)
     assert (judgement.status, judgement.reason, judgement.clock) == (status, reason, "device")
 
 
-def test_where_cycles_cannot_tell_more_launches_may() -> None:
+def test_where_cycles_cannot_tell_more_process_runs_may() -> None:
     # Half of the rounds 10 % more cycles, half 3 % less: of both kinds there is too much.
-    unsure = device_launch((1.05, 1.1 / 1.05), (1.05, 0.97 / 1.05))
+    unsure = device_process_run((1.05, 1.1 / 1.05), (1.05, 0.97 / 1.05))
     assert judge([unsure] * 3, DEVICE_RULES).status is None
     assert judge([unsure] * 7, DEVICE_RULES).status is None
     judgement = judge([unsure] * 8, DEVICE_RULES)
@@ -274,7 +276,7 @@ def test_where_cycles_cannot_tell_more_launches_may() -> None:
 
 def test_a_faster_clock_does_not_hide_a_slower_host() -> None:
     slow_host = Round(on_device(0.010, 1e9), on_device(0.009, 1e9 / 0.9, wall=0.03), False)
-    judgement = judge([DuetLaunch([slow_host] * 20)] * 4, DEVICE_RULES)
+    judgement = judge([PairedRun([slow_host] * 20)] * 4, DEVICE_RULES)
     assert (judgement.status, judgement.reason) == ("regressed", "slower-wall")
 
 
@@ -293,20 +295,20 @@ def test_a_round_is_slowed_where_either_burst_is() -> None:
 @pytest.mark.parametrize(
     ("rounds", "discarded", "throttled"), [(0, 5, False), (0, 6, True), (6, 6, False), (6, 7, True)]
 )
-def test_a_launch_with_more_rounds_thrown_away_than_kept_is_given_up(
+def test_a_process_run_with_more_rounds_thrown_away_than_kept_is_given_up(
     rounds: int, discarded: int, throttled: bool
 ) -> None:
-    one = device_launch((1.0, 1.0), rounds=rounds)
+    one = device_process_run((1.0, 1.0), rounds=rounds)
     one.discarded = [("thermal-slowdown",)] * discarded
     assert one.is_throttled is throttled
-    # However good the launches before it were.
-    judgement = judge([device_launch((1.05, 1.0))] * 2 + [one], DEVICE_RULES)
+    # However good the process runs before it were.
+    judgement = judge([device_process_run((1.05, 1.0))] * 2 + [one], DEVICE_RULES)
     found = (judgement.status, judgement.reason)
     assert found == (("inconclusive", "throttled") if throttled else (None, ""))
-    assert DuetLaunch.from_dict(one.as_dict()) == one
+    assert PairedRun.from_dict(one.as_dict()) == one
 
 
 def test_own_rules_are_obeyed() -> None:
-    rules = (ClockRule("cpu", DuetRule(0.1, 0.2, alpha=0.1, beta=0.1, launches=1)),)
-    assert judge([launch(1.09, 10)], rules).status == "unchanged"
-    assert judge([launch(1.3, 10)], rules).status == "regressed"
+    rules = (ClockRule("cpu", PairedRule(0.1, 0.2, alpha=0.1, beta=0.1, process_runs=1)),)
+    assert judge([run(1.09, 10)], rules).status == "unchanged"
+    assert judge([run(1.3, 10)], rules).status == "regressed"

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from archbench.core.rounds import Burst, DuetLaunch, Round, default_rules, judge
+from archbench.core.rounds import Burst, PairedRun, Round, default_rules, judge
 from archbench.core.sides import (
     accept_changes,
     agreement,
@@ -16,7 +16,7 @@ from archbench.core.sides import (
     breaks_changed,
     compiling_text,
     count_changes,
-    duet_verdict,
+    paired_verdict,
     run_alike,
     versions_changed,
 )
@@ -26,49 +26,49 @@ from archbench.core.verdicts import Verdict
 RULES = default_rules("cpu", 1)
 
 
-def launch(ratio: float, waited: float = 0.0) -> DuetLaunch:
+def run(ratio: float, waited: float = 0.0) -> PairedRun:
     """Twenty rounds in which the candidate takes so many times the reference's 10 ms."""
     reference, candidate = (
         Burst(series, series, (), waited)
         for series in ((0.015, 0.010, 0.012), tuple(ratio * s for s in (0.015, 0.010, 0.012)))
     )
-    return DuetLaunch([Round(reference, candidate, False)] * 20)
+    return PairedRun([Round(reference, candidate, False)] * 20)
 
 
 def test_a_regression_says_by_how_much_and_from_what() -> None:
-    launches = [launch(1.05)] * 4
-    verdict = duet_verdict(judge(launches, RULES), launches, RULES)
+    process_runs = [run(1.05)] * 4
+    verdict = paired_verdict(judge(process_runs, RULES), process_runs, RULES)
     assert (verdict.metric, verdict.status, verdict.reason) == ("latency", "regressed", "slower")
     assert verdict.baseline == pytest.approx(0.010)
     assert verdict.value == pytest.approx(0.0105)
     # 80 rounds of passes of 3.7 times 10 ms and 3.7 times 10.5 ms.
     assert verdict.sentence == (
         "10 ms -> 10.5 ms of processor time (+5.0 %, 95 % interval +5.0 % to +5.0 %) in 80 rounds "
-        "of 4 launches, 6.1 s; at most 1 % is tolerated"
+        "of 4 process runs, 6.1 s; at most 1 % is tolerated"
     )
 
 
 def test_what_is_unchanged_says_what_is_ruled_out_and_what_was_not_judged() -> None:
-    launches = [launch(1.0, waited=0.002)]
-    verdict = duet_verdict(judge(launches, RULES), launches, RULES)
+    process_runs = [run(1.0, waited=0.002)]
+    verdict = paired_verdict(judge(process_runs, RULES), process_runs, RULES)
     assert verdict.status == "unchanged"
     assert verdict.sentence.endswith(
-        "in 20 rounds of 1 launch, 1.5 s; a change of 3.5 % is ruled out; others took too much of "
-        "the machine to judge wall time"
+        "in 20 rounds of 1 process run, 1.5 s; a change of 3.5 % is ruled out; others took too "
+        "much of the machine to judge wall time"
     )
 
 
-def test_without_a_launch_that_can_be_judged_the_reason_is_told() -> None:
-    launches = [launch(1.0, waited=0.03)] * 8
-    verdict = duet_verdict(judge(launches, RULES), launches, RULES)
+def test_without_a_process_run_that_can_be_judged_the_reason_is_told() -> None:
+    process_runs = [run(1.0, waited=0.03)] * 8
+    verdict = paired_verdict(judge(process_runs, RULES), process_runs, RULES)
     assert (verdict.status, verdict.reason) == ("inconclusive", "disturbed")
-    assert verdict.sentence == "no launch can be judged: others took 81% of the time"
+    assert verdict.sentence == "no process run can be judged: others took 81% of the time"
 
 
 def test_batches_of_other_sizes_are_told_by_the_image() -> None:
     one = Round(Burst((0.02,), (0.020,), (), 0.0), Burst((0.012,), (0.012,), (), 0.0), False)
-    launches = [DuetLaunch([one] * 20, images=(2, 1))] * 4
-    verdict = duet_verdict(judge(launches, RULES), launches, RULES)
+    process_runs = [PairedRun([one] * 20, images=(2, 1))] * 4
+    verdict = paired_verdict(judge(process_runs, RULES), process_runs, RULES)
     # 20 ms for two images are 10 ms for one; the other side takes 12.
     assert verdict.sentence.startswith(
         "10 ms -> 12 ms of processor time per image (+20.0 %, 95 % interval +20.0 % to +20.0 %)"
@@ -82,13 +82,13 @@ def test_a_change_that_is_the_clocks_is_told_in_cycles() -> None:
 
     rules = default_rules("cuda", 1)
     one = Round(at(0.010, 1.5e9), at(0.0105, 1.4e9), False)
-    launches = [DuetLaunch([one] * 20)] * 3
-    verdict = duet_verdict(judge(launches, rules), launches, rules)
+    process_runs = [PairedRun([one] * 20)] * 3
+    verdict = paired_verdict(judge(process_runs, rules), process_runs, rules)
     assert (verdict.status, verdict.reason) == ("inconclusive", "clock")
     # 10.5 ms at 1.4 GHz are 14.7 million cycles, 10 ms at 1.5 GHz are 15 million.
     assert verdict.sentence == (
         "10 ms -> 10.5 ms of device time (+5.0 %, 95 % interval +5.0 % to +5.0 %) in 60 rounds of "
-        "3 launches, 2.4 s; multiplied by the device's clock, -2.0 % of cycles (95 % interval "
+        "3 process runs, 2.4 s; multiplied by the device's clock, -2.0 % of cycles (95 % interval "
         "-2.0 % to -2.0 %): it did not run at the same clock for both"
     )
 
@@ -99,8 +99,8 @@ def test_a_device_that_was_slowed_again_and_again(kept: int) -> None:
     same = Burst((0.02,), (0.02,), (0.01,), 0.0)
     both = ("low-clock", "thermal-slowdown")
     hot: list[tuple[str, ...]] = [("thermal-slowdown",)] * 4 + [both] * 2
-    launches = [DuetLaunch([Round(same, same, False)] * kept, discarded=hot)]
-    verdict = duet_verdict(judge(launches, rules), launches, rules)
+    process_runs = [PairedRun([Round(same, same, False)] * kept, discarded=hot)]
+    verdict = paired_verdict(judge(process_runs, rules), process_runs, rules)
     assert (verdict.status, verdict.reason) == ("inconclusive", "throttled")
     assert verdict.sentence == (
         f"the device was slowed in 6 rounds (thermal-slowdown, low-clock), and in {kept} it was "

@@ -6,7 +6,7 @@ import pytest
 
 from archbench.core.errors import UsageError
 from archbench.core.gate import TimeRule
-from archbench.core.launches import DEVICE, Scale
+from archbench.core.process_runs import DEVICE, Scale
 from archbench.core.selectors import Selector
 from archbench.core.tolerances import (
     Override,

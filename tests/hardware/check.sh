@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # One call on a machine with a CUDA device, in under 10 minutes: the checks that need hardware, the
-# tests of what runs there, the seed suite, a few baselines, the duet. Everything that it finds goes to
+# tests of what runs there, the seed suite, a few baselines, the paired comparison. Everything that it finds goes to
 # $OUT (default: hardware-report), baselines as baselines.tar.gz.
 #
 #   OUT=report bash tests/hardware/check.sh              everything but the baselines of the seed suite
@@ -33,7 +33,7 @@ LATENCY=(benchmarks/test_latency.py "--gpu=$DEVICE")
 step versions 20 "$PYTHON" tests/hardware/versions.py
 
 if [ $# -eq 2 ]; then
-  # Ten launches of 71 rows: 0.3 s of passes each, the least that counts as a launch.
+  # Ten process runs of 71 rows: 0.3 s of passes each, the least that counts as a process run.
   step baselines 560 "$PYTHON" "${BASE[@]}" "${LATENCY[@]}" "--dtype=$1" "--batch-size=$2" \
     --time-budget=0.9 --baseline-update --baseline-reason="first on this device"
 else
@@ -43,14 +43,14 @@ else
   # 71 rows at batch 1 in fp16; the limit that they are to keep is 4 minutes.
   step seeds 200 "$PYTHON" "${BASE[@]}" "${LATENCY[@]}" --dtype=fp16 --time-budget=0.5 \
     --results="$OUT/seeds.json"
-  # Ten launches of a few cells: enough to see that a baseline can be made, and to compare with it.
+  # Ten process runs of a few cells: enough to see that a baseline can be made, and to compare with it.
   step baselines 60 "$PYTHON" "${BASE[@]}" "${LATENCY[@]}" --models=torchvision/resnet50 \
     --dtype=fp32,fp16 --time-budget=0.9 --baseline-update --baseline-reason="first on this device"
   step compared 25 "$PYTHON" "${BASE[@]}" "${LATENCY[@]}" --models=torchvision/resnet50 \
     --dtype=fp32,fp16 --time-budget=0.9 --energy
-  step duet 110 "$PYTHON" -m archbench selftest --duet "--gpu=$DEVICE" --cells=4 --rounds=1 \
+  step paired 110 "$PYTHON" -m archbench selftest --paired "--gpu=$DEVICE" --cells=4 --rounds=1 \
     --injected-rounds=1 --store="$OUT/rounds.jsonl"
-  cat "$OUT/checks.log" "$OUT/duet.log" >>"$REPORT"
+  cat "$OUT/checks.log" "$OUT/paired.log" >>"$REPORT"
 fi
 tar -czf "$OUT/baselines.tar.gz" baselines
 exit "$FAILED"

@@ -1,4 +1,4 @@
-"""A side of a duet: what it runs, in which precision, and what it says about it."""
+"""A side of a paired comparison: what it runs, in which precision, and what it says about it."""
 
 from __future__ import annotations
 

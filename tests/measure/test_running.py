@@ -347,9 +347,9 @@ def test_a_device_adds_its_own_time_and_its_state() -> None:
     assert device["samples"] == pytest.approx([2e-3] * len(device["samples"]))
     assert (device["clock"], device["queue_full"]) == ("device", True)
     assert found.metrics["latency"]["clock"] == "wall"
-    (launch,) = found.metrics["latency"]["launches"]
-    assert launch["device"] == pytest.approx([2e-3] * 9)
-    assert launch["queue_full"] is True
+    (run,) = found.metrics["latency"]["process_runs"]
+    assert run["device"] == pytest.approx([2e-3] * 9)
+    assert run["queue_full"] is True
     assert found.metrics["latency"]["telemetry"][0] == reading.as_dict()
     assert [note for note in found.notes if note.code == "power-capped"]
 
@@ -357,8 +357,8 @@ def test_a_device_adds_its_own_time_and_its_state() -> None:
 def test_a_cpu_has_no_clock_of_its_own() -> None:
     found = record()
     assert "device_time" not in found.metrics
-    (launch,) = found.metrics["latency"]["launches"]
-    assert (launch["device"], launch["queue_full"]) == (None, None)
+    (run,) = found.metrics["latency"]["process_runs"]
+    assert (run["device"], run["queue_full"]) == (None, None)
 
 
 def test_a_device_that_throttles_throughout_is_inconclusive() -> None:

@@ -21,7 +21,7 @@ from archbench.measure.cells import latency_record, load_guarded
 from archbench.measure.hardware import make_target
 from archbench.measure.latency import SamplingPlan
 from archbench.models.loading import ModelHolder
-from archbench.pytest_plugin import launched
+from archbench.pytest_plugin import repeated
 from archbench.pytest_plugin.declared import OPTIONS
 from archbench.pytest_plugin.manifest import cell_of
 from archbench.runtimes import registry as runtimes
@@ -70,7 +70,7 @@ class Project:
         return done.stdout.str()
 
 
-def measured_here(config: pytest.Config, nodeids: Sequence[str], *_: object) -> launched.Brought:
+def measured_here(config: pytest.Config, nodeids: Sequence[str], *_: object) -> repeated.Brought:
     """Stands for a fresh process, which takes long: measures in this one."""
     records = {}
     for nodeid in nodeids:
@@ -79,17 +79,17 @@ def measured_here(config: pytest.Config, nodeids: Sequence[str], *_: object) -> 
         target = make_target("sim", config=RunConfig.parse(cell[1]))
         loaded = load_guarded(ModelHolder(), load_catalog().get(MODEL), target)
         record = latency_record(loaded, SamplingPlan(time_budget=0.1), placements=2)
-        for launch in record.metrics["latency"]["launches"]:
-            launch.update(others=0.0, lost=0.0)  # however busy the machine is
+        for process_run in record.metrics["latency"]["process_runs"]:
+            process_run.update(others=0.0, lost=0.0)  # however busy the machine is
         records[nodeid] = record
-    return launched.Brought(records)
+    return repeated.Brought(records)
 
 
 @pytest.fixture
 def project(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Project:
     monkeypatch.setattr(devices, "_KINDS", dict(devices._KINDS))
     monkeypatch.setattr(runtimes, "_RUNTIMES", dict(runtimes._RUNTIMES))
-    monkeypatch.setattr(launched.prepare, "__defaults__", (measured_here,))
+    monkeypatch.setattr(repeated.prepare, "__defaults__", (measured_here,))
     return Project(pytester)
 
 

@@ -41,9 +41,12 @@ def project(
 
 
 def run(
-    project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, *arguments: str, launches: int = 3
+    project: pytest.Pytester,
+    monkeypatch: pytest.MonkeyPatch,
+    *arguments: str,
+    process_runs: int = 3,
 ) -> pytest.RunResult:
-    Processes(monkeypatch, *[0.1] * launches)
+    Processes(monkeypatch, *[0.1] * process_runs)
     return project.runpytest_inprocess(
         "test_time.py", *QUICK, "--archbench-measure=weights", "--archbench-results=r.json",
         "--junitxml=junit.xml", *arguments,
@@ -59,7 +62,7 @@ def said(project: pytest.Pytester) -> dict[str, str]:
 def test_it_is_measured_accepted_compared_and_limited(
     project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    result = run(project, monkeypatch, "--archbench-baseline-update", launches=10)
+    result = run(project, monkeypatch, "--archbench-baseline-update", process_runs=10)
     result.assert_outcomes(passed=1)
     (path,) = (project.path / "baselines").glob("*/fp32.jsonl")
     header, line = map(json.loads, path.read_text(encoding="utf-8").splitlines())
@@ -102,7 +105,7 @@ def test_stored_runs_are_listed_chosen_and_drawn_by_it(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    run(project, monkeypatch, launches=0).assert_outcomes(passed=1)
+    run(project, monkeypatch, process_runs=0).assert_outcomes(passed=1)
     (journal,) = (project.path / ".archbench" / "runs").glob("*/journal.jsonl")
     lines = [json.loads(line) for line in journal.read_text(encoding="utf-8").splitlines()]
     lines[1]["metrics"]["top1"] = {"value": 70.0, "unit": "%", "source": "measured"}

@@ -1,4 +1,4 @@
-"""--against: what the duet tells becomes the outcome of the tests."""
+"""--against: what the paired comparison tells becomes the outcome of the tests."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ import pytest
 
 from archbench import Target
 from archbench.core.errors import UsageError
-from archbench.core.launches import Launch
-from archbench.core.rounds import Burst, DuetLaunch, Round, default_rules, judge
+from archbench.core.process_runs import ProcessRun
+from archbench.core.rounds import Burst, PairedRun, Round, default_rules, judge
 from archbench.core.telemetry import Reading
 from archbench.devices import lease as leases
 from archbench.measure import hardware
@@ -39,23 +39,23 @@ def test_latency(bench, loaded_model):
 """
 ONE = ("test_time.py", "--archbench-models=small_net.py:small", "--archbench-gpu=cpu")
 
-# Verdicts that no machine is too noisy for: one launch, factors instead of percents.
+# Verdicts that no machine is too noisy for: one process run, factors instead of percents.
 RULES = """
-[[duet]]
+[[paired]]
 clock = "cpu"
 d0 = "50 %"
 d1 = "90 %"
 alpha = 0.1
 beta = 0.1
-launches = 1
+process_runs = 1
 
-[[duet]]
+[[paired]]
 clock = "wall"
 d0 = "300 %"
 d1 = "900 %"
 alpha = 0.1
 beta = 0.1
-launches = 1
+process_runs = 1
 """
 
 
@@ -76,7 +76,7 @@ def project(suite: pytest.Pytester) -> pytest.Pytester:
     return suite
 
 
-# With a duet that is told what it finds.
+# With a paired comparison that is told what it finds.
 
 
 class Scheduler:
@@ -86,11 +86,11 @@ class Scheduler:
         self,
         monkeypatch: pytest.MonkeyPatch,
         ratio: float = 1.0,
-        launches: int = 4,
+        process_runs: int = 4,
         failures: Sequence[Failure] = (),
         **changed: Any,
     ) -> None:
-        self.ratio, self.launches = ratio, launches
+        self.ratio, self.process_runs = ratio, process_runs
         self.failures, self.changed = tuple(failures), changed
         self.cells: list[str] = []
         monkeypatch.setattr(against, "run_schedule", self)
@@ -135,19 +135,19 @@ class Scheduler:
         rules = default_rules("cpu", 1)
         slow = 0.01 * self.ratio
         one = Round(Burst((0.01,), (0.01,), (), 0.0), Burst((slow,), (slow,), (), 0.0), False)
-        launches = [DuetLaunch([one] * 20) for _ in range(self.launches)]
+        process_runs = [PairedRun([one] * 20) for _ in range(self.process_runs)]
         timm = self.changed.get("timm", "1.0.31")
         turn = {"": {"type": "Small", "seconds": 0.001}}
         return {
             cell: PairedCell(
-                launches,
+                process_runs,
                 rules,
                 {side: self.facts(side) for side in ("reference", "candidate")},
                 {
                     "reference": {"versions": {"timm": "1.0.31"}, "only_here": []},
                     "candidate": {"versions": {"timm": timm}},
                 },
-                judgement=judge(launches, rules),
+                judgement=judge(process_runs, rules),
                 modules={
                     "reference": [turn],
                     "candidate": [{"": {"type": "Small", "seconds": 0.0015}}],
@@ -169,9 +169,10 @@ def test_unchanged_is_green_and_in_the_table(
     assert scheduler.cells == ["test_time.py::test_latency[local/small-fp32-b1]"]
     result.stdout.re_match_lines(
         [
-            r"duet: work tree on \w{9}, against revision \w{9} \(HEAD\)",
+            r"paired comparison: work tree on \w{9}, against revision \w{9} \(HEAD\)",
             r"small +local .* 10 .* unchanged",
-            r"Duet: work tree on \w{9}, against revision .*; 2 s of bursts in 4 launches\.",
+            r"Paired comparison: work tree on \w{9}, against revision .*; 2 s of bursts in 4 "
+            r"process runs\.",
             r"  unchanged: local/small fp32-b1: 10 ms -> 10 ms of processor time \(\+0\.0 %, .*",
             r"Times: 1 unchanged\.",
         ]
@@ -223,7 +224,7 @@ def test_a_regression_is_red_and_explained(
     result.stdout.re_match_lines(
         [
             r"regressed: local/small fp32-b1: 10 ms -> 10.5 ms of processor time \(\+5\.0 %, 95 % "
-            r"interval .*\) in 80 rounds of 4 launches, 1\.6 s; at most 1 % is tolerated",
+            r"interval .*\) in 80 rounds of 4 process runs, 1\.6 s; at most 1 % is tolerated",
             r"Compared: work tree on \w{9}, against revision \w{9} \(HEAD\)\.",
             r"What differs: timm 1\.0\.31 -> 1\.1\.",
             r"Of the same images the outputs differ by at most 0\.25 \(0\.25 of the largest\), "
@@ -236,15 +237,15 @@ def test_a_regression_is_red_and_explained(
     junit = (project.path / "junit.xml").read_text(encoding="utf-8")
     assert 'failures="1"' in junit
     assert '<property name="verdict_latency" value="regressed"' in junit
-    assert '<property name="duet_ratio" value="1.05' in junit
+    assert '<property name="paired_ratio" value="1.05' in junit
     (cell,) = json.loads((project.path / "results.json").read_text(encoding="utf-8"))["cells"]
-    duet = cell["metrics"]["duet_ratio"]
-    assert duet["value"] == pytest.approx(1.05)
-    assert (duet["rounds"], duet["launches"], duet["clock"]) == (80, 4, "cpu")
-    assert duet["low"] <= duet["value"] <= duet["high"]
-    assert duet["sides"]["reference"]["label"].startswith("revision ")
-    assert duet["agreement"]["absolute"] == 0.25
-    assert DuetLaunch.from_dict(duet["series"][0]).seconds == pytest.approx(20 * 0.0205)
+    paired = cell["metrics"]["paired_ratio"]
+    assert paired["value"] == pytest.approx(1.05)
+    assert (paired["rounds"], paired["process_runs"], paired["clock"]) == (80, 4, "cpu")
+    assert paired["low"] <= paired["value"] <= paired["high"]
+    assert paired["sides"]["reference"]["label"].startswith("revision ")
+    assert paired["agreement"]["absolute"] == 0.25
+    assert PairedRun.from_dict(paired["series"][0]).seconds == pytest.approx(20 * 0.0205)
     assert cell["verdicts"][0]["status"] == "regressed"
 
 
@@ -299,7 +300,7 @@ def test_memory_of_another_precision_is_no_news(
     )
     result.assert_outcomes(passed=1)
     (cell,) = json.loads((project.path / "results.json").read_text("utf-8"))["cells"]
-    assert cell["metrics"]["duet_ratio"]["different"] == [
+    assert cell["metrics"]["paired_ratio"]["different"] == [
         "dtype bf16 -> fp32", "peak memory in bytes 80,000 -> 160,000 (+80,000, +100 %)"
     ]  # fmt: skip
 
@@ -352,7 +353,7 @@ def test_counts_that_were_accepted_before_the_change_are_red_and_told_how_to_acc
         "If this is meant: run a test that calls bench.complexity with "
         "--archbench-baseline-update in place of --archbench-against, and commit "
         "baselines/complexity.jsonl, which has none of local/small.",
-        "Or let counts = 'report' in [[][[]tool.archbench.duet]] report such changes: they fail "
+        "Or let counts = 'report' in [[][[]tool.archbench.paired]] report such changes: they fail "
         "nothing.",
     ]
     result = project.runpytest_inprocess(*ONE, "--archbench-against=HEAD")
@@ -379,9 +380,9 @@ def test_memory_alone_is_accepted_where_the_times_of_the_device_are(
             "Or let counts = 'report' *",
         ]
     )
-    launch = Launch.of([0.01] * 9, [0.01] * 9).as_dict()
+    run = ProcessRun.of([0.01] * 9, [0.01] * 9).as_dict()
     line = {
-        "id": "local/small", "cell": "fp32-b1", "launches": [launch], "counts": None,
+        "id": "local/small", "cell": "fp32-b1", "process_runs": [run], "counts": None,
         "amounts": {"peak_memory": 80_016}, "environment": {}, "when": "2026-11-20",
         "commit": None, "reason": None,
     }  # fmt: skip
@@ -395,7 +396,9 @@ def test_a_project_may_want_to_be_told_of_other_counts_alone(
     project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     Scheduler(monkeypatch, params=166, peak_memory=80_016)
-    (project.path / "archbench.toml").write_text('[[duet]]\ncounts = "report"\n', encoding="utf-8")
+    (project.path / "archbench.toml").write_text(
+        '[[paired]]\ncounts = "report"\n', encoding="utf-8"
+    )
     result = project.runpytest_inprocess(*ONE, "--archbench-against=HEAD")
     result.assert_outcomes(passed=1)
     result.stdout.fnmatch_lines(
@@ -432,11 +435,11 @@ def test_what_is_new_is_red_unless_a_project_wants_to_be_told_alone(
     result.stdout.fnmatch_lines(
         [
             "not-measured: local/small fp32-b1: revision * (HEAD): it has no such test",
-            "If it is new: let new = 'report' in [[][[]tool.archbench.duet]] report it: it fails "
+            "If it is new: let new = 'report' in [[][[]tool.archbench.paired]] report it: it fails "
             "nothing then.",
         ]
     )
-    rules = '[[duet]]\nnew = "report"\ndevice = "{}"\n'
+    rules = '[[paired]]\nnew = "report"\ndevice = "{}"\n'
     toml = project.path / "archbench.toml"
     toml.write_text(rules.format("h200"), encoding="utf-8")
     project.runpytest_inprocess(*given).assert_outcomes(passed=1, failed=1)
@@ -485,8 +488,8 @@ def _undecided(one: PairedCell) -> PairedCell:
     slow = Burst((0.0108,), (0.0108,), (), 0.0)
     same = Burst((0.01,), (0.01,), (), 0.0)
     rounds = [Round(same, fast, False), Round(same, slow, True)] * 10
-    one.launches = [DuetLaunch(rounds) for _ in range(8)]
-    one.judgement = judge(one.launches, one.rules)
+    one.process_runs = [PairedRun(rounds) for _ in range(8)]
+    one.judgement = judge(one.process_runs, one.rules)
     return one
 
 
@@ -516,9 +519,9 @@ def test_a_device_that_stayed_slow_is_skipped_unless_strict(
     def run_schedule(*given: Any, **more: Any) -> dict[str, PairedCell]:
         paired = scheduler(*given, **more)
         for one in paired.values():
-            one.launches = [DuetLaunch(discarded=[("thermal-slowdown",)] * 6)]
+            one.process_runs = [PairedRun(discarded=[("thermal-slowdown",)] * 6)]
             one.rules = default_rules("cuda", 1)
-            one.judgement = judge(one.launches, one.rules)
+            one.judgement = judge(one.process_runs, one.rules)
         return paired
 
     monkeypatch.setattr(against, "run_schedule", run_schedule)
@@ -549,9 +552,9 @@ def test_what_a_device_was_like_is_in_the_results(
         paired = scheduler(*given, **more)
         timed = Burst((0.02,), (0.02,), (0.01, 0.011), 0.0, 0.05, (capped, capped), False)
         for one in paired.values():
-            one.launches = [DuetLaunch([Round(timed, timed, False)] * 20)]
+            one.process_runs = [PairedRun([Round(timed, timed, False)] * 20)]
             one.rules = default_rules("cuda", 1)
-            one.judgement = judge(one.launches, one.rules)
+            one.judgement = judge(one.process_runs, one.rules)
         return paired
 
     monkeypatch.setattr(against, "run_schedule", run_schedule)
@@ -562,18 +565,18 @@ def test_what_a_device_was_like_is_in_the_results(
     assert cell["metrics"]["device_time"]["samples"] == [0.01, 0.011] * 20
     assert cell["metrics"]["latency"]["samples"] == [0.02] * 20
     assert [note["code"] for note in cell["notes"]] == ["queue-not-full", "power-capped"]
-    (launch,) = cell["metrics"]["duet_ratio"]["series"]
-    assert launch["rounds"][0]["candidate"]["readings"] == [capped.as_dict()] * 2
+    (run,) = cell["metrics"]["paired_ratio"]["series"]
+    assert run["rounds"][0]["candidate"]["readings"] == [capped.as_dict()] * 2
 
 
-def test_workers_are_told_what_the_duet_found(
+def test_workers_are_told_what_the_paired_comparison_found(
     project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     Scheduler(monkeypatch, 1.05)
     result = project.runpytest_inprocess(*ONE, "--archbench-against=HEAD", "-n", "1")
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(["regressed: local/small fp32-b1: 10 ms -> 10.5 ms *"])
-    assert list((project.path / ".archbench" / "launches").iterdir()) == []
+    assert list((project.path / ".archbench" / "processes").iterdir()) == []
 
 
 def test_what_compiling_took_is_told(
@@ -604,7 +607,7 @@ def test_a_device_is_held_for_both_sides_by_who_schedules_them(
         events.append(f"{identity} let go")
 
     def run_schedule(*_: Any, **__: Any) -> dict[str, PairedCell]:
-        events.append("duet")
+        events.append("paired")
         return {}
 
     gpu = Target("cuda:0", "Tesla V100", "v100", uuid="GPU-1")
@@ -614,7 +617,7 @@ def test_a_device_is_held_for_both_sides_by_who_schedules_them(
     given = (*ONE[:2], "--archbench-gpu=cuda:0")
     project.runpytest_inprocess(*given, "--archbench-against=HEAD")
     # The second time by the test itself, which then fails to put its model there.
-    assert events == ["GPU-1 held", "duet", "GPU-1 let go", "GPU-1 held", "GPU-1 let go"]
+    assert events == ["GPU-1 held", "paired", "GPU-1 let go", "GPU-1 held", "GPU-1 let go"]
     # A test of a side leaves that to the scheduler: the other side is on the device too.
     events.clear()
     inside = SimpleNamespace(order=SimpleNamespace(sides=("reference",)), about=lambda _: None)
@@ -640,7 +643,7 @@ def test_github_is_told(
     assert "| 10 ms | 10.5 ms | +5 % |" in text
     result.stdout.fnmatch_lines(["::error file=test_time.py,line=1,title=local/small fp32-b1*"])
     metrics = (project.path / "metrics.txt").read_text(encoding="utf-8")
-    assert 'archbench_duet_ratio{architecture="local/small",device="cpu-some"' in metrics
+    assert 'archbench_paired_ratio{architecture="local/small",device="cpu-some"' in metrics
 
 
 class Started:
@@ -769,10 +772,10 @@ def test_tests_that_the_revision_does_not_have(project: pytest.Pytester) -> None
 
 
 def test_rules_that_make_none(project: pytest.Pytester) -> None:
-    (project.path / "archbench.toml").write_text('[[duet]]\nd0 = "90 %"\n', encoding="utf-8")
+    (project.path / "archbench.toml").write_text('[[paired]]\nd0 = "90 %"\n', encoding="utf-8")
     result = project.runpytest_inprocess(*ONE, "--archbench-against=HEAD")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines(["*archbench.toml, duet 1: d0 = '90 %': that makes no rule: *"])
+    result.stderr.fnmatch_lines(["*archbench.toml, paired 1: d0 = '90 %': that makes no rule: *"])
 
 
 # With processes.
@@ -906,7 +909,8 @@ def test_a_dirty_work_tree_against_its_last_commit(revisions: pytest.Pytester) -
     result.assert_outcomes(passed=2, failed=6)
     result.stdout.re_match_lines_random(
         [
-            r"duet: work tree on \w{9} with 1 uncommitted change, against revision \w{9}, the "
+            r"paired comparison: work tree on \w{9} with 1 uncommitted change, against revision "
+            r"\w{9}, the "
             r"merge base with main",
             r"regressed: local/slow .*; at most 50 % is tolerated.*",
             r"changed: local/slow fp32-b1: MACs .*",
@@ -927,7 +931,7 @@ def test_a_dirty_work_tree_against_its_last_commit(revisions: pytest.Pytester) -
         ]
     )
     # What the pair and its models left is gone; the revision stays for the next run.
-    assert list((revisions.path / ".archbench" / "launches").iterdir()) == []
+    assert list((revisions.path / ".archbench" / "processes").iterdir()) == []
     (tree,) = (revisions.path / ".archbench" / "against" / "revisions").iterdir()
     assert (tree / "nets.py").read_text(encoding="utf-8").strip() == REFERENCE.strip()
 
@@ -987,7 +991,7 @@ def test_flags_share_one_process(revisions: pytest.Pytester) -> None:
     )  # fmt: skip
     result.assert_outcomes(passed=1, failed=1)
     assert verdicts(revisions) == {"same": ["unchanged"], "slow": ["regressed"]}
-    result.stdout.fnmatch_lines(["duet: work tree *, against model=local/same"])
+    result.stdout.fnmatch_lines(["paired comparison: work tree *, against model=local/same"])
 
 
 def test_batches_of_other_sizes_are_compared_per_image(revisions: pytest.Pytester) -> None:
@@ -996,13 +1000,13 @@ def test_batches_of_other_sizes_are_compared_per_image(revisions: pytest.Pyteste
         "--archbench-results=results.json", "--archbench-against=batch-size=4,memory-format=nhwc",
     )  # fmt: skip
     (cell,) = json.loads((revisions.path / "results.json").read_text("utf-8"))["cells"]
-    duet = cell["metrics"]["duet_ratio"]
-    assert duet["series"][0]["images"] == [4, 1]
-    assert duet["agreement"]["images"] == 1
-    assert duet["agreement"]["relative"] < 1e-3
-    assert duet["different"][:2] == ["batch size 4 -> 1", "memory format nhwc -> nchw"]
+    paired = cell["metrics"]["paired_ratio"]
+    assert paired["series"][0]["images"] == [4, 1]
+    assert paired["agreement"]["images"] == 1
+    assert paired["agreement"]["relative"] < 1e-3
+    assert paired["different"][:2] == ["batch size 4 -> 1", "memory format nhwc -> nchw"]
     # Of four images there is more, which is no news.
-    (memory,) = duet["different"][2:]
+    (memory,) = paired["different"][2:]
     assert memory.startswith("peak memory in bytes ")
     assert "changed" not in [verdict["status"] for verdict in cell["verdicts"]]
     assert result.ret in (0, 1)
@@ -1014,17 +1018,17 @@ def test_another_precision_in_the_same_process(revisions: pytest.Pytester) -> No
         "--archbench-results=results.json", "--archbench-against=dtype=bf16",
     )  # fmt: skip
     (cell,) = json.loads((revisions.path / "results.json").read_text("utf-8"))["cells"]
-    duet = cell["metrics"]["duet_ratio"]
-    assert duet["rounds"] >= 6
-    assert duet["different"][0] == "dtype bf16 -> fp32"
-    peaks = [duet["sides"][side]["counts"]["peak_memory"] for side in ("reference", "candidate")]
+    paired = cell["metrics"]["paired_ratio"]
+    assert paired["rounds"] >= 6
+    assert paired["different"][0] == "dtype bf16 -> fp32"
+    peaks = [paired["sides"][side]["counts"]["peak_memory"] for side in ("reference", "candidate")]
     # Weights, images and activations have half the bytes, whatever scratch the kernels take.
     floats = (16 * 27 + 16 + 160 + 10) + 3 * 64 * 64 + 2 * 16 * 64 * 64
     assert peaks[1] >= 4 * floats
     assert 2 * floats <= peaks[0] < peaks[1]
     assert [verdict["metric"] for verdict in cell["verdicts"]] == ["latency"]
     # Eight bits of a fraction instead of 24.
-    assert 1e-5 < duet["agreement"]["relative"] < 0.05
+    assert 1e-5 < paired["agreement"]["relative"] < 0.05
     assert cell["target"]["dtype"] == "fp32"
 
 
@@ -1035,17 +1039,17 @@ def test_against_the_compiled_network(suite: pytest.Pytester) -> None:
         *ONE, "--archbench-results=results.json", "--archbench-against=runtime=compiled"
     )
     (cell,) = json.loads((suite.path / "results.json").read_text("utf-8"))["cells"]
-    duet = cell["metrics"]["duet_ratio"]
-    assert duet["rounds"] >= 6
-    assert duet["different"][0] == "runtime compiled -> eager"
-    assert duet["agreement"]["relative"] < 1e-4
-    compiled = duet["sides"]["reference"]["metrics"]
+    paired = cell["metrics"]["paired_ratio"]
+    assert paired["rounds"] >= 6
+    assert paired["different"][0] == "runtime compiled -> eager"
+    assert paired["agreement"]["relative"] < 1e-4
+    compiled = paired["sides"]["reference"]["metrics"]
     assert compiled["compile_time"]["value"] > 0
     assert compiled["graph_breaks"]["value"] == 0
-    assert "compile_time" not in duet["sides"]["candidate"]["metrics"]
+    assert "compile_time" not in paired["sides"]["candidate"]["metrics"]
     result.stdout.re_match_lines(
         [
-            r"duet: work tree, against runtime=compiled",
+            r"paired comparison: work tree, against runtime=compiled",
             r"  local/small fp32-b1: runtime=compiled was compiled in .* s with 0 graph breaks\.",
         ]
     )
@@ -1057,13 +1061,13 @@ def test_cold_passes_of_both_sides(revisions: pytest.Pytester) -> None:
         "--archbench-results=results.json", "--archbench-against", "--archbench-cold-cache",
     )  # fmt: skip
     (cell,) = json.loads((revisions.path / "results.json").read_text("utf-8"))["cells"]
-    duet = cell["metrics"]["duet_ratio"]
+    paired = cell["metrics"]["paired_ratio"]
     assert [verdict["status"] for verdict in cell["verdicts"]] == ["unchanged"]
     assert cell["target"]["cold_cache"] is True
     bursts = [
         Burst.from_dict(one[side])
-        for launch in duet["series"]
-        for one in launch["rounds"]
+        for run in paired["series"]
+        for one in run["rounds"]
         for side in ("reference", "candidate")
     ]
     # What empties the caches takes longer than the pass, and is none of its time.
@@ -1104,7 +1108,9 @@ def test_packages_laid_over_the_environment(
     )
     result.assert_outcomes(failed=1)
     assert verdicts(pytester) == {"net": ["regressed", "changed", "changed", "changed"]}
-    result.stdout.fnmatch_lines(["duet: work tree, against the same project with somelib 1.5"])
+    result.stdout.fnmatch_lines(
+        ["paired comparison: work tree, against the same project with somelib 1.5"]
+    )
 
 
 def test_a_side_has_no_time_limit_of_a_test(
@@ -1168,7 +1174,7 @@ def test_another_interpreter(suite: pytest.Pytester, tmp_path: Path) -> None:
         ["not-measured: timm/*: the same project *: timm is not installed*"]
     )
     result.stdout.fnmatch_lines(
-        [f"duet: work tree, against the same project with {environment}/bin/python"]
+        [f"paired comparison: work tree, against the same project with {environment}/bin/python"]
     )
 
 

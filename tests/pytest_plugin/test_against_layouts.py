@@ -93,7 +93,7 @@ def run(
 
 def sides(cell: Mapping[str, Any], what: str) -> tuple[Any, Any]:
     """Of the reference and of the candidate."""
-    both = cell["metrics"]["duet_ratio"]["sides"]
+    both = cell["metrics"]["paired_ratio"]["sides"]
     if what == "imported":
         return tuple({one["name"]: one["path"] for one in both[s][what]} for s in both)  # type: ignore[return-value]
     return both["reference"]["counts"][what], both["candidate"]["counts"][what]
@@ -164,7 +164,7 @@ def test_the_installed_suite_in_a_librarys_own_checkout(checkout: Path) -> None:
     assert sides(lib, "params") == (params(4, 1, 1000), params(4, 2, 1000))
     places = (str(tree / "pytorchcv"), str(checkout / "pytorchcv"))
     assert sides(lib, "imported") == tuple({"pytorchcv": place} for place in places)
-    assert "pytorchcv 1.0 -> 1.1" in lib["metrics"]["duet_ratio"]["different"]
+    assert "pytorchcv 1.0 -> 1.1" in lib["metrics"]["paired_ratio"]["different"]
     there = tree.relative_to(checkout)
     assert f"pytorchcv 1.1 (./pytorchcv), against pytorchcv 1.0 (./{there}/pytorchcv)." in output
 

@@ -71,6 +71,9 @@ def test_a_baseline_from_before_memory_was_measured_says_nothing_of_it(
     lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     lines[0]["schema"] = 2
     del lines[1]["amounts"]
+    lines[1]["launches"] = lines[1].pop("process_runs")
+    for one in (lines[1]["environment"], *lines[1]["launches"]):
+        one["yardstick"] = one.pop("reference_workload")
     path.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
     Processes(monkeypatch, *[0.1] * 3)
     result = project.runpytest_inprocess("test_time.py", *QUICK, "--archbench-results=r.json")

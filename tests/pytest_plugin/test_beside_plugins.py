@@ -260,12 +260,12 @@ def test_repeat(suite: pytest.Pytester, run_beside: Run) -> None:
     assert sorted(verdicts(found["Small"])) == [COUNTED, TIMED]
 
 
-def test_repeat_of_launches(suite: pytest.Pytester, run_beside: Run) -> None:
+def test_repeat_of_process_runs(suite: pytest.Pytester, run_beside: Run) -> None:
     """Fresh processes know the repetitions by the same ids."""
     options = ("--count=2", "--archbench-processes=2", "-k", "latency")
     run_beside("pytest-repeat", "Small", options=options).assert_outcomes(passed=2, deselected=2)
     (cell,) = cells(suite).values()
-    assert len(cell["metrics"]["latency"]["launches"]) == 2
+    assert len(cell["metrics"]["latency"]["process_runs"]) == 2
     assert verdicts(cell) == [TIMED]
 
 

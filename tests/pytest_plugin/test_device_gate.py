@@ -1,4 +1,4 @@
-"""The time by an accelerator's own clock in whole runs, with launches that bring one."""
+"""The time by an accelerator's own clock in whole runs, with process runs that bring one."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 from archbench.core.records import Record
 from archbench.core.verdicts import Note, Verdict
-from archbench.pytest_plugin.launched import Launched, merged
+from archbench.pytest_plugin.repeated import Repeated, merged
 from tests.pytest_plugin.test_amount_gate import verdicts
 from tests.pytest_plugin.test_time_gate import QUICK, TEST, Processes
 
@@ -34,7 +34,7 @@ def test_equal_times_are_unchanged_by_both_clocks(
 ) -> None:
     (path,) = (project.path / "baselines").glob("*/fp32.jsonl")
     (line,) = map(json.loads, path.read_text(encoding="utf-8").splitlines()[1:])
-    assert [launch["device"] for launch in line["launches"]] == [[0.01] * 9] * 10
+    assert [run["device"] for run in line["process_runs"]] == [[0.01] * 9] * 10
     processes = Processes(monkeypatch, *[0.1] * 3, device=[0.01, 0.0101, 0.0102])
     result = project.runpytest_inprocess("test_time.py", *RUN)
     result.assert_outcomes(passed=1)
@@ -57,7 +57,7 @@ def test_a_slower_device_is_confirmed_and_red_though_the_latency_is_the_same(
         [
             r"confirming a change, process 3: 1 cell in .*",
             r"regressed: local/small fp32-b1 on cpu.*: device time: 10 ms -> 10.3 ms \(\+3.0%\) "
-            r"in each of 3 fresh launches; the threshold is 2%",
+            r"in each of 3 fresh process runs; the threshold is 2%",
             r"Baseline: baselines/cpu.*/fp32.jsonl:2, accepted 20",
             r"small +local .* regressed",
             r"Times: 1 unchanged, 1 regressed\.",
@@ -83,10 +83,11 @@ def test_a_slower_host_is_red_though_the_device_is_the_same(
     result.stdout.no_fnmatch_line("*device time:*")
 
 
-def test_what_one_clock_has_decided_the_launches_of_the_other_do_not_undo(
+def test_what_one_clock_has_decided_the_process_runs_of_the_other_do_not_undo(
     project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Two slow launches of ten make a slow mode: the device needs five that agree, the host three.
+    # Two slow process runs of ten make a slow mode: the device needs five that agree, the host
+    # three.
     Processes(monkeypatch, *[0.1] * 10, device=[*[0.01] * 8, 0.014, 0.014])
     update = project.runpytest_inprocess("test_time.py", *QUICK, "--archbench-baseline-update")
     update.assert_outcomes(passed=1)
@@ -97,8 +98,8 @@ def test_what_one_clock_has_decided_the_launches_of_the_other_do_not_undo(
     assert len(processes.started) == 3 + 5
     result.stdout.fnmatch_lines(
         [
-            "regressed: *: 100 ms -> 120 ms (+20.0%) in each of 3 fresh launches; *",
-            "regressed: *: device time: 10 ms -> 10.3 ms (+3.0%) in each of 5 fresh launches; *",
+            "regressed: *: 100 ms -> 120 ms (+20.0%) in each of 3 fresh process runs; *",
+            "regressed: *: device time: 10 ms -> 10.3 ms (+3.0%) in each of 5 fresh process runs;*",
         ]
     )
 
@@ -110,8 +111,11 @@ def test_a_baseline_from_before_says_nothing_of_the_device(
     lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     lines[0]["schema"] = 2
     del lines[1]["amounts"]
-    for launch in lines[1]["launches"]:
-        del launch["device"], launch["queue_full"]
+    lines[1]["launches"] = lines[1].pop("process_runs")
+    for one in (lines[1]["environment"], *lines[1]["launches"]):
+        one["yardstick"] = one.pop("reference_workload")
+    for run in lines[1]["launches"]:
+        del run["device"], run["queue_full"]
     path.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
     processes = Processes(monkeypatch, *[0.1] * 3, device=[0.02] * 3)
     result = project.runpytest_inprocess("test_time.py", *RUN)
@@ -149,7 +153,7 @@ def test_other_hardware_is_not_comparable_by_any_clock(
 
 
 def of_process(number: int, queue_full: bool | None, **discarded: Any) -> Record:
-    latency = {"samples": [0.1], "warmup": [0.1], "launches": [{"number": number}]}
+    latency = {"samples": [0.1], "warmup": [0.1], "process_runs": [{"number": number}]}
     device = {
         "samples": [0.01 * number], "bursts": number, "queue_full": queue_full,
         "discarded": [], "clock": "device", **discarded,
@@ -171,10 +175,10 @@ def test_device_times_of_several_processes_are_one_series() -> None:
     assert unheld.metrics["device_time"]["queue_full"] is None
 
 
-# Launches whose device throttled throughout
+# Process runs whose device throttled throughout
 
 
-def test_a_throttled_launch_is_lost_and_another_takes_its_place(
+def test_a_throttled_process_run_is_lost_and_another_takes_its_place(
     project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     processes = Processes(monkeypatch, 0.1, None, 0.1, None, 0.1, device=[0.01] * 3)
@@ -186,21 +190,21 @@ def test_a_throttled_launch_is_lost_and_another_takes_its_place(
     assert [verdict["status"] for verdict in cell["verdicts"]] == ["unchanged"] * 3
     assert cell["notes"] == [
         {
-            "code": "launches-lost",
-            "text": "2 launches were lost, the last since the device lowered its clock in launch "
-            "4. Let it cool",
+            "code": "process-runs-lost",
+            "text": "2 process runs were lost, the last since the device lowered its clock in "
+            "process run 4. Let it cool",
         }
     ]
 
 
-def test_a_cell_that_lost_all_of_its_launches_is_inconclusive(
+def test_a_cell_that_lost_all_of_its_process_runs_is_inconclusive(
     project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     Processes(monkeypatch, None, None, None)
     result = project.runpytest_inprocess("test_time.py", *RUN, "-rs")
     result.assert_outcomes(skipped=1)
     result.stdout.fnmatch_lines(
-        ["*inconclusive: the device lowered its clock in launch 3. Let it cool"]
+        ["*inconclusive: the device lowered its clock in process run 3. Let it cool"]
     )
     (cell,) = json.loads((project.path / "r.json").read_text(encoding="utf-8"))["cells"]
     (verdict,) = cell["verdicts"]
@@ -210,8 +214,10 @@ def test_a_cell_that_lost_all_of_its_launches_is_inconclusive(
     Processes(monkeypatch, None, None, None)
     result = project.runpytest_inprocess("test_time.py", *RUN, "--archbench-strict")
     result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines(["inconclusive: the device lowered its clock in launch 3. Let*"])
-    result.stdout.no_fnmatch_line("*launches-without-figures*")
+    result.stdout.fnmatch_lines(
+        ["inconclusive: the device lowered its clock in process run 3. Let*"]
+    )
+    result.stdout.no_fnmatch_line("*process-runs-without-times*")
 
 
 def test_confirmations_that_were_lost_are_named(
@@ -223,24 +229,26 @@ def test_confirmations_that_were_lost_are_named(
     assert len(processes.started) == 3 + 8
     result.stdout.fnmatch_lines(
         [
-            "inconclusive: *: 0 confirming launches, and a verdict needs 3",
-            "8 launches were lost, the last since the device lowered its clock in launch 11. *",
+            "inconclusive: *: 0 confirming process runs, and a verdict needs 3",
+            "8 process runs were lost, the last since the device lowered its clock in process run*",
         ]
     )
 
 
-def test_a_launch_that_fails_is_still_against_the_cell() -> None:
-    item = Launched()
+def test_a_process_run_that_fails_is_still_against_the_cell() -> None:
+    item = Repeated()
     item.fail(Verdict("latency", "inconclusive", "throttled", "it was hot"))
     assert (item.died, item.lost) == (None, [("throttled", "it was hot")])
-    assert item.note == Note("launches-lost", "1 launch was lost, the last since it was hot")
+    assert item.note == Note(
+        "process-runs-lost", "1 process run was lost, the last since it was hot"
+    )
     item.fail(Verdict("latency", "crashed", "RuntimeError", "no"))
     assert item.died == "it failed in a process of its own: no"
-    assert msgspec.convert(json.loads(json.dumps(msgspec.to_builtins(item))), Launched) == item
-    assert Launched().note is None
+    assert msgspec.convert(json.loads(json.dumps(msgspec.to_builtins(item))), Repeated) == item
+    assert Repeated().note is None
 
 
-def test_real_launches_that_are_disturbed_throughout(suite: pytest.Pytester) -> None:
+def test_real_process_runs_that_are_disturbed_throughout(suite: pytest.Pytester) -> None:
     suite.makepyfile(
         test_time=TEST,
         hot="""
@@ -253,7 +261,7 @@ def test_real_launches_that_are_disturbed_throughout(suite: pytest.Pytester) -> 
 
             def forward(self, x):
                 self.passes -= 1
-                if "ARCHBENCH_PADDING" in os.environ and self.passes < 0:  # in a launch
+                if "ARCHBENCH_PADDING" in os.environ and self.passes < 0:  # in a process run
                     raise InconclusiveError("throttled", "it was hot. Let it cool down")
                 return super().forward(x)
         """,

@@ -155,7 +155,7 @@ def nothing_is_left(suite: pytest.Pytester) -> bool:
     here = str(suite.path)
     commands = [" ".join(one.info["cmdline"] or ()) for one in psutil.process_iter(["cmdline"])]
     return not any(here in one for one in commands) and not list(
-        (suite.path / ".archbench" / "launches").glob("*")
+        (suite.path / ".archbench" / "processes").glob("*")
     )
 
 
@@ -199,7 +199,7 @@ def test_workers_of_xdist_and_processes_that_measure_are_as_safe(suite: pytest.P
         (verdict,) = found[name]["verdicts"]
         assert verdict["status"] == "crashed"
         assert how in verdict["sentence"]
-    assert len(found["Last"]["metrics"]["latency"]["launches"]) == 2
+    assert len(found["Last"]["metrics"]["latency"]["process_runs"]) == 2
     assert nothing_is_left(suite)
 
 
@@ -448,12 +448,12 @@ def test_it_stops_at_the_first_failure_if_that_is_asked_for(suite: pytest.Pytest
     assert "Later" not in cells(suite)
 
 
-def test_launches_go_on_in_another_process_too(suite: pytest.Pytester) -> None:
+def test_process_runs_go_on_in_another_process_too(suite: pytest.Pytester) -> None:
     result = run(suite, "--archbench-processes=2", names=("Good", "Poison", "Later"))
     result.assert_outcomes(passed=2, failed=1)
     found = cells(suite)
     for name in ("Good", "Later"):
-        assert len(found[name]["metrics"]["latency"]["launches"]) == 2
+        assert len(found[name]["metrics"]["latency"]["process_runs"]) == 2
 
 
 BUSY = """

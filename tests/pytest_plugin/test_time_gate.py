@@ -1,4 +1,4 @@
-"""Times are judged by launches: fresh processes, a stored baseline, a confirmed suspicion."""
+"""Times are judged by process runs: fresh processes, a stored baseline, a confirmed suspicion."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from typing import Any
 import psutil
 import pytest
 
-from archbench.core.launches import QUANTILES, Launch
+from archbench.core.process_runs import QUANTILES, ProcessRun
 from archbench.measure import background_load
-from archbench.pytest_plugin import launched, starting
-from archbench.pytest_plugin.launched import Brought
+from archbench.pytest_plugin import repeated, starting
+from archbench.pytest_plugin.repeated import Brought
 from archbench.pytest_plugin.settings import Settings
 
 MODEL = "--archbench-models=small_net.py:small"
@@ -52,7 +52,7 @@ class Processes:
         self.lost = lost
         self.device = list(device)
         self.started: list[tuple[list[str], float]] = []
-        monkeypatch.setattr(launched, "measure_once", self)
+        monkeypatch.setattr(repeated, "measure_once", self)
 
     def __call__(self, config: Any, nodeids: list[str], time_budget: float) -> Brought:
         from archbench.core.records import Record
@@ -66,16 +66,18 @@ class Processes:
         name = cpu_name()
         target = Target("cpu", name, device_slug("cpu", name))
         if median is None:
-            sentence = f"the device lowered its clock in launch {len(self.started)}. Let it cool"
+            sentence = (
+                f"the device lowered its clock in process run {len(self.started)}. Let it cool"
+            )
             verdict = Verdict("latency", "inconclusive", "throttled", sentence)
             record = Record("local/small", target, verdicts=[verdict])
             return Brought(dict.fromkeys(nodeids, record))
         series = [median] * 5
-        launch = Launch(
+        process_run = ProcessRun(
             (median,) * len(QUANTILES), (median,) * len(QUANTILES), 5, self.lost, 0.0, 0.001
         )
         if self.device:
-            launch = launch.with_device([self.device.pop(0)] * 5, queue_full=True)
+            process_run = process_run.with_device([self.device.pop(0)] * 5, queue_full=True)
         record = Record(
             "local/small",
             target,
@@ -83,7 +85,7 @@ class Processes:
                 "latency": {
                     "unit": "s", "basis": "batch", "source": "measured", "samples": series,
                     "warmup": [median], "clock": "wall", "stopped_by": "time-budget",
-                    "launches": [launch.as_dict()],
+                    "process_runs": [process_run.as_dict()],
                     "environment": timing_environment(target, "local"),
                 },
                 "cpu_time": {
@@ -109,13 +111,13 @@ def accept(
     return line
 
 
-def test_a_baseline_is_ten_launches_with_where_when_and_why(
+def test_a_baseline_is_ten_process_runs_with_where_when_and_why(
     project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     line = accept(project, monkeypatch)
     assert (line["id"], line["cell"], line["reason"]) == ("local/small", "fp32-b1", "why")
-    assert len(line["launches"]) == 10
-    assert len(line["launches"][0]["cpu"]) == len(QUANTILES)
+    assert len(line["process_runs"]) == 10
+    assert len(line["process_runs"][0]["cpu"]) == len(QUANTILES)
     environment = line["environment"]
     assert environment["clock"] == "cpu"
     assert environment["torch"]
@@ -123,7 +125,7 @@ def test_a_baseline_is_ten_launches_with_where_when_and_why(
     assert line["when"].startswith("20")
 
 
-def test_equal_times_are_unchanged_after_three_launches(
+def test_equal_times_are_unchanged_after_three_process_runs(
     project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     accept(project, monkeypatch)
@@ -212,7 +214,7 @@ def test_an_improvement_is_told_and_green(
     result.stdout.re_match_lines([r"small +local .* improved"])
 
 
-def test_launches_that_others_disturb_are_repeated_and_not_judged(
+def test_process_runs_that_others_disturb_are_repeated_and_not_judged(
     project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     accept(project, monkeypatch)
@@ -246,7 +248,7 @@ def test_a_required_baseline_that_is_not_there(project: pytest.Pytester) -> None
     result.stdout.fnmatch_lines(["no-baseline: local/small fp32-b1 on cpu*: no time has been acc*"])
 
 
-def test_a_plain_run_takes_one_launch(
+def test_a_plain_run_takes_one_process_run(
     project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     processes = Processes(monkeypatch)
@@ -255,7 +257,7 @@ def test_a_plain_run_takes_one_launch(
     assert processes.started == []
 
 
-def test_too_few_launches_are_no_baseline(
+def test_too_few_process_runs_are_no_baseline(
     project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     Processes(monkeypatch, *[0.1] * 15, lost=0.6)
@@ -268,7 +270,6 @@ def test_too_few_launches_are_no_baseline(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--archbench-launches=0",), "--archbench-processes=0: '0' is not a whole number of at*"),
         (
             ("--archbench-processes=0",),
             "--archbench-processes=0: '0' is not a whole number of at l*",
@@ -308,7 +309,7 @@ def test_new_still_compares_what_is_there(
     assert len(processes.started) == 6
 
 
-def test_a_network_that_fails_in_its_launches_has_crashed(project: pytest.Pytester) -> None:
+def test_a_network_that_fails_in_its_process_runs_has_crashed(project: pytest.Pytester) -> None:
     project.makepyfile(
         failing="""
         import os
@@ -333,7 +334,7 @@ def test_a_network_that_fails_in_its_launches_has_crashed(project: pytest.Pytest
     )
 
 
-def test_a_test_that_its_launches_skip_is_not_measured(project: pytest.Pytester) -> None:
+def test_a_test_that_its_process_runs_skip_is_not_measured(project: pytest.Pytester) -> None:
     project.makepyfile(
         test_time="""
         import os
@@ -350,7 +351,9 @@ def test_a_test_that_its_launches_skip_is_not_measured(project: pytest.Pytester)
     )
     result = project.runpytest_subprocess("test_time.py", *QUICK, "--archbench-processes=2")
     result.assert_outcomes(passed=1, failed=1)
-    result.stdout.fnmatch_lines(["not-measured: local/small: none of its launches measured any*"])
+    result.stdout.fnmatch_lines(
+        ["not-measured: local/small: none of its process runs measured any*"]
+    )
 
 
 def test_cells_of_other_names_and_parameters_are_compared(
@@ -372,7 +375,7 @@ def test_cells_of_other_names_and_parameters_are_compared(
 
 
 @pytest.mark.parametrize("workers", [(), ("-n", "1")], ids=["one process", "a worker"])
-def test_real_launches(project: pytest.Pytester, workers: tuple[str, ...]) -> None:
+def test_real_process_runs(project: pytest.Pytester, workers: tuple[str, ...]) -> None:
     result = project.runpytest_subprocess(
         "test_time.py", *QUICK, "--archbench-processes=2", "--archbench-results=r.json", *workers
     )
@@ -380,12 +383,12 @@ def test_real_launches(project: pytest.Pytester, workers: tuple[str, ...]) -> No
     result.stdout.fnmatch_lines(["process 2 of 2: 1 cell in *"])
     (cell,) = json.loads((project.path / "r.json").read_text(encoding="utf-8"))["cells"]
     latency = cell["metrics"]["latency"]
-    assert len(latency["launches"]) == 2
-    # A launch is the fastest of its placements; samples of all of them are kept.
-    assert len(latency["samples"]) > sum(one["samples"] for one in latency["launches"])
-    assert all(0 < one["yardstick"] < 0.1 for one in latency["launches"])
-    assert latency["environment"]["yardstick"].startswith("sgemm 320 numpy ")
-    assert not list((project.path / ".archbench" / "launches").glob("*"))
+    assert len(latency["process_runs"]) == 2
+    # A process run is the fastest of its placements; samples of all of them are kept.
+    assert len(latency["samples"]) > sum(one["samples"] for one in latency["process_runs"])
+    assert all(0 < one["reference_workload"] < 0.1 for one in latency["process_runs"])
+    assert latency["environment"]["reference_workload"].startswith("sgemm 320 numpy ")
+    assert not list((project.path / ".archbench" / "processes").glob("*"))
 
 
 def test_a_process_that_dies_is_a_crash_of_its_cell_alone(project: pytest.Pytester) -> None:
@@ -395,7 +398,7 @@ def test_a_process_that_dies_is_a_crash_of_its_cell_alone(project: pytest.Pytest
         from small_net import Small
 
         def deadly():
-            if "ARCHBENCH_PADDING" in os.environ:  # in a launch
+            if "ARCHBENCH_PADDING" in os.environ:  # in a process run
                 os.kill(os.getpid(), 9)
             return Small()
         """
@@ -413,7 +416,7 @@ def test_a_process_that_dies_is_a_crash_of_its_cell_alone(project: pytest.Pytest
     ("busy", "chosen"),
     [([90.0, 4.0], {1}), ([0.0, 100.0], {0}), ([8.0, 0.0], {0, 1}), ([50.0], {0, 1})],
 )
-def test_a_launch_stays_on_a_free_core(
+def test_a_process_run_stays_on_a_free_core(
     monkeypatch: pytest.MonkeyPatch, busy: list[float], chosen: set[int]
 ) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1}, raising=False)

@@ -422,7 +422,7 @@ def test_a_lead_within_the_measuring_error_is_not_on_the_front(open_page: Open) 
             name, top1=Figure(top1, "measured", "r"), latency=Figure(1 / rate, "measured", "r")
         )
 
-    # Two launches differ by 5 %: 104 images/s are no lead over 100, and 150 are one.
+    # Two process runs differ by 5 %: 104 images/s are no lead over 100, and 150 are one.
     page = open_page(
         [timed("a", 80, 100), timed("b", 79, 104), timed("c", 78, 150)], chart="top1-rate"
     )

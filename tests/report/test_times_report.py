@@ -15,7 +15,7 @@ TARGET = Target("cpu", "X", "cpu")
 
 def cell(model: str, status: str, **fields: Any) -> Record:
     verdict = Verdict("latency", status, "r", "s", **fields)
-    return Record(model, TARGET, {"latency": {"launches": [{}]}}, verdicts=[verdict])
+    return Record(model, TARGET, {"latency": {"process_runs": [{}]}}, verdicts=[verdict])
 
 
 def test_nothing_about_what_was_not_timed() -> None:

@@ -15,7 +15,7 @@ from archbench.core.errors import UsageError
 from archbench.store.baselines import Updated, read_baselines, update_baselines
 
 EXAMPLES = Path(__file__).parent / "examples"
-EXAMPLE = EXAMPLES / "complexity-schema-3.jsonl"
+EXAMPLE = EXAMPLES / "complexity-schema-4.jsonl"
 
 
 def line(model: str, params: int = 162, **fields: Any) -> dict[str, Any]:
@@ -44,7 +44,7 @@ def update(path: Path, *lines: dict[str, Any], only_new: bool = False) -> Update
     )
 
 
-@pytest.mark.parametrize("schema", [1, 2, 3])
+@pytest.mark.parametrize("schema", [1, 2, 3, 4])
 def test_stored_examples_of_counts(schema: int) -> None:
     baselines = read_baselines(EXAMPLES / f"complexity-schema-{schema}.jsonl", "complexity")
     assert baselines.lines == {"local/a": line("local/a"), "timm/b": line("timm/b", 7)}
@@ -59,24 +59,24 @@ DEVICE = [0.081, 0.082, 0.082, 0.083, 0.084, 0.085, 0.086, 0.087, 0.09]
 
 
 def timed(
-    yardstick: float | None, counts: dict[str, int] | None, **amounts: float
+    reference_workload: float | None, counts: dict[str, int] | None, **amounts: float
 ) -> dict[str, Any]:
-    name = None if yardstick is None else "sgemm 320 numpy 2.4.6"
-    launch = {
+    name = None if reference_workload is None else "sgemm 320 numpy 2.4.6"
+    run = {
         "wall": WALL, "cpu": CPU, "samples": 20, "lost": 0.05, "others": 0.01,
-        "yardstick": yardstick, "device": None, "queue_full": None,
+        "reference_workload": reference_workload, "device": None, "queue_full": None,
     }  # fmt: skip
     return {
         "id": "timm/a",
         "cell": "fp32-b1",
-        "launches": [launch] * 2,
+        "process_runs": [run] * 2,
         "counts": counts,
         "amounts": amounts,
         "environment": {
             "device_name": "AMD EPYC",
             "logical_cores": 2,
             "clock": "cpu",
-            "yardstick": name,
+            "reference_workload": name,
         },
         "when": "2026-11-20T18:40:12+00:00",
         "commit": None,
@@ -90,13 +90,14 @@ COUNTED = {"params": 200, "macs": 5000}
 def on_device() -> dict[str, Any]:
     """What is accepted of an accelerator."""
     line = timed(None, COUNTED, peak_memory=10_039_296, energy_per_image=0.25)
-    launch = {**line["launches"][0], "device": DEVICE, "queue_full": True}
+    run = {**line["process_runs"][0], "device": DEVICE, "queue_full": True}
     environment = {
-        "device_name": "NVIDIA H200", "logical_cores": 2, "clock": "wall", "yardstick": None
+        "device_name": "NVIDIA H200", "logical_cores": 2, "clock": "wall",
+        "reference_workload": None
     }  # fmt: skip
     return {
         **line, "id": "timm/b", "cell": "fp16-b8-nhwc-compiled",
-        "launches": [launch] * 2, "environment": environment,
+        "process_runs": [run] * 2, "environment": environment,
     }  # fmt: skip
 
 
@@ -106,6 +107,7 @@ def on_device() -> dict[str, Any]:
         (1, [timed(None, None)]),
         (2, [timed(0.0006, COUNTED)]),
         (3, [timed(0.0006, COUNTED, peak_memory=10_039_296), on_device()]),
+        (4, [timed(0.0006, COUNTED, peak_memory=10_039_296), on_device()]),
     ],
 )
 def test_stored_examples_of_times(schema: int, expected: list[dict[str, Any]]) -> None:
@@ -118,7 +120,7 @@ def test_an_update_writes_the_stored_example_of_times(tmp_path: Path) -> None:
     path = tmp_path / "fp16.jsonl"
     lines = {"timm/b": on_device(), "timm/a": timed(0.0006, COUNTED, peak_memory=10_039_296)}
     update_baselines(path, "latency", lines, tmp_path / "lock", only_new=False)
-    assert path.read_bytes() == (EXAMPLES / "latency-schema-3.jsonl").read_bytes()
+    assert path.read_bytes() == (EXAMPLES / "latency-schema-4.jsonl").read_bytes()
 
 
 def test_an_older_file_is_written_in_the_newer_schema(tmp_path: Path) -> None:
@@ -126,39 +128,43 @@ def test_an_older_file_is_written_in_the_newer_schema(tmp_path: Path) -> None:
     path.write_bytes((EXAMPLES / "latency-schema-1.jsonl").read_bytes())
     new = {**timed(0.0006, None), "id": "timm/b"}
     update_baselines(path, "latency", {"timm/b fp32-b1": new}, tmp_path / "lock", only_new=False)
-    assert json.loads(path.read_bytes().splitlines()[0])["schema"] == 3
+    assert json.loads(path.read_bytes().splitlines()[0])["schema"] == 4
     assert read_baselines(path, "latency").lines["timm/a fp32-b1"] == timed(None, None)
 
 
 @pytest.mark.parametrize(
     ("old", "new", "cause"),
     [
-        ('"yardstick":0.0006', '"yardstick":0', "launches is"),
-        ('"yardstick":0.0006', '"yardstick":NaN', "not a line of JSON (NaN is not a number)"),
-        (',"yardstick":0.0006', "", "launches is"),
+        ('"reference_workload":0.0006', '"reference_workload":0', "process_runs is"),
+        (
+            '"reference_workload":0.0006',
+            '"reference_workload":NaN',
+            "not a line of JSON (NaN is not a number)",
+        ),
+        (',"reference_workload":0.0006', "", "process_runs is"),
         ('"macs":5000', '"macs":-1', "counts is"),
         ('"peak_memory":10039296', '"peak_memory":-1', "amounts is"),
         ('"peak_memory":10039296', '"peak_memory":1e999', "amounts is"),
         ('"peak_memory":10039296', '"params":10039296', "amounts is"),
-        ("[0.1,0.1,", "[0.2,0.1,", "launches is"),  # quantiles that fall
+        ("[0.1,0.1,", "[0.2,0.1,", "process_runs is"),  # quantiles that fall
         (
-            '"yardstick":0.0006,"device":null,"queue_full":null}],',
-            '"yardstick":null,"device":null,"queue_full":null}],',
-            "the environment names a yardstick",
+            '"reference_workload":0.0006,"device":null,"queue_full":null}],',
+            '"reference_workload":null,"device":null,"queue_full":null}],',
+            "the environment names a reference workload",
         ),
-        ('"device":null', '"device":[]', "launches is"),
-        ('"device":null', f'"device":{DEVICE[::-1]}', "launches is"),
-        (',"device":null', "", "launches is"),
-        ('"queue_full":null', '"queue_full":1', "launches is"),
+        ('"device":null', '"device":[]', "process_runs is"),
+        ('"device":null', f'"device":{DEVICE[::-1]}', "process_runs is"),
+        (',"device":null', "", "process_runs is"),
+        ('"queue_full":null', '"queue_full":1', "process_runs is"),
         (
             '"device":null,"queue_full":null}],',
             f'"device":{DEVICE},"queue_full":true}}],',
-            "some of its launches have the device's time and some have not",
+            "some of its process runs have the device's time and some have not",
         ),
     ],
 )
 def test_times_that_cannot_be_are_refused(old: str, new: str, cause: str, tmp_path: Path) -> None:
-    text = (EXAMPLES / "latency-schema-3.jsonl").read_text(encoding="utf-8")
+    text = (EXAMPLES / "latency-schema-4.jsonl").read_text(encoding="utf-8")
     assert old in text
     path = tmp_path / "fp32.jsonl"
     path.write_text(text.replace(old, new), encoding="utf-8")
@@ -209,7 +215,7 @@ def test_what_a_newer_library_confirms_stays_as_it_is(tmp_path: Path) -> None:
     assert read_baselines(path, "complexity").lines["timm/a"]["torch"] == "2.16.0"
 
 
-HEADER = '{"format":"archbench-baseline","kind":"complexity","schema":3}'
+HEADER = '{"format":"archbench-baseline","kind":"complexity","schema":4}'
 
 
 def dumped(**fields: Any) -> str:
@@ -230,19 +236,19 @@ def dumped(**fields: Any) -> str:
         (HEADER + "\n" + dumped(params=True) + "\n", 2, "params is true, which it cannot be"),
         (HEADER + "\n" + dumped(layers=[["a", 1]]) + "\n", 2, "layers is"),
         (HEADER + '\n{"id":"timm/a"}\n', 2, "it has no field 'input_shape'"),
-        (HEADER + "\n" + dumped(colour=1) + "\n", 2, "'colour' that schema 3 does not know"),
+        (HEADER + "\n" + dumped(colour=1) + "\n", 2, "'colour' that schema 4 does not know"),
         (HEADER + "\n<<<<<<< ours\n", 2, "a mark of a merge conflict"),
         (HEADER + "\n" + dumped() + "\n=======\n", 3, "a mark of a merge conflict"),
         (HEADER + "\n" + dumped() + "\n" + dumped() + "\n", 3, "a second line for timm/a; the fir"),
         (dumped() + "\n", 1, "the header is not that of a file of format 'archbench-baseline'"),
-        (HEADER.replace(":3", ":4") + "\n", 1, "it has schema 4, this archbench reads up to 3"),
+        (HEADER.replace(":4", ":5") + "\n", 1, "it has schema 5, this archbench reads up to 4"),
         (HEADER.replace("complexity", "time") + "\n", 1, "kind 'time', expected 'complexity'"),
         (HEADER + "\n\xff\n", 2, "not a line of JSON"),
         (HEADER + "\n" + "[" * 200_000 + "\n", 2, "not a line of JSON"),
         (HEADER + '\n{"id":"a","id":"b"}\n', 2, "a field stands in it twice"),
         (HEADER + "\n" + dumped(id="x\ud800") + "\n", 2, "id is"),
         (HEADER + "\n" + dumped(layers=[["a", 1, 1, 0]]) + "\n", 2, "layers is"),
-        (HEADER.replace(":3", ":0") + "\n", 1, "the header is not that of"),
+        (HEADER.replace(":4", ":0") + "\n", 1, "the header is not that of"),
     ],
 )  # fmt: skip
 def test_a_file_that_cannot_be_trusted_is_refused_and_left_alone(
@@ -346,9 +352,9 @@ KINDS: dict[str, dict[str, Any]] = {"accuracy": ACCURACY, "fingerprint": FINGERP
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_stored_examples_of_accuracies(kind: str, tmp_path: Path) -> None:
-    older = EXAMPLES / f"{kind}-schema-2.jsonl"
-    example = EXAMPLES / f"{kind}-schema-3.jsonl"
-    for stored in (older, example):
+    older = [EXAMPLES / f"{kind}-schema-{schema}.jsonl" for schema in (2, 3)]
+    example = EXAMPLES / f"{kind}-schema-4.jsonl"
+    for stored in (*older, example):
         assert read_baselines(stored, kind).lines == {"timm/a fp32": KINDS[kind]}
     path = tmp_path / "x.jsonl"
     update_baselines(path, kind, {"timm/a fp32": KINDS[kind]}, tmp_path / "lock", only_new=False)
@@ -376,7 +382,7 @@ def test_stored_examples_of_accuracies(kind: str, tmp_path: Path) -> None:
 def test_accuracies_that_cannot_be_are_refused(
     kind: str, field: str, value: Any, tmp_path: Path
 ) -> None:
-    header, text = (EXAMPLES / f"{kind}-schema-3.jsonl").read_text(encoding="utf-8").splitlines()
+    header, text = (EXAMPLES / f"{kind}-schema-4.jsonl").read_text(encoding="utf-8").splitlines()
     damaged = json.dumps({**json.loads(text), field: value})
     path = tmp_path / "x.jsonl"
     path.write_text(f"{header}\n{damaged}\n", encoding="utf-8")

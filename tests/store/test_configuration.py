@@ -48,15 +48,15 @@ def write(root: Path, text: str, name: str = "pyproject.toml") -> None:
     (root / name).write_text(text, encoding="utf-8")
 
 
-def test_duets(tmp_path: Path) -> None:
+def test_paired_comparisons(tmp_path: Path) -> None:
     write(
         tmp_path,
         """
-        [[duet]]
+        [[paired]]
         d0 = "0.5 %"
-        most_launches = 12
+        most_process_runs = 12
 
-        [[duet]]
+        [[paired]]
         architecture = "timm/vit*"
         device = "cpu*"
         clock = "wall"
@@ -66,31 +66,31 @@ def test_duets(tmp_path: Path) -> None:
     )
     rules = read_configuration(tmp_path).rules
     cpu, wall = default_rules("cpu", 1)
-    mine = replace(cpu.rule, tolerated=0.005, most_launches=12)
-    assert rules.duet_rules("timm/resnet50", "cpu-amd-epyc", "fp32", "cpu", 1) == (
+    mine = replace(cpu.rule, tolerated=0.005, most_process_runs=12)
+    assert rules.paired_rules("timm/resnet50", "cpu-amd-epyc", "fp32", "cpu", 1) == (
         ClockRule("cpu", mine),
         wall,
     )
-    assert rules.duet_rules("timm/vit_b", "cpu-amd-epyc", "fp32", "cpu", 1) == (
+    assert rules.paired_rules("timm/vit_b", "cpu-amd-epyc", "fp32", "cpu", 1) == (
         ClockRule("cpu", mine),
         ClockRule("wall", replace(wall.rule, excluded=0.2)),
     )
     # The first clock is the device's own.
     device = default_rules("cuda", 1)[0].rule
-    assert rules.duet_rules("timm/vit_b", "h200", "fp32", "cuda", 1)[0] == ClockRule(
-        "device", replace(device, tolerated=0.005, most_launches=12)
+    assert rules.paired_rules("timm/vit_b", "h200", "fp32", "cuda", 1)[0] == ClockRule(
+        "device", replace(device, tolerated=0.005, most_process_runs=12)
     )
 
 
-def test_what_is_only_told_of_a_duet(tmp_path: Path) -> None:
+def test_what_is_only_told_of_a_paired_comparison(tmp_path: Path) -> None:
     write(
         tmp_path,
         """
-        [[duet]]
+        [[paired]]
         counts = "report"
         d0 = "0.5 %"
 
-        [[duet]]
+        [[paired]]
         architecture = "timm/*"
         counts = "fail"
         new = "report"
@@ -101,17 +101,19 @@ def test_what_is_only_told_of_a_duet(tmp_path: Path) -> None:
     timm, own = (("timm/vit_b", "cpu", "fp32"), ("local/net", "cpu", "fp32"))
     assert [rules.reports("counts", *cell) for cell in (timm, own)] == [False, True]
     assert [rules.reports("new", *cell) for cell in (timm, own)] == [True, False]
-    assert rules.duet_rules(*own, "cpu", 1)[0].rule.tolerated == 0.005
+    assert rules.paired_rules(*own, "cpu", 1)[0].rule.tolerated == 0.005
     assert not read_configuration(tmp_path / "elsewhere").rules.reports("new", *own)
 
 
-def test_duets_that_do_not_fit_together(tmp_path: Path) -> None:
-    write(tmp_path, "[[duet]]\nd0 = '5 %'\n", "archbench.toml")
+def test_paired_comparisons_that_do_not_fit_together(tmp_path: Path) -> None:
+    write(tmp_path, "[[paired]]\nd0 = '5 %'\n", "archbench.toml")
     rules = read_configuration(tmp_path).rules
     # It is below what is excluded by the wall clock, which comes first with two threads.
-    assert rules.duet_rules("timm/vit_b", "cpu", "fp32", "cpu", 2)[0].rule.tolerated == 0.05
-    with pytest.raises(UsageError, match=r"duet rules for timm/vit_b in fp32 on cpu: tolerated"):
-        rules.duet_rules("timm/vit_b", "cpu", "fp32", "cpu", 1)
+    assert rules.paired_rules("timm/vit_b", "cpu", "fp32", "cpu", 2)[0].rule.tolerated == 0.05
+    with pytest.raises(
+        UsageError, match=r"rules of paired comparisons for timm/vit_b in fp32 on cpu: tolerated"
+    ):
+        rules.paired_rules("timm/vit_b", "cpu", "fp32", "cpu", 1)
 
 
 @pytest.mark.parametrize(
@@ -181,11 +183,11 @@ OWN = [
     (
         "presett = 'strict'",
         ": presett: there is no key 'presett'. "
-        "Write 'preset'; keys are preset, tolerance, budget, duet, models",
+        "Write 'preset'; keys are preset, tolerance, budget, paired, models",
     ),
     (
         "speed = 1",
-        ": speed: there is no key 'speed'. Keys are preset, tolerance, budget, duet, models",
+        ": speed: there is no key 'speed'. Keys are preset, tolerance, budget, paired, models",
     ),
     (
         "[tool.archbench]\npreset = 'strict'",
@@ -305,55 +307,59 @@ OWN = [
 
 OWN += [
     (
-        "[[duet]]\ndevice = 'cpu*'",
-        ", duet 1: duet: nothing is given. Add for example d0 = '1 %' or most_launches = 12",
+        "[[paired]]\ndevice = 'cpu*'",
+        ", paired 1: paired: nothing is given. Add for example d0 = '1 %' or "
+        "most_process_runs = 12",
     ),
     (
-        "[[duet]]\nd0 = 0.01",
-        ', duet 1: d0 = 0.01: text is expected, found a number. Write for example d0 = "1 %"',
+        "[[paired]]\nd0 = 0.01",
+        ', paired 1: d0 = 0.01: text is expected, found a number. Write for example d0 = "1 %"',
     ),
     (
-        "[[duet]]\nd0 = '1'",
-        ", duet 1: d0 = '1': its unit is missing. Write a share as '5 %'; units are %",
+        "[[paired]]\nd0 = '1'",
+        ", paired 1: d0 = '1': its unit is missing. Write a share as '5 %'; units are %",
     ),
     (
-        "[[duet]]\nclock = 'gpu'\nd0 = '1 %'",
-        ", duet 1: clock = 'gpu': there is no clock 'gpu'. "
+        "[[paired]]\nclock = 'gpu'\nd0 = '1 %'",
+        ", paired 1: clock = 'gpu': there is no clock 'gpu'. "
         "Write 'cpu'; clocks are device, cpu, wall",
     ),
     (
-        "[[duet]]\nclock = 'cpu'\nd0 = '5 %'",
-        ", duet 1: d0 = '5 %': that makes no rule: tolerated 0.05 must lie below excluded 0.035. "
+        "[[paired]]\nclock = 'cpu'\nd0 = '5 %'",
+        ", paired 1: d0 = '5 %': that makes no rule: tolerated 0.05 must lie below excluded 0.035. "
         "Give the values that have to fit together",
     ),
     (
-        "[[duet]]\ncounts = 'ignore'",
-        ", duet 1: counts = 'ignore': an exact figure that both sides have and that differs fails "
+        "[[paired]]\ncounts = 'ignore'",
+        ", paired 1: counts = 'ignore': an exact figure that both sides have and that "
+        "differs fails "
         "its test, or is reported and fails nothing. Write counts = 'report', or 'fail', which is "
         "what holds without it",
     ),
     (
-        "[[duet]]\nnew = true",
-        ", duet 1: new = true: text is expected, found true or false. "
+        "[[paired]]\nnew = true",
+        ", paired 1: new = true: text is expected, found true or false. "
         'Write for example new = "report"',
     ),
     (
-        "[[duet]]\nclock = 'cpu'\nnew = 'report'",
-        ", duet 1: new = 'report': it is about no clock, and the entry is about 'cpu'. "
+        "[[paired]]\nclock = 'cpu'\nnew = 'report'",
+        ", paired 1: new = 'report': it is about no clock, and the entry is about 'cpu'. "
         "Give it its own entry",
     ),
     (
-        "[[duet]]\nnew = 'report'\n[[duet]]\nnew = 'fail'",
-        ", duet 2: duet 1 gives the same value for the same clock and cells. Delete one of them",
+        "[[paired]]\nnew = 'report'\n[[paired]]\nnew = 'fail'",
+        ", paired 2: paired 1 gives the same value for the same clock and cells. Delete "
+        "one of them",
     ),
     (
-        "[[duet]]\nalpha = 2",
-        ", duet 1: alpha = 2: that makes no rule: alpha 2 and beta 0.001 are probabilities. "
+        "[[paired]]\nalpha = 2",
+        ", paired 1: alpha = 2: that makes no rule: alpha 2 and beta 0.001 are probabilities. "
         "Give the values that have to fit together",
     ),
     (
-        "[[duet]]\nlaunches = 12",
-        ", duet 1: launches = 12: that makes no rule: 6 rounds, 12 of at most 8 launches. "
+        "[[paired]]\nprocess_runs = 12",
+        ", paired 1: process_runs = 12: that makes no rule: 6 rounds, 12 of at most 8 "
+        "process runs. "
         "Give the values that have to fit together",
     ),
     (
@@ -372,13 +378,14 @@ OWN += [
         'Write for example models = ["net.py:my_net"]',
     ),
     (
-        "[[duet]]\nlaunches = 0",
-        ", duet 1: launches = 0: it is at least 1. Write launches = 1",
+        "[[paired]]\nprocess_runs = 0",
+        ", paired 1: process_runs = 0: it is at least 1. Write process_runs = 1",
     ),
     (
-        "[[duet]]\nd0 = '1 %'\nd1 = '4 %'\n[[duet]]\ndtype = 'fp32'\nd1 = '5 %'\n"
-        "[[duet]]\nd1 = '6 %'",
-        ", duet 3: duet 1 gives the same value for the same clock and cells. Delete one of them",
+        "[[paired]]\nd0 = '1 %'\nd1 = '4 %'\n[[paired]]\ndtype = 'fp32'\nd1 = '5 %'\n"
+        "[[paired]]\nd1 = '6 %'",
+        ", paired 3: paired 1 gives the same value for the same clock and cells. Delete "
+        "one of them",
     ),
 ]
 

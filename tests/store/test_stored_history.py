@@ -198,12 +198,12 @@ def test_no_storage(tmp_path: Path) -> None:
     assert in_runs(tmp_path) == Found()
 
 
-LAUNCH = {
+PROCESS_RUN = {
     "wall": [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9],
     "cpu": [0.1, 0.2, 0.3, 0.3, 0.4, 0.6, 0.7, 0.8, 0.9],
     "samples": 9,
     "lost": 0.0,
-    "yardstick": None,
+    "reference_workload": None,
     "others": None,
     "device": None,
     "queue_full": None,
@@ -224,11 +224,11 @@ def accept(
     cell: str = "fp32-b2",
     **environment: Any,
 ) -> None:
-    wall = [*LAUNCH["wall"][:4], median, *LAUNCH["wall"][5:]]  # type: ignore[index]
+    wall = [*PROCESS_RUN["wall"][:4], median, *PROCESS_RUN["wall"][5:]]  # type: ignore[index]
     line = {
         "id": "timm/a",
         "cell": cell,
-        "launches": [{**LAUNCH, "wall": wall, "device": device}],
+        "process_runs": [{**PROCESS_RUN, "wall": wall, "device": device}],
         "counts": None,
         "amounts": {},
         "environment": {"torch": "2.5.1", "library": "timm 1.0.31", "device_name": "X",

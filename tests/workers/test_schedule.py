@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from archbench.core.duet import DuetRule
 from archbench.core.errors import UsageError
+from archbench.core.paired import PairedRule
 from archbench.core.rounds import Burst, ClockRule, default_rules
 from archbench.core.telemetry import Reading
 from archbench.workers.pairs import CellFailedError, Failure
@@ -113,10 +113,10 @@ def test_undecided_cells_alone_go_on_with_a_fresh_pair() -> None:
     assert [sorted(cells) for cells in pairs.started] == [["a", "b", "c"], ["b"], ["b"], ["b"]]
     assert pairs.closed == 4
     assert [text.partition(", in ")[0] for text in said] == [
-        "duet, launch 1: 3 cells, 2 decided",
-        "duet, launch 2: 1 cell, 0 decided",
-        "duet, launch 3: 1 cell, 0 decided",
-        "duet, launch 4: 1 cell, 1 decided",
+        "paired comparison, process run 1: 3 cells, 2 decided",
+        "paired comparison, process run 2: 1 cell, 0 decided",
+        "paired comparison, process run 3: 1 cell, 0 decided",
+        "paired comparison, process run 4: 1 cell, 1 decided",
     ]
 
 
@@ -125,16 +125,16 @@ def test_an_unchanged_cell_takes_as_many_rounds_as_the_evidence() -> None:
     # The mean of 1.2 ** n to 1.95 ** n passes 1 / beta = 1,000 with the 13th round.
     capital = [sum((1 + bet) ** n for bet in (0.2, 0.4, 0.6, 0.8, 0.95)) / 5 for n in (12, 13)]
     assert capital[0] < 1000 <= capital[1]
-    (launch,) = paired["a"].launches
-    assert len(launch.rounds) == 13
-    assert launch.seconds == pytest.approx(13 * 0.06)
+    (process_run,) = paired["a"].process_runs
+    assert len(process_run.rounds) == 13
+    assert process_run.seconds == pytest.approx(13 * 0.06)
 
 
-def test_a_regressed_cell_leaves_a_launch_when_it_has_told_its_part() -> None:
+def test_a_regressed_cell_leaves_a_process_run_when_it_has_told_its_part() -> None:
     paired = run(Pairs({"b": 1.1}), "b")
     # The first is sure by itself with the 13th round, and 1 / alpha = 100,000 is passed with the
     # 20th of all; the others only have to agree.
-    assert [len(launch.rounds) for launch in paired["b"].launches] == [13, 7, 6, 1]
+    assert [len(process_run.rounds) for process_run in paired["b"].process_runs] == [13, 7, 6, 1]
     assert paired["b"].modules.keys() == {"reference", "candidate"}
     assert len(paired["b"].modules["candidate"]) == Plan().module_turns
 
@@ -150,7 +150,11 @@ def test_the_order_of_sides_is_random_and_both_play_in_each_round() -> None:
     paired = run(pairs, "a")
     rounds = list(zip(pairs.order[::2], pairs.order[1::2], strict=True))
     assert {frozenset(one) for one in rounds} == {frozenset(("reference", "candidate"))}
-    first = [one.candidate_first for launch in paired["a"].launches for one in launch.rounds]
+    first = [
+        one.candidate_first
+        for process_run in paired["a"].process_runs
+        for one in process_run.rounds
+    ]
     assert first == [one[0] == "candidate" for one in rounds]
     assert 0.3 < sum(first) / len(first) < 0.7
 
@@ -193,16 +197,16 @@ def test_a_cell_that_one_side_lacks_needs_no_fresh_pair() -> None:
     assert len(pairs.started) == 1
 
 
-def test_the_limit_of_launches_ends_in_cannot_tell() -> None:
+def test_the_limit_of_process_runs_ends_in_cannot_tell() -> None:
     pairs = Pairs({"a": 1.02}, seconds=0.5)
-    # Evidence that never is enough: 5 % is more than is excluded, and no launch can show it.
-    rules = (ClockRule("cpu", DuetRule(0.02, 0.03, most_launches=5, alpha=1e-300)),)
-    paired = run_schedule(["a"], pairs, lambda _: rules, plan=Plan(launch=2.0, rounds=3))
+    # Evidence that never is enough: 5 % is more than is excluded, and no process run can show it.
+    rules = (ClockRule("cpu", PairedRule(0.02, 0.03, most_process_runs=5, alpha=1e-300)),)
+    paired = run_schedule(["a"], pairs, lambda _: rules, plan=Plan(run=2.0, rounds=3))
     assert statuses(paired) == {"a": "unchanged"}
     pairs = Pairs({"a": 1.05}, seconds=0.5)
-    paired = run_schedule(["a"], pairs, lambda _: rules, plan=Plan(launch=2.0, rounds=3))
+    paired = run_schedule(["a"], pairs, lambda _: rules, plan=Plan(run=2.0, rounds=3))
     assert statuses(paired) == {"a": "inconclusive"}
-    assert [len(launch.rounds) for launch in paired["a"].launches] == [3] * 5
+    assert [len(process_run.rounds) for process_run in paired["a"].process_runs] == [3] * 5
 
 
 GOOD = Reading(1.9e9, default_clock=2e9)
@@ -220,16 +224,16 @@ def test_a_round_in_which_the_device_was_slowed_is_played_again() -> None:
     pairs = Pairs({"a": 1.0}, states=states)
     slept: list[float] = []
     paired = run_schedule(["a"], pairs, device_rules_of, sleep=slept.append)
-    (launch,) = paired["a"].launches
+    (process_run,) = paired["a"].process_runs
     # Which side of the last of them was the idle one is chance.
-    assert [set(reasons) for reasons in launch.discarded] == [
+    assert [set(reasons) for reasons in process_run.discarded] == [
         {"thermal-slowdown"}, {"thermal-slowdown"}, {"low-clock"},
         {"thermal-slowdown", "low-clock"},
     ]  # fmt: skip
     # Longer with each try of a round; at work a device that was idle comes up by itself.
     assert slept == [0.5, 1.0, 0.5]
-    assert len(launch.rounds) == 13
-    assert launch.rounds[0].reference.readings == (GOOD,)
+    assert len(process_run.rounds) == 13
+    assert process_run.rounds[0].reference.readings == (GOOD,)
     assert statuses(paired) == {"a": "unchanged"}
 
 
@@ -248,7 +252,7 @@ def test_a_device_that_stays_slow_ends_its_cell() -> None:
         one for one in paired.values() if one.judgement and one.judgement.reason == "throttled"
     )
     assert given_up.is_decided
-    assert [len(launch.rounds) for launch in given_up.launches] == [0]
+    assert [len(process_run.rounds) for process_run in given_up.process_runs] == [0]
 
 
 def test_rules_that_make_none_end_the_run_and_its_processes() -> None:

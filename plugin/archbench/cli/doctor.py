@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from archbench.core.errors import AbsentError, ArchbenchError, UsageError
 from archbench.core.gate import TOO_NOISY, share_text
-from archbench.core.launches import MOST_LOST, MOST_OTHERS
+from archbench.core.process_runs import MOST_LOST, MOST_OTHERS
 from archbench.core.rounds import default_rules
 from archbench.core.run_config import DTYPES, RunConfig
 from archbench.core.telemetry import Reading, throttled_by

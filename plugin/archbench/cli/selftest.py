@@ -7,7 +7,7 @@ from pathlib import Path
 
 from archbench.cli.architectures import whole_number
 from archbench.core.errors import UsageError
-from archbench.selftest import DUET, STORED, replay, selftest
+from archbench.selftest import PAIRED, STORED, replay, selftest
 
 __all__ = ["add_parser", "run"]
 
@@ -22,31 +22,33 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     which = parser.add_mutually_exclusive_group(required=True)
     which.add_argument("--stored", action="store_true", help="the gate of stored baselines")
-    which.add_argument("--duet", action="store_true", help="two versions side by side")
+    which.add_argument("--paired", action="store_true", help="two versions side by side")
     parser.add_argument(
-        "--cells", type=whole_number, metavar="N", help="networks (default: 10; of a duet 20)"
+        "--cells", type=whole_number, metavar="N", help="networks (default: 10; paired: 20)"
     )
     parser.add_argument(
         "--rounds",
         type=_number_of_runs,
         metavar="N",
-        help="unchanged runs (default: 30; of a duet 3)",
+        help="unchanged runs (default: 30; paired: 3)",
     )
     parser.add_argument(
         "--injected-rounds",
         type=_number_of_runs,
         metavar="N",
-        help="runs of each slow-down: 20 %% and 50 %% more layers (default: 6), of a duet 2, 5 "
+        help="runs of each slow-down: 20 %% and 50 %% more layers (default: 6), paired: 2, 5 "
         "and 10 %% (default: 1)",
     )
     parser.add_argument(
-        "--store", metavar="FILE", help="of a duet: append all rounds to a file, as JSON lines"
+        "--store",
+        metavar="FILE",
+        help="paired: append all rounds to a file, as JSON lines",
     )
-    parser.add_argument("--gpu", help="of a duet: the device to try it on (default: cpu)")
+    parser.add_argument("--gpu", help="paired: the device to try it on (default: cpu)")
     parser.add_argument(
         "--replay",
         metavar="FILE",
-        help="of a duet: feed the rounds in a file to the rule, and measure nothing",
+        help="paired: feed the rounds in a file to the rule, and measure nothing",
     )
     parser.set_defaults(run=run)
 
@@ -56,22 +58,22 @@ def _number_of_runs(text: str) -> int:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Try a gate, or what a duet's stored rounds lead to."""
-    if not options.duet and (options.replay is not None or options.store is not None):
+    """Try a gate, or what a paired comparison's stored rounds lead to."""
+    if not options.paired and (options.replay is not None or options.store is not None):
         raise UsageError(
-            "archbench selftest --stored", "its runs have no rounds", "Add --duet instead"
+            "archbench selftest --stored", "its runs have no rounds", "Add --paired instead"
         )
-    if not options.duet and options.gpu is not None:
+    if not options.paired and options.gpu is not None:
         raise UsageError(
             f"archbench selftest --stored --gpu={options.gpu}",
             "it tries the CPU",
-            "Add --duet instead, or leave --gpu out",
+            "Add --paired instead, or leave --gpu out",
         )
     if options.replay is not None:
         outcomes = replay(Path(options.replay))
     else:
         outcomes = selftest(
-            DUET if options.duet else STORED,
+            PAIRED if options.paired else STORED,
             say=lambda text: print(text, flush=True),
             cells=options.cells,
             rounds=options.rounds,

@@ -9,11 +9,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from archbench.core.launches import (
+from archbench.core.process_runs import (
     DEVICE,
     LEAST_BASELINE,
-    LEAST_LAUNCHES,
-    Launch,
+    LEAST_PROCESS_RUNS,
+    ProcessRun,
     Scale,
     Spread,
     spread,
@@ -109,12 +109,13 @@ TOO_NOISY = 0.5
 
 @dataclass(frozen=True, slots=True)
 class TimeRule:
-    """When launches of now differ from accepted ones.
+    """When process runs of now differ from accepted ones.
 
     Attributes:
         scale: what is compared.
         relative: the smallest change that may fail.
-        confidence: of the prediction limit, see :meth:`archbench.core.launches.Spread.threshold`.
+        confidence: of the prediction limit, see
+            :meth:`archbench.core.process_runs.Spread.threshold`.
     """
 
     scale: Scale
@@ -123,32 +124,35 @@ class TimeRule:
 
 
 def scale_of(then: Mapping[str, Any], now: Mapping[str, Any] | None = None) -> Scale:
-    """In what launches of two environments are compared.
+    """In what process runs of two environments are compared.
 
-    In yardsticks where both have the same one; where a newer numpy does it otherwise, in seconds.
+    In reference workloads where both have the same one; where a newer numpy does it otherwise, in
+    seconds.
 
     Args:
-        then: environment of the baseline: ``clock``, ``yardstick``.
+        then: environment of the baseline: ``clock``, ``reference_workload``.
         now: of the run that is compared with it; the baseline's own if None.
     """
-    yardstick = then.get("yardstick")
-    same = now is None or yardstick == now.get("yardstick")
-    return Scale(then.get("clock", "wall"), in_yardsticks=yardstick is not None and same)
+    reference_workload = then.get("reference_workload")
+    same = now is None or reference_workload == now.get("reference_workload")
+    return Scale(
+        then.get("clock", "wall"), in_reference_workloads=reference_workload is not None and same
+    )
 
 
 def scales_of(
-    baseline: Sequence[Launch], then: Mapping[str, Any], now: Mapping[str, Any] | None = None
+    baseline: Sequence[ProcessRun], then: Mapping[str, Any], now: Mapping[str, Any] | None = None
 ) -> dict[str, Scale]:
-    """The times that launches are compared by, each with its scale, by metric.
+    """The times that process runs are compared by, each with its scale, by metric.
 
     Args:
-        baseline: launches that were accepted; where they were on an accelerator whose own clock
+        baseline: process runs that were accepted; where they were on an accelerator whose own clock
             was read, its time is compared by itself beside the host's. Lines from before it was
             stored have none.
         then, now: see :func:`scale_of`.
     """
     scales = {"latency": scale_of(then, now)}
-    if any(launch.device is not None for launch in baseline):
+    if any(run.device is not None for run in baseline):
         scales["device_time"] = DEVICE
     return scales
 
@@ -163,25 +167,28 @@ def time_sentence(metric: str, sentence: str) -> str:
     return sentence if metric == "latency" else f"{metric.replace('_', ' ')}: {sentence}"
 
 
-def is_suspicious(baseline: Sequence[Launch], launches: Sequence[Launch], rule: TimeRule) -> bool:
-    """Whether launches look faster or slower than a baseline, so that fresh ones must confirm it.
+def is_suspicious(
+    baseline: Sequence[ProcessRun], process_runs: Sequence[ProcessRun], rule: TimeRule
+) -> bool:
+    """Whether process runs look faster or slower than a baseline, so that fresh ones must confirm
+    it.
 
     They do if the middle one of those that can be judged lies beyond the threshold.
 
     Args:
-        baseline: launches that were accepted.
-        launches: of now.
+        baseline: process runs that were accepted.
+        process_runs: of now.
         rule: that they are compared by.
     """
-    valid = _valid(launches, rule.scale)
-    if len(baseline) < LEAST_BASELINE or len(valid) < LEAST_LAUNCHES:
+    valid = _valid(process_runs, rule.scale)
+    if len(baseline) < LEAST_BASELINE or len(valid) < LEAST_PROCESS_RUNS:
         return False
     return bool(_side_of(spread(baseline, rule.scale), valid, rule))
 
 
-def _side_of(accepted: Spread, launches: Sequence[Launch], rule: TimeRule) -> int:
-    """1 where the middle launch is slower than the threshold, -1 where faster, else 0."""
-    ratio = statistics.median(launch.level(rule.scale) - accepted.center for launch in launches)
+def _side_of(accepted: Spread, process_runs: Sequence[ProcessRun], rule: TimeRule) -> int:
+    """1 where the middle process run is slower than the threshold, -1 where faster, else 0."""
+    ratio = statistics.median(run.level(rule.scale) - accepted.center for run in process_runs)
     return _beyond(ratio, accepted.threshold(rule.relative, rule.confidence))
 
 
@@ -190,66 +197,64 @@ def _beyond(ratio: float, threshold: float) -> int:
 
 
 def needs_confirmation(
-    baseline: Sequence[Launch],
-    launches: Sequence[Launch],
-    confirmations: Sequence[Launch],
+    baseline: Sequence[ProcessRun],
+    process_runs: Sequence[ProcessRun],
+    confirmations: Sequence[ProcessRun],
     rule: TimeRule,
 ) -> bool:
-    """Whether a further fresh launch is needed to tell a change from chance.
+    """Whether a further fresh process run is needed to tell a change from chance.
 
     It is not where nothing is suspicious, where enough fresh ones agree, and where one of them
     does not.
 
     Args:
-        baseline: launches that were accepted.
-        launches: of now.
+        baseline: process runs that were accepted.
+        process_runs: of now.
         confirmations: fresh ones so far.
         rule: that they are compared by.
     """
-    if not is_suspicious(baseline, launches, rule):
+    if not is_suspicious(baseline, process_runs, rule):
         return False
     accepted = spread(baseline, rule.scale)
     fresh = _fresh(accepted, confirmations, rule.scale)
     if len(fresh) == accepted.confirmations:
         return False
-    side = _side_of(accepted, _valid(launches, rule.scale), rule)
+    side = _side_of(accepted, _valid(process_runs, rule.scale), rule)
     threshold = accepted.threshold(rule.relative, rule.confidence)
-    return all(
-        _beyond(launch.level(rule.scale) - accepted.center, threshold) == side for launch in fresh
-    )
+    return all(_beyond(run.level(rule.scale) - accepted.center, threshold) == side for run in fresh)
 
 
 def time_verdict(
-    baseline: Sequence[Launch] | None,
-    launches: Sequence[Launch],
-    confirmations: Sequence[Launch],
+    baseline: Sequence[ProcessRun] | None,
+    process_runs: Sequence[ProcessRun],
+    confirmations: Sequence[ProcessRun],
     rule: TimeRule,
     *,
     metric: str = "latency",
     accept: bool = False,
 ) -> Verdict:
-    """Compare launches of now with stored ones.
+    """Compare process runs of now with stored ones.
 
-    A change is one only if every one of the first three fresh launches, or of more where the
+    A change is one only if every one of the first three fresh process runs, or of more where the
     baseline has a slow mode, lies beyond the threshold, all on one side. They are started after the
     suspicion; what comes after them was asked for by another clock and undoes nothing. The
     threshold is the larger of the tolerance and the prediction limit of the baseline's own spread:
     a baseline that was noisy finds large changes only, and says so.
 
     Args:
-        baseline: launches that were accepted; None where there are none.
-        launches: of now, at least three.
+        baseline: process runs that were accepted; None where there are none.
+        process_runs: of now, at least three.
         confirmations: fresh ones, taken since :func:`is_suspicious` said so.
         rule: that they are compared by.
         metric: that the verdict is about.
-        accept: whether the launches of now are to be the baseline.
+        accept: whether the process runs of now are to be the baseline.
     """
     if baseline is None or len(baseline) < LEAST_BASELINE:
         return _no_baseline(metric, baseline)
     accepted = spread(baseline, rule.scale)
-    valid = _valid(launches, rule.scale)
-    if len(valid) < LEAST_LAUNCHES:
-        return _cannot_tell(metric, "launches", LEAST_LAUNCHES, launches, rule.scale)
+    valid = _valid(process_runs, rule.scale)
+    if len(valid) < LEAST_PROCESS_RUNS:
+        return _cannot_tell(metric, "process runs", LEAST_PROCESS_RUNS, process_runs, rule.scale)
     threshold = accepted.threshold(rule.relative, rule.confidence)
     share = math.expm1(threshold)
     finds = f"the smallest change that this baseline finds is {share_text(share)}"
@@ -261,69 +266,67 @@ def time_verdict(
         return Verdict(metric, status, reason, sentence, old, new, share, rule.relative)
 
     side = _side_of(accepted, valid, rule)
-    ratios = [launch.level(rule.scale) - accepted.center for launch in valid]
+    ratios = [run.level(rule.scale) - accepted.center for run in valid]
     if not side and threshold > max(math.log1p(rule.relative), math.log1p(TOO_NOISY)):
         remark = f"; {finds}, which is no comparison. Accept it anew on a quieter machine"
         return verdict("inconclusive", "baseline-too-noisy", ratios, remark)
     if not side:
         return verdict("unchanged", "within-threshold", ratios, f"; {finds}")
     fresh = _fresh(accepted, confirmations, rule.scale)
-    ratios = [launch.level(rule.scale) - accepted.center for launch in fresh]
+    ratios = [run.level(rule.scale) - accepted.center for run in fresh]
     if not all(_beyond(ratio, threshold) == side for ratio in ratios):
-        remark = f", and not in each of {len(fresh)} fresh launches; {finds}"
+        remark = f", and not in each of {len(fresh)} fresh process runs; {finds}"
         return verdict("inconclusive", "not-confirmed", ratios, remark)
     if len(fresh) < accepted.confirmations:
         needed = accepted.confirmations
-        return _cannot_tell(metric, "confirming launches", needed, confirmations, rule.scale)
-    remark = f" in each of {len(fresh)} fresh launches; the threshold is {share_text(share)}"
+        return _cannot_tell(metric, "confirming process runs", needed, confirmations, rule.scale)
+    remark = f" in each of {len(fresh)} fresh process runs; the threshold is {share_text(share)}"
     if side > 0:
         return verdict("regressed", "accepted" if accept else "slower", ratios, remark)
     return verdict("improved", "faster", ratios, remark)
 
 
-def _no_baseline(metric: str, baseline: Sequence[Launch] | None) -> Verdict:
+def _no_baseline(metric: str, baseline: Sequence[ProcessRun] | None) -> Verdict:
     if baseline is None:
         return Verdict(metric, "no-baseline", "not-in-file", "no time has been accepted for it")
     sentence = (
-        f"the baseline has {len(baseline)} launches and needs {LEAST_BASELINE}. Accept it "
+        f"the baseline has {len(baseline)} process runs and needs {LEAST_BASELINE}. Accept it "
         f"anew with --baseline-update --processes={LEAST_BASELINE}"
     )
     return Verdict(metric, "inconclusive", "baseline-too-small", sentence)
 
 
-def _seconds(baseline: Sequence[Launch], accepted: Spread, scale: Scale) -> float:
+def _seconds(baseline: Sequence[ProcessRun], accepted: Spread, scale: Scale) -> float:
     """The centre of a baseline in seconds, at the middle state of its machine."""
-    if not scale.in_yardsticks:
+    if not scale.in_reference_workloads:
         return math.exp(accepted.center)
-    yardsticks = [launch.yardstick for launch in baseline if launch.yardstick is not None]
-    return math.exp(accepted.center) * statistics.median(yardsticks)
+    reference_workloads = [
+        run.reference_workload for run in baseline if run.reference_workload is not None
+    ]
+    return math.exp(accepted.center) * statistics.median(reference_workloads)
 
 
-def _valid(launches: Sequence[Launch], scale: Scale) -> list[Launch]:
-    return [launch for launch in launches if launch.is_judged_in(scale)]
+def _valid(process_runs: Sequence[ProcessRun], scale: Scale) -> list[ProcessRun]:
+    return [run for run in process_runs if run.is_judged_in(scale)]
 
 
-def _fresh(accepted: Spread, confirmations: Sequence[Launch], scale: Scale) -> list[Launch]:
+def _fresh(accepted: Spread, confirmations: Sequence[ProcessRun], scale: Scale) -> list[ProcessRun]:
     """Those that decide: as many as it takes, in the order in which they were started."""
     return _valid(confirmations, scale)[: accepted.confirmations]
 
 
 def _cannot_tell(
-    metric: str, what: str, needed: int, launches: Sequence[Launch], scale: Scale
+    metric: str, what: str, needed: int, process_runs: Sequence[ProcessRun], scale: Scale
 ) -> Verdict:
-    valid = _valid(launches, scale)
+    valid = _valid(process_runs, scale)
     causes = sorted(
-        {
-            launch.disturbance
-            for launch in launches
-            if launch.disturbance and not launch.is_judged_in(scale)
-        }
+        {run.disturbance for run in process_runs if run.disturbance and not run.is_judged_in(scale)}
     )
     if not causes:
         sentence = f"{len(valid)} {what}, and a verdict needs {needed}"
-        return Verdict(metric, "inconclusive", "too-few-launches", sentence)
+        return Verdict(metric, "inconclusive", "too-few-process-runs", sentence)
     sentence = (
-        f"{len(valid)} of {len(launches)} {what} can be judged, and a verdict needs "
+        f"{len(valid)} of {len(process_runs)} {what} can be judged, and a verdict needs "
         f"{needed}: {'; '.join(causes)}"
     )
     return Verdict(metric, "inconclusive", "disturbed", sentence)

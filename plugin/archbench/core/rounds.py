@@ -7,8 +7,8 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from archbench.core.duet import Decision, DuetRule, decide, evidence, is_sure
 from archbench.core.forms import Stored
+from archbench.core.paired import Decision, PairedRule, decide, evidence, is_sure
 from archbench.core.telemetry import Reading, mean_clock, slowed_by
 
 CLOCKS = ("device", "cpu", "wall")
@@ -19,13 +19,14 @@ MOST_WAITED = 0.05
 """Share of the wall time that others may take for wall times to be judged."""
 
 LEAST_RUNNING = 0.50
-"""Share of its wall time that a launch has to have run to be judged at all."""
+"""Share of its wall time that a process run has to have run to be judged at all."""
 
 MOST_STOLEN = 0.10
-"""Share of the core's time that other guests of the host may take in a launch that is judged."""
+"""Share of the core's time that other guests of the host may take in a process run that is
+judged."""
 
 MOST_DISCARDED = 5
-"""Rounds of a launch that may be thrown away because the device was slowed, though fewer were
+"""Rounds of a process run that may be thrown away because the device was slowed, though fewer were
 kept."""
 
 
@@ -129,7 +130,7 @@ class Round(Stored):
 
 
 @dataclass(slots=True)
-class DuetLaunch(Stored):
+class PairedRun(Stored):
     """The rounds of one cell in one pair of processes.
 
     Attributes:
@@ -198,7 +199,7 @@ class ClockRule:
     """
 
     clock: str
-    rule: DuetRule
+    rule: PairedRule
 
 
 def default_rules(kind: str, threads: int) -> tuple[ClockRule, ...]:
@@ -211,10 +212,10 @@ def default_rules(kind: str, threads: int) -> tuple[ClockRule, ...]:
         kind: ``cpu`` or ``cuda``.
         threads: of the CPU per forward pass.
     """
-    wall = ClockRule("wall", DuetRule(tolerated=0.03, excluded=0.08))
+    wall = ClockRule("wall", PairedRule(tolerated=0.03, excluded=0.08))
     if kind != "cpu":
-        return ClockRule("device", DuetRule(tolerated=0.005, excluded=0.02, launches=3)), wall
-    return (ClockRule("cpu", DuetRule()), wall) if threads == 1 else (wall,)
+        return ClockRule("device", PairedRule(tolerated=0.005, excluded=0.02, process_runs=3)), wall
+    return (ClockRule("cpu", PairedRule()), wall) if threads == 1 else (wall,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,32 +237,32 @@ class Judgement:
     unjudged: tuple[str, ...] = ()
 
 
-def _lost(launches: Sequence[DuetLaunch]) -> float:
-    seconds = math.fsum(launch.seconds for launch in launches)
+def _lost(process_runs: Sequence[PairedRun]) -> float:
+    seconds = math.fsum(run.seconds for run in process_runs)
     if not seconds:
         return 0.0
-    lost = math.fsum(launch.lost * launch.seconds for launch in launches) / seconds
-    return max([lost, *(launch.others for launch in launches if launch.others is not None)])
+    lost = math.fsum(run.lost * run.seconds for run in process_runs) / seconds
+    return max([lost, *(run.others for run in process_runs if run.others is not None)])
 
 
-def judge(launches: Sequence[DuetLaunch], rules: Sequence[ClockRule]) -> Judgement:
-    """What the rounds of all launches so far say about the candidate.
+def judge(process_runs: Sequence[PairedRun], rules: Sequence[ClockRule]) -> Judgement:
+    """What the rounds of all process runs so far say about the candidate.
 
     Slower by any clock is slower. Faster, or unchanged, is what the first clock says, unless the
     second can still object; a clock that others disturbed cannot. A change of an accelerator's time
     has to be one of its cycles too: where it is not, the accelerator ran at another clock, and wall
-    time has that in it as well. A launch in which it was slowed again and again ends the cell.
+    time has that in it as well. A process run in which it was slowed again and again ends the cell.
 
     Args:
-        launches: of one cell, in their order; those that cannot be judged are left out.
+        process_runs: of one cell, in their order; those that cannot be judged are left out.
         rules: see :func:`default_rules`.
     """
-    good = [launch for launch in launches if launch.disturbance is None]
+    good = [run for run in process_runs if run.disturbance is None]
     decisions: dict[str, Decision] = {}
     unjudged: list[str] = []
-    is_last = len(launches) >= max(one.rule.most_launches for one in rules)
+    is_last = len(process_runs) >= max(one.rule.most_process_runs for one in rules)
     for one in rules:
-        differences = [launch.differences(one.clock) for launch in good]
+        differences = [run.differences(one.clock) for run in good]
         decision = decide(differences, one.rule)
         if one.clock == "wall" and _lost(good) > MOST_WAITED:
             decision = replace(decision, status=None, reason="")
@@ -272,7 +273,7 @@ def judge(launches: Sequence[DuetLaunch], rules: Sequence[ClockRule]) -> Judgeme
     def judgement(status: str | None, reason: str, clock: str = first) -> Judgement:
         return Judgement(status, reason, clock, decisions[clock], tuple(unjudged))
 
-    if launches and launches[-1].is_throttled:
+    if process_runs and process_runs[-1].is_throttled:
         return judgement("inconclusive", "throttled")
     doubt = _not_in_cycles(decisions, good, rules)
     if doubt is not None:
@@ -293,13 +294,13 @@ def judge(launches: Sequence[DuetLaunch], rules: Sequence[ClockRule]) -> Judgeme
                 return judgement("improved", f"faster-{clock}", clock)
         return judgement(told.status, told.reason)
     if is_last or told.status == "inconclusive":
-        disturbed = first in unjudged or len(good) < len(launches)
+        disturbed = first in unjudged or len(good) < len(process_runs)
         return judgement("inconclusive", "disturbed" if disturbed else "not-decided")
     return judgement(None, "")
 
 
 def _not_in_cycles(
-    decisions: Mapping[str, Decision], launches: Sequence[DuetLaunch], rules: Sequence[ClockRule]
+    decisions: Mapping[str, Decision], process_runs: Sequence[PairedRun], rules: Sequence[ClockRule]
 ) -> Decision | None:
     """What cycles say where they do not say the same as a change of an accelerator's time; None
     where they do, or there is none."""
@@ -309,36 +310,36 @@ def _not_in_cycles(
     status = decisions["device"].status
     if status == "improved" and any(one.status == "regressed" for one in decisions.values()):
         return None  # the host is slower, whatever the device's clock did
-    in_cycles = decide_in_cycles(launches, rule)
+    in_cycles = decide_in_cycles(process_runs, rule)
     return None if in_cycles is None or in_cycles.status == status else in_cycles
 
 
-def decide_in_cycles(launches: Sequence[DuetLaunch], rule: DuetRule) -> Decision | None:
+def decide_in_cycles(process_runs: Sequence[PairedRun], rule: PairedRule) -> Decision | None:
     """What an accelerator's cycles say: its time multiplied by its clock.
 
     Args:
-        launches: of one cell; those that cannot be judged are left out.
+        process_runs: of one cell; those that cannot be judged are left out.
         rule: that its time is judged by.
 
     Returns:
         None where the clock is not known in any round: then time stands alone.
     """
-    cycles = [launch.cycles() for launch in launches if launch.disturbance is None]
+    cycles = [run.cycles() for run in process_runs if run.disturbance is None]
     return decide(cycles, rule) if any(cycles) else None
 
 
-def has_told(launches: Sequence[DuetLaunch], rules: Sequence[ClockRule]) -> bool:
-    """Whether the last launch has said what it can, though a verdict needs another one.
+def has_told(process_runs: Sequence[PairedRun], rules: Sequence[ClockRule]) -> bool:
+    """Whether the last process run has said what it can, though a verdict needs another one.
 
-    The evidence of a change is there, and what lacks is that more launches agree: this one does,
-    and a longer one would agree no better. Or it is sure by itself of what the launches together
-    have not decided: a process may be slow from its start to its end.
+    The evidence of a change is there, and what lacks is that more process runs agree: this one
+    does, and a longer one would agree no better. Or it is sure by itself of what the process runs
+    together have not decided: a process may be slow from its start to its end.
     """
-    good = [launch for launch in launches if launch.disturbance is None]
-    is_good = bool(good) and good[-1] is launches[-1]
+    good = [run for run in process_runs if run.disturbance is None]
+    is_good = bool(good) and good[-1] is process_runs[-1]
     for one in rules:
-        series = [launch.differences(one.clock) for launch in good]
-        last = launches[-1].differences(one.clock)
+        series = [run.differences(one.clock) for run in good]
+        last = process_runs[-1].differences(one.clock)
         if len(last) < one.rule.rounds:
             continue
         if (
@@ -359,13 +360,13 @@ def has_told(launches: Sequence[DuetLaunch], rules: Sequence[ClockRule]) -> bool
     return False
 
 
-def typical(launches: Sequence[DuetLaunch], clock: str) -> tuple[float, float]:
+def typical(process_runs: Sequence[PairedRun], clock: str) -> tuple[float, float]:
     """Seconds per batch of the reference and of the candidate: the middle one of their bursts.
 
     Raises:
         ValueError: there is no round.
     """
-    rounds = [one for launch in launches for one in launch.rounds]
+    rounds = [one for run in process_runs for one in run.rounds]
     return (
         statistics.median(one.reference.score(clock) for one in rounds),
         statistics.median(one.candidate.score(clock) for one in rounds),

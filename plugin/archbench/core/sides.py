@@ -1,4 +1,5 @@
-"""The two sides of a duet compared: verdicts, exact counts, outputs, and where the time went."""
+"""The two sides of a paired comparison compared: verdicts, exact counts, outputs, and where the
+time went."""
 
 from __future__ import annotations
 
@@ -9,10 +10,10 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from archbench.core.duet import DuetRule
 from archbench.core.forms import Stored
 from archbench.core.gate import difference_text
-from archbench.core.rounds import ClockRule, DuetLaunch, Judgement, decide_in_cycles, typical
+from archbench.core.paired import PairedRule
+from archbench.core.rounds import ClockRule, Judgement, PairedRun, decide_in_cycles, typical
 from archbench.core.verdicts import Verdict
 from archbench.metrics import METRICS
 
@@ -188,32 +189,32 @@ def breaks_changed(
     return [difference_text("graph_breaks", *breaks)]
 
 
-def duet_verdict(
-    judgement: Judgement, launches: Sequence[DuetLaunch], rules: Sequence[ClockRule]
+def paired_verdict(
+    judgement: Judgement, process_runs: Sequence[PairedRun], rules: Sequence[ClockRule]
 ) -> Verdict:
     """The verdict about time of a cell that was measured.
 
     Args:
-        judgement: of all its launches, that ended in a status.
-        launches: of the cell.
+        judgement: of all its process runs, that ended in a status.
+        process_runs: of the cell.
         rules: that it was judged by.
     """
     assert judgement.status is not None
     verdict = partial(Verdict, "latency", judgement.status, judgement.reason)
     decision = judgement.decision
     if judgement.reason == "throttled" or decision.ratio is None:
-        return verdict(_no_ratio(judgement, launches))
+        return verdict(_no_ratio(judgement, process_runs))
     rule = next(one.rule for one in rules if one.clock == judgement.clock)
     clock = _CLOCK_NAMES[judgement.clock]
-    measured = math.fsum(launch.seconds for launch in launches)
-    number = len(launches)
+    measured = math.fsum(run.seconds for run in process_runs)
+    number = len(process_runs)
     effort = (
-        f"{decision.rounds} rounds of {number} launch{'' if number == 1 else 'es'}, "
+        f"{decision.rounds} rounds of {number} process run{'' if number == 1 else 's'}, "
         f"{measured:.1f} s"
     )
-    reference, candidate = typical(launches, judgement.clock)
+    reference, candidate = typical(process_runs, judgement.clock)
     said = METRICS["latency"].said
-    before, after = launches[-1].images
+    before, after = process_runs[-1].images
     # The ratio is of images; so batches of different sizes are told by the image.
     basis, then, now = "", reference, candidate
     if before != after:
@@ -231,7 +232,7 @@ def duet_verdict(
     }
     bound = bounds[judgement.status]
     if judgement.reason == "clock":
-        bound = _clock_text(launches, rule)
+        bound = _clock_text(process_runs, rule)
     sentence = f"{change} in {effort}; {bound}"
     if judgement.unjudged:
         names = ", ".join(_CLOCK_NAMES[name] for name in judgement.unjudged)
@@ -239,23 +240,23 @@ def duet_verdict(
     return verdict(sentence, reference, candidate)
 
 
-def _no_ratio(judgement: Judgement, launches: Sequence[DuetLaunch]) -> str:
+def _no_ratio(judgement: Judgement, process_runs: Sequence[PairedRun]) -> str:
     """Why nothing can be said of the times."""
     if judgement.reason == "throttled":
-        discarded = launches[-1].discarded
+        discarded = process_runs[-1].discarded
         causes = dict.fromkeys(reason for one in discarded for reason in one)
         return (
             f"the device was slowed in {len(discarded)} rounds ({', '.join(causes)}), and in "
-            f"{len(launches[-1].rounds)} it was not. Let it cool down, give it more power, or see "
-            "what keeps its clock low"
+            f"{len(process_runs[-1].rounds)} it was not. Let it cool down, give it more power, or "
+            "see what keeps its clock low"
         )
-    reasons = sorted({launch.disturbance for launch in launches} - {None}, key=str)
-    return f"no launch can be judged: {'; '.join(map(str, reasons)) or 'nothing was measured'}"
+    reasons = sorted({run.disturbance for run in process_runs} - {None}, key=str)
+    return f"no process run can be judged: {'; '.join(map(str, reasons)) or 'nothing was measured'}"
 
 
-def _clock_text(launches: Sequence[DuetLaunch], rule: DuetRule) -> str:
+def _clock_text(process_runs: Sequence[PairedRun], rule: PairedRule) -> str:
     """What to say of a change of time that is none, or not surely one, of cycles."""
-    cycles = decide_in_cycles(launches, rule)
+    cycles = decide_in_cycles(process_runs, rule)
     assert cycles is not None
     assert cycles.ratio is not None
     return (

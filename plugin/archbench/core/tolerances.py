@@ -9,7 +9,7 @@ from typing import Any
 
 from archbench.core.errors import UsageError
 from archbench.core.gate import TimeRule
-from archbench.core.launches import DEVICE, Scale
+from archbench.core.process_runs import DEVICE, Scale
 from archbench.core.rounds import CLOCKS, ClockRule, default_rules
 from archbench.core.selectors import Selector, refuse_unknown
 from archbench.core.units import parse_quantity
@@ -43,20 +43,20 @@ class Override:
         return {name: value for name, value in fields.items() if value is not None}
 
 
-DUET_KEYS = MappingProxyType(
+PAIRED_KEYS = MappingProxyType(
     {
         "d0": "tolerated",
         "d1": "excluded",
         "alpha": "alpha",
         "beta": "beta",
         "rounds": "rounds",
-        "launches": "launches",
-        "most_launches": "most_launches",
+        "process_runs": "process_runs",
+        "most_process_runs": "most_process_runs",
     }
 )
-"""What a project may say about duets, with the field of the rule that it sets."""
+"""What a project may say about paired comparisons, with the field of the rule that it sets."""
 
-DUET_REPORTS = MappingProxyType(
+PAIRED_REPORTS = MappingProxyType(
     {
         "counts": "an exact figure that both sides have and that differs",
         "new": "a test that only the candidate has",
@@ -66,14 +66,14 @@ DUET_REPORTS = MappingProxyType(
 
 
 @dataclass(frozen=True, slots=True)
-class DuetOverride:
-    """A deviation from the default rule of duets, in some cells.
+class PairedOverride:
+    """A deviation from the default rule of paired comparisons, in some cells.
 
     Attributes:
         selector: the cells.
         clock: by which; None for the first of the device, which is the sharper one.
-        values: field of :class:`archbench.core.duet.DuetRule` to value.
-        reports: key of :data:`DUET_REPORTS` to whether it is only reported.
+        values: field of :class:`archbench.core.paired.PairedRule` to value.
+        reports: key of :data:`PAIRED_REPORTS` to whether it is only reported.
     """
 
     selector: Selector = field(default_factory=Selector)
@@ -94,7 +94,7 @@ class Rules:
     Attributes:
         preset: one of :data:`PRESETS`.
         overrides: in order: of two that give the same value for a cell the later one wins.
-        duets: the same for comparisons side by side.
+        paired: the same for comparisons side by side.
 
     Raises:
         UsageError: there is no such preset.
@@ -102,7 +102,7 @@ class Rules:
 
     preset: str = "default"
     overrides: tuple[Override, ...] = ()
-    duets: tuple[DuetOverride, ...] = ()
+    paired: tuple[PairedOverride, ...] = ()
 
     def __post_init__(self) -> None:
         refuse_unknown(f"preset = {self.preset!r}", self.preset, PRESETS, "preset")
@@ -138,7 +138,7 @@ class Rules:
         assert tolerance.confidence is not None
         return TimeRule(scale, tolerance.relative, tolerance.confidence)
 
-    def duet_rules(
+    def paired_rules(
         self, architecture: str, device: str, dtype: str, kind: str, threads: int
     ) -> tuple[ClockRule, ...]:
         """How a cell is judged side by side with another version.
@@ -151,7 +151,7 @@ class Rules:
             UsageError: several entries together make no rule.
         """
         rules = default_rules(kind, threads)
-        for override in self.duets:
+        for override in self.paired:
             if not override.selector.matches(architecture, device, dtype):
                 continue
             clock = override.clock or rules[0].clock
@@ -164,37 +164,38 @@ class Rules:
                 )
             except ValueError as error:
                 raise UsageError(
-                    f"the duet rules for {architecture} in {dtype} on {device}",
+                    f"the rules of paired comparisons for {architecture} in {dtype} on {device}",
                     str(error),
                     "Change one of the entries that select it",
                 ) from None
         return rules
 
     def reports(self, what: str, architecture: str, device: str, dtype: str) -> bool:
-        """Whether something about a cell of a duet is only reported, and fails nothing.
+        """Whether something about a cell of a paired comparison is only reported, and fails
+        nothing.
 
         Args:
-            what: of :data:`DUET_REPORTS`.
+            what: of :data:`PAIRED_REPORTS`.
             architecture, device, dtype: see :meth:`tolerance`.
         """
         reported = False
-        for override in self.duets:
+        for override in self.paired:
             if override.selector.matches(architecture, device, dtype):
                 reported = dict(override.reports).get(what, reported)
         return reported
 
 
-def _fields(override: DuetOverride) -> dict[str, Any]:
+def _fields(override: PairedOverride) -> dict[str, Any]:
     return dict(override.values)
 
 
-def parse_duet(selector: Selector, clock: str | None, given: Mapping[str, Any]) -> DuetOverride:
-    """A duet's override from what a person writes.
+def parse_paired(selector: Selector, clock: str | None, given: Mapping[str, Any]) -> PairedOverride:
+    """A paired comparison's override from what a person writes.
 
     Args:
         selector: the cells.
         clock: one of :data:`archbench.core.rounds.CLOCKS`, or None.
-        given: of :data:`DUET_KEYS`; ``d0`` and ``d1`` in percent. Of :data:`DUET_REPORTS`,
+        given: of :data:`PAIRED_KEYS`; ``d0`` and ``d1`` in percent. Of :data:`PAIRED_REPORTS`,
             ``report`` or ``fail``.
 
     Raises:
@@ -204,17 +205,17 @@ def parse_duet(selector: Selector, clock: str | None, given: Mapping[str, Any]) 
         refuse_unknown(f"clock = {clock!r}", clock, CLOCKS, "clock")
     if not given:
         raise UsageError(
-            "duet", "nothing is given", "Add for example d0 = '1 %' or most_launches = 12"
+            "paired", "nothing is given", "Add for example d0 = '1 %' or most_process_runs = 12"
         )
     values: list[tuple[str, float]] = []
     reports: list[tuple[str, bool]] = []
     for key, value in given.items():
-        if key in DUET_REPORTS:
+        if key in PAIRED_REPORTS:
             reports.append((key, _parse_report(key, value, clock)))
             continue
         share = _parse(key, value, "a share") if key in ("d0", "d1") else value
-        values.append((DUET_KEYS[key], share))
-    override = DuetOverride(selector, clock, tuple(values), tuple(reports))
+        values.append((PAIRED_KEYS[key], share))
+    override = PairedOverride(selector, clock, tuple(values), tuple(reports))
     if not values:
         return override
     # By itself it has to fit at least one device's default.
@@ -246,7 +247,7 @@ def _parse_report(key: str, value: str, clock: str | None) -> bool:
     if value not in ("report", "fail"):
         raise UsageError(
             asked,
-            f"{DUET_REPORTS[key]} fails its test, or is reported and fails nothing",
+            f"{PAIRED_REPORTS[key]} fails its test, or is reported and fails nothing",
             f"Write {key} = 'report', or 'fail', which is what holds without it",
         )
     return value == "report"

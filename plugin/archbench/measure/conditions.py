@@ -31,7 +31,7 @@ def timing_environment(target: Target, library: str) -> dict[str, Any]:
         "machine": platform.machine(),
         "logical_cores": psutil.cpu_count(),
         "clock": "cpu" if is_alone else "wall",
-        "yardstick": workload_name() if is_alone else None,
+        "reference_workload": workload_name() if is_alone else None,
         "torch": base_version("torch"),
         "library": provenance(library),
         **{name: versions.get(name) for name in ("driver", "cuda", "cudnn")},

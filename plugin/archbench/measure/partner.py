@@ -1,4 +1,4 @@
-"""One side of a duet: a model that passes time when it is told to."""
+"""One side of a paired comparison: a model that passes time when it is told to."""
 
 from __future__ import annotations
 
@@ -324,5 +324,5 @@ class _Attribution:
 
 
 def seed_of(seed: int, cell: str) -> int:
-    """A seed for one cell of a launch."""
+    """A seed for one cell of a process run."""
     return random.Random(f"{seed} {cell}").randrange(2**31)

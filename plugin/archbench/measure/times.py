@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from archbench.core.errors import InconclusiveError
-from archbench.core.launches import COMPARED, Launch
+from archbench.core.process_runs import COMPARED, ProcessRun
 from archbench.core.records import Record
 from archbench.core.spec import Target
 from archbench.core.statistics import Summary, summarize
@@ -47,8 +47,8 @@ def latency_record(
         plan: when to stop; the placements share its time budget, and on an accelerator the two
             clocks.
         placements: how many places in memory are tried, as far as the budget goes: the fastest is
-            kept as the launch. More than one, and the reference workload beside them, are for
-            launches that are compared with others.
+            kept as the process run. More than one, and the reference workload beside them, are for
+            process runs that are compared with others.
         seed: of the places.
         instruments: what measures beside the host's clocks; the device's own by default.
 
@@ -62,11 +62,13 @@ def latency_record(
     target = loaded.target
     environment = timing_environment(target, loaded.spec.library)
     if placements == 1:
-        environment["yardstick"] = None
+        environment["reference_workload"] = None
     with within_memory(target):
         with forward_passes(loaded):
             tools = instruments or Instruments.of(loaded.device, cold_cache=target.cold_cache)
-            timed = _Timed(loaded, tools, plan, has_reference=bool(environment["yardstick"]))
+            timed = _Timed(
+                loaded, tools, plan, has_reference=bool(environment["reference_workload"])
+            )
             timed.sample(placements, seed)
             timed.sample_device()
         _refuse_what_is_not_finite(loaded, timed.forward.output)
@@ -163,15 +165,15 @@ class _Timed:
         device = sum(self.device.samples) if self.device else 0.0
         return sum(self._all("warmup")) + sum(self._all("wall")) + device
 
-    def _fastest(self, clock: str) -> Launch:
-        launches = [
-            Launch.of(
+    def _fastest(self, clock: str) -> ProcessRun:
+        process_runs = [
+            ProcessRun.of(
                 series.wall, series.cpu, self.others, references,
                 is_waiting=not self.loaded.target.is_host,
             )
             for series, references in self.placed
         ]  # fmt: skip
-        fastest = min(launches, key=lambda one: one.at(COMPARED, clock))
+        fastest = min(process_runs, key=lambda one: one.at(COMPARED, clock))
         if self.device is None:
             return fastest
         return fastest.with_device(self.device.samples, self.device.is_full)
@@ -186,7 +188,7 @@ class _Timed:
                 "clock": "wall",
                 "warmup": list(self._all("warmup")),
                 "stopped_by": self.placed[0][0].stopped_by,
-                "launches": [self._fastest(environment["clock"]).as_dict()],
+                "process_runs": [self._fastest(environment["clock"]).as_dict()],
                 "environment": environment,
             },
             "cpu_time": {**common, "samples": list(self._all("cpu")), "clock": "process"},

@@ -21,7 +21,7 @@ class Tolerance:
     Attributes:
         relative: share of the baseline; a smaller change never fails.
         confidence: of a time: probability of the t quantile that, times the spread between the
-            baseline's launches, a change has to exceed as well; of an accuracy: one minus the
+            baseline's process runs, a change has to exceed as well; of an accuracy: one minus the
             probability that chance alone flips so many images. None for memory and energy.
         absolute: of memory and energy: bytes or joules that a change has to exceed as well. None
             for a time.
@@ -50,8 +50,8 @@ class Metric:
         presets: its tolerance by each of :data:`PRESETS`, where it has one.
         example: of an ``absolute`` tolerance or a ``confidence``, as people write it.
         follows: the metric that is compared in its place, and why.
-        error: the least error of a value that was measured here, as a share of it: two launches of
-            one program differ by more than the samples of one show (docs/gate.md).
+        error: the least error of a value that was measured here, as a share of it: two process runs
+            of one program differ by more than the samples of one show (docs/gate.md).
         kind: of quantity that a limit is written as, see :data:`archbench.core.units.UNITS`;
             empty where there is none.
         quantiles: of its samples that a budget can limit, in place of one value.

@@ -20,7 +20,7 @@ from archbench.pytest_plugin.options import (
     add_options,
     given_options,
     has_workers,
-    is_launch,
+    is_child,
 )
 from archbench.pytest_plugin.shared import (
     MODEL_ARGUMENT,
@@ -69,7 +69,7 @@ def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
 @pytest.hookimpl(tryfirst=True)
 def pytest_cmdline_main(config: pytest.Config) -> None:
     """Become a worker where that is what this process is for, before anything is configured."""
-    if is_launch(config):
+    if is_child(config):
         from archbench.pytest_plugin.turns import become_worker
 
         become_worker(config)

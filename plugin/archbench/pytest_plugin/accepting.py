@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from archbench.core.errors import UsageError
-from archbench.core.launches import LEAST_BASELINE, Launch
+from archbench.core.process_runs import LEAST_BASELINE, ProcessRun
 from archbench.core.records import Record
 from archbench.pytest_plugin.accuracy_gate import write_accuracies
 from archbench.pytest_plugin.gate import write_counts, write_times
@@ -80,23 +80,25 @@ class Accepting:
             yield from write_accuracies(self._config, list(self._evaluated.values()), run)
 
     def _acceptable_times(self) -> tuple[list[Record], list[str]]:
-        """Records with launches enough to be a baseline; says which have too few."""
+        """Records with process runs enough to be a baseline; says which have too few."""
         good, poor = [], []
         for record in self._timed.values():
-            launches = [Launch.from_dict(one) for one in record.metrics["latency"]["launches"]]
-            enough = sum(one.disturbance is None for one in launches) >= LEAST_BASELINE
+            process_runs = [
+                ProcessRun.from_dict(one) for one in record.metrics["latency"]["process_runs"]
+            ]
+            enough = sum(one.disturbance is None for one in process_runs) >= LEAST_BASELINE
             is_new = settings_of(self._config).baseline_update == "new"
             if enough:
                 good.append(record)
             elif not is_new or any(v.status == "no-baseline" for v in record.verdicts):
-                poor.append((record, launches))
+                poor.append((record, process_runs))
         problems = []
         if poor:
-            record, launches = poor[0]
-            causes = sorted({one.disturbance for one in launches if one.disturbance})
+            record, process_runs = poor[0]
+            causes = sorted({one.disturbance for one in process_runs if one.disturbance})
             problems.append(
                 f"{len(poor)} times were not accepted, {record.id} {record.suffix} among "
-                f"them: a baseline needs {LEAST_BASELINE} launches that can be judged"
+                f"them: a baseline needs {LEAST_BASELINE} process runs that can be judged"
                 + (f", and {'; '.join(causes[:2])}" if causes else "")
                 + (
                     ", and --quick takes one. Leave it out"

@@ -59,7 +59,7 @@ class _Comparisons:
 _COMPARISONS: pytest.StashKey[_Comparisons] = pytest.StashKey()
 
 
-_FILE = "duet.json"
+_FILE = "paired.json"
 
 
 def comparison_of(config: pytest.Config, nodeid: str) -> Comparison | None:
@@ -97,7 +97,7 @@ def compare(
     try:
         sides = make_sides(config, reference)
         labels = {side: one.label for side, one in sides.items()}
-        say(f"duet: {labels[CANDIDATE]}, against {labels[REFERENCE]}")
+        say(f"paired comparison: {labels[CANDIDATE]}, against {labels[REFERENCE]}")
         if sides[REFERENCE].arguments:
             pairs = _Pairs(config, reference, sides, patience or Patience())
             # The accelerators of this run are for both sides, and for nobody else.
@@ -157,7 +157,7 @@ class _Pairs:
     def rules_of(self, facts: Mapping[str, Any]) -> tuple[ClockRule, ...]:
         """The rules of a cell, from what the candidate says about its model."""
         target = target_of(facts["target"])
-        return configuration_of(self._config).rules.duet_rules(
+        return configuration_of(self._config).rules.paired_rules(
             facts["id"], target.slug, target.dtype, target.kind, target.threads
         )
 

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from archbench.core.records import Record, derived, target_of
-from archbench.pytest_plugin.options import has_workers, is_launch, is_worker
+from archbench.pytest_plugin.options import has_workers, is_child, is_worker
 
 __all__ = [
     "Bridge",
@@ -68,7 +68,7 @@ class Bridge:
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Let pytest-benchmark compare a run in which nothing of ours is measured."""
         config = session.config
-        if not (has_workers(config) or is_launch(config)):
+        if not (has_workers(config) or is_child(config)):
             self._load(config)
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)

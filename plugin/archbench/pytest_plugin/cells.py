@@ -15,16 +15,16 @@ from archbench.core.spec import ModelSpec, Target
 from archbench.models.requiring import require_torch
 from archbench.pytest_plugin.benchmark_bridge import counted_as_benchmarks
 from archbench.pytest_plugin.handover import HandOver
-from archbench.pytest_plugin.launched import read_collected, write_collected
 from archbench.pytest_plugin.options import (
     has_workers,
-    is_launch,
+    is_child,
     is_worker,
     spelled,
     worker_number,
 )
 from archbench.pytest_plugin.recording import attach_record, forget_record, known_of, metric_of
 from archbench.pytest_plugin.refusing import refuse_absent_devices, refuse_mixed_files
+from archbench.pytest_plugin.repeated import read_collected, write_collected
 from archbench.pytest_plugin.selection import (
     group_by_model,
     refuse_two_of_one_name,
@@ -105,7 +105,7 @@ class Cells:
         are together in the end."""
         config = self._config
         refuse_two_of_one_name(ours)
-        if ours and not (is_launch(config) or has_workers(config)):
+        if ours and not (is_child(config) or has_workers(config)):
             self._handover = HandOver(config)
             config.pluginmanager.register(self._handover, "archbench-handover")
         with counted_as_benchmarks(config, items, ours):
@@ -120,7 +120,7 @@ class Cells:
         """
         if is_worker(self._config):
             write_collected(self._config, ours)
-        elif not (has_workers(self._config) or is_launch(self._config)):
+        elif not (has_workers(self._config) or is_child(self._config)):
             self.recorder().expect(ours)
 
     def collected_elsewhere(self, named: Sequence[str], *, is_here: bool) -> None:
@@ -170,7 +170,7 @@ class Cells:
     ) -> None:
         """Attach what a test measured, or why it could not, to its report."""
         attach_record(item, call, report)
-        if hasattr(report, "archbench") and not (is_worker(item.config) or is_launch(item.config)):
+        if hasattr(report, "archbench") and not (is_worker(item.config) or is_child(item.config)):
             self.recorder()
 
     def target(self, run_config: RunConfig) -> Target:

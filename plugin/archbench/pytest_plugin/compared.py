@@ -23,7 +23,7 @@ from archbench.core.sides import (
     breaks_changed,
     compiling_text,
     count_changes,
-    duet_verdict,
+    paired_verdict,
     run_alike,
     versions_changed,
 )
@@ -59,7 +59,7 @@ def not_compared() -> Verdict:
     return Verdict(
         "latency",
         "not-comparable",
-        "not-in-the-duet",
+        "not-in-the-comparison",
         "the test took no part in the comparison: its id names no architecture and target",
     )
 
@@ -98,16 +98,16 @@ def comparison(
     ]
     growth, total = attribution(one.modules)
     record = _record(one)
-    record.metrics["duet_ratio"] = {
+    record.metrics["paired_ratio"] = {
         **_ratio(one, labels, counts),
         "different": different,
         "agreement": None if agreed is None else agreed.as_dict(),
         "growth": [item.as_dict() for item in growth],
-        "series": [launch.as_dict() for launch in one.launches],
+        "series": [run.as_dict() for run in one.process_runs],
     }
     if one.judgement.decision.ratio is not None:
-        record.metrics["duet_ratio"]["value"] = one.judgement.decision.ratio
-    verdict = duet_verdict(one.judgement, one.launches, one.rules)
+        record.metrics["paired_ratio"]["value"] = one.judgement.decision.ratio
+    verdict = paired_verdict(one.judgement, one.process_runs, one.rules)
     verdicts = [verdict, *_accepted(config, one, unmeant)]
 
     def explain(bad: list[Verdict]) -> Iterator[str]:
@@ -146,8 +146,8 @@ def _ratio(
         "low": decision.low,
         "high": decision.high,
         "rounds": decision.rounds,
-        "launches": len(one.launches),
-        "seconds": sum(launch.seconds for launch in one.launches),
+        "process_runs": len(one.process_runs),
+        "seconds": sum(run.seconds for run in one.process_runs),
         "cell_seconds": one.seconds,
         "start_seconds": one.starts,
         "sides": {
@@ -198,7 +198,7 @@ def _how_to_accept(config: pytest.Config, facts: Mapping[str, Any], bad: Sequenc
         what, has = f"run the same on this device {instead}", "holds what was accepted there"
     return (
         f"If this is meant: {what}, and commit {path.relative_to(config.rootpath)}, which {has}.\n"
-        "Or let counts = 'report' in [[tool.archbench.duet]] report such changes: they fail "
+        "Or let counts = 'report' in [[tool.archbench.paired]] report such changes: they fail "
         "nothing."
     )
 
@@ -233,7 +233,7 @@ def _without_times(
         yield "\n".join(verdict_lines(name_of(nodeid), bad)) + details
         if is_new:
             yield (
-                "If it is new: let new = 'report' in [[tool.archbench.duet]] report it: it fails "
+                "If it is new: let new = 'report' in [[tool.archbench.paired]] report it: it fails "
                 "nothing then."
             )
 
@@ -244,7 +244,7 @@ def _new_is_informational(config: pytest.Config, nodeid: str) -> bool:
     """Whether a new cell fails nothing in this project."""
     rules = configuration_of(config).rules
     cell = cell_of(nodeid)
-    if cell is None or not any("new" in duet.given for duet in rules.duets):
+    if cell is None or not any("new" in one.given for one in rules.paired):
         return False
     # No side has said what it runs on.
     target = target_for(config, RunConfig.parse(cell[1]))
@@ -259,7 +259,7 @@ def _record(one: PairedCell, name: str = "") -> Record:
         target_of(facts["target"]) if "target" in facts else None,
         notes=[Note(**note) for note in facts.get("notes", ())],
     )
-    bursts = [item.candidate for launch in one.launches for item in launch.rounds]
+    bursts = [item.candidate for run in one.process_runs for item in run.rounds]
     if bursts:
         common = {"unit": "s", "basis": "batch", "source": "measured"}
         record.metrics = {
@@ -287,7 +287,7 @@ def _record(one: PairedCell, name: str = "") -> Record:
     return record
 
 
-_HARDWARE = ("device_name", "processor", "machine", "logical_cores", "clock", "yardstick")
+_HARDWARE = ("device_name", "processor", "machine", "logical_cores", "clock", "reference_workload")
 """Fields of an environment that are the machine's, which both sides share."""
 
 

@@ -25,11 +25,12 @@ def comparison_lines(
     compared: Mapping[str, Comparison],
 ) -> list[str]:
     """What is said about all cells together."""
-    measured = sum(launch.seconds for one in paired.values() for launch in one.launches)
-    most = max((len(one.launches) for one in paired.values()), default=0)
+    measured = sum(run.seconds for one in paired.values() for run in one.process_runs)
+    most = max((len(one.process_runs) for one in paired.values()), default=0)
     lines = [
-        f"Duet: {labels[CANDIDATE]}, against {labels[REFERENCE]}; {measured:.0f} s of bursts in "
-        f"{most} launch{'' if most == 1 else 'es'}."
+        f"Paired comparison: {labels[CANDIDATE]}, against {labels[REFERENCE]}; "
+        f"{measured:.0f} s of bursts in "
+        f"{most} process run{'' if most == 1 else 's'}."
     ]
     hello = next((one.hellos[REFERENCE] for one in paired.values() if one.hellos), {})
     narrowed = any(

@@ -11,7 +11,7 @@ import pytest
 from archbench.core.gate import (
     COUNTS,
 )
-from archbench.core.launches import Launch
+from archbench.core.process_runs import ProcessRun
 from archbench.core.records import Record
 from archbench.core.run_config import RunConfig
 from archbench.core.spec import Target
@@ -108,7 +108,7 @@ def cell_name(kind: str, record: Record) -> str:
 
 
 def accepted_times(config: pytest.Config, nodeid: str) -> dict[str, Any] | None:
-    """The accepted launches of the cell that a test is about; None where there are none.
+    """The accepted process runs of the cell that a test is about; None where there are none.
 
     Raises:
         pytest.UsageError: their file is damaged or newer.
@@ -173,7 +173,7 @@ def write_times(config: pytest.Config, timed: Sequence[Record]) -> list[tuple[Pa
     """Accept times as the baseline.
 
     Args:
-        timed: records of tests that passed, with at least ten launches that can be judged.
+        timed: records of tests that passed, with at least ten process runs that can be judged.
 
     Raises:
         UsageError: a file was damaged in the meantime.
@@ -188,8 +188,10 @@ def write_times(config: pytest.Config, timed: Sequence[Record]) -> list[tuple[Pa
         line = {
             "id": record.id,
             "cell": record.suffix,
-            "launches": [
-                one for one in latency["launches"] if Launch.from_dict(one).disturbance is None
+            "process_runs": [
+                one
+                for one in latency["process_runs"]
+                if ProcessRun.from_dict(one).disturbance is None
             ],
             "counts": latency.get("counts"),
             "amounts": memory_and_energy_of(record),

@@ -17,7 +17,7 @@ from archbench.core.gate import (
     time_sentence,
     time_verdict,
 )
-from archbench.core.launches import LOST, Launch
+from archbench.core.process_runs import LOST, ProcessRun
 from archbench.core.records import Record
 from archbench.core.verdicts import Verdict
 from archbench.gates.gate import changes, verdict_lines
@@ -39,14 +39,14 @@ __all__ = ["judge_counts", "judge_memory_and_energy", "judge_time", "time_rules"
 def time_rules(
     config: pytest.Config,
     record: Record,
-    baseline: Sequence[Launch],
+    baseline: Sequence[ProcessRun],
     then: Mapping[str, Any],
     now: Mapping[str, Any],
 ) -> dict[str, TimeRule]:
     """How the project compares the times of a cell, by metric: its latency, and the device's time.
 
     Args:
-        baseline: launches that were accepted.
+        baseline: process runs that were accepted.
         then: environment of the baseline.
         now: environment of this run.
     """
@@ -85,16 +85,16 @@ def not_comparable(then: Mapping[str, Any], now: Mapping[str, Any], metric: str)
 def judge_time(
     node: pytest.Item,
     record: Record,
-    confirmations: Sequence[Launch],
+    confirmations: Sequence[ProcessRun],
     counts: Callable[[], Mapping[str, int] | None],
 ) -> str | None:
-    """Compare launches with the accepted ones, and note the verdicts in the cell's record.
+    """Compare process runs with the accepted ones, and note the verdicts in the cell's record.
 
     There is one on the latency and, where the baseline has times by the device's own clock, one on
     the device's time.
 
     Args:
-        confirmations: launches after a suspicion.
+        confirmations: process runs after a suspicion.
         counts: of what was timed, for the text of a failure; None where it cannot be counted.
 
     Returns:
@@ -107,16 +107,16 @@ def judge_time(
     line, latency = accepted.line, record.metrics["latency"]
     now = latency["environment"]
     then = line["environment"] if line is not None else now
-    before = None if line is None else [Launch.from_dict(one) for one in line["launches"]]
-    launches = [Launch.from_dict(one) for one in latency["launches"]]
+    before = None if line is None else [ProcessRun.from_dict(one) for one in line["process_runs"]]
+    process_runs = [ProcessRun.from_dict(one) for one in latency["process_runs"]]
     rules = time_rules(config, record, before or (), then, now)
     cell = f"{record.id} {record.suffix} on {record.target.slug}"
 
     def explain(bad: list[Verdict]) -> Iterator[str]:
         yield from verdict_lines(cell, bad, lambda one: time_sentence(one.metric, one.sentence))
         since = [] if line is None else _counts_changed(line["counts"], counts)
-        # What has no yardstick says nothing about one.
-        unknown = ["yardstick"] if now.get("yardstick") is None else []
+        # What has no reference workload says nothing about one.
+        unknown = ["reference_workload"] if now.get("reference_workload") is None else []
         yield from accepted.lines([*since, *changes(then, now, without=unknown)])
         if any(verdict.status != "inconclusive" for verdict in bad):
             yield how_to_accept(node, record.id)
@@ -126,7 +126,9 @@ def judge_time(
 
     verdicts = [
         not_comparable(then, now, metric)
-        or time_verdict(before, launches, confirmations, rule, metric=metric, accept=gate.replaces)
+        or time_verdict(
+            before, process_runs, confirmations, rule, metric=metric, accept=gate.replaces
+        )
         for metric, rule in rules.items()
     ]
     return judged(config, record, verdicts, explain)

@@ -33,9 +33,9 @@ from archbench.pytest_plugin.evaluations import not_measured
 from archbench.pytest_plugin.held import take_turns
 from archbench.pytest_plugin.holding import holder_of
 from archbench.pytest_plugin.judging import judge_counts, judge_memory_and_energy, judge_time
-from archbench.pytest_plugin.launched import launched, launches_of, merged
 from archbench.pytest_plugin.options import spelled
 from archbench.pytest_plugin.recording import keep_record
+from archbench.pytest_plugin.repeated import merged, process_runs_of, repeated
 from archbench.pytest_plugin.settings import Settings
 from archbench.pytest_plugin.starting import hand_on, handed_on, measures_only, times_order
 from archbench.pytest_plugin.targets import device_lease
@@ -116,21 +116,22 @@ class Bench:
                 loaded_model, order.time_budget, placements=PLACEMENTS, seed=order.seed
             )
             return derived(self._record(record))
-        item = launched(config).get(self._node.nodeid)
+        item = repeated(config).get(self._node.nodeid)
         if item is not None and item.died is not None:
             raise ArchitectureError(f"{loaded_model.spec.id}: {item.died}")
-        if item is not None and not item.launches and item.lost:
+        if item is not None and not item.process_runs and item.lost:
             self._give_up(loaded_model, InconclusiveError(*item.lost[-1]))
-        if item is not None and not item.launches:
+        if item is not None and not item.process_runs:
             raise NotMeasuredError(
-                "launches-without-figures",
-                f"{loaded_model.spec.id}: none of its launches measured anything. Look for what "
-                "ends or skips the test in a process of its own, where ARCHBENCH_PADDING is set",
+                "process-runs-without-times",
+                f"{loaded_model.spec.id}: none of its process runs measured anything. Look for "
+                "what ends or skips the test in a process of its own, where "
+                "ARCHBENCH_PADDING is set",
             )
         if item is not None:
-            record = merged(item.launches)
+            record = merged(item.process_runs)
             record.notes += [item.note] if item.note is not None else []
-            confirmations = launches_of(item.confirmations)
+            confirmations = process_runs_of(item.confirmations)
             if confirmations:
                 record.metrics["latency"]["confirmations"] = [
                     one.as_dict() for one in confirmations
@@ -143,7 +144,7 @@ class Bench:
             confirmations = []
         if self._settings.baseline_update is not None:
             record.metrics["latency"]["counts"] = timed_counts(loaded_model)
-        # The batch size of a launch, where it is the largest that fits.
+        # The batch size of a process run, where it is the largest that fits.
         record.metrics.update(further_metrics(loaded_model, self._settings.measure))
         failures = [
             judge_time(self._node, record, confirmations, lambda: timed_counts(loaded_model)),

@@ -21,7 +21,7 @@ __all__ = [
     "destination",
     "given_options",
     "has_workers",
-    "is_launch",
+    "is_child",
     "is_worker",
     "refusing",
     "spelled",
@@ -39,10 +39,6 @@ HOST_OPTION = "archbench_host"
 """True in a project that has given our options short names: its runs are about benchmarks."""
 
 
-_OLDER = {"processes": "launches"}
-"""Other names that options had, which are still understood."""
-
-
 def destination(name: str) -> str:
     """The attribute of ``config.option`` that an option is stored in."""
     return "archbench_" + name.replace("-", "_")
@@ -56,9 +52,6 @@ def _add_option(parser: pytest.Parser, prefix: str, name: str) -> None:
     if prefix + name not in PYTESTS_OWN:
         group = parser.getgroup("archbench")
         group.addoption(prefix + name, dest=destination(name), **OPTIONS[name].declaration)
-        if name in _OLDER:
-            hidden = {**OPTIONS[name].declaration, "help": argparse.SUPPRESS}
-            group.addoption(prefix + _OLDER[name], dest=destination(name), **hidden)
 
 
 def _add_axis(axis: Axis) -> None:
@@ -104,7 +97,7 @@ def is_worker(config: pytest.Config) -> bool:
 def worker_number(config: pytest.Config) -> int:
     """Which of pytest-xdist's workers this process is or works for, counted from 0; 0 where it is
     none."""
-    if is_launch(config):
+    if is_child(config):
         from archbench.workers.inside import order_of
 
         order = order_of(config)
@@ -115,7 +108,7 @@ def worker_number(config: pytest.Config) -> int:
 
 def worker_count(config: pytest.Config) -> int:
     """How many workers of pytest-xdist measure side by side, this one among them; 1 for none."""
-    if is_launch(config):
+    if is_child(config):
         from archbench.workers.inside import order_of
 
         order = order_of(config)
@@ -128,7 +121,7 @@ def has_workers(config: pytest.Config) -> bool:
     return bool(getattr(config.option, "tx", None))
 
 
-def is_launch(config: pytest.Config) -> bool:
+def is_child(config: pytest.Config) -> bool:
     """Whether this process measures for another one."""
     return getattr(config.option, ORDER_OPTION, None) is not None
 

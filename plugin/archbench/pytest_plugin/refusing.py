@@ -11,7 +11,7 @@ import pytest
 from archbench.core.errors import AbsentError
 from archbench.devices.nvml import Nvml
 from archbench.models.requiring import require_torch
-from archbench.pytest_plugin.options import is_launch, refusing
+from archbench.pytest_plugin.options import is_child, refusing
 from archbench.pytest_plugin.settings import settings_of
 from archbench.pytest_plugin.targets import targets_of
 
@@ -85,7 +85,7 @@ def sharing_of(config: pytest.Config) -> Sharing | None:
 
 def _look_for_others(config: pytest.Config) -> Sharing | None:
     settings = settings_of(config)
-    if settings.gpu == "cpu" or is_launch(config):
+    if settings.gpu == "cpu" or is_child(config):
         return None
     if settings.gpu == "auto":
         try:

@@ -16,7 +16,7 @@ from archbench.core.requests import parse_request
 from archbench.core.spec import ModelSpec, OwnSource
 from archbench.pytest_plugin.configuration import configuration_of
 from archbench.pytest_plugin.manifest import cell_of
-from archbench.pytest_plugin.options import is_launch, refusing
+from archbench.pytest_plugin.options import is_child, refusing
 from archbench.pytest_plugin.settings import Settings, settings_of
 from archbench.pytest_plugin.shared import MODEL_ARGUMENT
 
@@ -267,7 +267,7 @@ def selected_models(config: pytest.Config) -> tuple[ModelSpec, ...]:
     if _MODELS not in config.stash:
         with refusing(config):
             config.stash[_MODELS] = select_models(
-                config, settings_of(config), lenient=is_launch(config)
+                config, settings_of(config), lenient=is_child(config)
             )
     return config.stash[_MODELS]
 

@@ -24,11 +24,11 @@ from archbench.pytest_plugin.gate import (
     accepted_counts,
     gate_of,
 )
-from archbench.pytest_plugin.launched import prepare
 from archbench.pytest_plugin.manifest import Manifest
-from archbench.pytest_plugin.options import is_launch, spelled
+from archbench.pytest_plugin.options import is_child, spelled
 from archbench.pytest_plugin.progress import Progress
 from archbench.pytest_plugin.refusing import sharing_of
+from archbench.pytest_plugin.repeated import prepare
 from archbench.pytest_plugin.settings import settings_of
 from archbench.pytest_plugin.shared import runs_again
 from archbench.pytest_plugin.starting import files_of
@@ -93,10 +93,10 @@ class ArchbenchSession:
                 self._others = sharing.others
                 self._header["devices"] = sharing.as_dict()
         terminal = self._config.pluginmanager.get_plugin("terminalreporter")
-        self._launch(nodeids, terminal)
+        self._process_run(nodeids, terminal)
         self._progress = Progress(terminal, [_name(*cell) for cell in self._manifest.cells])
 
-    def _launch(self, nodeids: Sequence[str], terminal: Any) -> None:
+    def _process_run(self, nodeids: Sequence[str], terminal: Any) -> None:
         def say(text: str) -> None:
             if terminal is not None and terminal.verbosity >= 0:
                 terminal.ensure_newline()
@@ -351,7 +351,7 @@ class ArchbenchSession:
             )
 
     def _report_to_ci(self, cells: Sequence[Record]) -> None:
-        if is_launch(self._config) or not (cells or self._problems):
+        if is_child(self._config) or not (cells or self._problems):
             return
         settings = settings_of(self._config)
         report = report_to_ci(

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from archbench.core.launches import LEAST_BASELINE
+from archbench.core.process_runs import LEAST_BASELINE
 from archbench.core.run_config import Axis, RunConfig, add_value, axes
 from archbench.devices.choosing import split_request
 from archbench.metrics import measured_families
@@ -252,7 +252,7 @@ _RULES = (
         for other, why in (
             ("baseline-update", "accepts stored times, of which there are none"),
             ("quick", "is a glance that compares nothing"),
-            ("processes", "is about stored baselines: a duet ends by itself"),
+            ("processes", "is about stored baselines: a paired comparison ends by itself"),
             ("energy", "is measured of one version alone"),
             ("measure", "is measured of one version alone"),
         )

@@ -130,7 +130,7 @@ def files_of(config: pytest.Config) -> Path:
         return Path(order.files)
     if is_worker(config):
         return Path(config.workerinput["archbench_files"])  # type: ignore[attr-defined]
-    return settings_of(config).directory / "launches" / str(os.getpid())
+    return settings_of(config).directory / "processes" / str(os.getpid())
 
 
 def make_files(config: pytest.Config) -> Path:
@@ -249,7 +249,7 @@ def chance_environment(chance: random.Random) -> dict[str, str]:
     return {
         **os.environ,
         "GLIBC_TUNABLES": f"{given}:{_TUNABLES}" if given else _TUNABLES,
-        "OPENBLAS_NUM_THREADS": "1",  # of the yardstick
+        "OPENBLAS_NUM_THREADS": "1",  # of the reference workload
         "ARCHBENCH_PADDING": "x" * chance.randrange(_PADDING),
     }
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from archbench.core.gate import COUNTS, difference_text, scales_of, share_text, time_sentence
-from archbench.core.launches import Launch, Scale, spread
+from archbench.core.process_runs import ProcessRun, Scale, spread
 from archbench.core.run_config import dtype_of
 from archbench.core.tolerances import Rules
 from archbench.metrics import METRICS
@@ -43,7 +43,7 @@ _ACCEPTED = ("accepted", "commit", "reason")
 _ACCURACIES = ("cell", "top-1 %", "top-5 %", "images", "weights", *_ACCEPTED)
 _WORDS = ("cell", "architecture", "counted with", "weights", *_ACCEPTED)
 _COUNTS = ("architecture", "params M", "GMACs", "activations M", "counted with")
-_TIMES = ("cell", "p10 ms", "launches", "spread", "finds", *_ACCEPTED)
+_TIMES = ("cell", "p10 ms", "process runs", "spread", "finds", *_ACCEPTED)
 
 
 def _accepted(line: Line) -> list[str]:
@@ -104,11 +104,11 @@ def _time_rows(lines: Lines, slug: str, rules: Rules) -> list[list[str]]:
     """Of a line's latency, and below it of the device's time where that was accepted as well."""
     rows = []
     for key, line in lines.items():
-        launches = _launches(line)
-        for metric, scale in scales_of(launches, line["environment"]).items():
+        process_runs = _process_runs(line)
+        for metric, scale in scales_of(process_runs, line["environment"]).items():
             deviation, finds = ABSENT, ABSENT
-            if len(launches) > 1:
-                known = spread(launches, scale)
+            if len(process_runs) > 1:
+                known = spread(process_runs, scale)
                 rule = rules.time_rule(line["id"], slug, dtype_of(line["cell"]), scale)
                 deviation = f"{known.deviation:.1%}"
                 if known.slow:
@@ -117,8 +117,8 @@ def _time_rows(lines: Lines, slug: str, rules: Rules) -> list[list[str]]:
             rows.append(
                 [
                     key if metric == "latency" else f"{key} {metric.replace('_', ' ')}",
-                    METRICS[metric].text(_typical(launches, scale)),
-                    str(len(launches)),
+                    METRICS[metric].text(_typical(process_runs, scale)),
+                    str(len(process_runs)),
                     deviation,
                     finds,
                     *_accepted(line),
@@ -147,8 +147,10 @@ def _change_of(before: Line, after: Line) -> str | None:
     """What a review has to see of two lines about one cell; None or nothing where none changed."""
     if "preprocessing" in after:
         return _accuracy_change(before, after)
-    if "launches" in after:
-        return None if before["launches"] == after["launches"] else _time_change(before, after)
+    if "process_runs" in after:
+        return (
+            None if before["process_runs"] == after["process_runs"] else _time_change(before, after)
+        )
     return "; ".join(
         difference_text(name, before[name], after[name])
         for name in COUNTS
@@ -156,18 +158,18 @@ def _change_of(before: Line, after: Line) -> str | None:
     )
 
 
-def _launches(line: Line) -> list[Launch]:
-    return [Launch.from_dict(one) for one in line["launches"]]
+def _process_runs(line: Line) -> list[ProcessRun]:
+    return [ProcessRun.from_dict(one) for one in line["process_runs"]]
 
 
-def _typical(launches: Sequence[Launch], scale: Scale) -> float:
-    """The geometric mean of what launches are compared by, in seconds."""
-    levels = [launch.level(Scale(scale.clock)) for launch in launches]
+def _typical(process_runs: Sequence[ProcessRun], scale: Scale) -> float:
+    """The geometric mean of what process runs are compared by, in seconds."""
+    levels = [run.level(Scale(scale.clock)) for run in process_runs]
     return math.exp(math.fsum(levels) / len(levels))
 
 
 def _time_change(before: Line, after: Line) -> str:
-    old, new = _launches(before), _launches(after)
+    old, new = _process_runs(before), _process_runs(after)
     # A time that only one of them has is compared with nothing.
     known = scales_of(old, before["environment"])
     changes = [

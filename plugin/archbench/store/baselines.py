@@ -35,31 +35,33 @@ NAMES = {
 """Files by their kind; those of times are called by what was timed, in a directory for a device."""
 
 FORMAT = "archbench-baseline"
-SCHEMA = 3
+SCHEMA = 4
 """Version of the format.
 
 1: first version; files of kind ``complexity`` and ``latency``.
-2: a launch of ``latency`` has the time of its yardstick; a line has the counts of what was timed.
+2: a process run of ``latency`` has the time of its reference workload; a line has the counts of
+   what was timed.
 3: a line of ``latency`` has amounts: peak memory, and energy per image where there was a counter;
-   a launch on an accelerator has the time by the device's own clock.
+   a process run on an accelerator has the time by the device's own clock.
+4: fields of ``latency`` have the names of today: ``process_runs``, ``reference_workload``.
 """
 
 
-def _lacks_yardsticks(line: Mapping[str, Any]) -> bool:
-    is_named = line["environment"].get("yardstick") is not None
-    return is_named and any(launch["yardstick"] is None for launch in line["launches"])
+def _lacks_references(line: Mapping[str, Any]) -> bool:
+    is_named = line["environment"].get("reference_workload") is not None
+    return is_named and any(run["reference_workload"] is None for run in line["process_runs"])
 
 
 def _mixes_clocks(line: Mapping[str, Any]) -> bool:
-    return len({launch["device"] is None for launch in line["launches"]}) > 1
+    return len({run["device"] is None for run in line["process_runs"]}) > 1
 
 
 def _from_schema_1(kind: str, line: dict[str, Any]) -> dict[str, Any]:
-    """A line of schema 1 as one of 2: there were neither yardsticks nor counts."""
+    """A line of schema 1 as one of 2: there were neither reference workloads nor counts."""
     if kind != "latency":
         return line
-    launches = _each_with(line.get("launches"), {"yardstick": None})
-    return {**line, "launches": launches, "counts": None}
+    process_runs = _each_with(line.get("launches"), {"yardstick": None})
+    return {**line, "launches": process_runs, "counts": None}
 
 
 def _from_schema_2(kind: str, line: dict[str, Any]) -> dict[str, Any]:
@@ -70,14 +72,31 @@ def _from_schema_2(kind: str, line: dict[str, Any]) -> dict[str, Any]:
     return {**line, "launches": _each_with(line.get("launches"), unknown), "amounts": {}}
 
 
-def _each_with(launches: Any, fields: Mapping[str, Any]) -> Any:
-    """Launches with further fields; what is no list of launches stays, to be refused as it is."""
-    if not isinstance(launches, list):
-        return launches
-    return [{**launch, **fields} if isinstance(launch, dict) else launch for launch in launches]
+def _each_with(process_runs: Any, fields: Mapping[str, Any]) -> Any:
+    """Process runs with further fields; what is no list of process runs stays, to be refused as it
+    is."""
+    if not isinstance(process_runs, list):
+        return process_runs
+    return [{**run, **fields} if isinstance(run, dict) else run for run in process_runs]
 
 
-_UPGRADES = {1: _from_schema_1, 2: _from_schema_2}
+def _from_schema_3(kind: str, line: dict[str, Any]) -> dict[str, Any]:
+    """A line of schema 3 as one of 4, with the names of fields of today."""
+    if kind != "latency":
+        return line
+    return _renamed(line)
+
+
+def _renamed(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {_RENAMED.get(name, name): _renamed(one) for name, one in value.items()}
+    return [_renamed(one) for one in value] if isinstance(value, list) else value
+
+
+_RENAMED = {"launches": "process_runs", "yardstick": "reference_workload"}
+"""Names of fields before schema 4."""
+
+_UPGRADES = {1: _from_schema_1, 2: _from_schema_2, 3: _from_schema_3}
 """From a schema to the next one, by the older."""
 
 
@@ -182,10 +201,14 @@ def parse_baselines(text: bytes, path: Path, kind: str) -> Baselines:
                 refuse(number, f"it has no field {name!r}")
             if not is_good(name, line[name], of):
                 refuse(number, f"{name} is {json.dumps(line[name])}, which it cannot be")
-        if kind == "latency" and _lacks_yardsticks(line):
-            refuse(number, "the environment names a yardstick, and not every launch has its time")
+        if kind == "latency" and _lacks_references(line):
+            refuse(
+                number,
+                "the environment names a reference workload, and not every process run has its "
+                "time",
+            )
         if kind == "latency" and _mixes_clocks(line):
-            refuse(number, "some of its launches have the device's time and some have not")
+            refuse(number, "some of its process runs have the device's time and some have not")
         if unknown := line.keys() - fields.keys():
             refuse(number, f"it has a field {min(unknown)!r} that schema {SCHEMA} does not know")
         key = key_of(line)

@@ -13,14 +13,14 @@ from archbench.core.budgets import Budget, parse_limit
 from archbench.core.errors import UsageError
 from archbench.core.selectors import Selector, refuse_unknown
 from archbench.core.tolerances import (
-    DUET_KEYS,
-    DUET_REPORTS,
-    DuetOverride,
+    PAIRED_KEYS,
+    PAIRED_REPORTS,
     Override,
+    PairedOverride,
     Rules,
     first_repeated,
-    parse_duet,
     parse_override,
+    parse_paired,
 )
 
 if sys.version_info >= (3, 11):
@@ -33,7 +33,7 @@ __all__ = ["Configuration", "added_models", "read_configuration", "read_toml"]
 _SELECTOR = ("architecture", "device", "dtype")
 
 _TYPES: dict[str, dict[str, type]] = {
-    "": {"preset": str, "tolerance": list, "budget": list, "duet": list, "models": list},
+    "": {"preset": str, "tolerance": list, "budget": list, "paired": list, "models": list},
     "tolerance": {
         "metric": str,
         **dict.fromkeys(_SELECTOR, str),
@@ -41,7 +41,7 @@ _TYPES: dict[str, dict[str, type]] = {
         "confidence": float,
         "absolute": str,
     },
-    "duet": {
+    "paired": {
         **dict.fromkeys(_SELECTOR, str),
         "clock": str,
         "d0": str,
@@ -49,9 +49,9 @@ _TYPES: dict[str, dict[str, type]] = {
         "alpha": float,
         "beta": float,
         "rounds": int,
-        "launches": int,
-        "most_launches": int,
-        **dict.fromkeys(DUET_REPORTS, str),
+        "process_runs": int,
+        "most_process_runs": int,
+        **dict.fromkeys(PAIRED_REPORTS, str),
     },
     "budget": {
         "limit": str,
@@ -90,9 +90,9 @@ _EXAMPLES = {
     "alpha": "1e-5",
     "beta": "1e-3",
     "rounds": "6",
-    "launches": "4",
-    "most_launches": "8",
-    **dict.fromkeys(DUET_REPORTS, '"report"'),
+    "process_runs": "4",
+    "most_process_runs": "8",
+    **dict.fromkeys(PAIRED_REPORTS, '"report"'),
 }
 
 
@@ -210,10 +210,10 @@ def _configuration(file: _File, content: Any) -> Configuration:
             "Delete one of them",
         )
     budgets = [_budget(file, place, entry) for place, entry in _entries(file, "budget", table)]
-    duets = [_duet(file, place, entry) for place, entry in _entries(file, "duet", table)]
-    _refuse_repeated_duets(file, duets)
+    paired = [_paired(file, place, entry) for place, entry in _entries(file, "paired", table)]
+    _refuse_repeated_paired(file, paired)
     try:
-        rules = Rules(table.get("preset", "default"), tuple(overrides), tuple(duets))
+        rules = Rules(table.get("preset", "default"), tuple(overrides), tuple(paired))
     except UsageError as error:
         raise file.refuse("", error) from None
     return Configuration(rules, tuple(budgets), file.path, _models(file, table))
@@ -312,23 +312,23 @@ def _override(file: _File, place: str, entry: Mapping[str, Any]) -> Override:
         raise file.refuse(place, error) from None
 
 
-def _duet(file: _File, place: str, entry: Mapping[str, Any]) -> DuetOverride:
-    given = {key: entry[key] for key in (*DUET_KEYS, *DUET_REPORTS) if key in entry}
+def _paired(file: _File, place: str, entry: Mapping[str, Any]) -> PairedOverride:
+    given = {key: entry[key] for key in (*PAIRED_KEYS, *PAIRED_REPORTS) if key in entry}
     try:
-        return parse_duet(_selector(entry), entry.get("clock"), given)
+        return parse_paired(_selector(entry), entry.get("clock"), given)
     except UsageError as error:
         raise file.refuse(place, error) from None
 
 
-def _refuse_repeated_duets(file: _File, duets: Iterable[DuetOverride]) -> None:
+def _refuse_repeated_paired(file: _File, paired: Iterable[PairedOverride]) -> None:
     seen: dict[tuple[Any, ...], int] = {}
-    for number, duet in enumerate(duets, 1):
-        for name in duet.given:
-            earlier = seen.setdefault((duet.selector, duet.clock, name), number)
+    for number, one in enumerate(paired, 1):
+        for name in one.given:
+            earlier = seen.setdefault((one.selector, one.clock, name), number)
             if earlier != number:
                 raise UsageError(
-                    f"{file.path}, duet {number}",
-                    f"duet {earlier} gives the same value for the same clock and cells",
+                    f"{file.path}, paired {number}",
+                    f"paired {earlier} gives the same value for the same clock and cells",
                     "Delete one of them",
                 )
 

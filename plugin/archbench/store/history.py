@@ -11,8 +11,8 @@ from typing import Any
 
 from archbench.core.errors import ArchbenchError, UsageError
 from archbench.core.history import Cell, Entry, Observation, moment, observations_of, versions_of
-from archbench.core.launches import QUANTILES
 from archbench.core.points import Figure, with_derived
+from archbench.core.process_runs import QUANTILES
 from archbench.core.records import merge_records, target_of
 from archbench.core.run_config import RunConfig
 from archbench.core.statistics import quantile
@@ -270,7 +270,7 @@ def _accepted_counts(
 def _accepted_time(
     line: Mapping[str, Any], device: str, source: str, metrics: Collection[str] | None
 ) -> list[Observation]:
-    """The median of the launches' medians."""
+    """The median of the process runs' medians."""
     environment = line["environment"]
     config = RunConfig.parse(line["cell"])
     # Of the largest batch that fits the environment says how large it was.
@@ -297,11 +297,15 @@ def _accepted_time(
         None if commit is None else commit.endswith("-dirty"),
         versions=versions,
     )
-    place, launches = QUANTILES.index(0.5), line["launches"]
+    place, process_runs = QUANTILES.index(0.5), line["process_runs"]
     figures = {
-        name: Figure(quantile(sorted(launch[clock][place] for launch in launches), 0.5), "", source)
+        name: Figure(
+            quantile(sorted(process_run[clock][place] for process_run in process_runs), 0.5),
+            "",
+            source,
+        )
         for name, clock in (("latency", "wall"), ("cpu_time", "cpu"), ("device_time", "device"))
-        if all(launch[clock] for launch in launches)
+        if all(process_run[clock] for process_run in process_runs)
     }
     return [
         Observation(cell, name, replace(entry, value=figure.value))

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
-from archbench.core.launches import QUANTILES
+from archbench.core.process_runs import QUANTILES
 from archbench.metrics import METRICS, compared_by
 
 __all__ = ["AccuracyLine", "CountLine", "FingerprintLine", "TimeLine", "fields_of", "is_good"]
@@ -32,15 +32,15 @@ class _Strict(msgspec.Struct, forbid_unknown_fields=True):
     """A part of a line, every field of which is known."""
 
 
-class StoredLaunch(_Strict):
-    """One process run, see :class:`archbench.core.launches.Launch`."""
+class StoredProcessRun(_Strict):
+    """One process run, see :class:`archbench.core.process_runs.ProcessRun`."""
 
     wall: Quantiles
     cpu: Quantiles
     samples: Whole
     lost: Share
     others: Share | None
-    yardstick: Duration | None
+    reference_workload: Duration | None
     device: Quantiles | None
     queue_full: bool | None
 
@@ -93,7 +93,7 @@ class TimeLine(_Strict):
 
     id: Text
     cell: Text
-    launches: Annotated[list[StoredLaunch], Meta(min_length=1)]
+    process_runs: Annotated[list[StoredProcessRun], Meta(min_length=1)]
     counts: TimedCounts | None
     amounts: dict[Text, Annotated[float, Meta(ge=0, le=LARGEST)]]
     environment: dict[Text, str | int | None]

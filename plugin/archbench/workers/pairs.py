@@ -131,7 +131,7 @@ class Holder:
 
 
 class Pair:
-    """Both sides of one launch, in two processes or in one.
+    """Both sides of one process run, in two processes or in one.
 
     Args:
         holders: one for each side, or one for both.

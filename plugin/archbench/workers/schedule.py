@@ -13,8 +13,8 @@ import psutil
 
 from archbench.core.rounds import (
     ClockRule,
-    DuetLaunch,
     Judgement,
+    PairedRun,
     Round,
     has_told,
     judge,
@@ -33,10 +33,10 @@ class Plan:
     Attributes:
         burst: seconds of one turn, unless a single pass takes longer. With 20 ms 40 unchanged
             cells took 0.8 s of bursts in the median, and 9 of 10 less than 2.1 s.
-        launch: seconds of bursts for a cell in one launch.
-        rounds: that a slow cell gets in a launch whatever it takes.
+        run: seconds of bursts for a cell in one process run.
+        rounds: that a slow cell gets in a process run whatever it takes.
         rounds_in_place: after so many both models go to another place in memory: where they lie is
-            chance, and would be the same chance for all rounds of a launch.
+            chance, and would be the same chance for all rounds of a process run.
         module_passes: of each side for attribution, at a time.
         module_turns: how often each side gets them.
         pause: seconds to let an accelerator recover from one more round in which it was throttled,
@@ -44,7 +44,7 @@ class Plan:
     """
 
     burst: float = 0.020
-    launch: float = 5.0
+    run: float = 5.0
     rounds: int = 8
     rounds_in_place: int = 4
     module_passes: int = 3
@@ -57,7 +57,7 @@ class PairedCell:
     """What became of one cell.
 
     Attributes:
-        launches: its rounds.
+        process_runs: its rounds.
         rules: that it is judged by; empty until it was ready once.
         facts: what each side said about its model.
         hellos: what each side said at its start.
@@ -65,11 +65,11 @@ class PairedCell:
         judgement: of all rounds; None where there are none.
         modules: of a regressed cell: processor seconds of each module on each side, a list for each
             turn.
-        seconds: from loading to the last burst, of all launches together.
-        starts: seconds that the pair of each launch took to come up.
+        seconds: from loading to the last burst, of all process runs together.
+        starts: seconds that the pair of each process run took to come up.
     """
 
-    launches: list[DuetLaunch] = field(default_factory=list)
+    process_runs: list[PairedRun] = field(default_factory=list)
     rules: tuple[ClockRule, ...] = ()
     facts: dict[str, dict[str, Any]] = field(default_factory=dict)
     hellos: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -128,10 +128,10 @@ def run_schedule(
     chance: random.Random | None = None,
     sleep: Callable[[float], object] = time.sleep,
 ) -> dict[str, PairedCell]:
-    """Measure every cell until it is decided, failed, or has had its launches.
+    """Measure every cell until it is decided, failed, or has had its process runs.
 
-    A launch is a fresh pair of processes over the cells that are undecided, in random order. A pair
-    that breaks ends the cell that it broke in; the others go on with a fresh one.
+    A process run is a fresh pair of processes over the cells that are undecided, in random order. A
+    pair that breaks ends the cell that it broke in; the others go on with a fresh one.
 
     Args:
         start: starts a pair that is up, with a seed for what is random about it and the cells.
@@ -151,16 +151,17 @@ def run_schedule(
         number += 1
         began = time.monotonic()
         chance.shuffle(undecided)
-        _launch(undecided, paired, start, turns)
+        _process_run(undecided, paired, start, turns)
         decided = sum(paired[cell].is_decided for cell in undecided)
         say(
-            f"duet, launch {number}: {len(undecided)} cell{'' if len(undecided) == 1 else 's'}, "
-            f"{decided} decided, in {format_seconds(time.monotonic() - began)}"
+            f"paired comparison, process run {number}: {len(undecided)} "
+            f"cell{'' if len(undecided) == 1 else 's'}, {decided} decided, in "
+            f"{format_seconds(time.monotonic() - began)}"
         )
     return paired
 
 
-def _launch(
+def _process_run(
     cells: Sequence[str],
     paired: Mapping[str, PairedCell],
     start: Callable[[int, Sequence[str]], Pair],
@@ -202,7 +203,7 @@ class _Turns:
     sleep: Callable[[float], object]
 
     def take(self, pair: Pair, cell: str, one: PairedCell) -> None:
-        """Measure one cell in one launch.
+        """Measure one cell in one process run.
 
         Raises:
             CellFailedError: a side failed.
@@ -213,16 +214,16 @@ class _Turns:
             one.facts = facts
             one.rules = self.rules_of(facts[CANDIDATE])
         images = (facts[REFERENCE]["batch_size"], facts[CANDIDATE]["batch_size"])
-        launch = DuetLaunch(images=images)
-        one.launches.append(launch)
+        run = PairedRun(images=images)
+        one.process_runs.append(run)
         watch = _Watch(pair.core)
         is_free = pair.core is None and facts[CANDIDATE]["kind"] == "cpu"
-        self._rounds(pair, one, launch)
-        launch.stolen = watch.stolen()
+        self._rounds(pair, one, run)
+        run.stolen = watch.stolen()
         if is_free:
-            own = sum(sum(r.reference.cpu) + sum(r.candidate.cpu) for r in launch.rounds)
-            launch.others = watch.others(own)
-        one.judgement = judge(one.launches, one.rules)
+            own = sum(sum(r.reference.cpu) + sum(r.candidate.cpu) for r in run.rounds)
+            run.others = watch.others(own)
+        one.judgement = judge(one.process_runs, one.rules)
         if one.judgement.status == "regressed":
             one.modules = {side: [] for side in SIDES}
             for _ in range(self.plan.module_turns):
@@ -230,12 +231,12 @@ class _Turns:
                     one.modules[side].append(pair.modules(side, self.plan.module_passes))
         pair.leave()
 
-    def _rounds(self, pair: Pair, one: PairedCell, launch: DuetLaunch) -> None:
-        """Rounds of a launch, until the cell is decided or its time is spent."""
+    def _rounds(self, pair: Pair, one: PairedCell, run: PairedRun) -> None:
+        """Rounds of a process run, until the cell is decided or its time is spent."""
         tries = 0
         while True:
             candidate_first = self.chance.random() < 0.5
-            number = len(launch.rounds)
+            number = len(run.rounds)
             move = number > 0 and number % self.plan.rounds_in_place == 0
             answers = {
                 side: pair.burst(side, self.plan.burst, move=move)
@@ -243,8 +244,8 @@ class _Turns:
             }
             last = Round(answers[REFERENCE], answers[CANDIDATE], candidate_first)
             if last.slowed:
-                launch.discarded.append(last.slowed)
-                if launch.is_throttled:
+                run.discarded.append(last.slowed)
+                if run.is_throttled:
                     break
                 tries += 1
                 # A device that is hot recovers in a pause; one that was idle does so at work.
@@ -252,11 +253,11 @@ class _Turns:
                     self.sleep(self.plan.pause * tries)
                 continue
             tries = 0
-            launch.rounds.append(last)
-            one.judgement = judge(one.launches, one.rules)
+            run.rounds.append(last)
+            one.judgement = judge(one.process_runs, one.rules)
             if one.judgement.status not in (None, "inconclusive") or has_told(
-                one.launches, one.rules
+                one.process_runs, one.rules
             ):
                 break
-            if launch.seconds >= self.plan.launch and len(launch.rounds) >= self.plan.rounds:
+            if run.seconds >= self.plan.run and len(run.rounds) >= self.plan.rounds:
                 break

@@ -16,7 +16,7 @@ import pytest
 
 from archbench.core.forms import Stored
 from archbench.core.gate import needs_confirmation
-from archbench.core.launches import LEAST_BASELINE, LEAST_LAUNCHES, LOST, Launch
+from archbench.core.process_runs import LEAST_BASELINE, LEAST_PROCESS_RUNS, LOST, ProcessRun
 from archbench.core.records import Record
 from archbench.core.verdicts import Note, Verdict
 from archbench.metrics import format_seconds
@@ -39,39 +39,39 @@ from archbench.workers.pool import Pool
 from archbench.workers.process import Worker, WorkerLostError
 
 __all__ = [
-    "Launched",
-    "launched",
-    "launches_of",
+    "Repeated",
     "merged",
     "prepare",
+    "process_runs_of",
     "read_collected",
+    "repeated",
     "write_collected",
 ]
 
 LEAST_SECONDS = 0.3
-"""Of a launch for a cell: below, the first passes and the kernel's clock weigh too much."""
+"""Of a process run for a cell: below, the first passes and the kernel's clock weigh too much."""
 
 MOST_CONFIRMATIONS = 8
-"""Fresh launches after a suspicion, at most; each is of those cells only that all fresh ones so far
-have confirmed."""
+"""Fresh process runs after a suspicion, at most; each is of those cells only that all fresh ones so
+far have confirmed."""
 
-MORE = {LEAST_LAUNCHES: 4, LEAST_BASELINE: 5}
-"""Launches that may be added for cells of which too many were disturbed or lost."""
+MORE = {LEAST_PROCESS_RUNS: 4, LEAST_BASELINE: 5}
+"""Process runs that may be added for cells of which too many were disturbed or lost."""
 
 
 @dataclass(slots=True)
-class Launched(Stored):
-    """What launches say about one test.
+class Repeated(Stored):
+    """What process runs say about one test.
 
     Attributes:
-        launches: its records, one for each process.
+        process_runs: its records, one for each process.
         confirmations: those of processes started after a suspicion.
         died: what is known of a process that died over it.
-        lost: reason and sentence of each launch that was disturbed throughout, as by a device that
-            throttled, so that it has no figures. That says nothing against the cell.
+        lost: reason and sentence of each process run that was disturbed throughout, as by a device
+            that throttled, so that it has no figures. That says nothing against the cell.
     """
 
-    launches: list[Record] = field(default_factory=list)
+    process_runs: list[Record] = field(default_factory=list)
     confirmations: list[Record] = field(default_factory=list)
     died: str | None = None
     lost: list[tuple[str, str]] = field(default_factory=list)
@@ -82,19 +82,19 @@ class Launched(Stored):
         if not self.lost:
             return None
         number = len(self.lost)
-        are = "launch was" if number == 1 else "launches were"
+        are = "process run was" if number == 1 else "process runs were"
         return Note(LOST, f"{number} {are} lost, the last since {self.lost[-1][1]}")
 
     def fail(self, verdict: Verdict) -> None:
-        """Take in that a launch measured nothing, with the verdict that it gave."""
+        """Take in that a process run measured nothing, with the verdict that it gave."""
         if verdict.status == "inconclusive":
             self.lost.append((verdict.reason, verdict.sentence))
         else:
             self.died = f"it failed in a process of its own: {verdict.sentence}"
 
 
-_FILE, _COLLECTED = "launched.json", "collected.json"
-_LAUNCHED: pytest.StashKey[dict[str, Launched]] = pytest.StashKey()
+_FILE, _COLLECTED = "repeated.json", "collected.json"
+_REPEATED: pytest.StashKey[dict[str, Repeated]] = pytest.StashKey()
 
 
 def write_collected(config: pytest.Config, nodeids: Sequence[str]) -> None:
@@ -107,20 +107,20 @@ def read_collected(config: pytest.Config) -> frozenset[str]:
     return handed_on(config, _COLLECTED, frozenset[str]) or frozenset()
 
 
-def launched(config: pytest.Config) -> dict[str, Launched]:
-    """What launches have measured, by the id of the test."""
-    if _LAUNCHED not in config.stash:
-        data = handed_on(config, _FILE, dict[str, Launched]) if is_prepared(config) else None
-        config.stash[_LAUNCHED] = data or {}
-    return config.stash[_LAUNCHED]
+def repeated(config: pytest.Config) -> dict[str, Repeated]:
+    """What process runs have measured, by the id of the test."""
+    if _REPEATED not in config.stash:
+        data = handed_on(config, _FILE, dict[str, Repeated]) if is_prepared(config) else None
+        config.stash[_REPEATED] = data or {}
+    return config.stash[_REPEATED]
 
 
-def launches_of(records: Sequence[Record]) -> list[Launch]:
-    """The launches in records, in their order."""
+def process_runs_of(records: Sequence[Record]) -> list[ProcessRun]:
+    """The process runs in records, in their order."""
     return [
-        Launch.from_dict(one)
+        ProcessRun.from_dict(one)
         for record in records
-        for one in record.metrics.get("latency", {}).get("launches", ())
+        for one in record.metrics.get("latency", {}).get("process_runs", ())
     ]
 
 
@@ -134,7 +134,7 @@ def merged(records: Sequence[Record]) -> Record:
     records = [one for one in records if one.target == first.target]
     latency, cpu_time = dict(first.metrics["latency"]), dict(first.metrics["cpu_time"])
     for metric, series in (
-        (latency, "samples"), (latency, "warmup"), (latency, "launches"), (cpu_time, "samples")
+        (latency, "samples"), (latency, "warmup"), (latency, "process_runs"), (cpu_time, "samples")
     ):  # fmt: skip
         name = "latency" if metric is latency else "cpu_time"
         metric[series] = [value for record in records for value in record.metrics[name][series]]
@@ -179,21 +179,21 @@ def prepare(
     """
     settings = settings_of(config)
     groups = _plan(config, settings, nodeids)
-    found = {nodeid: Launched() for _, wanted in groups for nodeid in wanted}
-    config.stash[_LAUNCHED] = found
+    found = {nodeid: Repeated() for _, wanted in groups for nodeid in wanted}
+    config.stash[_REPEATED] = found
     if not found:
         return
     session = _Session(config, settings, say, once or measure_once)
     for number, wanted in groups:
-        session.measure(found, wanted, number, "launches", "process")
+        session.measure(found, wanted, number, "process_runs", "process")
         needed = min(number, LEAST_BASELINE)
         for _ in range(MORE.get(needed, 0)):
-            lacking = [n for n in wanted if _judgeable(found[n].launches) < needed]
-            lacking = [n for n in lacking if found[n].launches and found[n].died is None]
+            lacking = [n for n in wanted if _judgeable(found[n].process_runs) < needed]
+            lacking = [n for n in lacking if found[n].process_runs and found[n].died is None]
             if not lacking:
                 break
             session.measure(
-                found, lacking, 1, "launches", "a process more, since too few can be judged"
+                found, lacking, 1, "process_runs", "a process more, since too few can be judged"
             )
     if settings.baseline_update != "all":
         for index in range(MOST_CONFIRMATIONS):
@@ -208,7 +208,7 @@ def prepare(
 def _plan(
     config: pytest.Config, settings: Settings, nodeids: Sequence[str]
 ) -> list[tuple[int, list[str]]]:
-    """How many launches, of which tests each."""
+    """How many process runs, of which tests each."""
     suffixes = {nodeid: (cell_of(nodeid) or ("", ""))[1] for nodeid in nodeids}
     # What chooses its batch size by itself is no time: an accuracy does not differ by process.
     timed = [nodeid for nodeid, suffix in suffixes.items() if suffix and not is_batchless(suffix)]
@@ -219,27 +219,30 @@ def _plan(
     has_baseline = [nodeid for nodeid in timed if accepted_times(config, nodeid) is not None]
     if settings.baseline_update == "new":
         new = [nodeid for nodeid in timed if nodeid not in set(has_baseline)]
-        return [(settings.processes or LEAST_BASELINE, new), (LEAST_LAUNCHES, has_baseline)]
+        return [(settings.processes or LEAST_BASELINE, new), (LEAST_PROCESS_RUNS, has_baseline)]
     if settings.processes is not None:
         return [(settings.processes, timed)]
-    return [(LEAST_LAUNCHES, has_baseline)]
+    return [(LEAST_PROCESS_RUNS, has_baseline)]
 
 
 def _judgeable(records: Sequence[Record]) -> int:
-    return sum(one.disturbance is None for one in launches_of(records))
+    return sum(one.disturbance is None for one in process_runs_of(records))
 
 
-def _needs_confirmation(config: pytest.Config, nodeid: str, item: Launched) -> bool:
+def _needs_confirmation(config: pytest.Config, nodeid: str, item: Repeated) -> bool:
     line = accepted_times(config, nodeid)
-    if line is None or not item.launches or item.died is not None:
+    if line is None or not item.process_runs or item.died is not None:
         return False
-    first = item.launches[0]
+    first = item.process_runs[0]
     environment = first.metrics["latency"]["environment"]
-    baseline = [Launch.from_dict(one) for one in line["launches"]]
-    launches, confirmations = launches_of(item.launches), launches_of(item.confirmations)
+    baseline = [ProcessRun.from_dict(one) for one in line["process_runs"]]
+    process_runs, confirmations = (
+        process_runs_of(item.process_runs),
+        process_runs_of(item.confirmations),
+    )
     rules = time_rules(config, first, baseline, line["environment"], environment)
     return any(
-        needs_confirmation(baseline, launches, confirmations, rule) for rule in rules.values()
+        needs_confirmation(baseline, process_runs, confirmations, rule) for rule in rules.values()
     )
 
 
@@ -252,14 +255,14 @@ class _Session:
 
     def measure(
         self,
-        found: dict[str, Launched],
+        found: dict[str, Repeated],
         nodeids: Sequence[str],
         number: int,
         into: str,
         what: str,
     ) -> None:
-        # A baseline's launches measure as long as those that are compared with it.
-        share = max(self.settings.time_budget / LEAST_LAUNCHES, LEAST_SECONDS)
+        # A baseline's process runs measure as long as those that are compared with it.
+        share = max(self.settings.time_budget / LEAST_PROCESS_RUNS, LEAST_SECONDS)
         for index in range(number):
             alive = [nodeid for nodeid in nodeids if found[nodeid].died is None]
             if not alive:

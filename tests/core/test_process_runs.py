@@ -1,4 +1,4 @@
-"""Launches, their spread, and what is made of them."""
+"""Process runs, their spread, and what is made of them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,14 @@ from archbench.core.gate import (
     time_sentence,
     time_verdict,
 )
-from archbench.core.launches import DEVICE, QUANTILES, Launch, Scale, spread, student_quantile
+from archbench.core.process_runs import (
+    DEVICE,
+    QUANTILES,
+    ProcessRun,
+    Scale,
+    spread,
+    student_quantile,
+)
 
 CPU = Scale("cpu")
 RULE = TimeRule(CPU)
@@ -28,36 +35,38 @@ def at(
     *,
     others: float | None = 0.0,
     lost: float = 0.0,
-    yardstick: float | None = None,
-) -> Launch:
-    """A launch whose every quantile is the same."""
+    reference_workload: float | None = None,
+) -> ProcessRun:
+    """A process run whose every quantile is the same."""
     series = (seconds,) * len(QUANTILES)
-    return Launch(series, series, 30, lost, others, yardstick)
+    return ProcessRun(series, series, 30, lost, others, reference_workload)
 
 
 def test_waiting_for_an_accelerator_is_no_loss() -> None:
-    assert Launch.of([0.1, 0.1], [0.025, 0.025]).lost == 0.75
-    assert Launch.of([0.1, 0.1], [0.025, 0.025], is_waiting=True).lost == 0.0
+    assert ProcessRun.of([0.1, 0.1], [0.025, 0.025]).lost == 0.75
+    assert ProcessRun.of([0.1, 0.1], [0.025, 0.025], is_waiting=True).lost == 0.0
 
 
-def test_a_launch_keeps_quantiles_of_both_clocks() -> None:
+def test_a_process_run_keeps_quantiles_of_both_clocks() -> None:
     # 101 samples of 0 to 100 ms: quantile q is 100 q milliseconds.
     wall = [i / 1000 for i in range(101)]
-    launch = Launch.of(wall, [value / 2 for value in wall], 0.03, [0.4, 0.1, 0.2])
-    assert launch.wall == (0.0, 0.005, 0.01, 0.025, 0.05, 0.075, 0.09, 0.095, 0.099)
-    assert launch.at(0.5, "cpu") == 0.025
+    run = ProcessRun.of(wall, [value / 2 for value in wall], 0.03, [0.4, 0.1, 0.2])
+    assert run.wall == (0.0, 0.005, 0.01, 0.025, 0.05, 0.075, 0.09, 0.095, 0.099)
+    assert run.at(0.5, "cpu") == 0.025
     # A fifth of the way from the least to the next.
-    assert launch.yardstick == pytest.approx(0.12)
-    assert launch.level(CPU) == pytest.approx(math.log(0.005))
-    assert launch.level(Scale("wall", in_yardsticks=True)) == pytest.approx(math.log(0.01 / 0.12))
-    assert (launch.samples, launch.lost, launch.others) == (101, 0.5, 0.03)
-    assert Launch.from_dict(launch.as_dict()) == launch
+    assert run.reference_workload == pytest.approx(0.12)
+    assert run.level(CPU) == pytest.approx(math.log(0.005))
+    assert run.level(Scale("wall", in_reference_workloads=True)) == pytest.approx(
+        math.log(0.01 / 0.12)
+    )
+    assert (run.samples, run.lost, run.others) == (101, 0.5, 0.03)
+    assert ProcessRun.from_dict(run.as_dict()) == run
 
 
 @pytest.mark.parametrize(("wall", "cpu"), [([], []), ([0.1], [])])
-def test_no_launch_without_samples(wall: list[float], cpu: list[float]) -> None:
-    with pytest.raises(ValueError, match="times of one launch"):
-        Launch.of(wall, cpu)
+def test_no_process_run_without_samples(wall: list[float], cpu: list[float]) -> None:
+    with pytest.raises(ValueError, match="times of one process run"):
+        ProcessRun.of(wall, cpu)
 
 
 def test_what_disturbs() -> None:
@@ -65,27 +74,27 @@ def test_what_disturbs() -> None:
     assert at(1.0, others=None).disturbance is None
     assert at(1.0, others=0.10).disturbance is None
     assert at(1.0, others=0.52).disturbance == "others kept 52% of the machine busy"
-    # With a yardstick the machine's state is known, whoever is busy.
-    assert at(1.0, others=0.52, yardstick=0.001).disturbance is None
+    # With a reference workload the machine's state is known, whoever is busy.
+    assert at(1.0, others=0.52, reference_workload=0.001).disturbance is None
     assert at(1.0, lost=0.51).disturbance == "the process did not run for 51% of the time"
 
 
-def test_a_launch_on_an_accelerator_keeps_quantiles_of_its_clock() -> None:
+def test_a_process_run_on_an_accelerator_keeps_quantiles_of_its_clock() -> None:
     # 11 samples of 0 to 10 ms: quantile q is 10 q milliseconds, and its logarithm is compared.
-    launch = at(0.1).with_device([i / 1000 for i in range(11)], queue_full=True)
-    assert launch.device == (0.0, 0.0005, 0.001, 0.0025, 0.005, 0.0075, 0.009, 0.0095, 0.0099)
-    assert launch.at(0.5, "device") == 0.005
-    assert launch.level(DEVICE) == pytest.approx(math.log(0.001))
-    assert launch.level(CPU) == pytest.approx(math.log(0.1))
-    assert Launch.from_dict(launch.as_dict()) == launch
+    run = at(0.1).with_device([i / 1000 for i in range(11)], queue_full=True)
+    assert run.device == (0.0, 0.0005, 0.001, 0.0025, 0.005, 0.0075, 0.009, 0.0095, 0.0099)
+    assert run.at(0.5, "device") == 0.005
+    assert run.level(DEVICE) == pytest.approx(math.log(0.001))
+    assert run.level(CPU) == pytest.approx(math.log(0.1))
+    assert ProcessRun.from_dict(run.as_dict()) == run
     with pytest.raises(ValueError, match="no time by the clock 'device'"):
         at(0.1).level(DEVICE)
-    with pytest.raises(ValueError, match="no device times of one launch"):
+    with pytest.raises(ValueError, match="no device times of one process run"):
         at(0.1).with_device([], queue_full=None)
 
 
 @pytest.mark.parametrize(
-    ("launch", "by_host", "by_device"),
+    ("run", "by_host", "by_device"),
     [
         (at(0.1), True, False),  # of a CPU
         (at(0.1).with_device([0.01], queue_full=True), True, True),
@@ -97,9 +106,11 @@ def test_a_launch_on_an_accelerator_keeps_quantiles_of_its_clock() -> None:
         (at(0.1).with_device([0.01], queue_full=None), True, True),
     ],
 )
-def test_by_which_clock_a_launch_is_judged(launch: Launch, by_host: bool, by_device: bool) -> None:
-    assert launch.is_judged_in(Scale("wall")) is by_host
-    assert launch.is_judged_in(DEVICE) is by_device
+def test_by_which_clock_a_process_run_is_judged(
+    run: ProcessRun, by_host: bool, by_device: bool
+) -> None:
+    assert run.is_judged_in(Scale("wall")) is by_host
+    assert run.is_judged_in(DEVICE) is by_device
 
 
 @pytest.mark.parametrize("degrees", [1, 2, 3, 4, 9, 10, 29, 30])
@@ -132,7 +143,7 @@ SAME, SLOWER, FASTER = [at(0.1)] * 3, [at(0.12)] * 3, [at(0.08)] * 3
 
 
 @pytest.mark.parametrize(
-    ("launches", "suspicious"),
+    ("process_runs", "suspicious"),
     [
         (SAME, False),
         ([at(0.1099)] * 3, False),
@@ -143,22 +154,22 @@ SAME, SLOWER, FASTER = [at(0.1)] * 3, [at(0.12)] * 3, [at(0.08)] * 3
         ([at(0.12, others=0.5)] * 3, False),  # nothing that can be judged
     ],
 )
-def test_suspicion(launches: list[Launch], suspicious: bool) -> None:
-    assert is_suspicious(BASELINE, launches, RULE) is suspicious
+def test_suspicion(process_runs: list[ProcessRun], suspicious: bool) -> None:
+    assert is_suspicious(BASELINE, process_runs, RULE) is suspicious
 
 
 BUSY = [at(0.12, others=0.5)] * 3
 
 
 @pytest.mark.parametrize(
-    ("baseline", "launches", "confirmations", "status", "reason"),
+    ("baseline", "process_runs", "confirmations", "status", "reason"),
     [
         (None, SAME, [], "no-baseline", "not-in-file"),
         (BASELINE[:9], SAME, [], "inconclusive", "baseline-too-small"),
-        (BASELINE, SAME[:1], [], "inconclusive", "too-few-launches"),
+        (BASELINE, SAME[:1], [], "inconclusive", "too-few-process-runs"),
         (BASELINE, BUSY, [], "inconclusive", "disturbed"),
         (BASELINE, SAME, [], "unchanged", "within-threshold"),
-        (BASELINE, SLOWER, [], "inconclusive", "too-few-launches"),
+        (BASELINE, SLOWER, [], "inconclusive", "too-few-process-runs"),
         (BASELINE, SLOWER, SLOWER, "regressed", "slower"),
         (BASELINE, SLOWER, [*SLOWER, at(0.1)], "regressed", "slower"),  # decided by the third
         (BASELINE, SLOWER, [*SLOWER[:2], at(0.1), at(0.12)], "inconclusive", "not-confirmed"),
@@ -169,20 +180,20 @@ BUSY = [at(0.12, others=0.5)] * 3
     ],
 )  # fmt: skip
 def test_time_verdict(
-    baseline: list[Launch] | None,
-    launches: list[Launch],
-    confirmations: list[Launch],
+    baseline: list[ProcessRun] | None,
+    process_runs: list[ProcessRun],
+    confirmations: list[ProcessRun],
     status: str,
     reason: str,
 ) -> None:
-    verdict = time_verdict(baseline, launches, confirmations, RULE)
+    verdict = time_verdict(baseline, process_runs, confirmations, RULE)
     assert (verdict.metric, verdict.status, verdict.reason) == ("latency", status, reason)
 
 
 def test_sentences() -> None:
     regressed = time_verdict(BASELINE, SLOWER, SLOWER, RULE)
     assert regressed.sentence == (
-        "100 ms -> 120 ms (+20.0%) in each of 3 fresh launches; the threshold is 10%"
+        "100 ms -> 120 ms (+20.0%) in each of 3 fresh process runs; the threshold is 10%"
     )
     assert (regressed.baseline, regressed.value) == (pytest.approx(0.1), pytest.approx(0.12))
     assert time_verdict(BASELINE, SAME, [], RULE).sentence == (
@@ -197,7 +208,7 @@ def test_a_noisy_baseline_raises_its_threshold_and_says_so() -> None:
     noisy = [at(0.1 * (1 + 0.05 * (-1) ** i)) for i in range(10)]
     verdict = time_verdict(noisy, SLOWER, [], RULE)
     assert (verdict.status, verdict.reason) == ("unchanged", "within-threshold")
-    # sd of +-5 % in 10 launches is 5.3 %; times t(0.999; 9) = 4.297 and sqrt(1.1): a quarter.
+    # sd of +-5 % in 10 process runs is 5.3 %; times t(0.999; 9) = 4.297 and sqrt(1.1): a quarter.
     assert "finds is 27%" in verdict.sentence
     assert verdict.threshold == pytest.approx(0.268, abs=0.001)
     assert verdict.tolerance == 0.10
@@ -223,56 +234,58 @@ def test_what_is_being_accepted_says_so() -> None:
 
 
 def test_the_clock_is_the_one_asked_for() -> None:
-    slow_wall = [Launch((0.2,) * 9, (0.1,) * 9, 30, 0.0, 0.0)] * 3
+    slow_wall = [ProcessRun((0.2,) * 9, (0.1,) * 9, 30, 0.0, 0.0)] * 3
     assert time_verdict(BASELINE, slow_wall, slow_wall, RULE).status == "unchanged"
     assert (
         time_verdict(BASELINE, slow_wall, slow_wall, TimeRule(Scale("wall"))).status == "regressed"
     )
 
 
-def test_a_yardstick_takes_the_machines_state_out() -> None:
-    # Everything takes a fifth longer, the yardstick too: nothing has changed.
-    scale = scale_of({"clock": "cpu", "yardstick": "y"}, {"clock": "cpu", "yardstick": "y"})
-    assert scale == Scale("cpu", in_yardsticks=True)
-    baseline = [at(0.1, yardstick=0.001)] * 10
-    busy = [at(0.12, yardstick=0.0012)] * 3
+def test_a_reference_workload_takes_the_machines_state_out() -> None:
+    # Everything takes a fifth longer, the reference workload too: nothing has changed.
+    scale = scale_of(
+        {"clock": "cpu", "reference_workload": "y"}, {"clock": "cpu", "reference_workload": "y"}
+    )
+    assert scale == Scale("cpu", in_reference_workloads=True)
+    baseline = [at(0.1, reference_workload=0.001)] * 10
+    busy = [at(0.12, reference_workload=0.0012)] * 3
     verdict = time_verdict(baseline, busy, [], TimeRule(scale))
     assert (verdict.status, verdict.value) == ("unchanged", pytest.approx(0.1))
     # The network takes a fifth longer on a machine as fast as before, and on one twice as fast.
     for speed in (1.0, 0.5):
-        slow = [at(0.12 * speed, yardstick=0.001 * speed)] * 3
+        slow = [at(0.12 * speed, reference_workload=0.001 * speed)] * 3
         verdict = time_verdict(baseline, slow, slow, TimeRule(scale))
         assert (verdict.status, verdict.value) == ("regressed", pytest.approx(0.12))
 
 
-def test_a_launch_without_its_yardstick_is_not_judged() -> None:
-    rule = TimeRule(Scale("cpu", in_yardsticks=True))
-    baseline = [at(0.1, yardstick=0.001)] * 10
-    verdict = time_verdict(baseline, [at(0.1, yardstick=0.001)] * 2 + [at(0.1)], [], rule)
-    assert (verdict.status, verdict.reason) == ("inconclusive", "too-few-launches")
+def test_a_process_run_without_its_reference_workload_is_not_judged() -> None:
+    rule = TimeRule(Scale("cpu", in_reference_workloads=True))
+    baseline = [at(0.1, reference_workload=0.001)] * 10
+    verdict = time_verdict(baseline, [at(0.1, reference_workload=0.001)] * 2 + [at(0.1)], [], rule)
+    assert (verdict.status, verdict.reason) == ("inconclusive", "too-few-process-runs")
 
 
-def test_other_yardsticks_are_no_yardstick() -> None:
-    then = {"clock": "cpu", "yardstick": "sgemm 320 numpy 2.3.0"}
-    assert scale_of(then, {**then, "yardstick": "sgemm 320 numpy 2.4.0"}) == CPU
-    assert scale_of(then) == Scale("cpu", in_yardsticks=True)
-    assert scale_of({"clock": "wall", "yardstick": None}) == Scale("wall")
-    with pytest.raises(ValueError, match="no yardstick"):
-        at(1.0).level(Scale("cpu", in_yardsticks=True))
+def test_other_reference_workloads_are_no_reference_workload() -> None:
+    then = {"clock": "cpu", "reference_workload": "sgemm 320 numpy 2.3.0"}
+    assert scale_of(then, {**then, "reference_workload": "sgemm 320 numpy 2.4.0"}) == CPU
+    assert scale_of(then) == Scale("cpu", in_reference_workloads=True)
+    assert scale_of({"clock": "wall", "reference_workload": None}) == Scale("wall")
+    with pytest.raises(ValueError, match="no reference workload"):
+        at(1.0).level(Scale("cpu", in_reference_workloads=True))
 
 
 def test_a_slow_mode_is_not_spread() -> None:
     # Two of ten processes were slow by 40 %: the spread is that of the eight others.
     fast = [at(0.1 * (1 + 0.001 * place)) for place in range(8)]
     known = spread([*fast, at(0.14), at(0.141)], CPU)
-    assert (known.launches, known.slow) == (8, 2)
+    assert (known.process_runs, known.slow) == (8, 2)
     assert known.center == spread(fast, CPU).center
     # (2 + 1) / (10 + 2) is a quarter: five quarters multiplied are less than a thousandth.
     assert known.confirmations == 5
     assert spread([*fast, at(0.1), at(0.1)], CPU).confirmations == 3
     # A third of them is no exception.
     many = spread([*fast[:6], at(0.14), at(0.14), at(0.14)], CPU)
-    assert (many.launches, many.slow) == (9, 0)
+    assert (many.process_runs, many.slow) == (9, 0)
     # What is fast alone is no mode of its own.
     assert spread([*fast, at(0.07), at(0.07)], CPU).slow == 0
 
@@ -284,7 +297,7 @@ def test_a_slow_mode_needs_more_confirmations() -> None:
 
 
 @pytest.mark.parametrize(
-    ("launches", "confirmations", "needed"),
+    ("process_runs", "confirmations", "needed"),
     [
         (SAME, [], False),
         (SLOWER, [], True),
@@ -297,15 +310,15 @@ def test_a_slow_mode_needs_more_confirmations() -> None:
     ],
 )
 def test_confirmations_end_as_soon_as_it_is_decided(
-    launches: list[Launch], confirmations: list[Launch], needed: bool
+    process_runs: list[ProcessRun], confirmations: list[ProcessRun], needed: bool
 ) -> None:
-    assert needs_confirmation(BASELINE, launches, confirmations, RULE) is needed
+    assert needs_confirmation(BASELINE, process_runs, confirmations, RULE) is needed
 
 
 # The clock of an accelerator
 
 
-def on_device(device: float, wall: float = 0.1, *, others: float = 0.0) -> Launch:
+def on_device(device: float, wall: float = 0.1, *, others: float = 0.0) -> ProcessRun:
     return at(wall, others=others).with_device([device] * 5, queue_full=True)
 
 
@@ -314,7 +327,7 @@ DEVICE_RULE = TimeRule(DEVICE, relative=0.02)
 
 
 def test_a_device_is_compared_by_its_own_clock_where_the_baseline_has_it() -> None:
-    environment = {"clock": "wall", "yardstick": None}
+    environment = {"clock": "wall", "reference_workload": None}
     assert scales_of(ACCEPTED, environment) == {"latency": Scale("wall"), "device_time": DEVICE}
     assert scales_of(BASELINE, environment) == {"latency": Scale("wall")}
     assert scales_of((), environment) == {"latency": Scale("wall")}
@@ -327,15 +340,16 @@ def test_a_small_change_of_a_device_is_found() -> None:
         "device_time", "regressed", "slower"
     )  # fmt: skip
     assert verdict.sentence == (
-        "10 ms -> 10.3 ms (+3.0%) in each of 3 fresh launches; the threshold is 2%"
+        "10 ms -> 10.3 ms (+3.0%) in each of 3 fresh process runs; the threshold is 2%"
     )
     assert (verdict.baseline, verdict.value) == (pytest.approx(0.01), pytest.approx(0.0103))
-    # The latency, of the same launches, has not changed.
+    # The latency, of the same process runs, has not changed.
     assert time_verdict(ACCEPTED, slow, slow, TimeRule(Scale("wall"))).status == "unchanged"
 
 
 def test_a_devices_own_spread_raises_its_threshold() -> None:
-    # +-1 % in 10 launches is a deviation of 1.054 %; times 4.297 and sqrt(1.1): exp(0.0475) - 1.
+    # +-1 % in 10 process runs is a deviation of 1.054 %; times 4.297 and sqrt(1.1):
+    # exp(0.0475) - 1.
     noisy = [on_device(0.01 * (1 + 0.01 * (-1) ** i)) for i in range(10)]
     slow = [on_device(0.0103)] * 3
     verdict = time_verdict(noisy, slow, slow, DEVICE_RULE, metric="device_time")
@@ -351,13 +365,13 @@ def test_neighbours_on_the_host_do_not_keep_a_device_from_being_judged() -> None
     assert (wall.status, wall.reason) == ("inconclusive", "disturbed")
 
 
-def test_launches_without_the_device_that_the_baseline_has_cannot_tell() -> None:
+def test_process_runs_without_the_device_that_the_baseline_has_cannot_tell() -> None:
     verdict = time_verdict(ACCEPTED, [at(0.1)] * 3, [], DEVICE_RULE, metric="device_time")
-    assert (verdict.status, verdict.reason) == ("inconclusive", "too-few-launches")
+    assert (verdict.status, verdict.reason) == ("inconclusive", "too-few-process-runs")
     # A machine that was busy besides is not what they lack.
     mixed = [at(0.1), at(0.1), on_device(0.01, others=0.5)]
     verdict = time_verdict(ACCEPTED, mixed, [], DEVICE_RULE, metric="device_time")
-    assert verdict.sentence == "1 launches, and a verdict needs 3"
+    assert verdict.sentence == "1 process runs, and a verdict needs 3"
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The sequential test of a duet: what it decides, and how rarely it is wrong."""
+"""The sequential test of a paired comparison: what it decides, and how rarely it is wrong."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from archbench.core.duet import (
+from archbench.core.paired import (
     BETS,
     Decision,
-    DuetRule,
+    PairedRule,
     decide,
     is_sure,
     log_evidence,
@@ -20,7 +20,7 @@ from archbench.core.duet import (
 )
 
 
-def launches(ratio: float, number: int, rounds: int = 10) -> list[list[float]]:
+def process_runs(ratio: float, number: int, rounds: int = 10) -> list[list[float]]:
     return [[math.log(ratio)] * rounds for _ in range(number)]
 
 
@@ -40,7 +40,7 @@ def test_a_fair_round_keeps_the_capital() -> None:
     ("ratio", "number", "status"),
     [
         (1.0, 1, "unchanged"),
-        (1.05, 1, None),  # one launch alone may not fail
+        (1.05, 1, None),  # one process run alone may not fail
         (1.05, 3, None),
         (1.05, 4, "regressed"),
         (1 / 1.05, 4, "improved"),
@@ -50,7 +50,7 @@ def test_a_fair_round_keeps_the_capital() -> None:
 )
 def test_decisions(ratio: float, number: int, status: str | None) -> None:
     # Twenty rounds won at each bet: the mean of 1.2 ** 20 to 1.95 ** 20 exceeds 1 / alpha.
-    assert decide(launches(ratio, number, 20)).status == status
+    assert decide(process_runs(ratio, number, 20)).status == status
 
 
 def test_between_the_bounds_nothing_is_decided() -> None:
@@ -62,33 +62,36 @@ def test_between_the_bounds_nothing_is_decided() -> None:
 
 def test_nothing_is_decided_before_enough_rounds() -> None:
     assert decide([]) == Decision(None, "", None, None, None, 0, 0)
-    assert decide([[0.0] * 5], DuetRule(beta=0.5)).status is None
-    assert decide([[0.0] * 6], DuetRule(beta=0.5)).status == "unchanged"
+    assert decide([[0.0] * 5], PairedRule(beta=0.5)).status is None
+    assert decide([[0.0] * 6], PairedRule(beta=0.5)).status == "unchanged"
 
 
-def test_four_launches_have_to_agree() -> None:
-    # All the evidence is there, in three launches of four.
-    rounds = [*launches(1.1, 3, 40), [0.0] * 3]
+def test_four_process_runs_have_to_agree() -> None:
+    # All the evidence is there, in three process runs of four.
+    rounds = [*process_runs(1.1, 3, 40), [0.0] * 3]
     assert decide(rounds).status is None
     assert decide([*rounds, [math.log(1.1)] * 3]).status == "regressed"
 
 
-def test_a_launch_that_differs_from_the_others_does_not_outvote_them() -> None:
+def test_a_process_run_that_differs_from_the_others_does_not_outvote_them() -> None:
     # Seen with ten layers more in a hundred: the third reference was slow from start to end.
-    seen = [*launches(1.12, 1, 20), *launches(1.10, 1, 6), *launches(0.98, 1, 65)]
+    seen = [*process_runs(1.12, 1, 20), *process_runs(1.10, 1, 6), *process_runs(0.98, 1, 65)]
     assert decide(seen).status is None
     # With as many that differ it is no majority yet; with more, what they say is a change.
-    assert decide([*seen, *launches(1.0, 1, 20)]).status is None
-    assert decide([*seen, *launches(1.0, 2, 20)]).status == "unchanged"
-    assert decide([*seen[:2], *launches(0.98, 1, 13), *launches(1.10, 2, 20)]).status == "regressed"
+    assert decide([*seen, *process_runs(1.0, 1, 20)]).status is None
+    assert decide([*seen, *process_runs(1.0, 2, 20)]).status == "unchanged"
+    assert (
+        decide([*seen[:2], *process_runs(0.98, 1, 13), *process_runs(1.10, 2, 20)]).status
+        == "regressed"
+    )
 
 
-def test_when_a_launch_is_sure_by_itself() -> None:
+def test_when_a_process_run_is_sure_by_itself() -> None:
     # Thirteen rounds won at each bet: (1.2 ** 13 + ... + 1.95 ** 13) / 5 = 1702; twelve: 905.
     for ratio in (1.05, 1 / 1.05, 1.0):
-        assert is_sure([math.log(ratio)] * 13, DuetRule())
-        assert not is_sure([math.log(ratio)] * 12, DuetRule())
-    assert not is_sure([math.log(1.0), math.log(1.08)] * 20, DuetRule())
+        assert is_sure([math.log(ratio)] * 13, PairedRule())
+        assert not is_sure([math.log(ratio)] * 12, PairedRule())
+    assert not is_sure([math.log(1.0), math.log(1.08)] * 20, PairedRule())
 
 
 @given(
@@ -97,7 +100,7 @@ def test_when_a_launch_is_sure_by_itself() -> None:
 def test_the_mirror_image_has_the_mirrored_decision(rounds: list[list[float]]) -> None:
     mirror = {"regressed": "improved", "improved": "regressed"}
     one = decide(rounds)
-    other = decide([[-difference for difference in launch] for launch in rounds])
+    other = decide([[-difference for difference in run] for run in rounds])
     assert other.status == mirror.get(str(one.status), one.status)
     assert one.ratio is not None
     assert other.ratio == pytest.approx(1 / one.ratio)
@@ -109,9 +112,9 @@ def test_a_series_against_itself_is_never_a_change(rounds: int, number: int) -> 
 
 
 def test_false_regressions_under_random_signs() -> None:
-    """A coin decides each round, and the test is looked at after every launch."""
+    """A coin decides each round, and the test is looked at after every process run."""
     chance = random.Random(1)
-    rule = DuetRule(alpha=0.05, launches=1, most_launches=10)
+    rule = PairedRule(alpha=0.05, process_runs=1, most_process_runs=10)
     wrong = 0
     for _ in range(2_000):
         rounds: list[list[float]] = []
@@ -126,7 +129,7 @@ def test_false_regressions_under_random_signs() -> None:
 
 def test_an_unchanged_verdict_about_what_is_excluded_is_rare() -> None:
     chance = random.Random(2)
-    rule = DuetRule(beta=0.05)
+    rule = PairedRule(beta=0.05)
     median = math.log1p(rule.excluded)
     wrong = 0
     for _ in range(2_000):
@@ -171,10 +174,10 @@ def test_the_interval_holds_at_every_look() -> None:
         {"tolerated": 0.05, "excluded": 0.03},
         {"alpha": 0.0},
         {"beta": 1.0},
-        {"launches": 9},
+        {"process_runs": 9},
         {"rounds": 0},
     ],
 )
 def test_rules_that_make_no_sense(fields: dict[str, float]) -> None:
     with pytest.raises(ValueError):  # noqa: PT011
-        DuetRule(**fields)  # type: ignore[arg-type]
+        PairedRule(**fields)  # type: ignore[arg-type]

@@ -17,7 +17,7 @@ BETS = (0.2, 0.4, 0.6, 0.8, 0.95)
 
 
 @dataclass(frozen=True, slots=True)
-class DuetRule:
+class PairedRule:
     """When two versions differ, and when they do not.
 
     Attributes:
@@ -27,8 +27,9 @@ class DuetRule:
             for ``improved``.
         beta: most probability of ``unchanged`` for a change of ``excluded`` or more.
         rounds: before which nothing is decided.
-        launches: fresh launches of which each must have most of its rounds beyond ``tolerated``.
-        most_launches: after which the verdict is ``inconclusive``.
+        process_runs: fresh process runs of which each must have most of its rounds beyond
+            ``tolerated``.
+        most_process_runs: after which the verdict is ``inconclusive``.
     """
 
     tolerated: float = 0.01
@@ -36,17 +37,18 @@ class DuetRule:
     alpha: float = 1e-5
     beta: float = 1e-3
     rounds: int = 6
-    launches: int = 4
-    most_launches: int = 8
+    process_runs: int = 4
+    most_process_runs: int = 8
 
     def __post_init__(self) -> None:
         if not 0 <= self.tolerated < self.excluded:
             raise ValueError(f"tolerated {self.tolerated} must lie below excluded {self.excluded}")
         if not (0 < self.alpha < 1 and 0 < self.beta < 1):
             raise ValueError(f"alpha {self.alpha} and beta {self.beta} are probabilities")
-        if not 1 <= self.launches <= self.most_launches or self.rounds < 1:
+        if not 1 <= self.process_runs <= self.most_process_runs or self.rounds < 1:
             raise ValueError(
-                f"{self.rounds} rounds, {self.launches} of at most {self.most_launches} launches"
+                f"{self.rounds} rounds, {self.process_runs} of at most "
+                f"{self.most_process_runs} process runs"
             )
 
 
@@ -60,7 +62,7 @@ class Decision:
         ratio: median time of the second version over the first; None before the first round.
         low, high: interval of the ratio that may be looked at after every round, see
             :func:`ratio_interval`; None where the rounds are too few to bound it.
-        rounds, launches: how many there are.
+        rounds, process_runs: how many there are.
     """
 
     status: str | None
@@ -69,7 +71,7 @@ class Decision:
     low: float | None
     high: float | None
     rounds: int
-    launches: int
+    process_runs: int
 
 
 @lru_cache(maxsize=65536)
@@ -99,20 +101,20 @@ def evidence(differences: Sequence[float], sign: int, bound: float) -> float:
     return log_evidence(won, lost)
 
 
-def decide(launches: Sequence[Sequence[float]], rule: DuetRule | None = None) -> Decision:
-    """What the rounds of all launches so far say about the second version.
+def decide(process_runs: Sequence[Sequence[float]], rule: PairedRule | None = None) -> Decision:
+    """What the rounds of all process runs so far say about the second version.
 
     Args:
-        launches: of each the logarithms of second time over first, one for each round.
+        process_runs: of each the logarithms of second time over first, one for each round.
         rule: that decides; the default is for one thread of a CPU.
 
     Returns:
-        A decision whose status is None as long as another round or launch may still tell. The
+        A decision whose status is None as long as another round or process run may still tell. The
         mirror image of the rounds has the mirrored decision.
     """
-    rule = rule or DuetRule()
-    rounds = [difference for launch in launches for difference in launch]
-    number = sum(1 for launch in launches if launch)
+    rule = rule or PairedRule()
+    rounds = [difference for run in process_runs for difference in run]
+    number = sum(1 for run in process_runs if run)
     if not rounds:
         return Decision(None, "", None, None, None, 0, 0)
     ratio = math.exp(statistics.median(rounds))
@@ -126,28 +128,29 @@ def decide(launches: Sequence[Sequence[float]], rule: DuetRule | None = None) ->
         for status, reason, sign in (("regressed", "slower", 1), ("improved", "faster", -1)):
             if (
                 evidence(rounds, sign, tolerated) >= -math.log(rule.alpha)
-                and _agreeing(launches, sign, tolerated) >= rule.launches
+                and _agreeing(process_runs, sign, tolerated) >= rule.process_runs
             ):
                 return decision(status, reason)
-        if _is_within(rounds, rule) and 2 * _apart(launches, rule) < number:
+        if _is_within(rounds, rule) and 2 * _apart(process_runs, rule) < number:
             return decision("unchanged", "within-bounds")
-    if number >= rule.most_launches:
+    if number >= rule.most_process_runs:
         return decision("inconclusive", "not-decided")
     return decision(None, "")
 
 
-def _is_within(differences: Sequence[float], rule: DuetRule) -> bool:
+def _is_within(differences: Sequence[float], rule: PairedRule) -> bool:
     """Whether they rule out a change of as much as is excluded, slower and faster."""
     needed = -math.log(rule.beta)
     limit = -math.log1p(rule.excluded)
     return all(evidence(differences, sign, limit) >= needed for sign in (1, -1))
 
 
-def is_sure(differences: Sequence[float], rule: DuetRule) -> bool:
-    """Whether the rounds of one launch alone tell, at ``beta``, on which side of a bound it lies.
+def is_sure(differences: Sequence[float], rule: PairedRule) -> bool:
+    """Whether the rounds of one process run alone tell, at ``beta``, on which side of a bound it
+    lies.
 
-    They may be of a launch that is slow from its start to its end: then more of them tell no more,
-    and would outvote those of other launches.
+    They may be of a process run that is slow from its start to its end: then more of them tell no
+    more, and would outvote those of other process runs.
     """
     if len(differences) < rule.rounds:
         return False
@@ -157,19 +160,19 @@ def is_sure(differences: Sequence[float], rule: DuetRule) -> bool:
     )
 
 
-def _apart(launches: Sequence[Sequence[float]], rule: DuetRule) -> int:
-    """Launches of which more than half of the rounds lie beyond the excluded change, on one
+def _apart(process_runs: Sequence[Sequence[float]], rule: PairedRule) -> int:
+    """Process runs of which more than half of the rounds lie beyond the excluded change, on one
     side."""
     bound = math.log1p(rule.excluded)
-    return _agreeing(launches, 1, bound) + _agreeing(launches, -1, bound)
+    return _agreeing(process_runs, 1, bound) + _agreeing(process_runs, -1, bound)
 
 
-def _agreeing(launches: Sequence[Sequence[float]], sign: int, bound: float) -> int:
-    """Launches of which more than half of the rounds lie beyond a bound."""
+def _agreeing(process_runs: Sequence[Sequence[float]], sign: int, bound: float) -> int:
+    """Process runs of which more than half of the rounds lie beyond a bound."""
     return sum(
-        2 * sum(sign * difference > bound for difference in launch) > len(launch)
-        for launch in launches
-        if launch
+        2 * sum(sign * difference > bound for difference in run) > len(run)
+        for run in process_runs
+        if run
     )
 
 
