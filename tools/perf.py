@@ -275,7 +275,7 @@ def gate(number: int = 2_000) -> None:
             "cell": "fp32-b1",
             "process_runs": [one.as_dict() for one in process_runs(10)],
             "counts": {"params": 1, "macs": 1},
-            "amounts": {},
+            "memory_and_energy": {},
             "environment": environment,
             "when": "2026-11-20T18:40:12+00:00",
             "commit": None,

@@ -383,7 +383,7 @@ def latency_line(model: str, median: float, device: float | None = None) -> dict
     }
     return {
         "id": model, "cell": "fp32-b1", "process_runs": [process_run] * 10,
-        "counts": None, "amounts": {}, "environment": {"clock": "cpu"},
+        "counts": None, "memory_and_energy": {}, "environment": {"clock": "cpu"},
         "when": "2026-11-20T18:40:12+00:00", "commit": "3dee450aa", "reason": "first",
     }  # fmt: skip
 

@@ -66,7 +66,7 @@ def test_it_is_measured_accepted_compared_and_limited(
     result.assert_outcomes(passed=1)
     (path,) = (project.path / "baselines").glob("*/fp32.jsonl")
     header, line = map(json.loads, path.read_text(encoding="utf-8").splitlines())
-    assert line["amounts"]["weight_size"] == SIZE
+    assert line["memory_and_energy"]["weight_size"] == SIZE
 
     run(project, monkeypatch).assert_outcomes(passed=1)
     (cell,) = json.loads((project.path / "r.json").read_text(encoding="utf-8"))["cells"]
@@ -75,7 +75,7 @@ def test_it_is_measured_accepted_compared_and_limited(
     assert said(project)["verdict_weight_size"] == "unchanged"
 
     # More than the default's one percent.
-    line["amounts"]["weight_size"] = SIZE - 8
+    line["memory_and_energy"]["weight_size"] = SIZE - 8
     path.write_text(f"{json.dumps(header)}\n{json.dumps(line)}\n", encoding="utf-8")
     result = run(project, monkeypatch)
     result.assert_outcomes(failed=1)

@@ -383,7 +383,7 @@ def test_memory_alone_is_accepted_where_the_times_of_the_device_are(
     run = ProcessRun.of([0.01] * 9, [0.01] * 9).as_dict()
     line = {
         "id": "local/small", "cell": "fp32-b1", "process_runs": [run], "counts": None,
-        "amounts": {"peak_memory": 80_016}, "environment": {}, "when": "2026-11-20",
+        "memory_and_energy": {"peak_memory": 80_016}, "environment": {}, "when": "2026-11-20",
         "commit": None, "reason": None,
     }  # fmt: skip
     path = project.path / "baselines" / "cpu-some" / "fp32.jsonl"

@@ -11,7 +11,7 @@ import pytest
 from archbench.core.records import Record
 from archbench.core.verdicts import Note, Verdict
 from archbench.pytest_plugin.repeated import Repeated, merged
-from tests.pytest_plugin.test_amount_gate import verdicts
+from tests.pytest_plugin.test_memory_gate import verdicts
 from tests.pytest_plugin.test_time_gate import QUICK, TEST, Processes
 
 __all__ = ["project"]
@@ -110,7 +110,7 @@ def test_a_baseline_from_before_says_nothing_of_the_device(
     (path,) = (project.path / "baselines").glob("*/fp32.jsonl")
     lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     lines[0]["schema"] = 2
-    del lines[1]["amounts"]
+    del lines[1]["memory_and_energy"]
     lines[1]["launches"] = lines[1].pop("process_runs")
     for one in (lines[1]["environment"], *lines[1]["launches"]):
         one["yardstick"] = one.pop("reference_workload")

@@ -59,7 +59,7 @@ DEVICE = [0.081, 0.082, 0.082, 0.083, 0.084, 0.085, 0.086, 0.087, 0.09]
 
 
 def timed(
-    reference_workload: float | None, counts: dict[str, int] | None, **amounts: float
+    reference_workload: float | None, counts: dict[str, int] | None, **memory_and_energy: float
 ) -> dict[str, Any]:
     name = None if reference_workload is None else "sgemm 320 numpy 2.4.6"
     run = {
@@ -71,7 +71,7 @@ def timed(
         "cell": "fp32-b1",
         "process_runs": [run] * 2,
         "counts": counts,
-        "amounts": amounts,
+        "memory_and_energy": memory_and_energy,
         "environment": {
             "device_name": "AMD EPYC",
             "logical_cores": 2,
@@ -143,9 +143,9 @@ def test_an_older_file_is_written_in_the_newer_schema(tmp_path: Path) -> None:
         ),
         (',"reference_workload":0.0006', "", "process_runs is"),
         ('"macs":5000', '"macs":-1', "counts is"),
-        ('"peak_memory":10039296', '"peak_memory":-1', "amounts is"),
-        ('"peak_memory":10039296', '"peak_memory":1e999', "amounts is"),
-        ('"peak_memory":10039296', '"params":10039296', "amounts is"),
+        ('"peak_memory":10039296', '"peak_memory":-1', "memory_and_energy is"),
+        ('"peak_memory":10039296', '"peak_memory":1e999', "memory_and_energy is"),
+        ('"peak_memory":10039296', '"params":10039296', "memory_and_energy is"),
         ("[0.1,0.1,", "[0.2,0.1,", "process_runs is"),  # quantiles that fall
         (
             '"reference_workload":0.0006,"device":null,"queue_full":null}],',

@@ -230,7 +230,7 @@ def accept(
         "cell": cell,
         "process_runs": [{**PROCESS_RUN, "wall": wall, "device": device}],
         "counts": None,
-        "amounts": {},
+        "memory_and_energy": {},
         "environment": {"torch": "2.5.1", "library": "timm 1.0.31", "device_name": "X",
                         **environment},
         "when": when,

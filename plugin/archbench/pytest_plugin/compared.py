@@ -173,7 +173,7 @@ def _accepted(config: pytest.Config, one: PairedCell, changes: Sequence[Verdict]
         return []
     counts = accepted_counts(config).lines.get(facts["id"])
     times = accepted_of(config, "latency", Record(facts["id"], target)).line
-    peak = (times or {}).get("amounts", {}).get("peak_memory")
+    peak = (times or {}).get("memory_and_energy", {}).get("peak_memory")
     changes = accept_changes(changes, facts["counts"], counts, peak)
     rules = configuration_of(config).rules
     if not rules.reports("counts", facts["id"], target.slug, target.dtype):

@@ -194,7 +194,7 @@ def write_times(config: pytest.Config, timed: Sequence[Record]) -> list[tuple[Pa
                 if ProcessRun.from_dict(one).disturbance is None
             ],
             "counts": latency.get("counts"),
-            "amounts": memory_and_energy_of(record),
+            "memory_and_energy": memory_and_energy_of(record),
             "environment": latency["environment"],
             **stamp,
         }

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from archbench.core.amounts import amount_verdict
 from archbench.core.complexity import Complexity
 from archbench.core.gate import (
     TimeRule,
@@ -17,6 +16,7 @@ from archbench.core.gate import (
     time_sentence,
     time_verdict,
 )
+from archbench.core.memory_and_energy import tolerance_verdict
 from archbench.core.process_runs import LOST, ProcessRun
 from archbench.core.records import Record
 from archbench.core.verdicts import Verdict
@@ -176,15 +176,15 @@ def judge_memory_and_energy(node: pytest.Item, record: Record) -> str | None:
 
     verdicts = [
         not_comparable(then, now, name)
-        or amount_verdict(
+        or tolerance_verdict(
             name,
-            line["amounts"][name],
+            line["memory_and_energy"][name],
             value,
             rules.tolerance(name, record.id, target.slug, target.dtype),
             accept=gate.replaces,
         )
         for name, value in memory_and_energy_of(record).items()
-        if name in line["amounts"]
+        if name in line["memory_and_energy"]
     ]
     return judged(config, record, verdicts, explain)
 

@@ -16,9 +16,9 @@ from archbench.metrics import METRICS, compared_by
 
 __all__ = [
     "accuracy_lines",
-    "amount_lines",
     "count_lines",
     "last_run_lines",
+    "memory_and_energy_lines",
     "network_lines",
     "shortened",
     "states_text",
@@ -44,7 +44,7 @@ def summary_lines(cells: Sequence[Record], *, accepting: bool) -> list[str]:
         cells: merged records.
         accepting: whether this run writes the baseline.
     """
-    about = (count_lines, time_lines, amount_lines, accuracy_lines)
+    about = (count_lines, time_lines, memory_and_energy_lines, accuracy_lines)
     return [line for lines in about for line in lines(cells, accepting=accepting)]
 
 
@@ -204,7 +204,7 @@ def _coarse_text(metric: str, coarse: Sequence[tuple[Record, float, float]], num
 # Memory and energy.
 
 
-def amount_lines(cells: Sequence[Record], *, accepting: bool) -> list[str]:
+def memory_and_energy_lines(cells: Sequence[Record], *, accepting: bool) -> list[str]:
     """In which state the memory and energy of how many cells are, and why others have none."""
     lines = []
     for name, metric in compared_by("tolerance").items():

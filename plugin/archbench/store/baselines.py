@@ -41,9 +41,10 @@ SCHEMA = 4
 1: first version; files of kind ``complexity`` and ``latency``.
 2: a process run of ``latency`` has the time of its reference workload; a line has the counts of
    what was timed.
-3: a line of ``latency`` has amounts: peak memory, and energy per image where there was a counter;
+3: a line of ``latency`` has peak memory, and energy per image where there was a counter;
    a process run on an accelerator has the time by the device's own clock.
-4: fields of ``latency`` have the names of today: ``process_runs``, ``reference_workload``.
+4: fields of ``latency`` have the names of today: ``process_runs``, ``reference_workload``,
+   ``memory_and_energy``.
 """
 
 
@@ -65,7 +66,8 @@ def _from_schema_1(kind: str, line: dict[str, Any]) -> dict[str, Any]:
 
 
 def _from_schema_2(kind: str, line: dict[str, Any]) -> dict[str, Any]:
-    """A line of schema 2 as one of 3: nothing was known of amounts and of the device's time."""
+    """A line of schema 2 as one of 3: nothing was known of memory and energy and of the device's
+    time."""
     if kind != "latency":
         return line
     unknown = {"device": None, "queue_full": None}
@@ -82,9 +84,8 @@ def _each_with(process_runs: Any, fields: Mapping[str, Any]) -> Any:
 
 def _from_schema_3(kind: str, line: dict[str, Any]) -> dict[str, Any]:
     """A line of schema 3 as one of 4, with the names of fields of today."""
-    if kind != "latency":
-        return line
-    return _renamed(line)
+    renamed: dict[str, Any] = _renamed(line) if kind == "latency" else line
+    return renamed
 
 
 def _renamed(value: Any) -> Any:
@@ -93,7 +94,11 @@ def _renamed(value: Any) -> Any:
     return [_renamed(one) for one in value] if isinstance(value, list) else value
 
 
-_RENAMED = {"launches": "process_runs", "yardstick": "reference_workload"}
+_RENAMED = {
+    "launches": "process_runs",
+    "yardstick": "reference_workload",
+    "amounts": "memory_and_energy",
+}
 """Names of fields before schema 4."""
 
 _UPGRADES = {1: _from_schema_1, 2: _from_schema_2, 3: _from_schema_3}

@@ -95,7 +95,7 @@ class TimeLine(_Strict):
     cell: Text
     process_runs: Annotated[list[StoredProcessRun], Meta(min_length=1)]
     counts: TimedCounts | None
-    amounts: dict[Text, Annotated[float, Meta(ge=0, le=LARGEST)]]
+    memory_and_energy: dict[Text, Annotated[float, Meta(ge=0, le=LARGEST)]]
     environment: dict[Text, str | int | None]
     when: Text
     commit: Text | None
@@ -158,4 +158,6 @@ def is_good(name: str, value: Any, kind: Any) -> bool:
     except msgspec.ValidationError:
         return False
     # Those of a distribution that is not installed here stay as they are.
-    return name != "amounts" or not value.keys() & (METRICS.keys() - compared_by("tolerance"))
+    return name != "memory_and_energy" or not value.keys() & (
+        METRICS.keys() - compared_by("tolerance")
+    )

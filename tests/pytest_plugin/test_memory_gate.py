@@ -22,7 +22,7 @@ def project(suite: pytest.Pytester) -> pytest.Pytester:
 def set_accepted(project: pytest.Pytester, value: float) -> None:
     (path,) = (project.path / "baselines").glob("*/fp32.jsonl")
     lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    lines[1]["amounts"] = {"peak_memory": value}
+    lines[1]["memory_and_energy"] = {"peak_memory": value}
     path.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
 
 
@@ -35,20 +35,20 @@ def test_what_was_accepted_repeats_to_the_last_bit(
     project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     line = accept(project, monkeypatch)
-    assert line["amounts"]["peak_memory"] > 4 * (162 + 3 * 224 * 224 + 4 * 222 * 222)
+    assert line["memory_and_energy"]["peak_memory"] > 4 * (162 + 3 * 224 * 224 + 4 * 222 * 222)
     Processes(monkeypatch, *[0.1] * 3)
     result = project.runpytest_inprocess("test_time.py", *QUICK, "--archbench-results=r.json")
     result.assert_outcomes(passed=1)
     verdict = verdicts(project.path)["peak_memory"]
     assert (verdict["status"], verdict["reason"]) == ("unchanged", "equal")
-    assert verdict["value"] == line["amounts"]["peak_memory"]
+    assert verdict["value"] == line["memory_and_energy"]["peak_memory"]
     result.stdout.fnmatch_lines(["architecture *peak memory MB *verdict"])
 
 
 def test_more_memory_than_the_tolerance_is_red(
     project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    value = accept(project, monkeypatch)["amounts"]["peak_memory"]
+    value = accept(project, monkeypatch)["memory_and_energy"]["peak_memory"]
     set_accepted(project, value - 2 * 2**20)  # 1 % and 1 MiB are tolerated
     Processes(monkeypatch, *[0.1] * 3)
     result = project.runpytest_inprocess("test_time.py", *QUICK, "--archbench-results=r.json")
@@ -70,7 +70,7 @@ def test_a_baseline_from_before_memory_was_measured_says_nothing_of_it(
     (path,) = (project.path / "baselines").glob("*/fp32.jsonl")
     lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     lines[0]["schema"] = 2
-    del lines[1]["amounts"]
+    del lines[1]["memory_and_energy"]
     lines[1]["launches"] = lines[1].pop("process_runs")
     for one in (lines[1]["environment"], *lines[1]["launches"]):
         one["yardstick"] = one.pop("reference_workload")

@@ -8,7 +8,7 @@ from archbench.core.verdicts import Verdict
 from archbench.metrics import METRICS, Tolerance, compared_by
 
 
-def amount_verdict(
+def tolerance_verdict(
     metric: str,
     baseline: float | None,
     value: float,

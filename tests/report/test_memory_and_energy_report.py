@@ -7,7 +7,7 @@ from typing import Any
 from archbench.core.records import Record
 from archbench.core.spec import Target
 from archbench.core.verdicts import Verdict
-from archbench.report.summary_lines import amount_lines
+from archbench.report.summary_lines import memory_and_energy_lines
 
 TARGET = Target("cpu", "X", "cpu")
 
@@ -20,7 +20,7 @@ def cell(metric: str, status: str, **entry: Any) -> Record:
 def test_nothing_about_what_was_not_asked_for() -> None:
     over = Verdict("peak_memory", "regressed", "over-budget", "s", budget="peak_memory <= 1 GB")
     record = Record("timm/a", TARGET, {"peak_memory": {"value": 5}}, verdicts=[over])
-    assert amount_lines([record], accepting=False) == []
+    assert memory_and_energy_lines([record], accepting=False) == []
 
 
 def test_states_and_what_to_type() -> None:
@@ -31,12 +31,12 @@ def test_states_and_what_to_type() -> None:
         cell("energy_per_image", "unchanged", value=1.5),
     ]
     told = "Peak memory: 1 unchanged, 1 improved, 1 regressed."
-    assert amount_lines(cells, accepting=False) == [
+    assert memory_and_energy_lines(cells, accepting=False) == [
         told,
         "  Accept what improved: the same command with --baseline-update",
         "Energy: 1 unchanged.",
     ]
-    assert amount_lines(cells, accepting=True) == [told, "Energy: 1 unchanged."]
+    assert memory_and_energy_lines(cells, accepting=True) == [told, "Energy: 1 unchanged."]
 
 
 def test_why_there_is_no_figure() -> None:
@@ -44,7 +44,7 @@ def test_why_there_is_no_figure() -> None:
         return Record("timm/a", TARGET, {"energy_per_image": {"absent": reason, "unit": "J"}})
 
     cells = [without("no counter"), without("too coarse"), without("no counter")]
-    assert amount_lines(cells, accepting=False) == [
+    assert memory_and_energy_lines(cells, accepting=False) == [
         "Energy: 2 not measured: no counter.",
         "Energy: 1 not measured: too coarse.",
     ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from archbench.core.amounts import amount_verdict
+from archbench.core.memory_and_energy import tolerance_verdict
 from archbench.metrics import METRICS, Tolerance
 
 DEFAULT = METRICS["peak_memory"].presets["default"]  # 1 % and 1 MiB
@@ -28,15 +28,15 @@ MIB = 2**20
         (0.0, 1.0, Tolerance(0.05), "regressed", "more"),
     ],
 )
-def test_amounts(
+def test_memory_and_energy(
     baseline: float | None, value: float, tolerance: Tolerance, status: str, reason: str
 ) -> None:
-    verdict = amount_verdict("peak_memory", baseline, value, tolerance)
+    verdict = tolerance_verdict("peak_memory", baseline, value, tolerance)
     assert (verdict.metric, verdict.status, verdict.reason) == ("peak_memory", status, reason)
 
 
 def test_sentence_and_acceptance() -> None:
-    verdict = amount_verdict("energy_per_image", 0.050, 0.060, Tolerance(0.05), accept=True)
+    verdict = tolerance_verdict("energy_per_image", 0.050, 0.060, Tolerance(0.05), accept=True)
     assert (verdict.status, verdict.reason) == ("regressed", "accepted")
     assert verdict.sentence == "50 mJ -> 60 mJ (+20.0%); the tolerance is 2.5 mJ"
     assert (verdict.baseline, verdict.value) == (0.050, 0.060)
@@ -53,4 +53,4 @@ def test_sentence_and_acceptance() -> None:
 )
 def test_what_is_no_amount(metric: str, baseline: float, value: float) -> None:
     with pytest.raises(ValueError, match=metric):
-        amount_verdict(metric, baseline, value, DEFAULT)
+        tolerance_verdict(metric, baseline, value, DEFAULT)
