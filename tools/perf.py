@@ -109,6 +109,55 @@ def plugin_start(rounds: int = 25) -> None:
         report("torch or numpy imported there", ", ".join(heavy) or "no", "no", not heavy)
 
 
+PLAIN = """
+import sys, time
+import timm, torch
+
+torch.set_num_threads(1)
+model = timm.create_model(sys.argv[1]).eval()
+images = torch.randn(1, 3, 224, 224)
+seconds = []
+with torch.inference_mode():
+    for _ in range(10):
+        model(images)
+    end = time.perf_counter() + 0.3
+    while time.perf_counter() < end:
+        start = time.perf_counter()
+        model(images)
+        seconds.append(time.perf_counter() - start)
+print(sorted(seconds)[len(seconds) // 2])
+"""
+"""What everybody writes to time a network of timm, for as long as ``--quick`` does."""
+
+
+def whole_runs(rounds: int = 5) -> None:
+    """``pytest benchmarks --quick`` of one network against a plain script, in turn.
+
+    Processor time of all processes: other work on the machine moves it less than wall time.
+    """
+    environment = {**ENVIRONMENT, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    for name, most in (("mobilenetv3_small_100", 1.0), ("resnet18", 0.95), ("vgg16", 0.30)):
+        ours = [
+            *("-m", "pytest", "benchmarks", "--quick", f"--models=timm/{name}"),
+            *("-p", "pytest_benchmark.plugin"),
+        ]
+        commands = {"ours": ours, "plain": ["-c", PLAIN, name]}
+        cpu: dict[str, list[float]] = {which: [] for which in commands}
+        for _ in range(rounds):
+            for which in random.sample(list(commands), 2):
+                done = run(commands[which], ROOT, environment)
+                assert done.status == 0, done.output
+                cpu[which].append(done.cpu)
+        ratio = statistics.median(a / b for a, b in zip(cpu["ours"], cpu["plain"], strict=True))
+        report(
+            f"--quick of timm/{name} against a plain script",
+            f"{statistics.median(cpu['ours']):.1f} to {statistics.median(cpu['plain']):.1f} s, "
+            f"{ratio:.2f} times",
+            f"below {most:.2f}",
+            ratio < most,
+        )
+
+
 def collection(rounds: int = 3) -> None:
     """Collecting the whole catalogue."""
     runs = [
@@ -521,6 +570,7 @@ def accuracy(number: int = 480, rounds: int = 5) -> None:
 
 FIGURES = {
     "start": plugin_start,
+    "whole": whole_runs,
     "collect": collection,
     "sampling": sampling_overhead,
     "filling": filling,

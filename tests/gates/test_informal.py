@@ -11,7 +11,7 @@ import pytest
 from archbench.core.records import Record
 from archbench.core.spec import Target
 from archbench.core.verdicts import Note, Verdict
-from archbench.gates.informal import since_last_run
+from archbench.gates.informal import last_rate, since_last_run
 from archbench.store.journal import Journal
 
 TARGET = Target("cpu", "X", "cpu-x", batch_size=1)
@@ -74,3 +74,24 @@ def test_a_damaged_journal_is_passed_over(tmp_path: Path) -> None:
     now = timed(0.022)
     (found,) = since_last_run([now], stored(tmp_path, 3, now)).values()
     assert found.run == "20261101T000000Z-1"
+
+
+def test_the_rate_is_of_the_last_run_that_timed_anything(tmp_path: Path) -> None:
+    assert last_rate(tmp_path, is_cpu=False) is None
+    cells = [timed(seconds) for seconds in (0.01, 0.02, 0.03)]
+    for cell, name in zip(cells, "abc", strict=True):
+        cell.id = f"timm/{name}"
+        cell.metrics["macs"] = {"value": 6_000_000, "unit": "1", "source": "counted"}
+    stored(tmp_path, 1, timed(0.5))
+    journal = Journal(tmp_path, {}, "20261102T000000Z-1")
+    for cell in cells:
+        journal.append(cell)
+    stored(tmp_path, 3, Record("timm/a", None, {"macs": cells[0].metrics["macs"]}))
+    # 6 M in 10, 20 and 30 ms.
+    assert last_rate(tmp_path, is_cpu=True) == pytest.approx(300e6)
+    elsewhere = timed(0.001)
+    elsewhere.target = Target("cuda", "V100", "v100", batch_size=8)
+    elsewhere.metrics["macs"] = cells[0].metrics["macs"]
+    stored(tmp_path, 4, elsewhere)
+    assert last_rate(tmp_path, is_cpu=False) == pytest.approx(48e9)
+    assert last_rate(tmp_path, is_cpu=True) == pytest.approx(300e6)

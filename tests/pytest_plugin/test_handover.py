@@ -306,6 +306,35 @@ def test_what_tests_say_arrives(suite: pytest.Pytester) -> None:
     assert str(process).isdigit()
 
 
+def test_a_worker_makes_no_summary_and_ends_in_order(suite: pytest.Pytester) -> None:
+    suite.makeconftest(
+        """
+        import atexit, os
+
+        def note(what):
+            with open("noted", "a") as file:
+                print(what, os.getpid(), file=file)
+
+        atexit.register(note, "exit")
+
+        def pytest_terminal_summary():
+            note("summary")
+
+        def pytest_sessionfinish():
+            note("finish")
+        """
+    )
+    suite.makepyfile(test_bench="def test_one(bench, model_spec): pass")
+    suite.runpytest_subprocess(
+        "test_bench.py", *QUICK, "--archbench-models=small_net.py:small"
+    ).assert_outcomes(passed=1)
+    noted: dict[str, list[str]] = {}
+    for line in (suite.path / "noted").read_text().splitlines():
+        what, process = line.split()
+        noted.setdefault(process, []).append(what)
+    assert sorted(noted.values()) == [["finish", "exit"], ["finish", "summary", "exit"]]
+
+
 def test_a_test_that_has_another_id_in_each_process_runs_where_it_was_found(
     suite: pytest.Pytester,
 ) -> None:

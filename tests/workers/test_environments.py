@@ -91,7 +91,11 @@ def test_what_is_no_interpreter(text: str, message: str, tmp_path: Path) -> None
 
 def test_packages_are_laid_over_once(tmp_path: Path) -> None:
     path = wheel(tmp_path, "somelib", "1.5", "pytest", "fancy; extra == 'more'")
-    place, packages = overlay([str(path)], tmp_path / "store", "--against=pip:...")
+    shown: list[str] = []
+    place, packages = overlay(
+        [str(path)], tmp_path / "store", "--against=pip:...", show=shown.append
+    )
+    assert shown == [f"installing {path} with pip, beside the environment ..."]
     assert packages == {"somelib": "1.5"}
     # What it requires is there, and not installed again.
     assert sorted(one.name for one in place.glob("*.py")) == ["somelib.py"]
@@ -101,7 +105,9 @@ def test_packages_are_laid_over_once(tmp_path: Path) -> None:
         assert "pip" not in command, "it is there already"
         return subprocess.run(command, capture_output=True, text=True, check=False)
 
-    assert overlay([str(path)], tmp_path / "store", "", run=fail) == (place, packages)
+    again = overlay([str(path)], tmp_path / "store", "", run=fail, show=shown.append)
+    assert again == (place, packages)
+    assert len(shown) == 1
     assert [one.name for one in (tmp_path / "store").iterdir()] == [place.name]
 
 

@@ -97,7 +97,7 @@ def rules_of(facts: Mapping[str, Any]) -> tuple[ClockRule, ...]:
     return default_rules("cpu", 1)
 
 
-def run(pairs: Pairs, cells: str, **options: Any) -> dict[str, PairedCell]:
+def run(pairs: Pairs, cells: Sequence[str], **options: Any) -> dict[str, PairedCell]:
     return run_schedule(list(cells), pairs, rules_of, chance=random.Random(1), **options)
 
 
@@ -117,6 +117,18 @@ def test_undecided_cells_alone_go_on_with_a_fresh_pair() -> None:
         "paired comparison, process run 2: 1 cell, 0 decided",
         "paired comparison, process run 3: 1 cell, 0 decided",
         "paired comparison, process run 4: 1 cell, 1 decided",
+    ]
+
+
+def test_what_goes_on_is_shown_by_cell_and_round() -> None:
+    shown: list[str] = []
+    run(Pairs({"test_net[timm/a-fp32-b1]": 1.0}), ["test_net[timm/a-fp32-b1]"], show=shown.append)
+    # 13 rounds decide it.
+    assert shown == [
+        "paired comparison, process run 1: starting both sides ...",
+        "paired comparison, process run 1: [1/1] timm/a-fp32-b1: loading ...",
+        "paired comparison, process run 1: [1/1] timm/a-fp32-b1: round 1 ...",
+        "paired comparison, process run 1: [1/1] timm/a-fp32-b1: round 11 ...",
     ]
 
 

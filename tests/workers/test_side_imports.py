@@ -252,3 +252,24 @@ def test_a_projects_packages_come_before_installed_ones_whatever_is_put_first(
         "print(lib.SIDE, helping.SIDE, hasattr(colorsys, 'SIDE'))"
     )
     assert imported(Imports("/nosuch", before=(str(own),)), code) == "own tests False"
+
+
+# The end of a process.
+
+
+def test_what_is_registered_for_the_end_is_done_and_nothing_is_taken_apart() -> None:
+    code = """
+import atexit
+from archbench.workers.imports import end
+
+class Large:
+    def __del__(self):
+        print("taken apart")
+
+kept = Large()
+atexit.register(print, "registered")
+print("before", end=" ")
+end(3)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (3, "before registered\n", "")

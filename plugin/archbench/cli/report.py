@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from archbench.core.errors import UsageError
 from archbench.core.history import Cell
 from archbench.core.points import Point
 from archbench.report.listing import points_csv, points_json, points_table, published_note
+from archbench.report.live_line import LiveLine, Stream
 from archbench.store.atomic import write_text
 
 __all__ = ["FORMATS", "add_parser", "run"]
@@ -163,6 +165,7 @@ def _draw(
     wanted: str | None, output: Path | None, loaded: Loaded, title: str, charts: list[str] | None
 ) -> list[Path]:
     target = output or Path("report")
+    line = LiveLine(Stream(sys.stderr))
     written: list[Path] = []
     try:
         if wanted in (None, "html"):
@@ -170,6 +173,7 @@ def _draw(
 
             page = target if target.suffix == ".html" else target / "index.html"
             page.parent.mkdir(parents=True, exist_ok=True)
+            line.keep(f"writing {page} ...")
             write_page(
                 loaded.points,
                 page,
@@ -183,7 +187,11 @@ def _draw(
 
             target.mkdir(parents=True, exist_ok=True)
             formats = _PICTURES if wanted is None else (wanted,)
-            written += draw_charts(loaded.points, target, names=charts, formats=formats)
+            line.keep("importing matplotlib ...")
+            written += draw_charts(
+                loaded.points, target, names=charts, formats=formats, show=line.keep
+            )
+            line.clear()
             for name in PICTURES if charts is None else ():
                 reason = why_not(name, loaded.points)
                 if reason is not None:
@@ -194,4 +202,6 @@ def _draw(
             f"it cannot be written ({error.strerror})",
             "Name a directory that can be written",
         ) from error
+    finally:
+        line.clear()
     return written

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from itertools import islice
 from pathlib import Path
+from statistics import median
 
 from archbench.core.errors import ArchbenchError
 from archbench.core.records import Record, SinceLastRun, derived
 from archbench.store.journal import read_run
 
-__all__ = ["since_last_run"]
+__all__ = ["last_rate", "since_last_run"]
 
 LOOKED_AT = 20
 """Newest runs that are read: a project keeps hundreds, and a reference of long ago says little."""
@@ -42,6 +43,36 @@ def since_last_run(cells: Iterable[Record], journal: Path) -> dict[tuple[str, st
                 continue
             found[cell.key] = SinceLastRun(path.parent.name, derived(now)["p50"] / before - 1)
     return found
+
+
+ENOUGH = 100
+"""Lines of a journal from which a rate is read: those of a long run take a second."""
+
+
+def last_rate(runs: Path, is_cpu: bool) -> float | None:
+    """Multiply-adds in a second of the last run that has timed anything: the median of its cells.
+
+    Args:
+        runs: where journals are stored.
+        is_cpu: whether only what was measured on a CPU counts.
+    """
+    for path in islice(sorted(runs.glob("*/journal.jsonl"), reverse=True), LOOKED_AT):
+        try:
+            cells = read_run(path, ENOUGH).cells
+        except (ArchbenchError, OSError):
+            continue
+        rates = [
+            cell.metrics["macs"]["value"] * (cell.target.batch_size or 1) / derived(cell)["p50"]
+            for cell in cells
+            if cell.target is not None
+            and not (is_cpu and cell.target.kind != "cpu")
+            and "macs" in cell.metrics
+            and derived(cell).get("p50")
+        ]
+        if rates:
+            rate: float = median(rates)
+            return rate
+    return None
 
 
 def _is_new(cell: Record) -> bool:

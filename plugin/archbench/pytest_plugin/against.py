@@ -80,10 +80,15 @@ def compare(
     nodeids: Sequence[str],
     say: Callable[[str], None],
     *,
+    show: Callable[[str], object] = lambda _: None,
     plan: Plan | None = None,
     patience: Patience | None = None,
 ) -> None:
     """Compare all tests that are about time with the other version, before the first one runs.
+
+    Args:
+        say: given a sentence for each process run.
+        show: given a line that stands until the next one, about what is going on.
 
     Raises:
         pytest.UsageError: what ``--against`` names is not there, or a side does not come up.
@@ -95,7 +100,7 @@ def compare(
     if not cells:
         return
     try:
-        sides = make_sides(config, reference)
+        sides = make_sides(config, reference, show)
         labels = {side: one.label for side, one in sides.items()}
         say(f"paired comparison: {labels[CANDIDATE]}, against {labels[REFERENCE]}")
         if sides[REFERENCE].arguments:
@@ -103,7 +108,9 @@ def compare(
             # The accelerators of this run are for both sides, and for nobody else.
             targets = [] if settings_of(config).gpu == "cpu" else targets_of(config)
             with leased(targets, say):
-                paired = run_schedule(cells, pairs.start, pairs.rules_of, plan=plan, say=say)
+                paired = run_schedule(
+                    cells, pairs.start, pairs.rules_of, plan=plan, say=say, show=show
+                )
         else:
             paired = {nodeid: PairedCell(failures=(_without_file(nodeid),)) for nodeid in cells}
     except NoPairError as error:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import sys
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -24,7 +26,6 @@ from archbench.pytest_plugin.options import (
 )
 from archbench.pytest_plugin.recording import attach_record, forget_record, known_of, metric_of
 from archbench.pytest_plugin.refusing import refuse_absent_devices, refuse_mixed_files
-from archbench.pytest_plugin.repeated import read_collected, write_collected
 from archbench.pytest_plugin.selection import (
     group_by_model,
     refuse_two_of_one_name,
@@ -33,6 +34,7 @@ from archbench.pytest_plugin.selection import (
 from archbench.pytest_plugin.session import ArchbenchSession
 from archbench.pytest_plugin.settings import settings_of
 from archbench.pytest_plugin.shared import MODEL_ARGUMENT, TARGET_ARGUMENT
+from archbench.pytest_plugin.starting import read_collected, write_collected
 from archbench.pytest_plugin.targets import device_lease, target_for
 from archbench.pytest_plugin.terminal import captured, guard_terminal
 from archbench.workers.inside import inside_of, order_of
@@ -151,11 +153,16 @@ class Cells:
         """Import what a test needs, if it runs in this process."""
         if self._handover is not None and self._handover.runs_elsewhere(item):
             return
+        spec = known_of(item)[0]
+        library = spec.library if spec is not None and not spec.is_own else ""
+        if not {"torch", library or "torch"} <= set(sys.modules):
+            self.doing(f"importing torch {library}".strip())
         try:
-            require_torch()
-            from archbench.pytest_plugin.measuring import import_for
+            with _uncollected():
+                require_torch()
+                from archbench.pytest_plugin.measuring import import_for
 
-            import_for(metric_of(item), known_of(item)[0])
+                import_for(metric_of(item), spec)
         except orders_to_end():
             raise
         except Exception:
@@ -186,6 +193,12 @@ class Cells:
         except UsageError as error:
             self._end(error)
 
+    def doing(self, what: str) -> None:
+        """Say what a test is at, where another process shows it."""
+        inside = inside_of(self._config)
+        if inside is not None:
+            inside.doing(what)
+
     def holder(self) -> ModelHolder:
         """What keeps the model of this process that is loaded."""
         from archbench.pytest_plugin.measuring import holder_of
@@ -196,6 +209,7 @@ class Cells:
         """The model of a test."""
         from archbench.pytest_plugin.measuring import load_guarded
 
+        self.doing("loading")
         return load_guarded(self.holder(), spec, target)
 
     @contextmanager
@@ -223,3 +237,16 @@ class Cells:
         """Nothing can be measured: one message instead of one for each architecture."""
         message = spelled(self._config, f"archbench: {error}")
         pytest.exit(message, returncode=pytest.ExitCode.USAGE_ERROR)
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """No search for garbage meanwhile: importing torch and timm makes a million objects that stay,
+    and looking at them again and again took a quarter of the time."""
+    is_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if is_on:
+            gc.enable()

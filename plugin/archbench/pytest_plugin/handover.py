@@ -62,6 +62,7 @@ class HandOver:
         self._evaluation: EvaluationProgress | None = None
 
     def _start(self) -> Worker:
+        self._doing("starting a process that measures")
         return start(self._config, make_order(self._config, "cells"))
 
     @pytest.hookimpl
@@ -162,6 +163,13 @@ class HandOver:
             self._target = target_of(message["target"])
         elif "progress" in message:
             self._show(*message["progress"])
+        elif "doing" in message:
+            self._doing(message["doing"])
+
+    def _doing(self, what: str) -> None:
+        session = self._config.pluginmanager.get_plugin("archbench-session")
+        if session is not None:
+            session.doing(what)
 
     def _show(self, model: str, done: int, total: int, seconds: float) -> None:
         if self._evaluation is None:

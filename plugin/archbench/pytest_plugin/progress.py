@@ -3,107 +3,107 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import pytest
 
+from archbench.catalog.counts import counted_figures
+from archbench.core.pace import STARTING, Pace, TimeLeft
 from archbench.core.records import Record
+from archbench.core.run_config import RunConfig
+from archbench.gates.informal import last_rate
 from archbench.metrics import format_seconds
+from archbench.pytest_plugin.manifest import is_batchless
 from archbench.pytest_plugin.options import is_worker
+from archbench.pytest_plugin.settings import settings_of
+from archbench.report.live_line import OFTEN_SECONDS, LiveLine
 from archbench.report.table import cell_line, is_bad
 from archbench.workers.inside import inside_of
 
-__all__ = ["EvaluationProgress", "LiveLine", "Progress"]
-
-SELDOM_SECONDS = 30.0
-"""Between two lines about one thing, where a line cannot be written anew."""
+__all__ = ["EvaluationProgress", "Progress", "cell_name", "expected_of", "expected_seconds"]
 
 
-OFTEN_SECONDS = 0.2
-"""The same where it can."""
+def cell_name(model: str, suffix: str) -> str:
+    """A cell in a line of text: ``timm/resnet50 fp32-b1``."""
+    return f"{model} {suffix}".strip()
 
 
-class LiveLine:
-    """One line of the terminal that is written anew; where that cannot be, lines now and then."""
+_PACE: pytest.StashKey[Pace] = pytest.StashKey()
 
-    def __init__(self, terminal: Any) -> None:
-        self._terminal = terminal
-        self._is_shown = False
-        self.speaks: bool = terminal is not None and terminal.verbosity >= 0
-        """Whether the person wants to read more than results."""
 
-    @property
-    def can_rewrite(self) -> bool:
-        """Whether it is a terminal that a person looks at."""
-        writer = getattr(self._terminal, "_tw", None)
-        return bool(getattr(writer, "hasmarkup", False)) and bool(
-            getattr(self._terminal, "isatty", False)
-        )
+def expected_seconds(config: pytest.Config, model: str, suffix: str, time_budget: float) -> float:
+    """Seconds that a cell is expected to take: from its multiply-adds, as accepted, and the rate at
+    which the last run here did them."""
+    if _PACE not in config.stash:
+        settings = settings_of(config)
+        rate = last_rate(settings.directory / "runs", settings.gpu == "cpu")
+        config.stash[_PACE] = Pace() if rate is None else Pace(rate)
+    is_timed = bool(suffix) and not is_batchless(suffix)
+    batch_size = (RunConfig.parse(suffix).batch_size or 1) if is_timed else 1
+    macs = counted_figures(model.partition("@")[0]).get("macs")
+    return config.stash[_PACE].cell(
+        None if macs is None else macs.value, batch_size, time_budget if is_timed else 0.0
+    )
 
-    def show(self, text: str) -> None:
-        """Write the line anew, or another line."""
-        if not self.speaks:
-            return
-        if self.can_rewrite:
-            self._terminal.rewrite(text, erase=True)
-            self._is_shown = True
-        else:
-            self.leave(text)
 
-    def leave(self, text: str, *, red: bool = False) -> None:
-        """Put a line that stays in the place of the live one."""
-        if not self.speaks:
-            return
-        if self._is_shown:
-            self._terminal.rewrite(text, erase=True, red=red)
-            self._terminal.write_line("")
-            self._is_shown = False
-        else:
-            self._terminal.ensure_newline()
-            self._terminal.write_line(text, red=red)
-
-    def clear(self) -> None:
-        """Leave the line to what comes next."""
-        if self._is_shown:
-            self._terminal.rewrite("", erase=True)
-            self._is_shown = False
+def expected_of(config: pytest.Config, cells: Iterable[tuple[str, str]]) -> dict[str, float]:
+    """The same of some cells by their names."""
+    budget = settings_of(config).time_budget
+    return {cell_name(*cell): expected_seconds(config, *cell, budget) for cell in cells}
 
 
 class Progress:
     """Writes a line as each cell ends, and on a terminal the one being measured below it.
 
     Args:
-        names: of all cells, in their order.
+        expected: seconds of each cell, by name, in their order.
+        clock: seconds that go on.
     """
 
-    def __init__(self, terminal: Any, names: Sequence[str]) -> None:
-        self._line = LiveLine(terminal)
-        self._total = len(names)
-        self._width = max(map(len, names))
-        self._start = time.monotonic()
+    def __init__(
+        self,
+        terminal: Any,
+        expected: Mapping[str, float],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._line = LiveLine(terminal, clock)
+        self._expected = dict(expected)
+        self._total = len(expected)
+        self._width = max(map(len, expected))
+        self._clock = clock
+        self._left = TimeLeft(STARTING + sum(expected.values()), clock())
+        self._starting = STARTING
+        self._now = "", 0
         self.replaces_dots: bool = self._line.speaks and terminal.verbosity == 0
         """Whether our lines take the place of pytest's file names and dots."""
         if self.replaces_dots:
             terminal.showfspath = False
 
     def _time_left(self, done: int) -> str:
-        if done == 0:
-            return ""
-        elapsed = time.monotonic() - self._start
-        left = elapsed / done * (self._total - done)
-        return f"{format_seconds(left)} left" if self._total > done else "done"
+        if done >= self._total:
+            return "done"
+        seconds = self._left.seconds(self._clock())
+        return f"{format_seconds(seconds)} left" if seconds >= 1 else ""
 
     def started(self, name: str, done: int) -> None:
         """Show which cell is being measured, where a line can be rewritten."""
+        self._now = name, done
+        self.doing("")
+
+    def doing(self, what: str) -> None:
+        """Show what is being done about that cell: ``loading``."""
+        name, done = self._now
         if self._line.can_rewrite:
-            self._line.show(
-                f"[{done + 1}/{self._total}] {name} ...  {self._time_left(done)}".rstrip()
-            )
+            count = f"[{done + 1}/{self._total}] " if name else ""
+            text = f"{count}{name}{': ' if name and what else ''}{what} ..."
+            self._line.show(f"{text}  {self._time_left(done)}".rstrip())
 
     def finished(self, name: str, cell: Record | None, done: int) -> None:
         """Write what became of a cell."""
+        self._left.done(self._expected.pop(name, 0.0) + self._starting, self._clock())
+        self._starting = 0.0
         result = cell_line(cell) if cell is not None else "no figure"
         count = f"[{done:{len(str(self._total))}}/{self._total}]"
         text = f"{count} {name:<{self._width}}  {result:<34}  {self._time_left(done)}".rstrip()
@@ -127,7 +127,8 @@ class EvaluationProgress:
         self, config: pytest.Config, model: str, clock: Callable[[], float] = time.monotonic
     ) -> None:
         plugins = config.pluginmanager
-        self._line = LiveLine(None if is_worker(config) else plugins.get_plugin("terminalreporter"))
+        terminal = None if is_worker(config) else plugins.get_plugin("terminalreporter")
+        self._line = LiveLine(terminal, clock)
         self._capture = plugins.get_plugin("capturemanager")
         self._model = model
         self._clock = clock
@@ -141,16 +142,15 @@ class EvaluationProgress:
             done, total: images.
             seconds: that those which are done took.
         """
-        now = self._clock()
         if self._inside is not None:
+            now = self._clock()
             # The process shows it that speaks to the person, and knows that this one does not hang.
             if done == total or now - self._shown_at >= OFTEN_SECONDS:
                 self._shown_at = now
                 self._inside.progress(self._model, done, total, seconds)
             return
-        if now - self._shown_at < (OFTEN_SECONDS if self._line.can_rewrite else SELDOM_SECONDS):
+        if not self._line.is_due():
             return
-        self._shown_at = now
         left = seconds / done * (total - done)
         with self._uncaptured():
             self._line.show(

@@ -10,12 +10,14 @@ import random
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import pytest
 
 from archbench.core.forms import Stored
 from archbench.core.gate import needs_confirmation
+from archbench.core.pace import STARTING, TimeLeft
 from archbench.core.process_runs import LEAST_BASELINE, LEAST_PROCESS_RUNS, LOST, ProcessRun
 from archbench.core.records import Record
 from archbench.core.verdicts import Note, Verdict
@@ -23,6 +25,7 @@ from archbench.metrics import format_seconds
 from archbench.pytest_plugin.gate import accepted_times
 from archbench.pytest_plugin.judging import time_rules
 from archbench.pytest_plugin.manifest import cell_of, is_batchless
+from archbench.pytest_plugin.progress import cell_name, expected_seconds
 from archbench.pytest_plugin.settings import Settings, settings_of
 from archbench.pytest_plugin.starting import (
     cell_timeout,
@@ -43,9 +46,7 @@ __all__ = [
     "merged",
     "prepare",
     "process_runs_of",
-    "read_collected",
     "repeated",
-    "write_collected",
 ]
 
 LEAST_SECONDS = 0.3
@@ -93,18 +94,8 @@ class Repeated(Stored):
             self.died = f"it failed in a process of its own: {verdict.sentence}"
 
 
-_FILE, _COLLECTED = "repeated.json", "collected.json"
+_FILE = "repeated.json"
 _REPEATED: pytest.StashKey[dict[str, Repeated]] = pytest.StashKey()
-
-
-def write_collected(config: pytest.Config, nodeids: Sequence[str]) -> None:
-    """Let the process that reports to the person know which of a worker's tests measure."""
-    hand_on(config, _COLLECTED, nodeids)
-
-
-def read_collected(config: pytest.Config) -> frozenset[str]:
-    """The tests that measure, once a worker on this machine has collected; empty for none."""
-    return handed_on(config, _COLLECTED, frozenset[str]) or frozenset()
 
 
 def repeated(config: pytest.Config) -> dict[str, Repeated]:
@@ -171,11 +162,17 @@ def prepare(
     nodeids: Sequence[str],
     say: Callable[[str], None],
     once: Callable[[pytest.Config, Sequence[str], float], Brought] | None = None,
+    *,
+    show: Callable[[str], object] = lambda _: None,
+    clock: Callable[[], float] = time.monotonic,
 ) -> None:
     """Measure in fresh processes what needs them, before the first test runs.
 
     Args:
+        say: given a sentence for each process.
         once: measures each of some tests in one process; :func:`measure_once` by default.
+        show: given a line as each test begins, with the time left of all processes.
+        clock: seconds that go on.
     """
     settings = settings_of(config)
     groups = _plan(config, settings, nodeids)
@@ -183,7 +180,8 @@ def prepare(
     config.stash[_REPEATED] = found
     if not found:
         return
-    session = _Session(config, settings, say, once or measure_once)
+    session = _Session(config, settings, say, once, show, clock)
+    session.expect(groups)
     for number, wanted in groups:
         session.measure(found, wanted, number, "process_runs", "process")
         needed = min(number, LEAST_BASELINE)
@@ -248,10 +246,39 @@ def _needs_confirmation(config: pytest.Config, nodeid: str, item: Repeated) -> b
 
 @dataclass(slots=True)
 class _Session:
+    """The processes of a run, one after another; for fields see :func:`prepare`."""
+
     config: pytest.Config
     settings: Settings
     say: Callable[[str], None]
-    once: Callable[[pytest.Config, Sequence[str], float], Brought]
+    once: Callable[[pytest.Config, Sequence[str], float], Brought] | None
+    show: Callable[[str], object]
+    clock: Callable[[], float]
+    what: str = ""
+    current: float = 0.0
+    left: TimeLeft = field(default_factory=lambda: TimeLeft(0.0, 0.0))
+
+    @property
+    def share(self) -> float:
+        """Seconds for a cell: the same for a baseline as for what is compared with it."""
+        return max(self.settings.time_budget / LEAST_PROCESS_RUNS, LEAST_SECONDS)
+
+    def expect(self, groups: Sequence[tuple[int, Sequence[str]]]) -> None:
+        """Reckon how long it all takes: processes, and which tests each is about."""
+        each = [number * (STARTING + sum(map(self._expected, some))) for number, some in groups]
+        self.left = TimeLeft(sum(each), self.clock())
+
+    def _expected(self, nodeid: str) -> float:
+        return expected_seconds(self.config, *(cell_of(nodeid) or ("", "")), self.share)
+
+    def _began(self, tests: Sequence[str], index: int) -> None:
+        """Show which test of a process begins."""
+        self.left.done(self.current, self.clock())
+        self.current = self._expected(tests[index]) + (STARTING if index == 0 else 0.0)
+        seconds = self.left.seconds(self.clock())
+        left = f"  {format_seconds(seconds)} left" if seconds >= 1 else ""
+        name = cell_name(*(cell_of(tests[index]) or (tests[index], "")))
+        self.show(f"{self.what}: [{index + 1}/{len(tests)}] {name} ...{left}")
 
     def measure(
         self,
@@ -261,17 +288,20 @@ class _Session:
         into: str,
         what: str,
     ) -> None:
-        # A baseline's process runs measure as long as those that are compared with it.
-        share = max(self.settings.time_budget / LEAST_PROCESS_RUNS, LEAST_SECONDS)
+        """Measure some tests in so many processes."""
+        once = self.once or partial(measure_once, began=self._began)
         for index in range(number):
             alive = [nodeid for nodeid in nodeids if found[nodeid].died is None]
             if not alive:
                 break
             count = f"{len(alive)} cell{'' if len(alive) == 1 else 's'}"
-            of = f" {index + 1} of {number}" if number > 1 else ""
-            began = time.monotonic()
-            brought = self.once(self.config, alive, share)
-            self.say(f"{what}{of}: {count} in {format_seconds(time.monotonic() - began)}")
+            self.what = f"{what} {index + 1} of {number}" if number > 1 else what
+            began = self.clock()
+            self.show(f"{self.what}: starting it")
+            brought = once(self.config, alive, self.share)
+            self.left.done(self.current, self.clock())
+            self.current = 0.0
+            self.say(f"{self.what}: {count} in {format_seconds(self.clock() - began)}")
             for nodeid, record in brought.records.items():
                 if "latency" in record.metrics:
                     getattr(found[nodeid], into).append(record)
@@ -294,7 +324,12 @@ class Brought:
     died: dict[str, str] = field(default_factory=dict)
 
 
-def measure_once(config: pytest.Config, nodeids: Sequence[str], time_budget: float) -> Brought:
+def measure_once(
+    config: pytest.Config,
+    nodeids: Sequence[str],
+    time_budget: float,
+    began: Callable[[Sequence[str], int], object] = lambda tests, index: None,
+) -> Brought:
     """Measure each of some tests in one process, architecture by architecture in random order.
 
     Another one takes over where the first is of no use any more.
@@ -302,6 +337,7 @@ def measure_once(config: pytest.Config, nodeids: Sequence[str], time_budget: flo
     Args:
         nodeids: tests to run there.
         time_budget: seconds for each.
+        began: given the tests in their order and the number of the one that begins.
 
     Raises:
         pytest.UsageError: no process comes up.
@@ -324,8 +360,9 @@ def measure_once(config: pytest.Config, nodeids: Sequence[str], time_budget: flo
     brought = Brought()
     pool = Pool(begin)
     try:
-        for test, following in zip(tests, [*tests[1:], None], strict=True):
+        for index, (test, following) in enumerate(zip(tests, [*tests[1:], None], strict=True)):
             if test in tests_of(config, pool, "measure"):
+                began(tests, index)
                 _measure(config, pool, brought, test, following)
     finally:
         pool.close()

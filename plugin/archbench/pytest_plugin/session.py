@@ -26,7 +26,7 @@ from archbench.pytest_plugin.gate import (
 )
 from archbench.pytest_plugin.manifest import Manifest
 from archbench.pytest_plugin.options import is_child, spelled
-from archbench.pytest_plugin.progress import Progress
+from archbench.pytest_plugin.progress import Progress, cell_name, expected_of
 from archbench.pytest_plugin.refusing import sharing_of
 from archbench.pytest_plugin.repeated import prepare
 from archbench.pytest_plugin.settings import settings_of
@@ -34,6 +34,7 @@ from archbench.pytest_plugin.shared import runs_again
 from archbench.pytest_plugin.starting import files_of
 from archbench.pytest_plugin.summary import in_order, print_summary, published_of, title_of
 from archbench.pytest_plugin.terminal import write_command
+from archbench.report.live_line import LiveLine
 from archbench.report.table import is_bad
 from archbench.store.directory import make_directory
 from archbench.store.journal import Journal
@@ -43,11 +44,6 @@ __all__ = ["ArchbenchSession"]
 
 CRASHED_WORKER = "???"
 """What pytest-xdist gives as the phase of a test whose worker died."""
-
-
-def _name(model: str, suffix: str) -> str:
-    """A cell in a line of text: ``timm/resnet50 fp32-b1``."""
-    return f"{model} {suffix}".strip()
 
 
 class ArchbenchSession:
@@ -93,20 +89,21 @@ class ArchbenchSession:
                 self._others = sharing.others
                 self._header["devices"] = sharing.as_dict()
         terminal = self._config.pluginmanager.get_plugin("terminalreporter")
-        self._process_run(nodeids, terminal)
-        self._progress = Progress(terminal, [_name(*cell) for cell in self._manifest.cells])
+        self._process_run(nodeids, LiveLine(terminal))
+        self._progress = Progress(terminal, expected_of(self._config, self._manifest.cells))
 
-    def _process_run(self, nodeids: Sequence[str], terminal: Any) -> None:
-        def say(text: str) -> None:
-            if terminal is not None and terminal.verbosity >= 0:
-                terminal.ensure_newline()
-                terminal.write_line(text)
-
+    def _process_run(self, nodeids: Sequence[str], line: LiveLine) -> None:
+        """Measure what is measured before the tests run."""
         if settings_of(self._config).against is not None:
-            compare(self._config, nodeids, say)
-            return
+            compare(self._config, nodeids, line.leave, show=line.keep)
+        else:
+            prepare(self._config, nodeids, line.leave, show=line.keep)
+        line.clear()
 
-        prepare(self._config, nodeids, say)
+    def doing(self, what: str) -> None:
+        """Show what is being done about the cell that is measured."""
+        if self._progress is not None:
+            self._progress.doing(what)
 
     def _refuse_unwritable_journal(self) -> None:
         directory = settings_of(self._config).directory
@@ -130,7 +127,7 @@ class ArchbenchSession:
         if self._progress is not None and self._manifest is not None:
             cells = self._manifest.cells_with(nodeid)
             if cells:
-                self._progress.started(_name(*cells[0]), self._manifest.done)
+                self._progress.started(cell_name(*cells[0]), self._manifest.done)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_report_teststatus(
@@ -228,7 +225,7 @@ class ArchbenchSession:
             if cell is not None:
                 self._write(cell)
             if self._progress is not None and manifest is not None:
-                self._progress.finished(_name(model, suffix), cell, manifest.done)
+                self._progress.finished(cell_name(model, suffix), cell, manifest.done)
 
     def _cells_of(self, model: str) -> list[Record]:
         """The cells of an architecture, merged once for all who ask until another test ends."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -57,8 +57,15 @@ class Side:
     imports: Imports
 
 
-def make_sides(config: pytest.Config, reference: Reference) -> dict[str, Side]:
+def make_sides(
+    config: pytest.Config,
+    reference: Reference,
+    show: Callable[[str], object] = lambda _: None,
+) -> dict[str, Side]:
     """Both sides, made ready on disk.
+
+    Args:
+        show: given a line about what takes long.
 
     Raises:
         UsageError: the reference is not to be had.
@@ -84,7 +91,7 @@ def make_sides(config: pytest.Config, reference: Reference) -> dict[str, Side]:
         label = f"the same project with {executable}"
         other = replace(candidate, label=label, executable=executable, imports=imports)
     else:
-        place, packages = overlay(reference.requirements, store, asked)
+        place, packages = overlay(reference.requirements, store, asked, show=show)
         names = ", ".join(f"{name} {version}" for name, version in sorted(packages.items()))
         imports = replace(candidate.imports, overlay=str(place))
         other = replace(candidate, label=f"the same project with {names}", imports=imports)

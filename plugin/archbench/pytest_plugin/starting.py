@@ -49,9 +49,11 @@ __all__ = [
     "make_order",
     "measures_only",
     "options_of",
+    "read_collected",
     "start",
     "tests_of",
     "times_order",
+    "write_collected",
 ]
 
 _Kind = TypeVar("_Kind")
@@ -88,6 +90,16 @@ def handed_on(config: pytest.Config, name: str, kind: type[_Kind]) -> _Kind | No
     if not path.exists():
         return None
     return value_of(kind, json.loads(path.read_text(encoding="utf-8")))
+
+
+def write_collected(config: pytest.Config, nodeids: Sequence[str]) -> None:
+    """Let the process that reports to the person know which of a worker's tests measure."""
+    hand_on(config, "collected.json", nodeids)
+
+
+def read_collected(config: pytest.Config) -> frozenset[str]:
+    """The tests that measure, once a worker on this machine has collected; empty for none."""
+    return handed_on(config, "collected.json", frozenset[str]) or frozenset()
 
 
 def is_prepared(config: pytest.Config) -> bool:

@@ -6,6 +6,7 @@ import json
 import os
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -108,10 +109,13 @@ def checked(record: Record) -> Record:
     return record
 
 
-def read_run(path: Path) -> Run:
+def read_run(path: Path, most: int | None = None) -> Run:
     """Read a journal; lines that are damaged are named and left out.
 
     A cell that another test added to stands in the file again; its last line counts.
+
+    Args:
+        most: lines to read; all by default.
 
     Raises:
         ArchbenchError: the file is of a newer schema.
@@ -120,7 +124,7 @@ def read_run(path: Path) -> Run:
     run = Run(path)
     cells: dict[tuple[str, str], Record] = {}
     with path.open(encoding="utf-8", errors="replace") as file:
-        for number, line in enumerate(file, 1):
+        for number, line in enumerate(islice(file, most), 1):
             try:
                 data = json.loads(line)
                 kind = data["kind"]

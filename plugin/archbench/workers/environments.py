@@ -140,6 +140,7 @@ def overlay(
     asked: str,
     executable: str = sys.executable,
     run: Run = subprocess.run,
+    show: Callable[[str], object] = lambda _: None,
 ) -> tuple[Path, dict[str, str]]:
     """Packages installed into a directory of their own, to be put before the environment's.
 
@@ -150,6 +151,7 @@ def overlay(
         requirements: in pip's own form.
         directory: that holds the overlays.
         executable: of the environment that they are laid over.
+        show: given a line while pip is at work.
 
     Returns:
         The directory, and the version of each package in it.
@@ -160,6 +162,7 @@ def overlay(
     identity = "\n".join([*sorted(requirements), os.path.realpath(executable), sys.version])
     place = directory / f"pip-{hashlib.sha256(identity.encode()).hexdigest()[:16]}"
     if not place.is_dir():
+        show(f"installing {' '.join(requirements)} with pip, beside the environment ...")
         _install(requirements, place, asked, executable, run)
     answer = probe(executable, asked, str(place), run)
     if answer["unmet"]:

@@ -6,6 +6,8 @@ rewrite the assertions of what it loads, and what is loaded before cannot be.
 
 from __future__ import annotations
 
+import atexit
+import contextlib
 import importlib.util
 import json
 import os
@@ -15,7 +17,7 @@ from dataclasses import dataclass
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, NoReturn
 
 __all__ = ["Imports", "Redirect", "Trees", "arrange", "before_packages", "is_installed"]
 
@@ -231,7 +233,17 @@ def _main() -> None:
     arrange(Imports.from_dict(order["imports"]))
     import pytest
 
-    sys.exit(pytest.main())
+    end(int(pytest.main()))
+
+
+def end(status: int) -> NoReturn:
+    """End this process with what is registered for its end, and without taking torch apart, which
+    costs a second of a core."""
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(status)
 
 
 if __name__ == "__main__":

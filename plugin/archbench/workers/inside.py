@@ -168,9 +168,24 @@ class Inside:
         if terminal is not None and not self.order.sides:
             terminal._tw._file = io.StringIO()
 
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionfinish(self) -> None:
+        """Have no summary made, for which other plugins import what the tests did not need.
+
+        A worker of pytest-xdist has no reporter either.
+        """
+        terminal = self.config.pluginmanager.get_plugin("terminalreporter")
+        if terminal is not None:
+            self.config.pluginmanager.unregister(terminal)
+
     def about(self, target: Mapping[str, Any]) -> None:
         """Say what a test measures on, before its network is run."""
         self.channel.send({"target": dict(target)})
+
+    def doing(self, what: str) -> None:
+        """Say what a test is at, to whoever shows it; a side of a comparison is shown by turns."""
+        if not self.order.sides:
+            self.channel.send({"doing": what})
 
     def progress(self, *what: Any) -> None:
         """Say how far a test is that takes long."""

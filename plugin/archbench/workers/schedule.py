@@ -86,6 +86,10 @@ class PairedCell:
         return is_judged or bool(self.failures)
 
 
+SHOWN_ROUNDS = 10
+"""Rounds between two of which it is shown that they begin: whoever draws that takes time too."""
+
+
 class _Watch:
     """What else ran on the machine while a cell was measured."""
 
@@ -125,6 +129,7 @@ def run_schedule(
     *,
     plan: Plan | None = None,
     say: Callable[[str], None] = lambda _: None,
+    show: Callable[[str], object] = lambda _: None,
     chance: random.Random | None = None,
     sleep: Callable[[float], object] = time.sleep,
 ) -> dict[str, PairedCell]:
@@ -136,6 +141,8 @@ def run_schedule(
     Args:
         start: starts a pair that is up, with a seed for what is random about it and the cells.
         rules_of: from what the candidate says about its model to the rules of its cell.
+        say: given a sentence for each process run.
+        show: given a line as each cell begins, and before each tenth of its rounds.
         chance: what is random here; the system's by default.
         sleep: waits so many seconds.
 
@@ -151,7 +158,13 @@ def run_schedule(
         number += 1
         began = time.monotonic()
         chance.shuffle(undecided)
-        _process_run(undecided, paired, start, turns)
+        _process_run(
+            undecided,
+            paired,
+            start,
+            turns,
+            _within(show, f"paired comparison, process run {number}"),
+        )
         decided = sum(paired[cell].is_decided for cell in undecided)
         say(
             f"paired comparison, process run {number}: {len(undecided)} "
@@ -161,11 +174,16 @@ def run_schedule(
     return paired
 
 
+def _within(show: Callable[[str], object], what: str) -> Callable[[str], object]:
+    return lambda text: show(f"{what}: {text}")
+
+
 def _process_run(
     cells: Sequence[str],
     paired: Mapping[str, PairedCell],
     start: Callable[[int, Sequence[str]], Pair],
     turns: _Turns,
+    show: Callable[[str], object],
 ) -> None:
     pair: Pair | None = None
     starting = 0.0
@@ -173,14 +191,17 @@ def _process_run(
         for index, cell in enumerate(cells):
             if pair is None:
                 began = time.monotonic()
+                show("starting both sides ...")
                 pair = start(turns.chance.randrange(2**31), cells[index:])
                 starting = time.monotonic() - began
             one = paired[cell]
             began = time.monotonic()
             one.hellos = pair.hellos
             one.starts.append(starting)
+            name = f"[{index + 1}/{len(cells)}] {cell.partition('[')[2].rstrip(']') or cell}"
+            show(f"{name}: loading ...")
             try:
-                turns.take(pair, cell, one)
+                turns.take(pair, cell, one, _within(show, name))
             except CellFailedError as error:
                 one.failures = error.failures
                 pair.leave()
@@ -202,7 +223,7 @@ class _Turns:
     chance: random.Random
     sleep: Callable[[float], object]
 
-    def take(self, pair: Pair, cell: str, one: PairedCell) -> None:
+    def take(self, pair: Pair, cell: str, one: PairedCell, show: Callable[[str], object]) -> None:
         """Measure one cell in one process run.
 
         Raises:
@@ -218,7 +239,7 @@ class _Turns:
         one.process_runs.append(run)
         watch = _Watch(pair.core)
         is_free = pair.core is None and facts[CANDIDATE]["kind"] == "cpu"
-        self._rounds(pair, one, run)
+        self._rounds(pair, one, run, show)
         run.stolen = watch.stolen()
         if is_free:
             own = sum(sum(r.reference.cpu) + sum(r.candidate.cpu) for r in run.rounds)
@@ -231,12 +252,16 @@ class _Turns:
                     one.modules[side].append(pair.modules(side, self.plan.module_passes))
         pair.leave()
 
-    def _rounds(self, pair: Pair, one: PairedCell, run: PairedRun) -> None:
+    def _rounds(
+        self, pair: Pair, one: PairedCell, run: PairedRun, show: Callable[[str], object]
+    ) -> None:
         """Rounds of a process run, until the cell is decided or its time is spent."""
         tries = 0
         while True:
             candidate_first = self.chance.random() < 0.5
             number = len(run.rounds)
+            if number % SHOWN_ROUNDS == 0:
+                show(f"round {number + 1} ...")
             move = number > 0 and number % self.plan.rounds_in_place == 0
             answers = {
                 side: pair.burst(side, self.plan.burst, move=move)

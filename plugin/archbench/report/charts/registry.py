@@ -75,6 +75,7 @@ def draw_charts(
     names: Sequence[str] | None = None,
     formats: Sequence[str] = FORMATS,
     dpi: float = 150,
+    show: Callable[[str], object] = lambda _: None,
 ) -> list[Path]:
     """Write charts as ``NAME.png`` and ``NAME.svg``.
 
@@ -84,6 +85,7 @@ def draw_charts(
         names: of charts; None takes every one that can be drawn, see :func:`why_not`.
         formats: of :data:`FORMATS`.
         dpi: pixels per inch of PNG.
+        show: given a line about each chart as it is drawn, and each file as it is written.
 
     Returns:
         The files, in the order of the charts.
@@ -108,12 +110,16 @@ def draw_charts(
                 + "; ".join(f"{name}: {why_not(name, points)}" for name in PICTURES),
                 how_to_get("top1"),
             )
-    figures = {name: draw(name, points) for name in names}
+    figures = {}
+    for name in names:
+        show(f"drawing {name} ...")
+        figures[name] = draw(name, points)
     directory.mkdir(parents=True, exist_ok=True)
     written = []
     for name, figure in figures.items():
         for suffix in formats:
             path = directory / f"{name}.{suffix}"
+            show(f"writing {path} ...")
             save(figure, path, dpi)
             written.append(path)
     return written
