@@ -539,3 +539,26 @@ def test_random_numbers_are_as_they_were() -> None:
     construct(ModelSpec.of(Two, input_size=8))
     count(ModelSpec.of(Two, input_size=8))
     assert torch.rand(3).equal(expected)
+
+
+def test_one_thread_counts_and_the_others_are_there_again() -> None:
+    """Threads that wait for one another take a minute for a second's work on a busy machine."""
+    seen: list[int] = []
+
+    class Watching(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = nn.Linear(3, 10)
+
+        def forward(self, x: Tensor) -> Tensor:
+            seen.append(torch.get_num_threads())
+            return self.layer(x.mean((2, 3)))
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        count(ModelSpec.of(Watching, name="net", input_size=8))
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+    assert set(seen) == {1}

@@ -41,7 +41,7 @@ from archbench.models.building import build_on_meta
 from archbench.models.inputs import synthetic_inputs
 from archbench.models.networks import OwnNetwork, construct, let_go
 from archbench.models.outputs import class_scores, tensors_in
-from archbench.models.passes import GRADIENTS, forward_named, run_first, with_other_size
+from archbench.models.passes import GRADIENTS, forward_named, run_first, threads, with_other_size
 from archbench.models.shapes import RememberedShapes
 
 MORE_PASSES, PATIENCE = 14, 5.0
@@ -104,7 +104,8 @@ def count_own(network: OwnNetwork, *, second_opinion: bool = True) -> Complexity
         if isinstance(found, Complexity):
             return found
     try:
-        with network.in_place(), network.as_built():
+        # Threads that wait for one another take a minute for a second's work on a busy machine.
+        with network.in_place(), network.as_built(), threads(1):
             counted = _counted(network, second_opinion)
     except ArchbenchError as error:
         if isinstance(error, ArchitectureError):
@@ -139,10 +140,9 @@ def _counted(network: OwnNetwork, second_opinion: bool) -> Complexity:
                 refuse_what_varies(sheets[0], sheet, keeps_state=keeps_state)
         opinion = None
         if second_opinion:
-            with sdpa_kernel(SDPBackend.MATH), _without_onednn():
-                opinion = second_opinion_of(
-                    model, network.inputs(), sheets[0].ledger, nullcontext()
-                )
+            ledger = sheets[0].ledger
+            with sdpa_kernel(SDPBackend.MATH), _without_onednn(ledger):
+                opinion = second_opinion_of(model, network.inputs(), ledger, nullcontext())
     return sheets[0].complexity(tuple(scores.shape), opinion)
 
 
@@ -200,9 +200,13 @@ def _fast_paths_off() -> Iterator[None]:
 
 
 @contextmanager
-def _without_onednn() -> Iterator[None]:
-    """Without its operator of a recurrent layer. Its other flags are left alone, which torch warns
-    about when it is asked to keep them."""
+def _without_onednn(ledger: Ledger) -> Iterator[None]:
+    """Without its operator of a recurrent layer, where a network has one: other layers are slow
+    without it. Its other flags are left alone, which torch warns about when it is asked
+    to keep them."""
+    if not any("rnn_layer" in name for name in ledger.macs_by_operator):
+        yield
+        return
     before = torch.backends.mkldnn.enabled
     torch.backends.mkldnn.enabled = False  # type: ignore[assignment]
     try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from typing import Any
 
@@ -58,6 +58,17 @@ def forward_named(spec: ModelSpec) -> AbstractContextManager[None]:
         MemoryError, RuntimeError: memory ran out.
     """
     return raised_as(partial(failed_forward, spec))
+
+
+@contextmanager
+def threads(number: int) -> Iterator[None]:
+    """With so many threads of the processor in an operator, and as many as before afterwards."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(number)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def run_first(
