@@ -16,7 +16,8 @@ from archbench.core.errors import ArchbenchError, UsageError
 from archbench.core.paired import PairedRule
 from archbench.core.rounds import Burst, ClockRule, PairedRun, Round, default_rules
 from archbench.measure.complexity import count
-from archbench.selftest import PAIRED, STORED, Outcome, Trial, rejudged, replay
+from archbench.replay import rejudged, replay
+from archbench.selftest import PAIRED, STORED, Outcome, Trial
 
 ROUNDS = Path(__file__).parent / "rounds" / "duet-schema-1.jsonl"
 RULES = default_rules("cpu", 1)

@@ -5,15 +5,17 @@ from __future__ import annotations
 import pytest
 
 from archbench.core.complexity import LayerCost
-from archbench.core.summary import (
+from archbench.core.layer_table import (
     LayerRow,
     LayerTable,
     ModuleCall,
-    ModuleOutline,
     ModuleParameters,
     UnlistedParameters,
-    assemble,
     layer_table,
+)
+from archbench.core.summary import (
+    ModuleOutline,
+    assemble,
     prune,
     total_costs,
 )

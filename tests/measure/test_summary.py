@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from archbench import ModelSpec
 from archbench.catalog import load_catalog
 from archbench.core.errors import ArchitectureError, NotMeasuredError
-from archbench.core.summary import LayerTable, ModuleNode, ModuleTree
+from archbench.core.layer_table import LayerTable
+from archbench.core.summary import ModuleNode, ModuleTree
 from archbench.measure.summary import outline, ptflops_costs, summarize
 from archbench.models.building import build_on_meta
 from archbench.models.libraries import library_version

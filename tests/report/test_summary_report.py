@@ -10,14 +10,8 @@ from typing import Any
 
 import pytest
 
-from archbench.core.summary import (
-    LayerRow,
-    LayerTable,
-    ModuleNode,
-    ModuleTree,
-    Summary,
-    UnlistedParameters,
-)
+from archbench.core.layer_table import LayerRow, LayerTable, UnlistedParameters
+from archbench.core.summary import ModuleNode, ModuleTree, Summary
 from archbench.report.summary import FORMATS, SCHEMA
 
 TABLE = LayerTable(

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from archbench.cli.architectures import whole_number
 from archbench.core.errors import UsageError
-from archbench.selftest import PAIRED, STORED, replay, selftest
+from archbench.replay import replay
+from archbench.selftest import PAIRED, STORED, selftest
 
 __all__ = ["add_parser", "run"]
 

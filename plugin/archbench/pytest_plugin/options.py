@@ -102,7 +102,7 @@ def worker_number(config: pytest.Config) -> int:
 
         order = order_of(config)
         return 0 if order is None else order.number
-    name = config.workerinput["workerid"] if is_worker(config) else "gw0"  # type: ignore[attr-defined]
+    name = str(getattr(config, "workerinput", {"workerid": "gw0"})["workerid"])
     return int(name.removeprefix("gw")) if name.removeprefix("gw").isdigit() else 0
 
 

@@ -299,14 +299,13 @@ def group_by_model(items: list[pytest.Item]) -> None:
     pytest orders by the parameters of session-scoped fixtures too, but with two of them
     (architecture, target) it may come back to an architecture that it has left.
     """
-    places = []
+    places: dict[int, tuple[int, pytest.Item]] = {}
     first_seen: dict[str, int] = {}
     for place, item in enumerate(items):
         params = getattr(getattr(item, "callspec", None), "params", {})
         if MODEL_ARGUMENT in params:
-            places.append(place)
-            first_seen.setdefault(params[MODEL_ARGUMENT].id, place)
-    ours = [items[place] for place in places]
-    ours.sort(key=lambda item: first_seen[item.callspec.params[MODEL_ARGUMENT].id])  # type: ignore[attr-defined]
-    for place, item in zip(places, ours, strict=True):
+            rank = first_seen.setdefault(params[MODEL_ARGUMENT].id, place)
+            places[place] = rank, item
+    ours = sorted(places.values(), key=lambda ranked: ranked[0])
+    for place, (_, item) in zip(places, ours, strict=True):
         items[place] = item

@@ -8,14 +8,8 @@ from math import prod
 from msgspec import to_builtins
 
 from archbench.core.errors import some
-from archbench.core.summary import (
-    LayerRow,
-    LayerTable,
-    ModuleNode,
-    ModuleTree,
-    Summary,
-    UnlistedParameters,
-)
+from archbench.core.layer_table import LayerRow, LayerTable, UnlistedParameters
+from archbench.core.summary import ModuleNode, ModuleTree, Summary
 from archbench.report.tables import ABSENT, BLANK, Table, json_text, markdown
 
 __all__ = ["FORMATS", "SCHEMA"]

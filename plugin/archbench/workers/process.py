@@ -141,11 +141,6 @@ class Worker:
         with theirs:
             connection = theirs.fileno()
             path.write_text(json.dumps({**asdict(order), "connection": connection}), "utf-8")
-            if os.name == "posix":
-                alone: dict[str, Any] = {"pass_fds": (connection,), "start_new_session": True}
-            else:
-                os.set_handle_inheritable(connection, True)  # type: ignore[attr-defined,unused-ignore]
-                alone = {"close_fds": False}
             with output.open("wb") if not prints_here else contextlib.nullcontext() as printed:
                 process = subprocess.Popen(
                     command(path),
@@ -154,7 +149,7 @@ class Worker:
                     stdin=subprocess.DEVNULL,
                     stdout=printed,
                     stderr=None if prints_here else subprocess.STDOUT,
-                    **alone,
+                    **_handing_on(connection),
                 )
         return cls(process, Channel(ours), None if prints_here else output, patience)
 
@@ -298,3 +293,12 @@ class Worker:
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(self.patience.end)
         self._channel.close()
+
+
+def _handing_on(connection: int) -> dict[str, Any]:
+    """Arguments that leave a connection open in a process; on POSIX it has a session of its own."""
+    if os.name == "posix":
+        return {"pass_fds": (connection,), "start_new_session": True}
+    inherit: Callable[[int, bool], None] = vars(os)["set_handle_inheritable"]
+    inherit(connection, True)
+    return {"close_fds": False}
