@@ -38,6 +38,7 @@ ALLOWED = {
     },
     "workers": {"core", "store"},
     "selftest": {"core", "store"},
+    "replay": {"core", "selftest"},
     "cli": {
         "core",
         "catalog",
@@ -48,6 +49,7 @@ ALLOWED = {
         "measure",
         "models",
         "selftest",
+        "replay",
     },
 }
 HEAVY = {"torch", "torchvision", "timm", "pytorchcv", "ptflops", "numpy", "scipy", "ruptures"}

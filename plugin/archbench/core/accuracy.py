@@ -171,21 +171,8 @@ def published_verdict(
         f"{published:g} % is published ({source})"
     )
     if low - half_step <= published <= high + half_step:
-        return Verdict(
-            metric,
-            "no-baseline",
-            "agrees-with-published",
-            f"none accepted; {compared}: within the interval",
-            published,
-            value,
-        )
-    side = "below" if value < published else "above"
-    return Verdict(
-        metric,
-        "inconclusive",
-        f"{side}-published",
-        f"none accepted; {compared}: outside the interval. Other images, weights or preprocessing, "
-        "or a fault",
-        published,
-        value,
-    )
+        status, reason, found = "no-baseline", "agrees-with-published", "within the interval"
+    else:
+        status, reason = "inconclusive", f"{'below' if value < published else 'above'}-published"
+        found = "outside the interval. Other images, weights or preprocessing, or a fault"
+    return Verdict(metric, status, reason, f"none accepted; {compared}: {found}", published, value)

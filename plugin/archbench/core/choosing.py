@@ -119,19 +119,11 @@ def choose(points: Iterable[Point], limits: Sequence[Limit], *, count: int = 5) 
     considered = 0
     for point in points:
         considered += 1
-        missing = {
-            metric
-            for metric in ("top1", *(limit.kind.name for limit in limits))
-            if metric not in point.figures
-        }
+        needed = {"top1", *(limit.kind.name for limit in limits)}
+        missing = needed - point.figures.keys()
         for metric in missing:
             without.setdefault(metric, []).append(_cell_name(point))
-        beyond = [
-            limit.name
-            for limit in limits
-            if limit.kind.name not in missing
-            and not limit.holds(point.figures[limit.kind.name].value)
-        ]
+        beyond = _beyond(point, limits)
         for name in beyond:
             outside[name] += 1
         if not missing and not beyond:
@@ -140,24 +132,31 @@ def choose(points: Iterable[Point], limits: Sequence[Limit], *, count: int = 5) 
     for point in sorted(within, key=_rank):
         best.setdefault((point.library, point.name), point)
     chosen = tuple(best.values())[:count]
-    doubtful = {
-        place: names
-        for place, point in enumerate(chosen)
-        if (
-            names := tuple(
-                limit.name
-                for limit in limits
-                if limit.is_within_error(point.figures[limit.kind.name])
-            )
-        )
-    }
+    within_error = {place: _within_error(point, limits) for place, point in enumerate(chosen)}
     return Choice(
         chosen,
         len(best),
         considered,
         {name: number for name, number in outside.items() if number},
         {metric: tuple(without[metric]) for metric in METRICS if metric in without},
-        doubtful,
+        {place: names for place, names in within_error.items() if names},
+    )
+
+
+def _beyond(point: Point, limits: Sequence[Limit]) -> list[str]:
+    """Limits that a point does not keep, by figures that it has."""
+    known = {name: figure.value for name, figure in point.figures.items()}
+    return [
+        limit.name
+        for limit in limits
+        if limit.kind.name in known and not limit.holds(known[limit.kind.name])
+    ]
+
+
+def _within_error(point: Point, limits: Sequence[Limit]) -> tuple[str, ...]:
+    """Limits that a point keeps by less than the error of its figure."""
+    return tuple(
+        limit.name for limit in limits if limit.is_within_error(point.figures[limit.kind.name])
     )
 
 

@@ -44,46 +44,30 @@ def count_verdicts(
         One verdict for each metric that changed, or a single one about all of them.
     """
     if baseline is None:
-        return [
-            Verdict(METRIC, "no-baseline", "not-in-file", "no counts have been accepted for it")
-        ]
+        sentence = "no counts have been accepted for it"
+        return [Verdict(METRIC, "no-baseline", "not-in-file", sentence)]
     # How torch takes an operator apart is its own affair and differs between its versions; what
     # the operators multiply, read and write does not.
     same_torch = baseline["torch"] == counts["torch"]
     compared = [name for name in COUNTS if same_torch or name != "operator_calls"]
     reason = "accepted" if accept else "differs"
     changed = [
-        Verdict(
-            name,
-            "changed",
-            reason,
-            difference_text(name, baseline[name], counts[name]),
-            baseline[name],
-            counts[name],
-        )
-        for name in compared
-        if baseline[name] != counts[name]
+        Verdict(name, "changed", reason, difference_text(name, then, now), then, now)
+        for name, then, now in ((name, baseline[name], counts[name]) for name in compared)
+        if then != now
     ]
     if changed:
         return changed
-    if _costs(baseline["layers"]) != _costs(counts["layers"]):
-        return [
-            Verdict(
-                "layers",
-                "changed",
-                reason,
-                "the same sums over other layers",
-                baseline["layers"],
-                counts["layers"],
-            )
-        ]
+    layers = baseline["layers"], counts["layers"]
+    if _costs(layers[0]) != _costs(layers[1]):
+        sentence = "the same sums over other layers"
+        return [Verdict("layers", "changed", reason, sentence, *layers)]
+    left_out = (
+        f"; operator_calls are not compared, since the baseline is of torch {baseline['torch']} "
+        f"and this is {counts['torch']}"
+    )
     sentence = f"{', '.join(compared)} and the layers are equal to the baseline's"
-    if not same_torch:
-        sentence += (
-            f"; operator_calls are not compared, since the baseline is of torch "
-            f"{baseline['torch']} and this is {counts['torch']}"
-        )
-    return [Verdict(METRIC, "unchanged", "equal", sentence)]
+    return [Verdict(METRIC, "unchanged", "equal", sentence + ("" if same_torch else left_out))]
 
 
 def _costs(census: Iterable[Sequence[Any]]) -> Counter[tuple[int, int]]:

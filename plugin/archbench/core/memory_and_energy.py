@@ -42,18 +42,15 @@ def tolerance_verdict(
         return Verdict(metric, "no-baseline", "not-in-file", sentence)
     known, change = METRICS[metric], value - baseline
     allowed = max(baseline * tolerance.relative, tolerance.absolute or 0.0)
-    within = abs(change) <= allowed
-    if within:
-        status, reason = "unchanged", "equal" if change == 0 else "within-tolerance"
-    elif change > 0:
-        status, reason = "regressed", "accepted" if accept else "more"
-    else:
-        status, reason = "improved", "less"
-    return Verdict(
-        metric,
-        status,
-        reason,
-        f"{known.changed(baseline, value)}; the tolerance is {known.said(allowed)}",
-        baseline,
-        value,
-    )
+    status, reason = _judged(change, allowed, accept=accept)
+    sentence = f"{known.changed(baseline, value)}; the tolerance is {known.said(allowed)}"
+    return Verdict(metric, status, reason, sentence, baseline, value)
+
+
+def _judged(change: float, allowed: float, *, accept: bool) -> tuple[str, str]:
+    """Status and reason of a change."""
+    if abs(change) <= allowed:
+        return "unchanged", "equal" if change == 0 else "within-tolerance"
+    if change > 0:
+        return "regressed", "accepted" if accept else "more"
+    return "improved", "less"

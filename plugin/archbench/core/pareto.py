@@ -58,6 +58,19 @@ def _score(metric: str, figure: Figure) -> tuple[float, float, float]:
     return (-high, -value, -low) if METRICS[metric].better == "lower" else (low, value, high)
 
 
+def _beside(cell: _Scored, ordered: Iterable[_Scored]) -> tuple[bool, _Scored | None]:
+    """Whether any other cell dominates one, and the first that is not surely worse."""
+    close: _Scored | None = None
+    for other in ordered:
+        if other is cell or cell.x[0] > other.x[2] or cell.y[0] > other.y[2]:
+            continue
+        close = close or other
+        is_better = other.x[0] > cell.x[2] or other.y[0] > cell.y[2]
+        if is_better and other.x[1] >= cell.x[1] and other.y[1] >= cell.y[1]:
+            return True, close
+    return False, close
+
+
 def pareto_front(points: Iterable[Point], x: str, y: str = "top1") -> Front:
     """Part cells by whether anything dominates them in two metrics.
 
@@ -85,16 +98,7 @@ def pareto_front(points: Iterable[Point], x: str, y: str = "top1") -> Front:
     undecided: list[tuple[Point, Point]] = []
     dominated: list[Point] = []
     for cell in scored:
-        close: _Scored | None = None
-        is_dominated = False
-        for other in ordered:
-            if other is cell or cell.x[0] > other.x[2] or cell.y[0] > other.y[2]:
-                continue
-            close = close or other
-            is_better = other.x[0] > cell.x[2] or other.y[0] > cell.y[2]
-            if is_better and other.x[1] >= cell.x[1] and other.y[1] >= cell.y[1]:
-                is_dominated = True
-                break
+        is_dominated, close = _beside(cell, ordered)
         if is_dominated:
             dominated.append(cell.point)
         elif close is not None:

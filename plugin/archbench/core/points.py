@@ -127,24 +127,11 @@ def with_derived(figures: Mapping[str, Figure], batch_size: int | None) -> dict[
     put("top1_per_gmac", "top1", "macs", 1e9)
     latency = found.get("latency")
     if latency is not None and batch_size and latency.value > 0:
-        value, low, high = latency.value, latency.low, latency.high
-        source = (latency.kind, latency.source)
-        found.setdefault(
-            "latency_per_image",
-            Figure(
-                value / batch_size,
-                *source,
-                None if low is None else low / batch_size,
-                None if high is None else high / batch_size,
-            ),
-        )
-        found.setdefault(
-            "throughput",
-            Figure(
-                batch_size / value,
-                *source,
-                None if high is None else batch_size / high,
-                None if low is None else batch_size / low,
-            ),
-        )
+        source, ends = (latency.kind, latency.source), (latency.low, latency.high)
+        low, high = (None if end is None else end / batch_size for end in ends)
+        per_image = Figure(latency.value / batch_size, *source, low, high)
+        found.setdefault("latency_per_image", per_image)
+        # The longest time is the smallest throughput.
+        most, least = (None if end is None else batch_size / end for end in ends)
+        found.setdefault("throughput", Figure(batch_size / latency.value, *source, least, most))
     return found

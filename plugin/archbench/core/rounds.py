@@ -245,6 +245,19 @@ def _lost(process_runs: Sequence[PairedRun]) -> float:
     return max([lost, *(run.others for run in process_runs if run.others is not None)])
 
 
+def _decisions(
+    good: Sequence[PairedRun], rules: Sequence[ClockRule]
+) -> tuple[dict[str, Decision], list[str]]:
+    """The decision by each clock, and the clocks that others disturbed."""
+    decisions = {
+        one.clock: decide([run.differences(one.clock) for run in good], one.rule) for one in rules
+    }
+    unjudged = ["wall"] if "wall" in decisions and _lost(good) > MOST_WAITED else []
+    for clock in unjudged:
+        decisions[clock] = replace(decisions[clock], status=None, reason="")
+    return decisions, unjudged
+
+
 def judge(process_runs: Sequence[PairedRun], rules: Sequence[ClockRule]) -> Judgement:
     """What the rounds of all process runs so far say about the candidate.
 
@@ -258,16 +271,8 @@ def judge(process_runs: Sequence[PairedRun], rules: Sequence[ClockRule]) -> Judg
         rules: see :func:`default_rules`.
     """
     good = [run for run in process_runs if run.disturbance is None]
-    decisions: dict[str, Decision] = {}
-    unjudged: list[str] = []
+    decisions, unjudged = _decisions(good, rules)
     is_last = len(process_runs) >= max(one.rule.most_process_runs for one in rules)
-    for one in rules:
-        differences = [run.differences(one.clock) for run in good]
-        decision = decide(differences, one.rule)
-        if one.clock == "wall" and _lost(good) > MOST_WAITED:
-            decision = replace(decision, status=None, reason="")
-            unjudged.append("wall")
-        decisions[one.clock] = decision
     first, told = rules[0].clock, decisions[rules[0].clock]
 
     def judgement(status: str | None, reason: str, clock: str = first) -> Judgement:
@@ -283,11 +288,8 @@ def judge(process_runs: Sequence[PairedRun], rules: Sequence[ClockRule]) -> Judg
     for clock, decision in decisions.items():
         if decision.status == "regressed":
             return judgement("regressed", "slower" if clock == first else f"slower-{clock}", clock)
-    can_object = [
-        clock
-        for clock, decision in decisions.items()
-        if clock != first and clock not in unjudged and decision.status is None
-    ]
+    undecided = {clock for clock, decision in decisions.items() if decision.status is None}
+    can_object = undecided - {first, *unjudged}
     if told.status in ("improved", "unchanged") and (is_last or not can_object):
         for clock, decision in decisions.items():
             if told.status == "unchanged" and decision.status == "improved":

@@ -216,23 +216,28 @@ def parse_paired(selector: Selector, clock: str | None, given: Mapping[str, Any]
         share = _parse(key, value, "a share") if key in ("d0", "d1") else value
         values.append((PAIRED_KEYS[key], share))
     override = PairedOverride(selector, clock, tuple(values), tuple(reports))
-    if not values:
-        return override
-    # By itself it has to fit at least one device's default.
+    trouble = _no_rule(override) if values else None
+    if trouble is not None:
+        asked = ", ".join(f"{key} = {value!r}" for key, value in given.items())
+        raise UsageError(
+            asked, f"that makes no rule: {trouble}", "Give the values that have to fit together"
+        )
+    return override
+
+
+def _no_rule(override: PairedOverride) -> str | None:
+    """Why an override by itself fits no device's default; None where it fits one."""
     errors = []
     for kind, threads in (("cpu", 1), ("cuda", 1)):
         for one in default_rules(kind, threads):
-            if clock in (None, one.clock):
+            if override.clock in (None, one.clock):
                 try:
                     replace(one.rule, **_fields(override))
                 except ValueError as error:
                     errors.append(str(error))
                 else:
-                    return override
-    asked = ", ".join(f"{key} = {value!r}" for key, value in given.items())
-    raise UsageError(
-        asked, f"that makes no rule: {errors[0]}", "Give the values that have to fit together"
-    )
+                    return None
+    return errors[0]
 
 
 def _parse_report(key: str, value: str, clock: str | None) -> bool:
@@ -326,16 +331,18 @@ def parse_override(
     if confidence is not None:
         _check_confidence(metric, confidence)
     share = None if relative is None else _parse("relative", relative, "a share")
-    amount = None
-    if absolute is not None:
-        if known.check != "tolerance":
-            raise UsageError(
-                f"absolute = {absolute!r}",
-                f"a change of {metric} is judged relative to the baseline",
-                "Write relative = '5 %', or a budget for an absolute limit",
-            )
-        amount = _parse("absolute", absolute, known.kind)
+    amount = None if absolute is None else _parse_amount(metric, absolute)
     return Override(metric, selector, share, confidence, amount)
+
+
+def _parse_amount(metric: str, absolute: str) -> float:
+    if METRICS[metric].check != "tolerance":
+        raise UsageError(
+            f"absolute = {absolute!r}",
+            f"a change of {metric} is judged relative to the baseline",
+            "Write relative = '5 %', or a budget for an absolute limit",
+        )
+    return _parse("absolute", absolute, METRICS[metric].kind)
 
 
 def _check_confidence(metric: str, confidence: float) -> None:

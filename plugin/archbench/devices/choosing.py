@@ -183,6 +183,11 @@ def choose(request: str, devices: Sequence[Device], *, worker: int = 0, remark: 
     if found:
         alike = [device for device in found if device.vendor_name == found[0].vendor_name]
         return alike[worker % len(alike)]
+    raise _no_such_device(asked, wanted, devices, remark)
+
+
+def _no_such_device(asked: str, wanted: str, devices: Sequence[Device], remark: str) -> UsageError:
+    accelerators = [device for device in devices if device.kind != "cpu"]
     there = ", ".join(str(device) for device in devices)
     todo = "Use --gpu=auto for the best device here"
     if accelerators and re.search(r"\bmig\b|\b\dg\b", wanted):
@@ -194,7 +199,7 @@ def choose(request: str, devices: Sequence[Device], *, worker: int = 0, remark: 
         todo += f", which is the CPU; {remark or 'no accelerator is visible to torch'}"
     elif remark:
         todo += f"; {remark}"
-    raise UsageError(asked, f"no such device; this machine has {there}", todo)
+    return UsageError(asked, f"no such device; this machine has {there}", todo)
 
 
 def choose_all(request: str, devices: Sequence[Device], *, remark: str = "") -> list[Device]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import asdict
+from typing import Any
 
 from archbench.core.complexity import Complexity, disagreement, layer_census
 from archbench.core.errors import ArchbenchError
@@ -33,38 +34,12 @@ def complexity_record(
     network = holder.network(spec) if holder is not None and spec.is_own else None
     complexity = count(spec, network)
     seconds = time.perf_counter() - start
-    counted = {"source": "counted"}
-    number = {"unit": "1", **counted}
-    opinion = complexity.second_opinion
-    text, outside = disagreement(complexity.macs, opinion), complexity.not_parameters
+    text = disagreement(complexity.macs, complexity.second_opinion)
+    outside = complexity.not_parameters
     record = Record(
         id=spec.id,
         target=None,
-        metrics={
-            "params": {"value": complexity.params, **number},
-            "trainable_params": {"value": complexity.trainable_params, **number},
-            "buffers": {"value": complexity.buffers, **number},
-            "param_bytes": {"by_dtype": dict(complexity.param_bytes), "unit": "B", **counted},
-            "macs": {
-                "value": complexity.macs,
-                "basis": "image",
-                **number,
-                "by_kind": dict(complexity.macs_by_kind),
-                "flops_2_per_mac": complexity.flops_2_per_mac,
-                "uncounted": dict(complexity.uncounted),
-                "second_opinion": None if opinion is None else asdict(opinion),
-                "counted_with": {
-                    "torch": library_version("torch"),
-                    "library": provenance_of(spec),
-                },
-            },
-            "activations": {"value": complexity.activations, "basis": "image", **number},
-            "max_channels": {"value": complexity.max_channels, **number},
-            "operator_calls": {"value": complexity.operator_calls, **number},
-            "input_shape": {"value": list(complexity.input_shape), **number},
-            "output_shape": {"value": list(complexity.output_shape), **number},
-            "layers": {"value": layer_census(complexity.layers), **counted},
-        },
+        metrics=_metrics(spec, complexity),
         notes=[
             *([Note("second-opinion", text)] if text else []),
             *([Note("not-parameters", outside)] if outside else []),
@@ -72,6 +47,37 @@ def complexity_record(
         seconds={"count": seconds},
     )
     return record, complexity
+
+
+def _metrics(spec: ModelSpec, complexity: Complexity) -> dict[str, dict[str, Any]]:
+    counted = {"source": "counted"}
+    number = {"unit": "1", **counted}
+    opinion = complexity.second_opinion
+    return {
+        "params": {"value": complexity.params, **number},
+        "trainable_params": {"value": complexity.trainable_params, **number},
+        "buffers": {"value": complexity.buffers, **number},
+        "param_bytes": {"by_dtype": dict(complexity.param_bytes), "unit": "B", **counted},
+        "macs": {
+            "value": complexity.macs,
+            "basis": "image",
+            **number,
+            "by_kind": dict(complexity.macs_by_kind),
+            "flops_2_per_mac": complexity.flops_2_per_mac,
+            "uncounted": dict(complexity.uncounted),
+            "second_opinion": None if opinion is None else asdict(opinion),
+            "counted_with": {
+                "torch": library_version("torch"),
+                "library": provenance_of(spec),
+            },
+        },
+        "activations": {"value": complexity.activations, "basis": "image", **number},
+        "max_channels": {"value": complexity.max_channels, **number},
+        "operator_calls": {"value": complexity.operator_calls, **number},
+        "input_shape": {"value": list(complexity.input_shape), **number},
+        "output_shape": {"value": list(complexity.output_shape), **number},
+        "layers": {"value": layer_census(complexity.layers), **counted},
+    }
 
 
 def side_counts(loaded: LoadedModel) -> dict[str, int] | None:

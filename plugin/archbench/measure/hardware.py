@@ -197,21 +197,8 @@ def make_target(
     if "," in gpu:
         choose_all(gpu, there, remark=remark)
     device = choose(config.asked or gpu, there, worker=worker, remark=remark)
-    cores = os.cpu_count() or 1
-    if config.threads > cores:
-        raise UsageError(
-            f"--threads={config.threads}",
-            f"this machine has {cores} cores, and threads that share one only wait for each other",
-            f"Use --threads={cores} or fewer",
-        )
-    backend = backend_of(device.name, device.uuid)
-    if not measures and backend.is_exclusive():
-        _refuse_apart(device, config.dtype)
-        _check_runtime(device, config)
-    else:
-        if not backend.is_host:
-            _refuse_unusable(device)
-        check_config(device, config)
+    _refuse_threads(config.threads)
+    _refuse_device(device, config, measures=measures)
     given = {one.name: getattr(config, one.name) for one in fields(config)}
     return Target(
         device=device.name,
@@ -220,6 +207,28 @@ def make_target(
         uuid=device.uuid,
         **{**given, "batch_size": config.batch_size or 1},
     )
+
+
+def _refuse_threads(threads: int) -> None:
+    cores = os.cpu_count() or 1
+    if threads > cores:
+        raise UsageError(
+            f"--threads={threads}",
+            f"this machine has {cores} cores, and threads that share one only wait for each other",
+            f"Use --threads={cores} or fewer",
+        )
+
+
+def _refuse_device(device: Device, config: RunConfig, *, measures: bool) -> None:
+    """A device that cannot run a configuration, found out there only where one may."""
+    backend = backend_of(device.name, device.uuid)
+    if not measures and backend.is_exclusive():
+        _refuse_apart(device, config.dtype)
+        _check_runtime(device, config)
+        return
+    if not backend.is_host:
+        _refuse_unusable(device)
+    check_config(device, config)
 
 
 def check_config(device: Device, config: RunConfig) -> None:
@@ -300,14 +309,13 @@ def refuse_shared(
         except AbsentError as error:
             unknown[device.name] = str(error)
             continue
-        text = ", ".join(map(str, found))
+        if found:
+            others[device.name] = ", ".join(map(str, found))
         if found and not shared_ok:
             raise UsageError(
                 f"--gpu={gpu}",
-                f"{device} is in use by {text}",
+                f"{device} is in use by {others[device.name]}",
                 "Wait for it, choose another device, or measure all the same with --shared-ok: "
                 "the results then say that the device was shared",
             )
-        if found:
-            others[device.name] = text
     return Sharing(others, unknown)

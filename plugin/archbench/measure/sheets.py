@@ -112,6 +112,9 @@ class Sheet:
                 f"it takes tensors out of torch by {', '.join(sorted(self.ledger.taken))}, and "
                 "what is computed with them there is not seen. Compute it with torch's operators",
             )
+        self._refuse_left_out_layers()
+
+    def _refuse_left_out_layers(self) -> None:
         layers = [
             name
             for name, module in self.model.named_modules()
@@ -155,6 +158,14 @@ class Sheet:
         )
 
 
+def _why_it_varies(sheet: Sheet, *, keeps_state: bool) -> str:
+    if keeps_state:
+        return "it keeps something from one pass to the next"
+    if sheet.draws:
+        return "it draws random numbers in evaluation mode"
+    return "what it does depends on the values in its images"
+
+
 def refuse_what_varies(first: Sheet, other: Sheet, *, keeps_state: bool) -> None:
     """Refuse a network that is not the same in two passes, and one whose work was not all seen.
 
@@ -162,12 +173,7 @@ def refuse_what_varies(first: Sheet, other: Sheet, *, keeps_state: bool) -> None
         first, other: the two passes.
         keeps_state: whether the same images and random numbers give something else again.
     """
-    if keeps_state:
-        why = "it keeps something from one pass to the next"
-    elif first.draws:
-        why = "it draws random numbers in evaluation mode"
-    else:
-        why = "what it does depends on the values in its images"
+    why = _why_it_varies(first, keeps_state=keeps_state)
     remedy = "Let the forward pass be the same each time once self.training is False"
     if first.params != other.params:
         raise first.refusal(

@@ -102,11 +102,7 @@ def open_images(path: Path) -> ImageSet:
             "Name the directory whose directories are classes, or the one with the images of the "
             "validation set and their ground truth",
         )
-    top = _top_directory([file.name for file in images])
-    directory_of = {
-        file.name: file.name.removeprefix(top).rpartition("/")[0].partition("/")[0]
-        for file in images
-    }
+    directory_of = _class_directories([file.name for file in images])
     if set(directory_of.values()) == {""}:
         labelled, classes, is_imagenet = _flat(images, files, read, beside, asked)
         layout = "flat"
@@ -161,6 +157,12 @@ def read_image_bytes(path: Path, image: Image) -> bytes:
     if len(data) != image.size:
         raise OSError(f"the archive ends within {image.name}")
     return data
+
+
+def _class_directories(names: Sequence[str]) -> dict[str, str]:
+    """The directory of its class by the name of each image; empty where it lies in none."""
+    top = _top_directory(names)
+    return {name: name.removeprefix(top).rpartition("/")[0].partition("/")[0] for name in names}
 
 
 def _top_directory(names: Sequence[str]) -> str:
@@ -277,12 +279,7 @@ def _labels(
     def refuse(found: str, todo: str = "Take the file that belongs to these images") -> UsageError:
         return UsageError(asked, f"{name}: {found}", todo)
 
-    named: dict[str, str] = {}
-    if name.endswith(".csv"):
-        rows = list(csv.reader(lines))[1:]
-        named = {row[0]: row[1].split()[0] for row in rows if len(row) > 1 and row[1].split()}
-    elif all(len(line.split()) == 2 for line in lines):
-        named = {line.split()[0].rpartition(".")[0]: line.split()[1] for line in lines}
+    named = _named(lines, is_csv=name.endswith(".csv"))
     if named:
         missing = [stem for stem in stems if stem not in named]
         if missing:
@@ -303,14 +300,35 @@ def _labels(
             raise refuse(f"the label {max(numbers)} is not one of 0 to 999")
         return numbers
     # The development kit numbers classes from 1 in an order of its own.
-    kit = content("meta.mat")
-    if kit is None:
+    synset_of = _development_kit(content("meta.mat"), refuse)
+    unknown = [number for number in numbers if synset_of.get(number) not in label_of]
+    if unknown:
+        raise refuse(f"meta.mat knows no class {unknown[0]}")
+    return [label_of[synset_of[number]] for number in numbers]
+
+
+def _named(lines: Sequence[str], *, is_csv: bool) -> dict[str, str]:
+    """Labels by the name of their image without its ending, where each line names one."""
+    if is_csv:
+        rows = list(csv.reader(lines))[1:]
+        return {row[0]: row[1].split()[0] for row in rows if len(row) > 1 and row[1].split()}
+    if all(len(line.split()) == 2 for line in lines):
+        return {line.split()[0].rpartition(".")[0]: line.split()[1] for line in lines}
+    return {}
+
+
+def _development_kit(content: bytes | None, refuse: Callable[..., UsageError]) -> dict[int, str]:
+    """Synsets by the development kit's number of their class, from its ``meta.mat``."""
+    if content is None:
         raise refuse(
             "it numbers the classes in the order of the development kit, which its meta.mat says",
             "Put meta.mat of the same kit beside it, or use a file with synsets",
         )
     try:
-        synset_of = _development_kit(kit)
+        from scipy.io import loadmat
+
+        table: Any = loadmat(io.BytesIO(content), squeeze_me=True)["synsets"]
+        return {int(row["ILSVRC2012_ID"]): str(row["WNID"]) for row in table}
     except ModuleNotFoundError:
         raise refuse(
             "reading the development kit's meta.mat needs scipy, which is not installed",
@@ -318,15 +336,3 @@ def _labels(
         ) from None
     except Exception as error:
         raise refuse(f"the meta.mat beside it cannot be read ({error})") from error
-    unknown = [number for number in numbers if synset_of.get(number) not in label_of]
-    if unknown:
-        raise refuse(f"meta.mat knows no class {unknown[0]}")
-    return [label_of[synset_of[number]] for number in numbers]
-
-
-def _development_kit(content: bytes) -> dict[int, str]:
-    """Synsets by the development kit's number of their class, from its ``meta.mat``."""
-    from scipy.io import loadmat
-
-    table: Any = loadmat(io.BytesIO(content), squeeze_me=True)["synsets"]
-    return {int(row["ILSVRC2012_ID"]): str(row["WNID"]) for row in table}

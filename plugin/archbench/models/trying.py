@@ -63,6 +63,23 @@ def try_out(loaded: LoadedModel) -> None:
         _refuse_fixed_precision(loaded, error)
         raise with_other_size(loaded.spec, loaded.module, error) from error.__cause__
     _note_precision(loaded)
+    _note_how_it_runs(loaded, cause)
+    _note_kept_results(loaded, watched, later)
+    doubt = doubt_about(loaded.spec, output, batch)
+    if doubt is not None:
+        loaded.notes.append(Note("which-scores", doubt))
+    if watched is not None and watched.trouble is not None and loaded.state is None:
+        _fill(loaded, tuple(kept), watched.trouble)
+    _note_filling(loaded)
+
+
+def _note_filling(loaded: LoadedModel) -> None:
+    network = loaded.network
+    if network is not None and loaded.state is None and "filled" in network.found:
+        loaded.notes.append(Note("filled", network.found["filled"]))
+
+
+def _note_how_it_runs(loaded: LoadedModel, cause: BaseException | None) -> None:
     if cause is not None:
         how = "under no_grad" if loaded.gradients == "none" else "with gradients"
         text = f"its passes run {how}, since otherwise: {_first_sentence(cause)}"
@@ -70,15 +87,6 @@ def try_out(loaded: LoadedModel) -> None:
     if loaded.changes_inputs:
         text = "its passes change their input, which is given back its values before each"
         loaded.notes.append(Note("changes-input", text))
-    _note_kept_results(loaded, watched, later)
-    doubt = doubt_about(loaded.spec, output, batch)
-    if doubt is not None:
-        loaded.notes.append(Note("which-scores", doubt))
-    if watched is not None and watched.trouble is not None and loaded.state is None:
-        _fill(loaded, tuple(kept), watched.trouble)
-    network = loaded.network
-    if network is not None and loaded.state is None and "filled" in network.found:
-        loaded.notes.append(Note("filled", network.found["filled"]))
 
 
 def _first_pass(

@@ -256,14 +256,37 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
     Raises:
         NotMeasuredError: the file holds code, is damaged, or holds no state dict.
     """
+    content = _loaded(path)
+    for name in ("state_dict_ema", "state_dict", "model_ema", "model"):
+        if isinstance(content, Mapping) and isinstance(content.get(name), Mapping):
+            content = content[name]
+            break
+    if not isinstance(content, Mapping) or not content:
+        raise NotMeasuredError(
+            "weights-damaged", f"{path} holds {type(content).__name__}, expected a state dict"
+        )
+    tensors = {name: value for name, value in content.items() if isinstance(value, Tensor)}
+    if not tensors:
+        raise NotMeasuredError("weights-damaged", f"{path} holds no tensors")
+    for prefix in ("_orig_mod.", "module.", "_orig_mod."):
+        if all(name.startswith(prefix) for name in tensors):
+            tensors = {name.removeprefix(prefix): value for name, value in tensors.items()}
+    return tensors
+
+
+def _loaded(path: Path) -> object:
+    """What a file of weights holds, read in a way that runs no code of it.
+
+    Raises:
+        NotMeasuredError: the file holds code, or is damaged.
+    """
     is_safetensors = _is_safetensors(path)
     try:
         if is_safetensors:
-            content: Any = load_file(path)
-        else:
-            # A path would be judged by its name.
-            with path.open("rb") as file:
-                content = torch.load(file, map_location="cpu", weights_only=True)
+            return load_file(path)
+        # A path would be judged by its name.
+        with path.open("rb") as file:
+            return torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         with path.open("rb") as file:
             begins = file.read(1)
@@ -281,21 +304,6 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
         if is_out_of_memory(error):
             raise
         raise _damaged(path, error) from error
-    for name in ("state_dict_ema", "state_dict", "model_ema", "model"):
-        if isinstance(content, Mapping) and isinstance(content.get(name), Mapping):
-            content = content[name]
-            break
-    if not isinstance(content, Mapping) or not content:
-        raise NotMeasuredError(
-            "weights-damaged", f"{path} holds {type(content).__name__}, expected a state dict"
-        )
-    tensors = {name: value for name, value in content.items() if isinstance(value, Tensor)}
-    if not tensors:
-        raise NotMeasuredError("weights-damaged", f"{path} holds no tensors")
-    for prefix in ("_orig_mod.", "module.", "_orig_mod."):
-        if all(name.startswith(prefix) for name in tensors):
-            tensors = {name.removeprefix(prefix): value for name, value in tensors.items()}
-    return tensors
 
 
 def _is_safetensors(path: Path) -> bool:

@@ -99,24 +99,26 @@ def _evaluated(config: pytest.Config, model: WeightedModel, images: ImageSet, ke
     return record
 
 
-def _record(model: WeightedModel, images: ImageSet, found: Evaluation, key: str) -> Record:
-    def metric(outcomes: Outcomes) -> dict[str, Any]:
-        low, high = wilson_interval(outcomes.right, outcomes.images)
-        return {
-            "value": outcomes.percent,
-            "unit": "%",
-            "source": "measured",
-            "images": outcomes.images,
-            "right": outcomes.right,
-            "interval": [low, high],
-            "low": low,
-            "high": high,
-            "confidence": 0.95,
-            "digest": outcomes.digest,
-        }
+def _top(outcomes: Outcomes) -> dict[str, Any]:
+    """The entry of one accuracy among the metrics of a cell."""
+    low, high = wilson_interval(outcomes.right, outcomes.images)
+    return {
+        "value": outcomes.percent,
+        "unit": "%",
+        "source": "measured",
+        "images": outcomes.images,
+        "right": outcomes.right,
+        "interval": [low, high],
+        "low": low,
+        "high": high,
+        "confidence": 0.95,
+        "digest": outcomes.digest,
+    }
 
+
+def _record(model: WeightedModel, images: ImageSet, found: Evaluation, key: str) -> Record:
     top1 = {
-        **metric(found.top1),
+        **_top(found.top1),
         "key": key,
         "dataset": {
             "path": images.path,
@@ -140,40 +142,38 @@ def _record(model: WeightedModel, images: ImageSet, found: Evaluation, key: str)
         "lacking_classes": found.lacking,
         **({"exits": [one.percent for one in found.exits]} if found.exits else {}),
     }
-    notes = []
-    if found.unreadable_count:
-        name, cause = found.unreadable[0]
-        notes.append(
-            Note(
-                "images-unreadable",
-                f"{found.unreadable_count:,} of {len(images.images):,} images could not be "
-                f"read and are left out, {name} among them ({cause})",
-            )
-        )
-    if found.left_out:
-        notes.append(
-            Note(
-                "few-loaders",
-                f"{found.workers.loading} processes decode images where "
-                f"{found.workers.loading + found.left_out} could: /dev/shm, by which they hand "
-                "them over, is small. Give a container more of it, as by --shm-size=2g",
-            )
-        )
-    if found.lacking:
-        notes.append(
-            Note(
-                "classes-lacking",
-                f"{found.lacking} of the images' classes are not among the network's, so "
-                "that all their images count as wrong",
-            )
-        )
+    which_scores = [one for one in model.loaded.notes if one.code == "which-scores"]
     return Record(
         model.spec.id,
         model.target.batchless,
-        {"top1": top1, **({"top5": metric(found.top5)} if found.top5 is not None else {})},
-        notes=notes + [one for one in model.loaded.notes if one.code == "which-scores"],
+        {"top1": top1, **({"top5": _top(found.top5)} if found.top5 is not None else {})},
+        notes=[*_doubts(found, len(images.images)), *which_scores],
         seconds={"load_weights": model.loaded.load_seconds, "evaluate": found.seconds},
     )
+
+
+def _doubts(found: Evaluation, images: int) -> Iterator[Note]:
+    """What is to be known of an evaluation: images and classes left out, processes too."""
+    if found.unreadable_count:
+        name, cause = found.unreadable[0]
+        yield Note(
+            "images-unreadable",
+            f"{found.unreadable_count:,} of {images:,} images could not be read and are left out, "
+            f"{name} among them ({cause})",
+        )
+    if found.left_out:
+        yield Note(
+            "few-loaders",
+            f"{found.workers.loading} processes decode images where "
+            f"{found.workers.loading + found.left_out} could: /dev/shm, by which they hand "
+            "them over, is small. Give a container more of it, as by --shm-size=2g",
+        )
+    if found.lacking:
+        yield Note(
+            "classes-lacking",
+            f"{found.lacking} of the images' classes are not among the network's, so that all "
+            "their images count as wrong",
+        )
 
 
 def weighted(config: pytest.Config, spec: ModelSpec, target: Target, weights: str) -> WeightedModel:
@@ -211,15 +211,7 @@ def fingerprint_record(
     accepted = accepted_of(config, "fingerprint", record)
     cell, line = f"{spec.id} {target.dtype}", accepted.line
     if line is None and gate.accepting is None:
-        file = gate.file("fingerprint")
-        where = file.path.relative_to(config.rootpath)
-        missing = judged(
-            config,
-            record,
-            [fingerprint_verdict(None, _NOTHING, target.dtype)],
-            lambda _: [f"no-baseline: {cell} has no line in {where}"],
-        )
-        return record, missing if file.lines else None
+        return record, _no_fingerprint(config, record, target)
     asked = settings.weights or (line["asked"] if line is not None else None)
     asked = asked or ("none" if settings.imagenet is None else "pretrained")
     model = weighted(config, spec, target, asked)
@@ -252,4 +244,14 @@ def fingerprint_record(
     return record, judged(config, record, [verdict], explain)
 
 
-_NOTHING = Fingerprint((), (), (), "none")
+def _no_fingerprint(config: pytest.Config, record: Record, target: Target) -> str | None:
+    """The failure of a test whose network has no accepted fingerprint, where others have one."""
+    file = gate_of(config).file("fingerprint")
+    where = file.path.relative_to(config.rootpath)
+    missing = judged(
+        config,
+        record,
+        [fingerprint_verdict(None, Fingerprint((), (), (), "none"), target.dtype)],
+        lambda _: [f"no-baseline: {record.id} {target.dtype} has no line in {where}"],
+    )
+    return missing if file.lines else None

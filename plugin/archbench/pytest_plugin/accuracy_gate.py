@@ -156,10 +156,8 @@ def write_accuracies(
             line = {
                 **shared,
                 **{name: _outcomes_line(stored.get(name)) for name in compared_by("pairs")},
-                "weights": top1["weights"],
-                "preprocessing": top1["preprocessing"],
-                "sample": top1["dataset"]["sample"],
-                "seed": top1["dataset"]["seed"],
+                **{name: top1[name] for name in ("weights", "preprocessing")},
+                **{name: top1["dataset"][name] for name in ("sample", "seed")},
             }
             lines["accuracy"].append((gate.path("accuracy"), line))
         taken = record.metrics.get(METRIC)

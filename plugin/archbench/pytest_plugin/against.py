@@ -75,6 +75,13 @@ def against_lines(config: pytest.Config) -> list[str]:
     return list(config.stash[_COMPARISONS].lines) if _COMPARISONS in config.stash else []
 
 
+def _did_not_come_up(reference: Reference, label: str, error: NoPairError) -> str:
+    return (
+        f"--against={reference.text}: the process of {label} did not come up: "
+        f"{error.sentence}. This is what it printed:\n{error.output}"
+    )
+
+
 def compare(
     config: pytest.Config,
     nodeids: Sequence[str],
@@ -114,11 +121,7 @@ def compare(
         else:
             paired = {nodeid: PairedCell(failures=(_without_file(nodeid),)) for nodeid in cells}
     except NoPairError as error:
-        label = labels.get(error.side, error.side)
-        message = (
-            f"--against={reference.text}: the process of {label} did not come up: "
-            f"{error.sentence}. This is what it printed:\n{error.output}"
-        )
+        message = _did_not_come_up(reference, labels.get(error.side, error.side), error)
         raise pytest.UsageError(spelled(config, message)) from None
     except ArchbenchError as error:
         raise pytest.UsageError(spelled(config, str(error))) from None

@@ -69,7 +69,6 @@ def report_to_ci(
         code_quality_path: where to write GitLab's code-quality report.
         openmetrics_path: where to write figures as OpenMetrics text.
     """
-    lines: list[str] = []
     unwritten: list[str] = []
     cells = [_spelled_cell(config, cell) for cell in cells]
     locate = _locator(config, records)
@@ -85,16 +84,16 @@ def report_to_ci(
         write("--code-quality", code_quality_path, json.dumps(report, indent=1) + "\n")
     if openmetrics_path is not None:
         write("--openmetrics", openmetrics_path, metrics_text(cells))
-    on_github = environ.get("GITHUB_ACTIONS") == "true"
     shown = [spelled(config, problem) for problem in (*problems, *unwritten)]
-    if on_github:
-        lines += annotation_lines(cells, problems=shown, failing=failing, locate=locate)
+    on_github = environ.get("GITHUB_ACTIONS") == "true"
+    lines = (
+        annotation_lines(cells, problems=shown, failing=failing, locate=locate) if on_github else []
+    )
     summary = environ.get("GITHUB_STEP_SUMMARY")
-    if summary:
-        failure = _append_summary(Path(summary), cells, title, shown, failing)
-        if failure:
-            lines.append(f"{'::warning title=archbench::' if on_github else ''}{failure}")
-    return CiReport(tuple(lines), tuple(unwritten))
+    failure = _append_summary(Path(summary), cells, title, shown, failing) if summary else ""
+    warning = "::warning title=archbench::" if on_github else ""
+    said = [f"{warning}{failure}"] if failure else []
+    return CiReport((*lines, *said), tuple(unwritten))
 
 
 def _spelled_cell(config: pytest.Config, cell: Record) -> Record:

@@ -17,6 +17,7 @@ from archbench.core.run_config import RunConfig, axes
 from archbench.core.sides import (
     OF_FRAMEWORK,
     Agreement,
+    Growth,
     accept_changes,
     agreement,
     attribution,
@@ -37,8 +38,6 @@ from archbench.pytest_plugin.targets import target_for
 from archbench.workers.pairs import CANDIDATE, REFERENCE, SIDES
 from archbench.workers.references import Reference
 from archbench.workers.schedule import PairedCell
-
-__all__ = ["Comparison", "code_of", "comparison", "compiled", "name_of", "not_compared"]
 
 
 @dataclass(slots=True)
@@ -90,19 +89,13 @@ def comparison(
         for change in changes
         if not reference.means_difference and (alike or change.metric not in OF_FRAMEWORK)
     ]
-    agreed = _agreement(facts)
-    different = [
-        *versions_changed(*(_stated(one, side) for side in SIDES)),
-        *breaks_changed(*(metrics_of(one, side) for side in SIDES)),
-        *(change.sentence for change in changes),
-    ]
-    growth, total = attribution(one.modules)
+    differences = _Differences.of(one, changes)
     record = _record(one)
     record.metrics["paired_ratio"] = {
         **_ratio(one, labels, counts),
-        "different": different,
-        "agreement": None if agreed is None else agreed.as_dict(),
-        "growth": [item.as_dict() for item in growth],
+        "different": differences.different,
+        "agreement": None if differences.agreement is None else differences.agreement.as_dict(),
+        "growth": [item.as_dict() for item in differences.growth],
         "series": [run.as_dict() for run in one.process_runs],
     }
     if one.judgement.decision.ratio is not None:
@@ -115,22 +108,59 @@ def comparison(
         cost = [] if verdict in bad else [verdict]
         yield from verdict_lines(name_of(nodeid), [*bad, *cost])
         yield f"Compared: {labels[CANDIDATE]}, against {labels[REFERENCE]}."
-        if code := code_of(config, one):
-            yield f"Code: {code[CANDIDATE]}, against {code[REFERENCE]}."
-        if different:
-            yield f"What differs: {', '.join(different)}."
-        yield from (f"{labels[side]} was {text}." for side, text in compiled(one))
-        if agreed is not None:
-            yield f"Of the same images the {agreed.text}."
-        elif any(change.metric == "output_shape" for change in changes):
-            yield "The outputs have different shapes, and are not compared."
-        if growth:
-            yield "Where the time went, by each module's own code:"
-            yield from (f"  {item.text(total)}" for item in growth)
+        yield from _difference_lines(config, one, labels, differences)
         if any(item.status == "changed" for item in bad):
             yield _how_to_accept(config, facts[CANDIDATE], bad)
 
     return Comparison(record, judged(config, record, verdicts, explain))
+
+
+@dataclass(frozen=True, slots=True)
+class _Differences:
+    """What a comparison says beside the times.
+
+    Attributes:
+        different: versions, settings, graph breaks and counts that differ, for people.
+        agreement: of the outputs for the same images; None where they cannot be compared.
+        growth: the modules that take longer, the most first.
+        total: what all modules grew together, in seconds.
+        same_shapes: whether the outputs have the same shape.
+    """
+
+    different: list[str]
+    agreement: Agreement | None
+    growth: list[Growth]
+    total: float
+    same_shapes: bool
+
+    @classmethod
+    def of(cls, one: PairedCell, changes: Sequence[Verdict]) -> _Differences:
+        different = [
+            *versions_changed(*(_stated(one, side) for side in SIDES)),
+            *breaks_changed(*(metrics_of(one, side) for side in SIDES)),
+            *(change.sentence for change in changes),
+        ]
+        same_shapes = all(change.metric != "output_shape" for change in changes)
+        agreed = agreement(*(_scores(one.facts[side].get("scores")) for side in SIDES))
+        return cls(different, agreed, *attribution(one.modules), same_shapes)
+
+
+def _difference_lines(
+    config: pytest.Config, one: PairedCell, labels: Mapping[str, str], found: _Differences
+) -> Iterator[str]:
+    """What to say of the two sides' code, outputs and modules."""
+    if code := code_of(config, one):
+        yield f"Code: {code[CANDIDATE]}, against {code[REFERENCE]}."
+    if found.different:
+        yield f"What differs: {', '.join(found.different)}."
+    yield from (f"{labels[side]} was {text}." for side, text in compiled(one))
+    if found.agreement is not None:
+        yield f"Of the same images the {found.agreement.text}."
+    elif not found.same_shapes:
+        yield "The outputs have different shapes, and are not compared."
+    if found.growth:
+        yield "Where the time went, by each module's own code:"
+        yield from (f"  {item.text(found.total)}" for item in found.growth)
 
 
 def _ratio(
@@ -359,11 +389,6 @@ def compiled(one: PairedCell) -> list[tuple[str, str]]:
     """What to say of each side that is compiled."""
     texts = [(side, compiling_text(metrics_of(one, side))) for side in SIDES if side in one.facts]
     return [(side, text) for side, text in texts if text is not None]
-
-
-def _agreement(facts: Mapping[str, Mapping[str, Any]]) -> Agreement | None:
-    reference, candidate = (_scores(facts[side].get("scores")) for side in SIDES)
-    return agreement(reference, candidate)
 
 
 def _scores(data: Mapping[str, Any] | None) -> list[list[float]]:

@@ -35,7 +35,7 @@ from archbench.pytest_plugin.holding import holder_of
 from archbench.pytest_plugin.judging import judge_counts, judge_memory_and_energy, judge_time
 from archbench.pytest_plugin.options import spelled
 from archbench.pytest_plugin.recording import keep_record
-from archbench.pytest_plugin.repeated import merged, process_runs_of, repeated
+from archbench.pytest_plugin.repeated import Repeated, merged, process_runs_of, repeated
 from archbench.pytest_plugin.settings import Settings
 from archbench.pytest_plugin.starting import hand_on, handed_on, measures_only, times_order
 from archbench.pytest_plugin.targets import device_lease
@@ -126,31 +126,16 @@ class Bench:
             )
             return derived(self._record(record))
         item = repeated(config).get(self._node.nodeid)
-        if item is not None and item.died is not None:
-            raise ArchitectureError(f"{loaded_model.spec.id}: {item.died}")
-        if item is not None and not item.process_runs and item.lost:
-            self._give_up(loaded_model, InconclusiveError(*item.lost[-1]))
-        if item is not None and not item.process_runs:
-            raise NotMeasuredError(
-                "process-runs-without-times",
-                f"{loaded_model.spec.id}: none of its process runs measured anything. Look for "
-                "what ends or skips the test in a process of its own, where "
-                "ARCHBENCH_PADDING is set",
-            )
-        if item is not None:
-            record = merged(item.process_runs)
-            record.notes += [item.note] if item.note is not None else []
-            confirmations = process_runs_of(item.confirmations)
-            if confirmations:
-                record.metrics["latency"]["confirmations"] = [
-                    one.as_dict() for one in confirmations
-                ]
-        else:
-            try:
+        confirmations = [] if item is None else process_runs_of(item.confirmations)
+        try:
+            if item is not None:
+                record = self._brought(loaded_model, item)
+            else:
                 record = self._measured(loaded_model, self._settings.time_budget)
-            except InconclusiveError as error:
-                self._give_up(loaded_model, error)
-            confirmations = []
+        except InconclusiveError as error:
+            self._give_up(loaded_model, error)
+        if confirmations:
+            record.metrics["latency"]["confirmations"] = [one.as_dict() for one in confirmations]
         if self._settings.baseline_update is not None:
             record.metrics["latency"]["counts"] = timed_counts(loaded_model)
         self._doing("measuring memory")
@@ -257,6 +242,29 @@ class Bench:
         record = Record(sized.spec.id, sized.target, {"max_batch_size": metric})
         self._record(record)
         return sized
+
+    def _brought(self, loaded_model: LoadedModel, item: Repeated) -> Record:
+        """What the processes that measured the cell have brought, as one record.
+
+        Raises:
+            ArchitectureError: the network ended them.
+            InconclusiveError: the last of them could not tell, and none could.
+            NotMeasuredError: none of them measured anything.
+        """
+        if item.died is not None:
+            raise ArchitectureError(f"{loaded_model.spec.id}: {item.died}")
+        if not item.process_runs and item.lost:
+            raise InconclusiveError(*item.lost[-1])
+        if not item.process_runs:
+            raise NotMeasuredError(
+                "process-runs-without-times",
+                f"{loaded_model.spec.id}: none of its process runs measured anything. Look for "
+                "what ends or skips the test in a process of its own, where "
+                "ARCHBENCH_PADDING is set",
+            )
+        record = merged(item.process_runs)
+        record.notes += [item.note] if item.note is not None else []
+        return record
 
     def _give_up(self, loaded_model: LoadedModel, error: InconclusiveError) -> NoReturn:
         """End a test that is neither passed nor failed, unless that is asked to fail.

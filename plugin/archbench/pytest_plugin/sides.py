@@ -25,7 +25,7 @@ from archbench.workers.environments import interpreter, overlay
 from archbench.workers.imports import Imports, Trees
 from archbench.workers.pairs import CANDIDATE, REFERENCE
 from archbench.workers.references import Reference
-from archbench.workers.revisions import check_out, describe_work_tree, top_of
+from archbench.workers.revisions import Revision, check_out, describe_work_tree, top_of
 
 __all__ = ["Side", "make_sides"]
 
@@ -208,8 +208,7 @@ def _of_revisions(
     That is what is to be compared, also where an installed copy would be found first.
     """
     revision = check_out(config.rootpath, reference.value, store / "revisions")
-    kept = _kept(config)
-    trees = Trees(str(revision.top), str(revision.tree), kept)
+    trees = Trees(str(revision.top), str(revision.tree), _kept(config))
     root = config.rootpath
     own = [
         str(one)
@@ -218,12 +217,17 @@ def _of_revisions(
     ]
     imports = replace(candidate.imports, before=tuple(own), theirs=str(revision.top))
     candidate = replace(candidate, imports=imports)
+    return {REFERENCE: _there(config, candidate, revision, trees), CANDIDATE: candidate}
+
+
+def _there(config: pytest.Config, candidate: Side, revision: Revision, trees: Trees) -> Side:
+    """The same side with every path of the work tree in the revision's tree."""
 
     def there(place: Path | None) -> Path | None:
         moved = None if place is None else trees.moved(str(place))
         return None if moved is None else Path(moved)
 
-    other_root = there(root) or revision.tree
+    other_root = there(config.rootpath) or revision.tree
 
     def all_there(places: Sequence[str]) -> tuple[str, ...]:
         moved = map(trees.moved, places)
@@ -233,7 +237,7 @@ def _of_revisions(
     directory = Path(trees.place(str(candidate.directory)))
     directory.mkdir(parents=True, exist_ok=True)
     reached = (f"{revision.top}{os.sep}", f"{revision.tree}{os.sep}")
-    other = replace(
+    return replace(
         candidate,
         label=revision.label,
         directory=directory,
@@ -247,13 +251,12 @@ def _of_revisions(
         imports=replace(
             candidate.imports,
             path=all_there(candidate.imports.path),
-            before=all_there(own),
+            before=all_there(candidate.imports.before),
             ours=str(revision.top),
             theirs=str(revision.tree),
-            kept=kept,
+            kept=_kept(config),
         ),
     )
-    return {REFERENCE: other, CANDIDATE: candidate}
 
 
 def _moved_arguments(config: pytest.Config, candidate: Side, trees: Trees) -> tuple[str, ...]:

@@ -57,25 +57,19 @@ def print_summary(
     changes = {key: one.change for key, one in last.items()}
     write(run_table(cells, published, with_target=len(targets) > 1, counts=counts, changes=changes))
     write("")
-    remarks = ["* published, not measured here."] if published else []
-    if has_accepted_counts(cells, counts):
-        remarks.append("^ accepted, not counted in this run.")
-    if any("latency" in cell.metrics for cell in cells):
-        remarks.append(
-            "p95 needs 130 samples, so it is absent (-) where the time budget allowed fewer."
-        )
-    if remarks:
-        write(" ".join(remarks))
+    remarks = {
+        "* published, not measured here.": bool(published),
+        "^ accepted, not counted in this run.": has_accepted_counts(cells, counts),
+        "p95 needs 130 samples, so it is absent (-) where the time budget allowed fewer.": any(
+            "latency" in cell.metrics for cell in cells
+        ),
+    }
+    if any(remarks.values()):
+        write(" ".join(remark for remark, applies in remarks.items() if applies))
     for line in _doubtful(config, cells, sharing):
         write(line, yellow=True)
-    load, forward = (
-        sum(cell.seconds.get(name, 0.0) for cell in cells) for name in ("load", "forward")
-    )
-    if forward:
-        write(
-            f"{_how_many(cells, expected)} in {format_seconds(elapsed)}: {format_seconds(forward)} "
-            f"in forward passes, {format_seconds(load)} loading."
-        )
+    if spent := _spent(cells, expected, elapsed):
+        write(spent)
     for line in unjudged_lines(config, cells):
         write(spelled(config, line), yellow=True)
     # Beside another version no stored baseline has a part, that could be accepted.
@@ -99,6 +93,19 @@ def _doubtful(
     yield from provenance_lines(cells, _own_libraries(config))
     for device, others in sharing.items():
         yield f"{device} was shared: {others}."
+
+
+def _spent(cells: Sequence[Record], expected: int, elapsed: float) -> str:
+    """What the time of a run went into; empty where no forward pass was timed."""
+    load, forward = (
+        sum(cell.seconds.get(name, 0.0) for cell in cells) for name in ("load", "forward")
+    )
+    if not forward:
+        return ""
+    return (
+        f"{_how_many(cells, expected)} in {format_seconds(elapsed)}: {format_seconds(forward)} "
+        f"in forward passes, {format_seconds(load)} loading."
+    )
 
 
 def _how_many(cells: Sequence[Record], expected: int) -> str:

@@ -40,15 +40,7 @@ def point_of(
     Raises:
         ValueError: the record holds what no run writes; says what.
     """
-    figures = {
-        name: _figure(name, metric, run)
-        for name, metric in cell.metrics.items()
-        if name in METRICS and _has_number(name, metric)
-    }
-    samples = cell.metrics.get("latency", {}).get("samples") or ()
-    if len(samples) >= required_samples(QUANTILES["p95"]):
-        p95 = quantile(sorted(samples), QUANTILES["p95"])
-        figures["latency_p95"] = Figure(p95, figures["latency"].kind, run)
+    figures = _figures(cell, run)
     target = cell.target
     library, _, name = cell.id.partition("/")
     if not (library and name):
@@ -71,6 +63,20 @@ def point_of(
         ),
         status=next((status for status in NEWS if status in statuses), ""),
     )
+
+
+def _figures(cell: Record, run: str) -> dict[str, Figure]:
+    """What a run has measured or counted of a cell, by metric."""
+    figures = {
+        name: _figure(name, metric, run)
+        for name, metric in cell.metrics.items()
+        if name in METRICS and _has_number(name, metric)
+    }
+    samples = cell.metrics.get("latency", {}).get("samples") or ()
+    if len(samples) >= required_samples(QUANTILES["p95"]):
+        p95 = quantile(sorted(samples), QUANTILES["p95"])
+        figures["latency_p95"] = Figure(p95, figures["latency"].kind, run)
+    return figures
 
 
 def _setting(target: Target | None) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -168,64 +169,66 @@ def parse_baselines(text: bytes, path: Path, kind: str) -> Baselines:
     """
     baselines = Baselines(path)
     schema = SCHEMA
-
-    def refuse(number: int, cause: str, todo: str = "") -> NoReturn:
-        raise UsageError(
-            f"{path}:{number}",
-            cause,
-            todo or "Restore the file from version control; it has not been touched",
-        )
-
+    refuse = partial(_refuse, path)
     if not text:
         refuse(1, "the file is empty")
     if not text.endswith(b"\n"):
         refuse(text.count(b"\n") + 1, "the line has no end: the file was cut off")
     for number, raw in enumerate(text[:-1].split(b"\n"), 1):
-        if raw.startswith((b"<<<<<<<", b"=======", b">>>>>>>", b"|||||||")):
-            refuse(
-                number,
-                "a mark of a merge conflict",
-                "Keep either side's lines and accept again with --baseline-update",
-            )
-        try:
-            line = json.loads(
-                raw.decode("utf-8"), parse_constant=_no_constant, object_pairs_hook=_each_once
-            )
-        except (ValueError, RecursionError) as error:
-            refuse(number, f"not a line of JSON ({error})")
-        if not isinstance(line, dict):
-            refuse(number, f"an object is expected, found {type(line).__name__}")
+        line = _object(raw, partial(refuse, number))
         if number == 1:
             schema = _check_header(line, kind, refuse)
             continue
         for older in range(schema, SCHEMA):
             line = _UPGRADES[older](kind, line)
-        fields = fields_of(kind)
-        for name, of in fields.items():
-            if name not in line:
-                refuse(number, f"it has no field {name!r}")
-            if not is_good(name, line[name], of):
-                refuse(number, f"{name} is {json.dumps(line[name])}, which it cannot be")
-        if kind == "latency" and _lacks_references(line):
-            refuse(
-                number,
-                "the environment names a reference workload, and not every process run has its "
-                "time",
-            )
-        if kind == "latency" and _mixes_clocks(line):
-            refuse(number, "some of its process runs have the device's time and some have not")
-        if unknown := line.keys() - fields.keys():
-            refuse(number, f"it has a field {min(unknown)!r} that schema {SCHEMA} does not know")
+        _check_line(line, kind, partial(refuse, number))
         key = key_of(line)
         if key in baselines.lines:
-            refuse(
-                number,
-                f"a second line for {key}; the first is line {baselines.numbers[key]}",
-                "Delete one of them",
-            )
+            first = baselines.numbers[key]
+            cause = f"a second line for {key}; the first is line {first}"
+            refuse(number, cause, "Delete one of them")
         baselines.lines[key] = line
         baselines.numbers[key] = number
     return baselines
+
+
+def _refuse(path: Path, number: int, cause: str, todo: str = "") -> NoReturn:
+    restore = "Restore the file from version control; it has not been touched"
+    raise UsageError(f"{path}:{number}", cause, todo or restore)
+
+
+def _object(raw: bytes, refuse: Callable[..., NoReturn]) -> dict[str, Any]:
+    """A line as JSON says it, each field once."""
+    if raw.startswith((b"<<<<<<<", b"=======", b">>>>>>>", b"|||||||")):
+        refuse(
+            "a mark of a merge conflict",
+            "Keep either side's lines and accept again with --baseline-update",
+        )
+    try:
+        line = json.loads(
+            raw.decode("utf-8"), parse_constant=_no_constant, object_pairs_hook=_each_once
+        )
+    except (ValueError, RecursionError) as error:
+        refuse(f"not a line of JSON ({error})")
+    if not isinstance(line, dict):
+        refuse(f"an object is expected, found {type(line).__name__}")
+    return line
+
+
+def _check_line(line: Mapping[str, Any], kind: str, refuse: Callable[..., NoReturn]) -> None:
+    """Refuse a line of the present schema that is not what its kind says."""
+    fields = fields_of(kind)
+    for name, of in fields.items():
+        if name not in line:
+            refuse(f"it has no field {name!r}")
+        if not is_good(name, line[name], of):
+            refuse(f"{name} is {json.dumps(line[name])}, which it cannot be")
+    if kind == "latency" and _lacks_references(line):
+        refuse("the environment names a reference workload, and not every process run has its time")
+    if kind == "latency" and _mixes_clocks(line):
+        refuse("some of its process runs have the device's time and some have not")
+    if unknown := line.keys() - fields.keys():
+        refuse(f"it has a field {min(unknown)!r} that schema {SCHEMA} does not know")
 
 
 def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -21,8 +21,6 @@ from archbench.store.baselines import NAMES, parse_baselines
 from archbench.store.git import git, git_text
 from archbench.store.journal import Run, read_run, run_paths
 
-__all__ = ["BENCHMARKS", "Found", "in_baselines", "in_benchmarks", "in_runs"]
-
 BENCHMARKS = Path(".benchmarks")
 """Where pytest-benchmark stores its files unless it is told otherwise."""
 
@@ -297,18 +295,20 @@ def _accepted_time(
         None if commit is None else commit.endswith("-dirty"),
         versions=versions,
     )
-    place, process_runs = QUANTILES.index(0.5), line["process_runs"]
-    figures = {
-        name: Figure(
-            quantile(sorted(process_run[clock][place] for process_run in process_runs), 0.5),
-            "",
-            source,
-        )
-        for name, clock in (("latency", "wall"), ("cpu_time", "cpu"), ("device_time", "device"))
-        if all(process_run[clock] for process_run in process_runs)
-    }
+    figures = with_derived(_medians(line["process_runs"], source), batch_size)
     return [
         Observation(cell, name, replace(entry, value=figure.value))
-        for name, figure in with_derived(figures, batch_size).items()
+        for name, figure in figures.items()
         if metrics is None or name in metrics
     ]
+
+
+def _medians(process_runs: Sequence[Mapping[str, Any]], source: str) -> dict[str, Figure]:
+    """By metric of time the median of the process runs' medians."""
+    place = QUANTILES.index(0.5)
+    clocks = {"latency": "wall", "cpu_time": "cpu", "device_time": "device"}
+    return {
+        name: Figure(quantile(sorted(one[clock][place] for one in process_runs), 0.5), "", source)
+        for name, clock in clocks.items()
+        if all(one[clock] for one in process_runs)
+    }

@@ -22,6 +22,7 @@ from archbench.report.charts.labels import place_labels, point_labels
 from archbench.report.charts.notes import by_importance, left_out_note, marker_note, sheet_size
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 __all__ = ["balls", "size_steps"]
@@ -34,7 +35,6 @@ def balls(chart: Chart, points: Sequence[Point]) -> Figure:
     """Circles at ``x`` and ``y`` whose areas are proportional to ``area``."""
     x, y, size = metrics = (chart.x, chart.y, chart.area)
     drawn = architectures(points, metrics)
-    colours = shades(points)
     xs, ys, values = (axis_values(drawn, metric) for metric in (x, y, size))
     scale = _LARGEST / max(values)
     notes = [
@@ -43,22 +43,7 @@ def balls(chart: Chart, points: Sequence[Point]) -> Figure:
     ]  # fmt: skip
     sheet = Sheet(chart.title, *sheet_size(len(drawn)), [" ".join(notes)])
     axes = sheet.axes[0][0]
-    largest_first = sorted(range(len(drawn)), key=lambda n: -values[n])
-    faces = [colours[drawn[n].id, drawn[n].name] for n in largest_first]
-    axes.scatter(
-        [xs[n] for n in largest_first], [ys[n] for n in largest_first],
-        s=[values[n] * scale for n in largest_first],
-        c=faces, alpha=0.42, linewidths=0, zorder=2, gid="balls",
-    )  # fmt: skip
-    edges = [colours[point.id, point.name] for point in drawn]
-    dots = [
-        "white" if is_published(point, metrics) else edge
-        for point, edge in zip(drawn, edges, strict=True)
-    ]
-    axes.scatter(
-        xs, ys, s=11, zorder=3, linewidths=0.9, edgecolors=edges,
-        facecolors=dots, gid="centres",
-    )  # fmt: skip
+    _draw_balls(axes, drawn, points, metrics, scale)
     set_scale(axes, "x", xs, chart.log_x)
     if axes.get_xscale() == "linear":
         axes.set_xlim(left=0, right=max(xs) * 1.08)
@@ -77,6 +62,34 @@ def balls(chart: Chart, points: Sequence[Point]) -> Figure:
     )
     sheet.note_unnamed(missing + len(drawn) - len(order))
     return sheet.figure
+
+
+def _draw_balls(
+    axes: Axes,
+    drawn: Sequence[Point],
+    points: Sequence[Point],
+    metrics: tuple[str, str, str],
+    scale: float,
+) -> None:
+    """The circles, the largest below the others, with a dot in the centre of each."""
+    colours = shades(points)
+    xs, ys, values = (axis_values(drawn, metric) for metric in metrics)
+    largest_first = sorted(range(len(drawn)), key=lambda n: -values[n])
+    faces = [colours[drawn[n].id, drawn[n].name] for n in largest_first]
+    axes.scatter(
+        [xs[n] for n in largest_first], [ys[n] for n in largest_first],
+        s=[values[n] * scale for n in largest_first],
+        c=faces, alpha=0.42, linewidths=0, zorder=2, gid="balls",
+    )  # fmt: skip
+    edges = [colours[point.id, point.name] for point in drawn]
+    dots = [
+        "white" if is_published(point, metrics) else edge
+        for point, edge in zip(drawn, edges, strict=True)
+    ]
+    axes.scatter(
+        xs, ys, s=11, zorder=3, linewidths=0.9, edgecolors=edges,
+        facecolors=dots, gid="centres",
+    )  # fmt: skip
 
 
 def size_steps(largest: float) -> list[float]:

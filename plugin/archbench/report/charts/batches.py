@@ -56,6 +56,18 @@ def series(points: Sequence[Point], metric: str) -> dict[str, _Series]:
     return {device: members for device, members in sorted(lines.items()) if members}
 
 
+def _grid(title: str, note: str, panels: int, named: int) -> tuple[Sheet, list[Axes]]:
+    """A sheet of panels, two in a row, each with room for a number of names."""
+    columns = min(2, panels)
+    rows = -(-panels // columns)
+    height = max(3.6, named * LABEL_SIZE * 1.25 / 72 + 0.9) * rows + 0.8
+    sheet = Sheet(title, 13.0 if columns == 2 else 7.6, height, [note], rows, columns)
+    grid = [axes for row in sheet.axes for axes in row]
+    for unused in grid[panels:]:
+        unused.remove()
+    return sheet, grid[:panels]
+
+
 def against_batch_size(chart: Chart, points: Sequence[Point]) -> Figure:
     """Two panels for each device and precision, if it has both metrics."""
     metrics = (chart.x, chart.y)
@@ -79,22 +91,13 @@ def against_batch_size(chart: Chart, points: Sequence[Point]) -> Figure:
         notes.append(f"At most {_MOST} architectures of a panel are named.")
     flat = [point for _, _, lines in chosen for line in lines for point in line]
     notes += [*marker_note(flat, metrics), sources_note(flat, metrics)]
-    columns = min(2, len(chosen))
-    rows = -(-len(chosen) // columns)
-    panel = max(3.6, min(most, _MOST) * LABEL_SIZE * 1.25 / 72 + 0.9)
-    sheet = Sheet(
-        chart.title, 13.0 if columns == 2 else 7.6, panel * rows + 0.8, [" ".join(notes)],
-        rows, columns,
-    )  # fmt: skip
-    grid = [axes for row in sheet.axes for axes in row]
-    for unused in grid[len(chosen) :]:
-        unused.remove()
-    for axes, (device, metric, lines) in zip(grid, chosen, strict=False):
+    sheet, grid = _grid(chart.title, " ".join(notes), len(chosen), min(most, _MOST))
+    for axes, (device, metric, lines) in zip(grid, chosen, strict=True):
         axes.set_title(device)
         _draw(axes, lines, points, metric)
     sheet.legend_of_families(line[0] for _, _, lines in chosen for line in lines)
     sheet.freeze()
-    for axes, (_, metric, lines) in zip(grid, chosen, strict=False):
+    for axes, (_, metric, lines) in zip(grid, chosen, strict=True):
         _name_ends(axes, lines, metric)
     return sheet.figure
 

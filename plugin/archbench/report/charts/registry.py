@@ -101,17 +101,8 @@ def draw_charts(
             "charts are not written in that format",
             f"Use {' or '.join(FORMATS)}",
         )
-    if names is None:
-        names = [name for name in PICTURES if why_not(name, points) is None]
-        if not names:
-            raise NothingFoundError(
-                "pictures of all charts",
-                "no chart has its figures: "
-                + "; ".join(f"{name}: {why_not(name, points)}" for name in PICTURES),
-                how_to_get("top1"),
-            )
     figures = {}
-    for name in names:
+    for name in _drawable(points) if names is None else names:
         show(f"drawing {name} ...")
         figures[name] = draw(name, points)
     directory.mkdir(parents=True, exist_ok=True)
@@ -123,6 +114,20 @@ def draw_charts(
             save(figure, path, dpi)
             written.append(path)
     return written
+
+
+def _drawable(points: Sequence[Point]) -> list[str]:
+    """The charts whose figures there are."""
+    found = {name: why_not(name, points) for name in PICTURES}
+    names = [name for name, why in found.items() if why is None]
+    if not names:
+        reasons = "; ".join(f"{name}: {why}" for name, why in found.items())
+        raise NothingFoundError(
+            "pictures of all charts",
+            f"no chart has its figures: {reasons}",
+            how_to_get("top1"),
+        )
+    return names
 
 
 def _chart(name: str) -> Chart:

@@ -58,21 +58,8 @@ def draw_scatter(
     Returns:
         What places the names, to be called when the layout is final.
     """
-    colours = shades(points)
     xs, ys = axis_values(drawn, x), axis_values(drawn, y)
-    groups: dict[str, list[int]] = {}
-    for n, point in enumerate(drawn):
-        groups.setdefault(family_look(point.family).marker, []).append(n)
-    for marker, members in groups.items():
-        shade = [colours[drawn[n].id, drawn[n].name] for n in members]
-        faces = [
-            "white" if is_published(drawn[n], (x, y)) else colour
-            for n, colour in zip(members, shade, strict=True)
-        ]
-        axes.scatter(
-            [xs[n] for n in members], [ys[n] for n in members], s=26, marker=marker,
-            facecolors=faces, edgecolors=shade, linewidths=1.3, zorder=3, gid="markers",
-        )  # fmt: skip
+    _draw_markers(axes, drawn, points, (x, y))
     set_scale(axes, "x", xs, x_logarithmic)
     axes.set_xlabel(axis_title(axes, "x", x))
     axes.set_ylabel(axis_title(axes, "y", y))
@@ -89,6 +76,27 @@ def draw_scatter(
         sheet.note_unnamed(missing + len(drawn) - len(order))
 
     return place
+
+
+def _draw_markers(
+    axes: Axes, drawn: Sequence[Point], points: Sequence[Point], metrics: tuple[str, str]
+) -> None:
+    """A marker of its family for each cell, hollow where one of the two values is published."""
+    colours = shades(points)
+    xs, ys = (axis_values(drawn, metric) for metric in metrics)
+    groups: dict[str, list[int]] = {}
+    for n, point in enumerate(drawn):
+        groups.setdefault(family_look(point.family).marker, []).append(n)
+    for marker, members in groups.items():
+        shade = [colours[drawn[n].id, drawn[n].name] for n in members]
+        faces = [
+            "white" if is_published(drawn[n], metrics) else colour
+            for n, colour in zip(members, shade, strict=True)
+        ]
+        axes.scatter(
+            [xs[n] for n in members], [ys[n] for n in members], s=26, marker=marker,
+            facecolors=faces, edgecolors=shade, linewidths=1.3, zorder=3, gid="markers",
+        )  # fmt: skip
 
 
 def _sheet_of_panels(

@@ -60,6 +60,15 @@ def step_summary(
         table = Table((*figures, "verdict"), [_cell_row(cell) for cell in quiet], _WORDS)
         blocks.append((start, table.markdown_lines(), "\n</details>\n"))
     text = "\n\n".join(part for part in head if part) + "\n"
+    return _fitted(text, blocks, limit)
+
+
+def _fitted(text: str, blocks: Sequence[tuple[str, Sequence[str], str]], limit: int) -> str:
+    """A text and the tables below it, without the rows that a limit in bytes has no room for.
+
+    Args:
+        blocks: of each table what stands before it, its lines and what stands behind it.
+    """
     left_out = (
         "\n{:,} more rows are left out: GitHub shows 1 MiB. The results file has everything.\n"
     )
