@@ -30,15 +30,6 @@ from archbench.metrics import format_seconds
 from archbench.store.baselines import read_baselines
 from archbench.store.git import git
 
-__all__ = [
-    "PAIRED",
-    "STORED",
-    "Outcome",
-    "Trial",
-    "selftest",
-    "smallest_changes",
-]
-
 SCHEMA = 2
 """Of a line of stored rounds; in schema 1 its process runs were called ``launches``."""
 

@@ -12,8 +12,6 @@ from archbench.catalog.published import published_accuracies
 from archbench.catalog.seeds import SeedRow, read_seeds
 from archbench.core.spec import ModelSpec
 
-__all__ = ["DocumentAccuracy", "accuracies_in_documents"]
-
 
 @dataclass(frozen=True, slots=True)
 class DocumentAccuracy:

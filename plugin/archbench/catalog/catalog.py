@@ -15,8 +15,6 @@ from archbench.core.errors import UsageError
 from archbench.core.requests import Request, parse_request, split_requests
 from archbench.core.spec import ModelSpec
 
-__all__ = ["Catalog", "load_catalog"]
-
 
 class Catalog:
     """Every architecture that is known by name, each once.

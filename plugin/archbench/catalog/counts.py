@@ -8,8 +8,6 @@ from functools import cache
 from archbench.catalog.lists import DATA
 from archbench.core.points import Figure
 
-__all__ = ["COUNTED", "FILE", "SCHEMA", "counted_figures"]
-
 FILE = DATA / "counts.json"
 """Made from ``baselines/complexity.jsonl`` by ``tools/packaged_counts.py``; a test holds them
 equal."""

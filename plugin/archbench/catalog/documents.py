@@ -15,16 +15,6 @@ from functools import cache
 from archbench.catalog.lists import DATA
 from archbench.core.conventions import CONVENTIONS
 
-__all__ = [
-    "DOCUMENTS",
-    "PORT",
-    "Printed",
-    "common_key",
-    "numbers_of",
-    "printed_numbers",
-    "published_rows",
-]
-
 PORT = "Our porting"
 """What Cadene's list calls weights that were ported: those that Bianco et al. ran."""
 

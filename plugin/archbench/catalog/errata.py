@@ -8,8 +8,6 @@ from functools import cache
 
 from archbench.catalog.lists import DATA
 
-__all__ = ["SCHEMA", "Erratum", "read_errata"]
-
 SCHEMA = 1
 """Version of the file's format.
 

@@ -7,8 +7,6 @@ from functools import cache
 
 from archbench.core.spec import LIBRARIES
 
-__all__ = ["FAMILIES", "OTHER", "family_of"]
-
 OTHER = "Other"
 """The family of what no rule knows."""
 

@@ -8,8 +8,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["networks_in"]
-
 MOST_FILES = 5_000
 MOST_BYTES = 500_000
 """Of a file: what is larger was written by a program."""

@@ -15,8 +15,6 @@ from msgspec.structs import asdict
 
 from archbench.core.spec import ModelSpec, Preprocessing
 
-__all__ = ["DATA", "LISTED_LIBRARIES", "SCHEMA", "StoredList", "read_architectures", "read_list"]
-
 LISTED_LIBRARIES = ("timm", "torchvision", "pytorchcv")
 """The libraries that have a stored list."""
 

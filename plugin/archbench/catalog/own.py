@@ -19,8 +19,6 @@ from archbench.core.errors import UsageError, some
 from archbench.core.requests import Request, parse_request, split_requests
 from archbench.core.spec import ModelSpec, OwnSource
 
-__all__ = ["SAVED", "is_own_request", "own_architectures", "requests_in", "rooted"]
-
 SAVED = {
     ".pt2": "an exported program",
     ".onnx": "an ONNX graph",

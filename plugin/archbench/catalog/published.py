@@ -12,8 +12,6 @@ from archbench.catalog.seeds import PublishedRow, read_seeds
 from archbench.core.points import Figure
 from archbench.core.spec import ModelSpec
 
-__all__ = ["PublishedFigure", "published_accuracies", "published_top1"]
-
 
 @dataclass(frozen=True, slots=True)
 class PublishedFigure:

@@ -10,8 +10,6 @@ from typing import Any
 
 from archbench.catalog.lists import DATA, read_list
 
-__all__ = ["Drift", "drift", "render_list", "write_list"]
-
 
 def render_list(discovered: Mapping[str, Any]) -> str:
     """The text of a stored list: one architecture per line, sorted by name.

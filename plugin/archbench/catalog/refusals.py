@@ -8,8 +8,6 @@ from difflib import get_close_matches
 from archbench.core.errors import NothingFoundError, UsageError, some
 from archbench.core.spec import ModelSpec
 
-__all__ = ["no_match", "only_implementation", "unknown_architecture", "unknown_suite"]
-
 
 def unknown_suite(name: str, suites: Iterable[str]) -> UsageError:
     """There is no suite of that name."""

@@ -8,8 +8,6 @@ from functools import cache
 
 from archbench.catalog.lists import DATA
 
-__all__ = ["PublishedRow", "SeedRow", "read_seeds"]
-
 
 @dataclass(frozen=True, slots=True)
 class PublishedRow:

@@ -7,8 +7,6 @@ from collections.abc import Iterable
 from archbench.catalog.lists import LISTED_LIBRARIES
 from archbench.catalog.seeds import SeedRow
 
-__all__ = ["DEFAULT_SUITE", "SUITES", "suite_ids"]
-
 DEFAULT_SUITE = "seeds"
 
 SUITES: dict[str, str] = {

@@ -22,8 +22,6 @@ from archbench.catalog.seeds import read_seeds
 from archbench.core.errors import UsageError
 from archbench.core.points import Figure, Point, with_derived
 
-__all__ = ["PUBLISHED", "published_points"]
-
 
 @dataclass(frozen=True, slots=True)
 class _Device:

@@ -18,8 +18,6 @@ from archbench.cli.printing import print_found
 from archbench.core.errors import ArchbenchError, NothingFoundError
 from archbench.report.streams import ShownStream, end_foreign_output
 
-__all__ = ["main"]
-
 
 def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
     """With the one command that is asked for; with all of them where none of them is."""

@@ -12,8 +12,6 @@ from archbench.core.errors import UsageError, some
 from archbench.core.requests import parse_request
 from archbench.core.spec import ModelSpec
 
-__all__ = ["architecture", "whole_number"]
-
 
 def whole_number(text: str) -> int:
     """What an option that is a number of things holds."""

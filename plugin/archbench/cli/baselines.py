@@ -20,8 +20,6 @@ from archbench.store.configuration import read_configuration
 from archbench.store.directory import own_directory
 from archbench.store.git import git, git_text
 
-__all__ = ["add_parser"]
-
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command."""

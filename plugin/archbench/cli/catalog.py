@@ -8,8 +8,6 @@ from archbench.catalog.lists import LISTED_LIBRARIES
 from archbench.catalog.refresh import drift, write_list
 from archbench.core.errors import UsageError
 
-__all__ = ["add_parser", "run"]
-
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command."""

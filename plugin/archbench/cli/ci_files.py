@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["CI_FILES", "ci_text"]
-
 CI_FILES = {"github": ".github/workflows/benchmarks.yml", "gitlab": ".gitlab-ci.yml"}
 """For each system the file, from the top of the repository."""
 

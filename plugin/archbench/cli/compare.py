@@ -16,8 +16,6 @@ from archbench.core.run_config import axes
 from archbench.metrics import METRICS
 from archbench.report.comparing import comparison_json, comparison_remarks, comparison_table
 
-__all__ = ["FORMATS", "add_parser", "run"]
-
 FORMATS = ("text", "markdown", "csv", "json")
 
 _SIDES = {"devices": "device", **{f"{one.name}s": one.name for one in axes() if one.values}}

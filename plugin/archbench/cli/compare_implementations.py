@@ -15,8 +15,6 @@ from archbench.report.counts import comparison_dict, comparison_text
 from archbench.report.streams import foreign_code
 from archbench.report.tables import json_text
 
-__all__ = ["add_parser", "run"]
-
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command."""

@@ -11,8 +11,6 @@ from archbench.report.conventions import conventions_dict, conventions_list, con
 from archbench.report.streams import foreign_code
 from archbench.report.tables import json_text
 
-__all__ = ["add_parser", "run"]
-
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command."""

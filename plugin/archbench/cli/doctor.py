@@ -32,8 +32,6 @@ if TYPE_CHECKING:
     from archbench.devices.backend import Backend
     from archbench.devices.choosing import Device
 
-__all__ = ["Finding", "add_parser", "examine", "run"]
-
 OK, NOTE, FAULT = "ok", "note", "fault"
 
 LIBRARIES = ("timm", "torchvision", "pytorchcv")

@@ -13,8 +13,6 @@ from archbench.core.history import Cell
 from archbench.core.points import Point
 from archbench.core.run_config import axes, axis
 
-__all__ = ["GROUP", "add_filters", "filtered", "filters", "value_of"]
-
 GROUP = "archbench.axes"
 """Entry points of distributions that bring an axis; each names the module that registers it."""
 

@@ -19,8 +19,6 @@ from archbench.report import history as report
 from archbench.store import history as store
 from archbench.store.directory import runs_directory
 
-__all__ = ["add_parser", "run", "stored_history"]
-
 DEFAULT_METRICS = ("latency", "macs", "params")
 FORMATS = ("text", "json", "csv", "markdown")
 

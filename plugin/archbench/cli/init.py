@@ -27,8 +27,6 @@ from archbench.store.configuration import (
 )
 from archbench.store.git import git_text
 
-__all__ = ["add_parser", "run"]
-
 TRIED = 3
 """Networks that are found and tried until one can be counted."""
 

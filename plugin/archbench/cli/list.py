@@ -7,8 +7,6 @@ import argparse
 from archbench.catalog import SUITES, load_catalog, published_top1
 from archbench.report.table import catalogue_table
 
-__all__ = ["add_parser", "run"]
-
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command."""

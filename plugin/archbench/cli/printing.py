@@ -5,8 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-__all__ = ["print_found", "say"]
-
 
 def print_found(
     document: str, remarks: Sequence[str], format: str, *, is_empty: bool = False

@@ -16,8 +16,6 @@ from archbench.report.listing import points_csv, points_json, points_table, publ
 from archbench.report.live_line import LiveLine, Stream
 from archbench.store.atomic import write_text
 
-__all__ = ["FORMATS", "add_parser", "run"]
-
 FORMATS = ("text", "markdown", "csv", "json", "html", "png", "svg")
 
 _PICTURES = ("png", "svg")

@@ -33,8 +33,6 @@ from archbench.report.choosing import (
 )
 from archbench.report.listing import points_csv
 
-__all__ = ["FORMATS", "add_parser", "run"]
-
 FORMATS = ("text", "markdown", "csv", "json")
 
 

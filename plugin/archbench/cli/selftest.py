@@ -10,8 +10,6 @@ from archbench.core.errors import UsageError
 from archbench.replay import replay
 from archbench.selftest import PAIRED, STORED, selftest
 
-__all__ = ["add_parser", "run"]
-
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command."""

@@ -22,8 +22,6 @@ from archbench.store.directory import runs_directory
 from archbench.store.journal import Run, read_run, run_paths
 from archbench.store.results import read_results
 
-__all__ = ["SOURCES", "Loaded", "points_from", "title_of"]
-
 SOURCES = (
     "a run's id or the beginning of one, latest, the path of a journal.jsonl or of a --results "
     "file, or published:NAME for a published table; default: latest"

@@ -11,8 +11,6 @@ from archbench.models.requiring import require_torch
 from archbench.report.streams import foreign_code
 from archbench.report.summary import FORMATS
 
-__all__ = ["add_parser", "run"]
-
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command."""

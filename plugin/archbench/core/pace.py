@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["STARTING", "Pace", "TimeLeft"]
-
 STARTING = 4.0
 """Seconds until a process that measures has imported torch and a library."""
 

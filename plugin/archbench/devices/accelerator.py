@@ -12,8 +12,6 @@ from archbench.core.errors import AbsentError, first_line
 from archbench.devices.backend import Backend, DeviceClock, MemoryCounters
 from archbench.devices.choosing import Device
 
-__all__ = ["Accelerator", "TorchClock", "TorchMemory", "TorchStamp"]
-
 
 class Accelerator(Backend):
     """An accelerator through ``torch.<kind>``, the module that every kind has in torch."""

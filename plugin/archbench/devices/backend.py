@@ -17,8 +17,6 @@ from archbench.devices.choosing import Device
 from archbench.devices.energy import EnergyCounter
 from archbench.devices.nvml import Process
 
-__all__ = ["Backend", "DeviceClock", "MemoryCounters", "Stamp", "Telemetry"]
-
 UNKNOWN_CACHE = 128 * 2**20
 """Bytes of a last-level cache that nobody tells the size of: more than most have."""
 

@@ -10,16 +10,6 @@ from pathlib import Path
 
 from archbench.core.errors import UsageError
 
-__all__ = [
-    "Device",
-    "choose",
-    "choose_all",
-    "cpu_model",
-    "cpu_name",
-    "device_slug",
-    "split_request",
-]
-
 _VENDOR_WORDS = {
     "r", "tm", "data", "center", "gpu", "nvidia", "tesla", "geforce", "quadro", "amd", "radeon",
     "intel", "instinct", "graphics", "generation", "edition",

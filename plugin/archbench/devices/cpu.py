@@ -13,8 +13,6 @@ from archbench.devices.choosing import Device, cpu_name
 from archbench.devices.energy import EnergyCounter, RaplEnergy
 from archbench.devices.registry import register
 
-__all__ = ["Cpu"]
-
 CACHES = Path("/sys/devices/system/cpu/cpu0/cache")
 """Where Linux describes the caches of a core."""
 

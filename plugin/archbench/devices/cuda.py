@@ -22,8 +22,6 @@ from archbench.devices.energy import EnergyCounter, NvmlEnergy
 from archbench.devices.nvml import Nvml, Process
 from archbench.devices.registry import register
 
-__all__ = ["Cuda"]
-
 _AMPERE = (8, 0)
 """Compute capability: first with TF32 and with bf16 in hardware. Older devices emulate bf16."""
 

@@ -8,8 +8,6 @@ from typing import Protocol
 from archbench.core.errors import AbsentError
 from archbench.devices.nvml import Nvml
 
-__all__ = ["EnergyCounter", "NvmlEnergy", "RaplEnergy"]
-
 POWERCAP = Path("/sys/class/powercap")
 
 

@@ -11,8 +11,6 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-__all__ = ["lease", "lease_path"]
-
 PATIENCE = 5.0
 """Seconds after which whoever waits says so."""
 

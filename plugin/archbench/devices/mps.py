@@ -15,8 +15,6 @@ from archbench.devices.backend import MemoryCounters
 from archbench.devices.choosing import Device, cpu_name
 from archbench.devices.registry import register
 
-__all__ = ["Mps"]
-
 
 @register
 class Mps(Accelerator):

@@ -17,8 +17,6 @@ import psutil
 from archbench.core.errors import AbsentError
 from archbench.core.telemetry import CAPPED, Reading
 
-__all__ = ["Nvml", "Process", "own_family"]
-
 _REASONS = {
     0x04: CAPPED,
     0x08: "hardware-slowdown",

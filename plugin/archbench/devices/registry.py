@@ -9,8 +9,6 @@ from archbench.core.errors import FatalDeviceError, chain_of, text_of
 if TYPE_CHECKING:
     from archbench.devices.backend import Backend
 
-__all__ = ["backend_of", "is_fatal", "kinds", "register"]
-
 GROUP = "archbench.devices"
 """Entry points of distributions that bring a kind; each names its module or class."""
 

@@ -7,8 +7,6 @@ import torch
 from archbench.devices.accelerator import Accelerator
 from archbench.devices.registry import register
 
-__all__ = ["Xpu"]
-
 
 @register
 class Xpu(Accelerator):

@@ -23,8 +23,6 @@ from archbench.store.baselines import (
     update_baselines,
 )
 
-__all__ = ["Accepted", "Gate", "changes", "verdict_lines"]
-
 
 def verdict_lines(
     cell: str,

@@ -11,8 +11,6 @@ from archbench.core.errors import ArchbenchError
 from archbench.core.records import Record, SinceLastRun, derived
 from archbench.store.journal import read_run
 
-__all__ = ["last_rate", "since_last_run"]
-
 LOOKED_AT = 20
 """Newest runs that are read: a project keeps hundreds, and a reference of long ago says little."""
 

@@ -36,8 +36,6 @@ if TYPE_CHECKING:
     from archbench.pytest_plugin.cells import Cells
     from archbench.pytest_plugin.measuring import Bench
 
-__all__ = ["accuracy_target", "bench", "loaded_model", "model_spec", "target"]
-
 _CELLS: pytest.StashKey[Cells] = pytest.StashKey()
 _ONLY: pytest.StashKey[bool] = pytest.StashKey()
 

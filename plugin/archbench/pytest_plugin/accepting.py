@@ -15,8 +15,6 @@ from archbench.pytest_plugin.gate import write_counts, write_times
 from archbench.pytest_plugin.settings import settings_of
 from archbench.store.baselines import Updated
 
-__all__ = ["Accepting"]
-
 _EVALUATED = {"top1", "fingerprint"}
 """Metrics that are accepted together."""
 

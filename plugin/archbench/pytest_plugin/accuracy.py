@@ -29,8 +29,6 @@ from archbench.pytest_plugin.progress import EvaluationProgress
 from archbench.pytest_plugin.settings import settings_of
 from archbench.store.outcomes import StoredOutcomes, write_outcomes
 
-__all__ = ["fingerprint_record", "images_of", "measured_accuracy"]
-
 _IMAGES: pytest.StashKey[ImageSet] = pytest.StashKey()
 
 

@@ -22,8 +22,6 @@ from archbench.pytest_plugin.gate import accepted_of, gate_of, judged, stamp_of
 from archbench.store.baselines import Updated
 from archbench.store.outcomes import outcomes_from_text, outcomes_text, read_outcomes
 
-__all__ = ["TO_ACCEPT", "environment_changes", "judge_accuracy", "write_accuracies"]
-
 
 def judge_accuracy(
     node: pytest.Item, record: Record, spec: ModelSpec, outcomes: Mapping[str, Outcomes]

@@ -45,8 +45,6 @@ from archbench.workers.process import Patience
 from archbench.workers.references import Reference
 from archbench.workers.schedule import PairedCell, Plan, run_schedule
 
-__all__ = ["against_lines", "compare", "comparison_of"]
-
 
 @dataclass(slots=True)
 class _Comparisons:

@@ -19,13 +19,6 @@ import pytest
 from archbench.core.records import Record, derived, target_of
 from archbench.pytest_plugin.options import has_workers, is_child, is_worker
 
-__all__ = [
-    "Bridge",
-    "add_benchmark",
-    "counted_as_benchmarks",
-    "prepare_benchmark_session",
-]
-
 
 @dataclass(slots=True)
 class _Deferred:

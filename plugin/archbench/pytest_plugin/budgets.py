@@ -14,8 +14,6 @@ from archbench.pytest_plugin.configuration import configuration_of
 from archbench.pytest_plugin.gate import judged
 from archbench.pytest_plugin.settings import settings_of
 
-__all__ = ["budget_verdicts", "over_budget", "unjudged_lines"]
-
 
 def budget_verdicts(config: pytest.Config, record: Record) -> list[Verdict]:
     """Judge what a test has just measured, in the process that measured it.

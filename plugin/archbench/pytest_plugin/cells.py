@@ -43,8 +43,6 @@ if TYPE_CHECKING:
     from archbench.models.loading import LoadedModel, ModelHolder
     from archbench.pytest_plugin.measuring import Bench
 
-__all__ = ["Cells"]
-
 
 class Cells:
     """The part of a run that is about cells, in whichever of its processes.

@@ -26,8 +26,6 @@ from archbench.report.ci import (
 )
 from archbench.store.atomic import write_text
 
-__all__ = ["CiReport", "report_to_ci", "set_junit_properties"]
-
 
 @dataclass(frozen=True, slots=True)
 class CiReport:

@@ -13,8 +13,6 @@ from archbench.workers.pairs import CANDIDATE, REFERENCE
 from archbench.workers.references import Reference
 from archbench.workers.schedule import PairedCell
 
-__all__ = ["comparison_lines"]
-
 
 def comparison_lines(
     config: pytest.Config,

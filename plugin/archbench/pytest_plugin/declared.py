@@ -17,8 +17,6 @@ from archbench.core.run_config import Axis, RunConfig, axes, on_axis
 if TYPE_CHECKING:
     from archbench.workers.references import Reference
 
-__all__ = ["DEFAULT_TIME_BUDGET", "OPTIONS", "QUICK_TIME_BUDGET", "Option", "Settings"]
-
 QUICK_TIME_BUDGET = 0.3
 DEFAULT_TIME_BUDGET = 2.0
 

@@ -17,15 +17,6 @@ from archbench.pytest_plugin.options import spelled
 from archbench.pytest_plugin.settings import settings_of
 from archbench.store.outcomes import outcomes_path, read_outcomes
 
-__all__ = [
-    "evaluation_path",
-    "forget_evaluations",
-    "keep_outcomes",
-    "not_measured",
-    "outcomes_of",
-    "taken_up",
-]
-
 ACCURACY_NOTE = "accuracy-not-measured"
 """Code of the note on a cell whose accuracy nobody asked for."""
 

@@ -26,21 +26,6 @@ from archbench.pytest_plugin.settings import settings_of
 from archbench.pytest_plugin.targets import target_for
 from archbench.store.baselines import Baselines, Updated
 
-__all__ = [
-    "accepted_counts",
-    "accepted_file",
-    "accepted_of",
-    "accepted_times",
-    "count_line",
-    "gate_of",
-    "judged",
-    "memory_and_energy_of",
-    "stamp_of",
-    "unasked_lines",
-    "write_counts",
-    "write_times",
-]
-
 _GATE: pytest.StashKey[Gate] = pytest.StashKey()
 _TARGETS: pytest.StashKey[dict[str, Target]] = pytest.StashKey()
 

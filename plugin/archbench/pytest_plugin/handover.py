@@ -28,8 +28,6 @@ from archbench.pytest_plugin.starting import cell_timeout, make_order, start, te
 from archbench.workers.pool import Pool
 from archbench.workers.process import Lost, Worker, WorkerLostError
 
-__all__ = ["HandOver", "why_here"]
-
 
 def why_here(config: pytest.Config) -> str | None:
     """Why tests that measure run in the process itself as long as they can; None where they do not.

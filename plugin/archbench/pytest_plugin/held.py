@@ -21,8 +21,6 @@ from archbench.pytest_plugin.turns import TakingTurns
 from archbench.workers.imports import Trees
 from archbench.workers.pairs import REFERENCE
 
-__all__ = ["take_turns"]
-
 
 def take_turns(here: TakingTurns, loaded_model: LoadedModel) -> Record:
     """Say that a model is ready, and let time pass on each turn until the next test is due.

@@ -12,8 +12,6 @@ from archbench.pytest_plugin.options import worker_count
 from archbench.pytest_plugin.settings import settings_of
 from archbench.pytest_plugin.shared import HOLDER, free_holder
 
-__all__ = ["holder_of", "make_room"]
-
 
 def holder_of(config: pytest.Config) -> ModelHolder:
     """What keeps the model of this process that is loaded."""

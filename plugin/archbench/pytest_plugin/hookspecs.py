@@ -11,8 +11,6 @@ if TYPE_CHECKING:
 
     from archbench.core.spec import ModelSpec
 
-__all__ = ["pytest_archbench_models"]
-
 
 def pytest_archbench_models(config: pytest.Config) -> Iterable[ModelSpec]:
     """Architectures of one's own: what a run is about that names none, and part of every suite.

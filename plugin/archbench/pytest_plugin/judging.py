@@ -33,8 +33,6 @@ from archbench.pytest_plugin.gate import (
 from archbench.pytest_plugin.settings import settings_of
 from archbench.report.counts import changed_text
 
-__all__ = ["judge_counts", "judge_memory_and_energy", "judge_time", "time_rules"]
-
 
 def time_rules(
     config: pytest.Config,

@@ -20,8 +20,6 @@ from archbench.pytest_plugin.shared import (
     uses_archbench,
 )
 
-__all__ = ["left_behind", "note_fatal_error", "why_leave"]
-
 _FATAL: pytest.StashKey[str] = pytest.StashKey()
 
 

@@ -9,8 +9,6 @@ from functools import cache
 from archbench.core.run_config import config_pattern, dtype_of
 from archbench.core.spec import LIBRARIES
 
-__all__ = ["Manifest", "cell_of", "is_batchless"]
-
 _REPEAT = re.compile(r"(?P<test>.+)-(?P<number>\d+)-(?P<of>\d+)\]")
 
 

@@ -14,16 +14,6 @@ import pytest
 from archbench.pytest_plugin.options import given_options
 from archbench.workers.imports import is_installed
 
-__all__ = [
-    "ByModule",
-    "as_typed",
-    "file_of",
-    "importable_name",
-    "is_elsewhere",
-    "path_unmoved",
-    "place_of",
-]
-
 
 class ByModule:
     """The plugin of a run with ``--pyargs``: names installed tests by their modules.

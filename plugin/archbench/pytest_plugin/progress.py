@@ -22,8 +22,6 @@ from archbench.report.live_line import OFTEN_SECONDS, LiveLine
 from archbench.report.table import cell_line, is_bad
 from archbench.workers.inside import inside_of
 
-__all__ = ["EvaluationProgress", "Progress", "cell_name", "expected_of", "expected_seconds"]
-
 
 def cell_name(model: str, suffix: str) -> str:
     """A cell in a line of text: ``timm/resnet50 fp32-b1``."""

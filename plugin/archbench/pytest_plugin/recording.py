@@ -17,14 +17,6 @@ from archbench.pytest_plugin.leaving import note_fatal_error
 from archbench.pytest_plugin.options import spelled
 from archbench.pytest_plugin.shared import MODEL_ARGUMENT, forget_network
 
-__all__ = [
-    "attach_record",
-    "forget_record",
-    "keep_record",
-    "known_of",
-    "metric_of",
-]
-
 _RECORD: pytest.StashKey[Record] = pytest.StashKey()
 
 

@@ -18,8 +18,6 @@ from archbench.pytest_plugin.targets import targets_of
 if TYPE_CHECKING:
     from archbench.measure.hardware import Sharing
 
-__all__ = ["refuse_absent_devices", "refuse_mixed_files", "sharing_of"]
-
 DISTRIBUTIONS = ("pytest-archbench", "pytest-archbench-core")
 """Both hold the same files."""
 

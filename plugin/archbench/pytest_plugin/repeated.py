@@ -41,14 +41,6 @@ from archbench.pytest_plugin.starting import (
 from archbench.workers.pool import Pool
 from archbench.workers.process import Worker, WorkerLostError
 
-__all__ = [
-    "Repeated",
-    "merged",
-    "prepare",
-    "process_runs_of",
-    "repeated",
-]
-
 LEAST_SECONDS = 0.3
 """Of a process run for a cell: below, the first passes and the kernel's clock weigh too much."""
 

@@ -20,18 +20,6 @@ from archbench.pytest_plugin.options import is_child, refusing
 from archbench.pytest_plugin.settings import Settings, settings_of
 from archbench.pytest_plugin.shared import MODEL_ARGUMENT
 
-__all__ = [
-    "each_once",
-    "group_by_model",
-    "known_architecture",
-    "listed_requests",
-    "one_model",
-    "refuse_two_of_one_name",
-    "select_models",
-    "selected_models",
-    "two_of_one_name",
-]
-
 _MODELS: pytest.StashKey[tuple[ModelSpec, ...]] = pytest.StashKey()
 
 

@@ -40,8 +40,6 @@ from archbench.store.directory import make_directory
 from archbench.store.journal import Journal
 from archbench.store.results import results_document, write_results
 
-__all__ = ["ArchbenchSession"]
-
 CRASHED_WORKER = "???"
 """What pytest-xdist gives as the phase of a test whose worker died."""
 

@@ -10,17 +10,6 @@ if TYPE_CHECKING:
     from archbench.core.spec import ModelSpec
     from archbench.models.loading import ModelHolder
 
-__all__ = [
-    "HOLDER",
-    "MODEL_ARGUMENT",
-    "PRECISION_ARGUMENT",
-    "TARGET_ARGUMENT",
-    "forget_network",
-    "free_holder",
-    "runs_again",
-    "uses_archbench",
-]
-
 MODEL_ARGUMENT = "_archbench_model"
 TARGET_ARGUMENT = "_archbench_target"
 PRECISION_ARGUMENT = "_archbench_precision"

@@ -27,8 +27,6 @@ from archbench.workers.pairs import CANDIDATE, REFERENCE
 from archbench.workers.references import Reference
 from archbench.workers.revisions import Revision, check_out, describe_work_tree, top_of
 
-__all__ = ["Side", "make_sides"]
-
 
 @dataclass(frozen=True, slots=True)
 class Side:

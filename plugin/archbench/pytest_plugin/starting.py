@@ -36,26 +36,6 @@ from archbench.workers.orders import OF_THE_REPORTER, Order
 from archbench.workers.pool import Pool
 from archbench.workers.process import Patience, Worker, WorkerLostError
 
-__all__ = [
-    "cell_timeout",
-    "chance_environment",
-    "files_of",
-    "free_core",
-    "hand_on",
-    "handed_on",
-    "imports_of",
-    "is_prepared",
-    "make_files",
-    "make_order",
-    "measures_only",
-    "options_of",
-    "read_collected",
-    "start",
-    "tests_of",
-    "times_order",
-    "write_collected",
-]
-
 _Kind = TypeVar("_Kind")
 
 AS_FREE = 20.0

@@ -24,8 +24,6 @@ from archbench.report.provenance import provenance_lines
 from archbench.report.summary_lines import last_run_lines, network_lines, summary_lines
 from archbench.report.table import doubts, has_accepted_counts, run_table
 
-__all__ = ["in_order", "print_summary", "published_of", "title_of"]
-
 
 def print_summary(
     config: pytest.Config,

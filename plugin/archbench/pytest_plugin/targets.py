@@ -13,8 +13,6 @@ from archbench.pytest_plugin.options import worker_count
 from archbench.pytest_plugin.settings import settings_of
 from archbench.workers.inside import inside_of
 
-__all__ = ["device_lease", "leased", "target_for", "targets_of"]
-
 
 def target_for(
     config: pytest.Config, run_config: RunConfig, *, worker: int = 0, measures: bool = False

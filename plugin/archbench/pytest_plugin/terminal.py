@@ -12,8 +12,6 @@ import pytest
 from archbench.core.foreign import Pieces
 from archbench.report.streams import held_back
 
-__all__ = ["captured", "guard_terminal", "resume_commands", "write_command"]
-
 _RAW: pytest.StashKey[Any] = pytest.StashKey()
 _TOKEN: pytest.StashKey[str] = pytest.StashKey()
 

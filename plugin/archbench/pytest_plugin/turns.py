@@ -28,8 +28,6 @@ from archbench.pytest_plugin.shared import MODEL_ARGUMENT, runs_again
 from archbench.workers.inside import Inside, follow, inside_of
 from archbench.workers.orders import Order
 
-__all__ = ["TakingTurns", "become_worker", "taking_turns"]
-
 _Result = TypeVar("_Result")
 
 

@@ -13,8 +13,6 @@ from archbench.core.tolerances import Rules
 from archbench.metrics import METRICS
 from archbench.report.tables import ABSENT, BLANK, Table
 
-__all__ = ["difference_lines", "lines_table"]
-
 Line = Mapping[str, Any]
 """Of a file of baselines, as :mod:`archbench.store.baselines` has checked it."""
 

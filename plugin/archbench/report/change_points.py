@@ -13,8 +13,6 @@ from itertools import pairwise
 
 from archbench.core.statistics import quantile
 
-__all__ = ["LEAST", "SHORTEST", "change_points", "why_none"]
-
 SHORTEST = 3
 """Entries that a level has at least, so that a single slow run is none."""
 

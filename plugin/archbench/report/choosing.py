@@ -11,17 +11,6 @@ from archbench.metrics import METRICS
 from archbench.report.listing import figure_text, published_note
 from archbench.report.tables import BLANK, Table, json_text, markdown
 
-__all__ = [
-    "SCHEMA",
-    "choice_json",
-    "choice_remarks",
-    "choice_table",
-    "limit_tables_csv",
-    "limit_tables_json",
-    "limit_tables_text",
-    "table_remarks",
-]
-
 SCHEMA = 1
 """Of the JSON documents. 1: first version."""
 

@@ -11,8 +11,6 @@ from archbench.metrics import METRICS
 from archbench.report.listing import figure_text, published_note
 from archbench.report.tables import Table, json_text
 
-__all__ = ["SCHEMA", "comparison_json", "comparison_remarks", "comparison_table"]
-
 SCHEMA = 1
 """Of the JSON document. 1: first version."""
 

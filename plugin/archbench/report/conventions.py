@@ -10,8 +10,6 @@ from archbench.core.convention import Convention, Style
 from archbench.core.conventions import CONVENTIONS
 from archbench.report.tables import Table
 
-__all__ = ["conventions_dict", "conventions_list", "conventions_table"]
-
 _PLAIN = Style("G", 10**9, significant=4)
 _PLAIN_PARAMS = Style("M", 10**6, significant=4)
 WIDTH = 100

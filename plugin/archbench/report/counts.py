@@ -12,13 +12,6 @@ from archbench.core.gate import difference_text
 from archbench.core.verdicts import Verdict
 from archbench.report.tables import Table
 
-__all__ = [
-    "changed_layers",
-    "changed_text",
-    "comparison_dict",
-    "comparison_text",
-]
-
 SHOWN = 12
 """Layers shown at most on either side."""
 

@@ -20,8 +20,6 @@ from archbench.metrics import METRICS
 from archbench.report.change_points import change_points, why_none
 from archbench.report.tables import ABSENT, BLANK, Table, json_text, markdown
 
-__all__ = ["FORMATS", "Line", "history_data", "judged", "shown_since"]
-
 CHANGE_MARK = "◆"
 _BARS = "▁▂▃▄▅▆▇█"
 

@@ -9,8 +9,6 @@ from archbench.core.run_config import StatedConfig
 from archbench.metrics import METRICS
 from archbench.report.tables import PUBLISHED_MARK, Table, json_text
 
-__all__ = ["SCHEMA", "figure_text", "points_csv", "points_json", "points_table", "published_note"]
-
 SCHEMA = 1
 """Of the JSON document. 1: first version."""
 

@@ -7,8 +7,6 @@ from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any, TextIO
 
-__all__ = ["OFTEN_SECONDS", "LiveLine", "Stream"]
-
 SELDOM_SECONDS = 30.0
 """Between two lines about one thing, where a line cannot be written anew."""
 

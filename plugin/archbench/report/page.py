@@ -20,8 +20,6 @@ from archbench.metrics import METRICS, Metric
 from archbench.report.charts.colours import DARK, family_look, shades
 from archbench.report.charts.declared import charts_of_page, how_to_get, noun_of, title_of
 
-__all__ = ["page_data", "page_html", "write_page"]
-
 _ASSETS = Path(__file__).parent / "assets"
 _SCRIPTS = (
     "figures.js", "judging.js", "marks.js", "frame.js", "names.js", "scatter.js", "lines.js",

@@ -14,8 +14,6 @@ from archbench.core.statistics import QUANTILES, median_interval, quantile, requ
 from archbench.core.verdicts import NEWS
 from archbench.metrics import METRICS
 
-__all__ = ["point_of"]
-
 
 def point_of(
     header: Mapping[str, Any],

@@ -7,8 +7,6 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from archbench.core.records import Record
 
-__all__ = ["provenance_lines"]
-
 _ELSEWHERE = re.compile(r"(?P<name>\S+(?: [^\s(]+)?) \((?P<place>.+)\)")
 """What a record names that was imported from elsewhere than an installation."""
 

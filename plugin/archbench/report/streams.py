@@ -11,8 +11,6 @@ from typing import TextIO
 
 from archbench.core.foreign import Pieces, shown
 
-__all__ = ["ShownStream", "end_foreign_output", "foreign_code", "held_back"]
-
 _FOREIGN: list[bool] = []
 """Whether a network's own code has run, which may print as late as when the interpreter ends."""
 

@@ -12,8 +12,6 @@ from archbench.core.layer_table import LayerRow, LayerTable, UnlistedParameters
 from archbench.core.summary import ModuleNode, ModuleTree, Summary
 from archbench.report.tables import ABSENT, BLANK, Table, json_text, markdown
 
-__all__ = ["FORMATS", "SCHEMA"]
-
 SCHEMA = 1
 """Of the JSON document. 1: first version."""
 

@@ -14,18 +14,6 @@ from archbench.core.records import ABOUT_NETWORKS, Record, SinceLastRun
 from archbench.core.verdicts import NEWS, Verdict
 from archbench.metrics import METRICS, compared_by
 
-__all__ = [
-    "accuracy_lines",
-    "count_lines",
-    "last_run_lines",
-    "memory_and_energy_lines",
-    "network_lines",
-    "shortened",
-    "states_text",
-    "summary_lines",
-    "time_lines",
-]
-
 SHOWN = 8
 """Lines about one thing, at most."""
 

@@ -13,17 +13,6 @@ from archbench.core.verdicts import FAILING, NEWS
 from archbench.metrics import METRICS
 from archbench.report.tables import ABSENT, BLANK, PUBLISHED_MARK, Table
 
-__all__ = [
-    "catalogue_table",
-    "cell_line",
-    "counted",
-    "doubts",
-    "has_accepted_counts",
-    "is_bad",
-    "run_table",
-    "times",
-]
-
 ACCEPTED_MARK = "^"
 NOISY_MARK = "~"
 

@@ -13,17 +13,6 @@ from html import escape
 
 from archbench.core.foreign import plain
 
-__all__ = [
-    "ABSENT",
-    "BLANK",
-    "PUBLISHED_MARK",
-    "TABLE_FORMATS",
-    "Strong",
-    "Table",
-    "json_text",
-    "markdown",
-]
-
 TABLE_FORMATS = ("text", "markdown", "csv")
 """What a table can be printed as."""
 

@@ -20,8 +20,6 @@ from archbench.devices.choosing import Device
 from archbench.runtimes.registry import register
 from archbench.runtimes.runtime import Job, Prepared, Refusal, Runtime
 
-__all__ = ["Compiled"]
-
 
 @dataclass(frozen=True, slots=True)
 class _Artefact:

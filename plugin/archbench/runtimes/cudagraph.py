@@ -14,8 +14,6 @@ from archbench.devices.choosing import Device
 from archbench.runtimes.registry import register
 from archbench.runtimes.runtime import Job, Prepared, Refusal, Runtime
 
-__all__ = ["CudaGraph"]
-
 
 @register
 class CudaGraph(Runtime):

@@ -7,8 +7,6 @@ from functools import partial
 from archbench.runtimes.registry import register
 from archbench.runtimes.runtime import Job, Prepared, Runtime
 
-__all__ = ["Eager"]
-
 
 @register
 class Eager(Runtime):

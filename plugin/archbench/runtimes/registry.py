@@ -12,8 +12,6 @@ from archbench.core.run_config import RUNTIMES, add_value
 if TYPE_CHECKING:
     from archbench.runtimes.runtime import Runtime
 
-__all__ = ["GROUP", "register", "runtime_named", "runtime_names"]
-
 GROUP = "archbench.runtimes"
 """Entry points of distributions that bring a runtime, by its name; each names its class."""
 

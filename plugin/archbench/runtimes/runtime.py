@@ -12,8 +12,6 @@ from archbench.core.spec import ModelSpec
 from archbench.devices.backend import Backend
 from archbench.devices.choosing import Device
 
-__all__ = ["Job", "Prepared", "Refusal", "Runtime"]
-
 
 @dataclass(frozen=True, slots=True)
 class Refusal:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-__all__ = ["write_text"]
-
 
 def write_text(path: Path, text: str) -> None:
     """Replace a file's content at once; whatever interrupts the writing, the old file survives.

@@ -15,19 +15,6 @@ from archbench.store.atomic import write_text
 from archbench.store.directory import make_directory
 from archbench.store.lines import fields_of, is_good
 
-__all__ = [
-    "FORMAT",
-    "NAMES",
-    "SCHEMA",
-    "Baselines",
-    "Updated",
-    "key_of",
-    "parse_baselines",
-    "read_baselines",
-    "remove_lines",
-    "update_baselines",
-]
-
 NAMES = {
     "complexity": "complexity.jsonl",
     "accuracy": "accuracy.jsonl",

@@ -28,8 +28,6 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-__all__ = ["Configuration", "added_models", "read_configuration", "read_toml"]
-
 _SELECTOR = ("architecture", "device", "dtype")
 
 _TYPES: dict[str, dict[str, type]] = {

@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-__all__ = ["OWN", "VARIABLE", "make_directory", "own_directory", "runs_directory"]
-
 OWN = ".archbench"
 """Its name, in the root directory of a project."""
 

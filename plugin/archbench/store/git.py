@@ -7,8 +7,6 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["Answer", "git", "git_text"]
-
 
 @dataclass(frozen=True, slots=True)
 class Answer:

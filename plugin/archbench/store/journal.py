@@ -15,8 +15,6 @@ from archbench.core.records import Record
 from archbench.metrics import compared_by
 from archbench.store.directory import make_directory, runs_directory
 
-__all__ = ["SCHEMA", "Journal", "Run", "new_run_id", "read_run", "run_paths"]
-
 SCHEMA = 1
 """Version of the journal's and the results file's format.
 

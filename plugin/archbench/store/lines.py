@@ -13,8 +13,6 @@ from msgspec import Meta
 from archbench.core.process_runs import QUANTILES
 from archbench.metrics import METRICS, compared_by
 
-__all__ = ["AccuracyLine", "CountLine", "FingerprintLine", "TimeLine", "fields_of", "is_good"]
-
 Text = Annotated[str, Meta(min_length=1, pattern=r"^[^\ud800-\udfff]*$")]
 Whole = Annotated[int, Meta(ge=0)]
 LARGEST = sys.float_info.max

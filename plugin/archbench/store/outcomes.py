@@ -16,16 +16,6 @@ from archbench.core.accuracy import Outcomes
 from archbench.core.errors import ArchbenchError
 from archbench.store.atomic import write_text
 
-__all__ = [
-    "SCHEMA",
-    "StoredOutcomes",
-    "outcomes_from_text",
-    "outcomes_path",
-    "outcomes_text",
-    "read_outcomes",
-    "write_outcomes",
-]
-
 FORMAT = "archbench-outcomes"
 SCHEMA = 1
 """Version of the format.

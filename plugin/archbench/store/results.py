@@ -12,8 +12,6 @@ from archbench.core.records import Record, derived
 from archbench.store.atomic import write_text
 from archbench.store.journal import SCHEMA, Run, checked
 
-__all__ = ["read_results", "results_document", "write_results"]
-
 
 def results_document(
     header: dict[str, Any], cells: Sequence[Record], published: dict[str, dict[str, Any]]

@@ -27,17 +27,6 @@ import struct
 from multiprocessing.connection import Connection
 from typing import Any
 
-__all__ = [
-    "LARGEST",
-    "STALLED",
-    "VERSION",
-    "Channel",
-    "ChannelError",
-    "GarbledError",
-    "GoneError",
-    "SilentError",
-]
-
 VERSION = 2
 """Of the messages. Both ends are of one archbench, so there is no talking to another one."""
 

@@ -15,8 +15,6 @@ from typing import Any
 
 from archbench.core.errors import UsageError
 
-__all__ = ["NEEDED", "interpreter", "overlay", "probe"]
-
 NEEDED = {
     "pytest": "pytest",
     "torch": "torch",

@@ -19,8 +19,6 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, NoReturn
 
-__all__ = ["Imports", "Redirect", "Trees", "arrange", "before_packages", "is_installed"]
-
 INSTALLED = ("site-packages", "dist-packages")
 """Directories that packages are installed into, which are of no work tree."""
 

@@ -20,8 +20,6 @@ from archbench.core.errors import text_of
 from archbench.workers.channel import VERSION, Channel, GoneError
 from archbench.workers.orders import TURNED_OFF, Order
 
-__all__ = ["Inside", "follow", "inside_of", "no_debugger", "order_of"]
-
 _INSIDE: pytest.StashKey[Inside] = pytest.StashKey()
 
 _DIES_WITH_PARENT = 1

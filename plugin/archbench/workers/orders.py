@@ -10,8 +10,6 @@ from typing import Any
 
 from archbench.workers.imports import Imports
 
-__all__ = ["OF_THE_REPORTER", "TURNED_OFF", "Order"]
-
 TURNED_OFF: Mapping[str, Any] = {
     # Workers of pytest-xdist, and what ends a run: the process decides that a person speaks to.
     "numprocesses": 0,

@@ -11,17 +11,6 @@ from archbench.core.rounds import Burst
 from archbench.core.verdicts import FATAL_DEVICE_ERROR
 from archbench.workers.process import Patience, Worker, WorkerLostError
 
-__all__ = [
-    "CANDIDATE",
-    "REFERENCE",
-    "SIDES",
-    "CellFailedError",
-    "Failure",
-    "Holder",
-    "NoPairError",
-    "Pair",
-]
-
 REFERENCE, CANDIDATE = SIDES = ("reference", "candidate")
 """The sides: what is compared with, and what is there now."""
 

@@ -8,8 +8,6 @@ from typing import Any
 
 from archbench.workers.process import Worker, WorkerLostError
 
-__all__ = ["Pool"]
-
 _RENEWS = ("begins", "progress")
 """Messages that start the time of a test anew."""
 

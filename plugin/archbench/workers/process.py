@@ -26,8 +26,6 @@ from archbench.workers.channel import (
 )
 from archbench.workers.orders import Order
 
-__all__ = ["Lost", "Patience", "Worker", "WorkerLostError"]
-
 LOOK = 1.0
 """Seconds between two looks at whether a process that says nothing is there at all."""
 

@@ -11,8 +11,6 @@ from archbench.core.requests import split_requests
 from archbench.core.run_config import RUNTIMES, axes
 from archbench.core.selectors import refuse_unknown
 
-__all__ = ["MERGE_BASE", "Reference", "flags", "parse_reference"]
-
 MERGE_BASE = "merge-base"
 """With the main branch: what ``--against`` names without a value."""
 

@@ -11,8 +11,6 @@ from pathlib import Path
 from archbench.core.errors import UsageError
 from archbench.store.git import git, git_text
 
-__all__ = ["Revision", "check_out", "describe_work_tree", "top_of"]
-
 MAIN_BRANCHES = ("origin/HEAD", "origin/main", "origin/master", "main", "master")
 """Where the main branch is looked for, in this order."""
 

@@ -23,8 +23,6 @@ from archbench.core.telemetry import LOW_CLOCK
 from archbench.metrics import format_seconds
 from archbench.workers.pairs import CANDIDATE, REFERENCE, SIDES, CellFailedError, Failure, Pair
 
-__all__ = ["PairedCell", "Plan", "run_schedule"]
-
 
 @dataclass(frozen=True, slots=True)
 class Plan:

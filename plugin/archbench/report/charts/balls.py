@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["balls", "size_steps"]
-
 _LARGEST = 2600.0
 """Area of the largest circle in square points."""
 

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["against_batch_size", "series"]
-
 _MOST = 75
 _MOST_DEVICES = 6
 _Series = dict[tuple[str, str], list[Point]]

@@ -24,11 +24,6 @@ if TYPE_CHECKING:
     from matplotlib.transforms import Bbox
     from PIL.Image import Image as Picture
 
-__all__ = [
-    "Sheet", "axis_title", "axis_values", "is_published", "save", "set_scale",
-    "sources_note", "style",
-]  # fmt: skip
-
 INK = "#222222"
 _NOTE_SIZE = 7.0
 _FAMILIES_SHOWN = 24

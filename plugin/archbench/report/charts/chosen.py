@@ -7,8 +7,6 @@ from collections.abc import Sequence
 
 from archbench.core.points import Point
 
-__all__ = ["architectures", "by_target", "drawable"]
-
 
 def drawable(points: Sequence[Point], metrics: Sequence[str]) -> list[Point]:
     """Points that have every metric, finite and above 0 (accuracies may be 0)."""

@@ -15,8 +15,6 @@ from functools import cache
 
 from archbench.core.points import Point
 
-__all__ = ["DARK", "Look", "family_look", "hex_colour", "natural_key", "shades"]
-
 # Around the wheel, 15 degrees each, beginning at ResNet's pink: what the classic comparisons hold.
 # Families that stand in one comparison most often lie far apart; neighbours differ in lightness
 # and in their marker.

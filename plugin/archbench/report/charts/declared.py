@@ -8,10 +8,6 @@ from typing import Any
 
 from archbench.metrics import METRICS
 
-__all__ = [
-    "CHARTS", "LINES", "Chart", "charts_of_page", "how_to_get", "joined", "noun_of", "title_of",
-]  # fmt: skip
-
 _COUNT = "Count: pytest benchmarks/test_complexity.py."
 _MEASURE = "Measure: pytest benchmarks."
 _ACCURACY = (

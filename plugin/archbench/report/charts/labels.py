@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     from matplotlib.lines import Line2D
     from matplotlib.text import Text
 
-__all__ = ["LABEL_SIZE", "place_labels", "point_labels", "shown_name", "spread"]
-
 LABEL_SIZE = 6.5
 """Points."""
 

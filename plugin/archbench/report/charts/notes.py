@@ -9,8 +9,6 @@ from archbench.report.charts.canvas import is_published
 from archbench.report.charts.chosen import drawable
 from archbench.report.charts.declared import noun_of
 
-__all__ = ["MOST_NAMES", "by_importance", "left_out_note", "marker_note", "sheet_size"]
-
 MOST_NAMES = 90
 
 

@@ -18,8 +18,6 @@ from archbench.report.charts.scatter import scatter
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["FORMATS", "PICTURES", "draw", "draw_charts", "why_not"]
-
 FORMATS = ("png", "svg")
 """File formats that pictures are written in."""
 

@@ -34,8 +34,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["draw_scatter", "scatter"]
-
 _MOST_PANELS = 16
 _NAMES_OF_SMALL = 12
 """In each of more than six panels."""

@@ -12,8 +12,6 @@ from archbench.core.gate import COUNTS, METRIC
 from archbench.core.records import Record, target_key
 from archbench.core.verdicts import FAILING, INFORMATIONAL, NEWS, Verdict
 
-__all__ = ["Diagnostic", "Locate", "clean", "diagnostics", "level_of"]
-
 LONGEST_SENTENCE = 1000
 """Characters of a sentence; a model's own error can be a page."""
 

@@ -13,8 +13,6 @@ from archbench.core.spec import Target
 from archbench.core.verdicts import NEWS, Verdict
 from archbench.report.ci.diagnostics import clean
 
-__all__ = ["junit_properties", "metrics_text"]
-
 
 def metrics_text(cells: Iterable[Record]) -> str:
     """OpenMetrics text: figures in SI base units, unrounded, a gauge for each.

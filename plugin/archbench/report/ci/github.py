@@ -14,8 +14,6 @@ from archbench.report.ci.diagnostics import Diagnostic, Locate, clean, diagnosti
 from archbench.report.table import counted, times
 from archbench.report.tables import ABSENT, BLANK, Strong, Table, markdown
 
-__all__ = ["SUMMARY_LIMIT", "annotation_lines", "step_summary"]
-
 SUMMARY_LIMIT = 1024 * 1024
 """Bytes of a step summary: GitHub refuses more, and shows none of it then."""
 

@@ -9,8 +9,6 @@ from archbench.core.records import Record
 from archbench.core.verdicts import FAILING
 from archbench.report.ci.diagnostics import Diagnostic, diagnostics
 
-__all__ = ["code_quality"]
-
 
 class Lines(TypedDict):
     """The first line that an entry is about."""
