@@ -176,7 +176,7 @@ def test_processes_share_the_largest_batch_and_lose_no_more_than_one_cell(
     drifting = found["Drifting"]
     assert drifting["target"]["device"] == "sim:0"
     assert drifting["target"]["batch_size"] == 5
-    assert len(drifting["metrics"]["latency"]["launches"]) == 2
+    assert len(drifting["metrics"]["latency"]["process_runs"]) == 2
     assert found["Net"]["metrics"]["max_batch_size"]["stopped_by"] == "memory"
     assert found["Losing"]["verdicts"][0]["reason"] == "fatal-device-error"
     assert found["Large"]["verdicts"][0]["reason"] == "out-of-memory"
