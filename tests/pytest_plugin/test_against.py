@@ -542,6 +542,20 @@ def test_a_device_that_stayed_slow_is_skipped_unless_strict(
     result.stdout.fnmatch_lines(["inconclusive: local/small fp32-b1: the device was slowed in *"])
 
 
+def test_nothing_to_compare_is_refused(project: pytest.Pytester) -> None:
+    """It would be green, and have compared nothing."""
+    project.makepyfile(test_counted="def test_it(bench, model_spec): bench.complexity(model_spec)")
+    result = project.runpytest_inprocess("test_counted.py", *ONE[1:], "--archbench-against=HEAD")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(
+        [
+            "ERROR: --archbench-against=HEAD: the one selected test measures no time, so nothing "
+            "would be compared. Select tests that do, as benchmarks/test_latency.py, or leave "
+            "--archbench-against out"
+        ]
+    )
+
+
 def test_what_a_device_was_like_is_in_the_results(
     project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -54,7 +54,9 @@ class Processes:
         self.started: list[tuple[list[str], float]] = []
         monkeypatch.setattr(repeated, "measure_once", self)
 
-    def __call__(self, config: Any, nodeids: list[str], time_budget: float) -> Brought:
+    def __call__(
+        self, config: Any, nodeids: list[str], time_budget: float, began: Any = None
+    ) -> Brought:
         from archbench.core.records import Record
         from archbench.core.spec import Target
         from archbench.core.verdicts import Verdict

@@ -368,6 +368,11 @@ OWN += [
         'Write for example models = ["net.py:my_net"]',
     ),
     (
+        "models = []",
+        ": models: it is empty, and without it the seed suite is measured. "
+        'Write for example models = ["net.py:my_net"], or leave it out',
+    ),
+    (
         "models = ['net.py:net', 3]",
         ": models: texts are expected in it, found a whole number. "
         'Write for example models = ["net.py:my_net"]',

@@ -96,14 +96,24 @@ def compare(
         show: given a line that stands until the next one, about what is going on.
 
     Raises:
-        pytest.UsageError: what ``--against`` names is not there, or a side does not come up.
+        pytest.UsageError: what ``--against`` names is not there, a side does not come up, or no
+            test is about time.
     """
     reference = settings_of(config).against
     assert reference is not None
     found = config.stash[_COMPARISONS] = _Comparisons()
     cells = [nodeid for nodeid in nodeids if _is_timed(nodeid)]
     if not cells:
-        return
+        count = "the one selected test measures no time"
+        if len(nodeids) > 1:
+            count = f"none of the {len(nodeids):,} selected tests measures a time"
+        raise pytest.UsageError(
+            spelled(
+                config,
+                f"--against={reference.text}: {count}, so nothing would be compared. Select tests "
+                "that do, as benchmarks/test_latency.py, or leave --against out",
+            )
+        )
     try:
         sides = make_sides(config, reference, show)
         labels = {side: one.label for side, one in sides.items()}

@@ -219,6 +219,12 @@ def _configuration(file: _File, content: Any) -> Configuration:
 
 def _models(file: _File, table: Mapping[str, Any]) -> tuple[str, ...]:
     found = table.get("models", [])
+    if "models" in table and not found:
+        raise UsageError(
+            f"{file.path}: models",
+            "it is empty, and without it the seed suite is measured",
+            f"Write for example models = {_EXAMPLES['models']}, or leave it out",
+        )
     for one in found:
         if not isinstance(one, str) or not one.strip(" ,"):
             shown = "an empty text" if isinstance(one, str) else _named(one)
