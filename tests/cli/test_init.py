@@ -84,6 +84,7 @@ def test_it_shows_what_it_would_write_and_writes_nothing(
 ) -> None:
     before = files(project)
     text = init(capsys)
+    assert "Only this one is written. Networks that need arguments are not looked for" in text
     assert "net.py:MyNet@32: 72,818 params, 784,800 MACs for an image of 3x32x32." in text
     assert '+\n+[tool.archbench]\n+models = ["net.py:MyNet@32"]\n' in text
     assert "--- /dev/null\n+++ .github/workflows/benchmarks.yml\n" in text

@@ -220,6 +220,10 @@ def _network(asked: str | None, project: Project) -> str:
                 f"Found besides: {', '.join(others[:5])}{more}. For another one: "
                 f"archbench init {others[0]}"
             )
+        print(
+            "Only this one is written. Networks that need arguments are not looked for: add them "
+            "to models yourself, as 'net.py:MyNet(width=8)'."
+        )
         return chosen
     raise UsageError(
         "archbench init",
