@@ -306,7 +306,7 @@ def test_what_tests_say_arrives(suite: pytest.Pytester) -> None:
     assert str(process).isdigit()
 
 
-def test_processes_end_in_order(suite: pytest.Pytester) -> None:
+def test_a_worker_makes_no_summary_and_ends_in_order(suite: pytest.Pytester) -> None:
     suite.makeconftest(
         """
         import atexit, os
@@ -332,7 +332,7 @@ def test_processes_end_in_order(suite: pytest.Pytester) -> None:
     for line in (suite.path / "noted").read_text().splitlines():
         what, process = line.split()
         noted.setdefault(process, []).append(what)
-    assert {(one[0], one[-1]) for one in noted.values()} == {("finish", "exit")}
+    assert sorted(noted.values()) == [["finish", "exit"], ["finish", "summary", "exit"]]
 
 
 def test_a_test_that_has_another_id_in_each_process_runs_where_it_was_found(

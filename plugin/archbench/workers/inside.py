@@ -101,6 +101,16 @@ class Inside:
         except GoneError:
             # Nobody is left to run tests for.
             return True
+        finally:
+            self._make_no_summary()
+
+    def _make_no_summary(self) -> None:
+        """Take the reporter away before the session finishes, whose words nobody reads: for its
+        summary other plugins import what the tests did not need. A worker of pytest-xdist has no
+        reporter either."""
+        terminal = self.config.pluginmanager.get_plugin("terminalreporter")
+        if terminal is not None and not self.order.sides:
+            self.config.pluginmanager.unregister(terminal)
 
     def run(self, message: Mapping[str, Any], items: Mapping[str, pytest.Item]) -> dict[str, Any]:
         """Run one test.
@@ -165,16 +175,6 @@ class Inside:
         terminal = self.config.pluginmanager.get_plugin("terminalreporter")
         if terminal is not None and not self.order.sides:
             terminal._tw._file = io.StringIO()
-
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_sessionfinish(self) -> None:
-        """Have no summary made, for which other plugins import what the tests did not need.
-
-        A worker of pytest-xdist has no reporter either.
-        """
-        terminal = self.config.pluginmanager.get_plugin("terminalreporter")
-        if terminal is not None:
-            self.config.pluginmanager.unregister(terminal)
 
     def about(self, target: Mapping[str, Any]) -> None:
         """Say what a test measures on, before its network is run."""
