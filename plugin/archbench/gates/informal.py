@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 from statistics import median
 
 from archbench.core.errors import ArchbenchError
 from archbench.core.records import Record, SinceLastRun, derived
-from archbench.store.journal import read_run
+from archbench.store.journal import Run, journals, read_run
 
 LOOKED_AT = 20
 """Newest runs that are read: a project keeps hundreds, and a reference of long ago says little."""
@@ -25,21 +25,21 @@ def since_last_run(cells: Iterable[Record], journal: Path) -> dict[tuple[str, st
     """
     new = {cell.key: cell for cell in cells if _is_new(cell)}
     found: dict[tuple[str, str], SinceLastRun] = {}
-    runs = sorted(journal.parent.parent.glob("*/journal.jsonl"), reverse=True)
-    for path in islice((path for path in runs if path != journal), LOOKED_AT):
+    if not new:
+        return found
+    for run in _newest(journal.parent.parent, without=journal):
+        settings = run.header.get("settings") or {}
+        if settings.get("quick") or settings.get("against"):
+            continue  # it took a glance, or was about two versions
+        for cell in run.cells:
+            now = new.get(cell.key)
+            if now is None or cell.key in found or cell.is_noisy or _differ(now, cell):
+                continue
+            if before := derived(cell).get("p50"):
+                change = derived(now)["p50"] / before - 1
+                found[cell.key] = SinceLastRun(run.path.parent.name, change)
         if len(found) == len(new):
             break
-        for cell in _cells_of(path):
-            now, before = new.get(cell.key), derived(cell).get("p50")
-            if (
-                now is None
-                or not before
-                or cell.key in found
-                or cell.is_noisy
-                or _differ(now, cell)
-            ):
-                continue
-            found[cell.key] = SinceLastRun(path.parent.name, derived(now)["p50"] / before - 1)
     return found
 
 
@@ -54,14 +54,10 @@ def last_rate(runs: Path, is_cpu: bool) -> float | None:
         runs: where journals are stored.
         is_cpu: whether only what was measured on a CPU counts.
     """
-    for path in islice(sorted(runs.glob("*/journal.jsonl"), reverse=True), LOOKED_AT):
-        try:
-            cells = read_run(path, ENOUGH).cells
-        except (ArchbenchError, OSError):
-            continue
+    for run in _newest(runs, most=ENOUGH):
         rates = [
             cell.metrics["macs"]["value"] * (cell.target.batch_size or 1) / derived(cell)["p50"]
-            for cell in cells
+            for cell in run.cells
             if cell.target is not None
             and not (is_cpu and cell.target.kind != "cpu")
             and "macs" in cell.metrics
@@ -73,21 +69,28 @@ def last_rate(runs: Path, is_cpu: bool) -> float | None:
     return None
 
 
+def _newest(runs: Path, *, without: Path | None = None, most: int | None = None) -> Iterator[Run]:
+    """The newest runs that can be read, the last one first.
+
+    Args:
+        without: the journal of a run that is left out.
+        most: lines to read of each.
+    """
+    paths = (path for path in reversed(journals(runs)) if path != without)
+    for path in islice(paths, LOOKED_AT):
+        try:
+            run = read_run(path, most)
+        except (ArchbenchError, OSError):
+            continue
+        yield run
+
+
 def _is_new(cell: Record) -> bool:
     return "p50" in derived(cell) and any(
         verdict.metric == "latency" and verdict.status == "no-baseline" for verdict in cell.verdicts
     )
 
 
-def _cells_of(path: Path) -> list[Record]:
-    """The cells of a run; none of one that only took a glance, or that cannot be read."""
-    try:
-        run = read_run(path)
-    except (ArchbenchError, OSError):
-        return []
-    settings = run.header.get("settings") or {}
-    return [] if settings.get("quick") or settings.get("against") else run.cells
-
-
 def _differ(now: Record, before: Record) -> bool:
-    return now.metrics["latency"].get("environment") != before.metrics["latency"].get("environment")
+    of_then, of_now = (one.metrics.get("latency", {}).get("environment") for one in (before, now))
+    return bool(of_then != of_now)

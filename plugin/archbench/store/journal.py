@@ -68,7 +68,12 @@ class Journal:
 
 def run_paths(root: Path) -> list[Path]:
     """The journals of the runs that a project has stored, the oldest first."""
-    return sorted(runs_directory(root).glob("*/journal.jsonl"), key=lambda path: path.parent.name)
+    return journals(runs_directory(root))
+
+
+def journals(runs: Path) -> list[Path]:
+    """The journals below a directory of runs, the oldest first."""
+    return sorted(runs.glob("*/journal.jsonl"), key=lambda path: path.parent.name)
 
 
 @dataclass(slots=True)
