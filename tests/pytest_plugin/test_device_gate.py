@@ -11,7 +11,7 @@ import pytest
 from archbench.core.records import Record
 from archbench.core.verdicts import Note, Verdict
 from archbench.pytest_plugin.repeated import Repeated, merged
-from tests.pytest_plugin.test_memory_gate import verdicts
+from tests.pytest_plugin.test_memory_gate import as_schema_2, verdicts
 from tests.pytest_plugin.test_time_gate import QUICK, TEST, Processes
 
 __all__ = ["project"]
@@ -107,16 +107,7 @@ def test_what_one_clock_has_decided_the_process_runs_of_the_other_do_not_undo(
 def test_a_baseline_from_before_says_nothing_of_the_device(
     project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (path,) = (project.path / "baselines").glob("*/fp32.jsonl")
-    lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    lines[0]["schema"] = 2
-    del lines[1]["memory_and_energy"]
-    lines[1]["launches"] = lines[1].pop("process_runs")
-    for one in (lines[1]["environment"], *lines[1]["launches"]):
-        one["yardstick"] = one.pop("reference_workload")
-    for run in lines[1]["launches"]:
-        del run["device"], run["queue_full"]
-    path.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    as_schema_2(project, without=("device", "queue_full"))
     processes = Processes(monkeypatch, *[0.1] * 3, device=[0.02] * 3)
     result = project.runpytest_inprocess("test_time.py", *RUN)
     result.assert_outcomes(passed=1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,25 @@ def set_accepted(project: pytest.Pytester, value: float) -> None:
     (path,) = (project.path / "baselines").glob("*/fp32.jsonl")
     lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     lines[1]["memory_and_energy"] = {"peak_memory": value}
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+
+
+def as_schema_2(project: pytest.Pytester, *, without: Sequence[str] = ()) -> None:
+    """Write the accepted line as it was before memory was accepted; process runs had other names.
+
+    Args:
+        without: fields that process runs did not have then.
+    """
+    (path,) = (project.path / "baselines").glob("*/fp32.jsonl")
+    lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    lines[0]["schema"] = 2
+    del lines[1]["memory_and_energy"]
+    lines[1]["launches"] = lines[1].pop("process_runs")
+    for one in (lines[1]["environment"], *lines[1]["launches"]):
+        one["yardstick"] = one.pop("reference_workload")
+    for run in lines[1]["launches"]:
+        for field in without:
+            del run[field]
     path.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
 
 
@@ -67,14 +87,7 @@ def test_a_baseline_from_before_memory_was_measured_says_nothing_of_it(
     project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     accept(project, monkeypatch)
-    (path,) = (project.path / "baselines").glob("*/fp32.jsonl")
-    lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    lines[0]["schema"] = 2
-    del lines[1]["memory_and_energy"]
-    lines[1]["launches"] = lines[1].pop("process_runs")
-    for one in (lines[1]["environment"], *lines[1]["launches"]):
-        one["yardstick"] = one.pop("reference_workload")
-    path.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    as_schema_2(project)
     Processes(monkeypatch, *[0.1] * 3)
     result = project.runpytest_inprocess("test_time.py", *QUICK, "--archbench-results=r.json")
     result.assert_outcomes(passed=1)

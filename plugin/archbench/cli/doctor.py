@@ -7,7 +7,6 @@ import importlib.util
 import json
 import os
 import statistics
-import sys
 import tempfile
 import textwrap
 import time
@@ -17,6 +16,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from archbench.catalog.lists import LISTED_LIBRARIES
+from archbench.cli.printing import say
 from archbench.core.errors import AbsentError, ArchbenchError, UsageError
 from archbench.core.gate import TOO_NOISY, share_text
 from archbench.core.process_runs import MOST_LOST, MOST_OTHERS
@@ -33,8 +34,6 @@ if TYPE_CHECKING:
     from archbench.devices.choosing import Device
 
 OK, NOTE, FAULT = "ok", "note", "fault"
-
-LIBRARIES = ("timm", "torchvision", "pytorchcv")
 
 LEAST_SPACE = 2**30
 """Bytes that have to be free: a revision or packages that a paired comparison lays out take more
@@ -169,7 +168,7 @@ def _machine(environment: dict[str, Any], share: float) -> Iterator[Finding]:
 def _libraries(packages: dict[str, str]) -> Iterator[Finding]:
     there = ", ".join(f"{name} {version}" for name, version in packages.items())
     yield Finding("libraries", OK, there)
-    for name in LIBRARIES:
+    for name in LISTED_LIBRARIES:
         if name not in packages:
             found = "not installed; its architectures are not-measured"
             yield Finding(name, NOTE, found, f"python -m pip install {name}")
@@ -357,15 +356,10 @@ def _noise(busy: float) -> Iterator[Finding]:
         return
     try:
         device = list_devices()[0]
-        print(
-            f"archbench: measuring noise on {device.name} for about a minute; --quick leaves it "
-            "out",
-            file=sys.stderr,
-            flush=True,
-        )
+        say([f"measuring noise on {device.name} for about a minute; --quick leaves it out"])
         changes = smallest_changes(NOISE_CELLS, device.name)
     except ArchbenchError as error:
-        print(f"archbench: {error}", file=sys.stderr)
+        say([str(error)])
         todo = "Read what it printed, on standard error; archbench selftest --stored repeats it"
         yield Finding("noise", FAULT, "the self-test failed", todo)
         return

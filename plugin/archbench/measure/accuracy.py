@@ -24,6 +24,7 @@ from archbench.devices.backend import Backend, Batch
 from archbench.measure.running import forward_passes, refuse_not_finite
 from archbench.models.datasets import read_image_bytes
 from archbench.models.labels import columns_for, in_columns
+from archbench.models.passes import threads
 from archbench.models.preprocessing import ImageTransform, decode, normalized
 from archbench.models.weights import WeightedModel
 
@@ -170,13 +171,10 @@ def evaluate(
         MemoryError, RuntimeError: not even one image fits into memory.
     """
     workers = workers or Workers.of(model.target)
-    before = torch.get_num_threads()
-    try:
-        with forward_passes(model.loaded):
-            torch.set_num_threads(workers.threads)
-            return _Evaluating(model, images, workers, progress).run(batch_size)
-    finally:
-        torch.set_num_threads(before)
+    # Forward passes set the threads of their target, and leave them so.
+    with threads(torch.get_num_threads()), forward_passes(model.loaded):
+        torch.set_num_threads(workers.threads)
+        return _Evaluating(model, images, workers, progress).run(batch_size)
 
 
 class _Evaluating:

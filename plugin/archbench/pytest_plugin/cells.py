@@ -37,7 +37,7 @@ from archbench.pytest_plugin.shared import MODEL_ARGUMENT, TARGET_ARGUMENT
 from archbench.pytest_plugin.starting import read_collected, write_collected
 from archbench.pytest_plugin.targets import device_lease, target_for
 from archbench.pytest_plugin.terminal import captured, guard_terminal
-from archbench.workers.inside import inside_of, order_of
+from archbench.workers.inside import doing, inside_of, order_of
 
 if TYPE_CHECKING:
     from archbench.models.loading import LoadedModel, ModelHolder
@@ -154,7 +154,7 @@ class Cells:
         spec = known_of(item)[0]
         library = spec.library if spec is not None and not spec.is_own else ""
         if not {"torch", library or "torch"} <= set(sys.modules):
-            self.doing(f"importing torch {library}".strip())
+            doing(self._config, f"importing torch {library}".strip())
         try:
             with _uncollected():
                 require_torch()
@@ -191,12 +191,6 @@ class Cells:
         except UsageError as error:
             self._end(error)
 
-    def doing(self, what: str) -> None:
-        """Say what a test is at, where another process shows it."""
-        inside = inside_of(self._config)
-        if inside is not None:
-            inside.doing(what)
-
     def holder(self) -> ModelHolder:
         """What keeps the model of this process that is loaded."""
         from archbench.pytest_plugin.measuring import holder_of
@@ -207,7 +201,7 @@ class Cells:
         """The model of a test."""
         from archbench.pytest_plugin.measuring import load_guarded
 
-        self.doing("loading")
+        doing(self._config, "loading")
         return load_guarded(self.holder(), spec, target)
 
     @contextmanager

@@ -40,7 +40,7 @@ from archbench.pytest_plugin.settings import Settings
 from archbench.pytest_plugin.starting import hand_on, handed_on, measures_only, times_order
 from archbench.pytest_plugin.targets import device_lease
 from archbench.pytest_plugin.turns import taking_turns
-from archbench.workers.inside import inside_of
+from archbench.workers.inside import doing
 
 __all__ = ["Bench", "holder_of", "import_for", "load_guarded"]
 
@@ -59,11 +59,6 @@ class Bench:
         keep_record(self._node, record)
         return record
 
-    def _doing(self, what: str) -> None:
-        inside = inside_of(self._node.config)
-        if inside is not None:
-            inside.doing(what)
-
     def complexity(self, model_spec: ModelSpec) -> dict[str, dict[str, Any]]:
         """Count an architecture on the meta device, and compare with the accepted counts.
 
@@ -80,7 +75,7 @@ class Bench:
             ArchitectureError: the model cannot be built, or returns no class scores.
             NotMeasuredError: it cannot be counted.
         """
-        self._doing("counting")
+        doing(self._node.config, "counting")
         record, complexity = complexity_record(model_spec, holder_of(self._node.config))
         failures = (
             []
@@ -118,7 +113,7 @@ class Bench:
             return derived(record)
         order = times_order(config)
         runtime = loaded_model.target.runtime
-        self._doing("timing" if runtime == "eager" else f"making it {runtime}, and timing")
+        doing(config, "timing" if runtime == "eager" else f"making it {runtime}, and timing")
         loaded_model = self._sized(loaded_model)
         if order is not None:
             record = self._measured(
@@ -138,7 +133,7 @@ class Bench:
             record.metrics["latency"]["confirmations"] = [one.as_dict() for one in confirmations]
         if self._settings.baseline_update is not None:
             record.metrics["latency"]["counts"] = timed_counts(loaded_model)
-        self._doing("measuring memory")
+        doing(config, "measuring memory")
         # The batch size of a process run, where it is the largest that fits.
         record.metrics.update(further_metrics(loaded_model, self._settings.measure))
         failures = [

@@ -31,6 +31,13 @@ def inside_of(config: pytest.Config) -> Inside | None:
     return config.stash.get(_INSIDE, None)
 
 
+def doing(config: pytest.Config, what: str) -> None:
+    """Say what a test is at, where another process shows it."""
+    inside = inside_of(config)
+    if inside is not None:
+        inside.doing(what)
+
+
 def order_of(config: pytest.Config) -> Order | None:
     """What this process was told at its start; None where it is no worker."""
     inside = inside_of(config)
