@@ -33,7 +33,7 @@ from archbench.core.verdicts import INFORMATIONAL, Note, Verdict
 from archbench.gates.gate import verdict_lines
 from archbench.pytest_plugin.configuration import configuration_of
 from archbench.pytest_plugin.gate import accepted_counts, accepted_of, gate_of, judged
-from archbench.pytest_plugin.manifest import cell_of
+from archbench.pytest_plugin.manifest import cell_of, name_of
 from archbench.pytest_plugin.targets import target_for
 from archbench.workers.pairs import CANDIDATE, REFERENCE, SIDES
 from archbench.workers.references import Reference
@@ -231,12 +231,6 @@ def _how_to_accept(config: pytest.Config, facts: Mapping[str, Any], bad: Sequenc
         "Or let counts = 'report' in [[tool.archbench.paired]] report such changes: they fail "
         "nothing."
     )
-
-
-def name_of(nodeid: str) -> str:
-    """The cell of a test, for people; the id of the test where that names none."""
-    cell = cell_of(nodeid)
-    return nodeid if cell is None else f"{cell[0]} {cell[1]}".strip()
 
 
 def _without_times(

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 import pytest
 
 from archbench.core.verdicts import INFORMATIONAL
-from archbench.pytest_plugin.compared import Comparison, code_of, compiled, name_of
+from archbench.pytest_plugin.compared import Comparison, code_of, compiled
+from archbench.pytest_plugin.manifest import name_of
 from archbench.report.summary_lines import shortened
 from archbench.workers.pairs import CANDIDATE, REFERENCE
 from archbench.workers.references import Reference

@@ -28,6 +28,16 @@ def cell_of(nodeid: str) -> tuple[str, str] | None:
     return None if match is None else (_unescaped(match["model"]), match["target"] or "")
 
 
+def cell_name(model: str, suffix: str) -> str:
+    """A cell in a line of text: ``timm/resnet50 fp32-b1``."""
+    return f"{model} {suffix}".strip()
+
+
+def name_of(nodeid: str) -> str:
+    """The cell of a test, for people; the id of the test where that names none."""
+    return cell_name(*(cell_of(nodeid) or (nodeid, "")))
+
+
 @cache
 def _patterns(config: str) -> tuple[re.Pattern[str], re.Pattern[str]]:
     """Of ids with our parameters alone, and with a test's own before or behind them, where only a

@@ -15,18 +15,12 @@ from archbench.core.records import Record
 from archbench.core.run_config import RunConfig
 from archbench.gates.informal import last_rate
 from archbench.metrics import format_seconds
-from archbench.pytest_plugin.manifest import is_batchless
+from archbench.pytest_plugin.manifest import cell_name, is_batchless
 from archbench.pytest_plugin.options import is_worker
 from archbench.pytest_plugin.settings import settings_of
 from archbench.report.live_line import OFTEN_SECONDS, LiveLine
 from archbench.report.table import cell_line, is_bad
 from archbench.workers.inside import inside_of
-
-
-def cell_name(model: str, suffix: str) -> str:
-    """A cell in a line of text: ``timm/resnet50 fp32-b1``."""
-    return f"{model} {suffix}".strip()
-
 
 _PACE: pytest.StashKey[Pace] = pytest.StashKey()
 

@@ -24,8 +24,8 @@ from archbench.core.verdicts import Note, Verdict
 from archbench.metrics import format_seconds
 from archbench.pytest_plugin.gate import accepted_times
 from archbench.pytest_plugin.judging import time_rules
-from archbench.pytest_plugin.manifest import cell_of, is_batchless
-from archbench.pytest_plugin.progress import cell_name, expected_seconds
+from archbench.pytest_plugin.manifest import cell_of, is_batchless, name_of
+from archbench.pytest_plugin.progress import expected_seconds
 from archbench.pytest_plugin.settings import Settings, settings_of
 from archbench.pytest_plugin.starting import (
     cell_timeout,
@@ -269,8 +269,8 @@ class _Session:
         self.current = self._expected(tests[index]) + (STARTING if index == 0 else 0.0)
         seconds = self.left.seconds(self.clock())
         left = f"  {format_seconds(seconds)} left" if seconds >= 1 else ""
-        name = cell_name(*(cell_of(tests[index]) or (tests[index], "")))
-        self.show(f"{self.what}: [{index + 1}/{len(tests)}] {name} ...{left}")
+        place = f"[{index + 1}/{len(tests)}] {name_of(tests[index])}"
+        self.show(f"{self.what}: {place} ...{left}")
 
     def measure(
         self,

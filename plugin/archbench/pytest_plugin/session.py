@@ -24,9 +24,9 @@ from archbench.pytest_plugin.gate import (
     accepted_counts,
     gate_of,
 )
-from archbench.pytest_plugin.manifest import Manifest
+from archbench.pytest_plugin.manifest import Manifest, cell_name
 from archbench.pytest_plugin.options import is_child, spelled
-from archbench.pytest_plugin.progress import Progress, cell_name, expected_of
+from archbench.pytest_plugin.progress import Progress, expected_of
 from archbench.pytest_plugin.refusing import sharing_of
 from archbench.pytest_plugin.repeated import prepare
 from archbench.pytest_plugin.settings import settings_of
@@ -87,10 +87,10 @@ class ArchbenchSession:
                 self._others = sharing.others
                 self._header["devices"] = sharing.as_dict()
         terminal = self._config.pluginmanager.get_plugin("terminalreporter")
-        self._process_run(nodeids, LiveLine(terminal))
+        self._measure_before(nodeids, LiveLine(terminal))
         self._progress = Progress(terminal, expected_of(self._config, self._manifest.cells))
 
-    def _process_run(self, nodeids: Sequence[str], line: LiveLine) -> None:
+    def _measure_before(self, nodeids: Sequence[str], line: LiveLine) -> None:
         """Measure what is measured before the tests run."""
         if settings_of(self._config).against is not None:
             compare(self._config, nodeids, line.leave, show=line.keep)
