@@ -8,11 +8,13 @@
 #   make perf    the project's own figures of speed
 #   make house   how large the code is, and how it hangs together
 #   make sweep   every architecture built both ways and run once; docs/sweep.md
+#   make exports which architectures engines run, and what they return; docs/exports.md
 #   make gallery the pictures and tables of docs/gallery.md
 #   make docs    docs/ as a site in site/, with the API from docstrings; a dead link ends it
 #
-# TORCH_INDEX=cu126 takes torch and torchvision from that index of download.pytorch.org (or from a URL):
-# for a V100, which newer builds hold no code for.
+# TORCH_INDEX=URL takes torch and torchvision from that package index. torch's installation page
+# (pytorch.org/get-started/locally) gives the URL for each CUDA; a V100 needs the builds for CUDA 12.6.
+# RUNTIMES=eager,onnxruntime,openvino measures by these runtimes, and installs the engines among them.
 # PYTHON=python3.12 chooses the interpreter of the environment; BENCH="--quick --models=resnet18"
 # adds options to the run. The last two have environments of their own, with Python 3.10 and the newest
 # Python of pyenv, else python3; LOWEST_PYTHON and LATEST_PYTHON choose others.
@@ -21,6 +23,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 BENCH ?=
+RUNTIMES ?=
 TEST ?=
 PERF ?=
 # A worker that has nothing left takes tests of another one, so that no core waits for the other.
@@ -28,18 +31,24 @@ WORKERS ?= -n logical --maxprocesses=4 --dist=worksteal
 PYENV := $(HOME)/.pyenv/versions
 LOWEST_PYTHON ?= $(firstword $(wildcard $(PYENV)/3.10.*/bin/python) python3.10)
 LATEST_PYTHON ?= $(lastword python3 $(sort $(wildcard $(PYENV)/3.1[1-9].*/bin/python)))
+EXPORTS ?=
 SWEEP ?=
 TORCH_INDEX ?=
-TORCH_URL = $(if $(findstring /,$(TORCH_INDEX)),,https://download.pytorch.org/whl/)$(TORCH_INDEX)
-STAMP := $(VENV)/.installed$(addprefix -,$(notdir $(TORCH_INDEX)))
+STAMP := $(VENV)/.installed$(addprefix -,$(notdir $(patsubst %/,%,$(TORCH_INDEX))))
 TEST_STAMP := $(VENV)/.installed-test
-DOCS_STAMP := $(VENV)/.installed-docs
 
 .DEFAULT_GOAL := help
-.PHONY: help bench test check test-lowest test-latest lint perf house sweep gallery docs clean
+.PHONY: help bench test check test-lowest test-latest lint perf house exports sweep gallery docs clean
 
 help:
 	@sed -n 's/^#   \(make .*\)/  \1/p' Makefile
+
+ifneq ($(TORCH_INDEX),)
+ifeq ($(findstring ://,$(TORCH_INDEX)),)
+$(error TORCH_INDEX=$(TORCH_INDEX) is no URL. Give the one that torch's installation page, \
+  pytorch.org/get-started/locally, shows behind --index-url)
+endif
+endif
 
 # `make PYTHON=python3.12` on an environment of another version would measure with the wrong one.
 ifeq ($(filter clean help test-lowest test-latest,$(MAKECMDGOALS)),)
@@ -62,28 +71,38 @@ $(BIN)/python:
 # A package installed for tests serves for benchmarks too, so the two stamps do not undo each other.
 $(STAMP): pyproject.toml | $(BIN)/python
 	$(if $(TORCH_INDEX),$(BIN)/python -m pip install --quiet --disable-pip-version-check --force-reinstall \
-	  --index-url $(TORCH_URL) torch torchvision)
+	  --index-url $(TORCH_INDEX) torch torchvision)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
 	@touch $@
 
 $(TEST_STAMP): pyproject.toml $(if $(TORCH_INDEX),$(STAMP)) | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test,docs]'
 	@touch $@ $(STAMP)
 
-$(DOCS_STAMP): pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test,docs]'
-	@touch $@ $(STAMP) $(TEST_STAMP)
+# RUNTIMES=onnxruntime,openvino installs these engines as well, each once.
+comma := ,
+ENGINES := $(filter onnxruntime openvino tensorrt onnxruntime-tensorrt,$(subst $(comma), ,$(RUNTIMES)))
+ENGINE_STAMPS := $(addprefix $(VENV)/.installed-,$(ENGINES))
 
-bench: $(STAMP)
-	@$(BIN)/python -m pytest benchmarks $(BENCH); status=$$?; \
+$(ENGINE_STAMPS): $(VENV)/.installed-%: pyproject.toml $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[$*]'
+	@touch $@
+
+bench: $(STAMP) $(ENGINE_STAMPS)
+	@$(BIN)/python -m pytest benchmarks $(addprefix --runtime=,$(RUNTIMES)) $(BENCH); status=$$?; \
 	case $$status in 0|1) page=$$($(BIN)/archbench report) && \
 	  echo "Charts and table of this run, for a browser: $$page" ;; esac; exit $$status
 
+# Tests write no bytecode: what hundreds of processes import is compiled once before.
 test: $(TEST_STAMP) lint
+	$(BIN)/python -m compileall -q plugin
 	$(BIN)/python -m pytest $(WORKERS) $(TEST)
 
+# Whole runs on simulated devices are among the tests of `make test`.
 check: $(TEST_STAMP) lint
-	$(BIN)/python -m pytest -q tests/core tests/store tests/devices tests/catalog $(TEST)
+	$(BIN)/python -m compileall -q plugin
+	$(BIN)/python -m pytest -q $(WORKERS) tests/core tests/store tests/devices tests/catalog \
+	  --ignore=tests/devices/sim $(TEST)
 
 house: $(TEST_STAMP)
 	$(BIN)/python tools/house.py
@@ -121,6 +140,9 @@ lint: $(TEST_STAMP)
 perf: $(TEST_STAMP)
 	$(BIN)/python tools/perf.py $(PERF)
 
+exports: $(TEST_STAMP)
+	$(BIN)/python tools/exports.py $(EXPORTS)
+
 sweep: $(TEST_STAMP)
 	$(BIN)/python tools/sweep.py $(SWEEP)
 
@@ -128,7 +150,7 @@ gallery: $(TEST_STAMP)
 	$(BIN)/python tools/gallery.py
 
 # What zensical does not look at, pictures, the navigation and what a page asks for, is the test's.
-docs: $(DOCS_STAMP)
+docs: $(TEST_STAMP)
 	$(BIN)/zensical build --clean --strict
 	$(BIN)/python -m pytest -q tests/test_site.py
 	@echo 'To read it with its search: $(BIN)/python -m http.server --directory site'

@@ -18,6 +18,12 @@ else:
 LIBRARIES = ("timm", "torchvision", "pytorchcv")
 """Requirements of pytest-archbench that are extras here."""
 
+EXTRAS = (
+    "devkit", "onnxruntime", "onnxruntime-gpu", "onnxruntime-tensorrt", "openvino", "quantization",
+    "tensorrt",
+)  # fmt: skip
+"""Extras that both have."""
+
 SHARED = (
     "description", "requires-python", "license", "authors", "keywords", "classifiers", "scripts",
     "entry-points",
@@ -35,7 +41,7 @@ class CoreMetadata(MetadataHookInterface):
         required = project["dependencies"]
         extras = {name: [one for one in required if _name(one) == name] for name in LIBRARIES}
         metadata["dependencies"] = [one for one in required if _name(one) not in LIBRARIES]
-        more = {"devkit": project["optional-dependencies"]["devkit"]}
+        more = {name: project["optional-dependencies"][name] for name in EXTRAS}
         metadata["optional-dependencies"] = {**extras, "all": [*chain(*extras.values())], **more}
 
 

@@ -7,6 +7,7 @@ import importlib
 import importlib.metadata
 import os
 import pkgutil
+import random
 import sys
 import textwrap
 from collections.abc import Generator
@@ -14,8 +15,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import numpy as np
 import pytest
+
+# Which vectors a processor has takes torch's compiler six seconds to try out in each process.
+os.environ.setdefault("TORCHINDUCTOR_VEC_ISA_OK", "1")
+
+# Tests write a module again within a second, and Python knows stale bytecode by seconds and size.
+os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
 
 # Inner runs in this process forget the modules that they import, and torch can be imported once
 # only: what a run imports has to be there before.
@@ -26,11 +34,15 @@ from packaging.version import Version
 
 import archbench
 from archbench.catalog.lists import LISTED_LIBRARIES, read_list
+from archbench.core import rounds
 from archbench.core.errors import NotMeasuredError
+from archbench.devices import registry
 from archbench.metrics import metric
 from archbench.models import process_state
 from archbench.models.installed import library_version
 from tests.preloaded import preloaded
+
+sys.dont_write_bytecode = True
 
 _LIBRARIES = ("timm", "torchvision.models", "pytorchcv.model_provider", "ptflops", "tabulate")
 for _name in _LIBRARIES:
@@ -69,37 +81,65 @@ def pytest_runtest_call() -> Generator[None, Any, Any]:
         raise
 
 
+# A test finds the same at each run, however busy the machine is: chance and time decide nothing.
+hypothesis.settings.register_profile(
+    "same", deadline=None, database=None, derandomize="ARCHBENCH_EXAMPLES" not in os.environ,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+)  # fmt: skip
+hypothesis.settings.load_profile("same")
+
+
 @pytest.fixture(autouse=True)
-def _one_thread() -> None:
+def _one_thread_and_seed() -> None:
     """Threads that wait for each other on a busy machine make a test take minutes."""
     torch.set_num_threads(1)
-
-
-@pytest.fixture(autouse=True)
-def _no_worker(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An inner run is none of the outer run's workers; pytest-benchmark would turn itself off."""
-    for name in ("PYTEST_XDIST_WORKER", "PYTEST_XDIST_WORKER_COUNT"):
-        monkeypatch.delenv(name, raising=False)
+    torch.manual_seed(0)
+    random.seed(0)
+    np.random.seed(0)
 
 
 @pytest.fixture(autouse=True)
 def _nothing_left_behind(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a network leaves behind sends the next one to another process; a test begins anew."""
+    """What a network leaves behind sends the next one to another process, and a kind of device that
+    an inner run registers would be the next run's choice; a test begins anew."""
     monkeypatch.setattr(process_state, "_LEFT", {})
-
-
-@pytest.fixture(autouse=True)
-def _not_on_github(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Inner runs must not write into the summary of the run that they are part of."""
-    for name in ("GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY"):
-        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(registry, "_KINDS", dict(registry._KINDS))
 
 
 @pytest.fixture(scope="session")
-def _template() -> Generator[str | None, None, None]:
+def _environment() -> dict[str, str]:
+    """Variables before the first test, which imports libraries that set some.
+
+    Without those by which an inner run would take itself for a worker of the outer one, where
+    pytest-benchmark turns itself off, or write into the summary of the run that it is part of, or
+    by which pytest knows a CI, where it repeats what failed in full.
+    """
+    outer = {
+        "PYTEST_XDIST_WORKER", "PYTEST_XDIST_WORKER_COUNT", "GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY",
+        "CI", "BUILD_NUMBER",
+    }  # fmt: skip
+    return {name: value for name, value in os.environ.items() if name not in outer}
+
+
+@pytest.fixture(autouse=True)
+def _same_environment(_environment: dict[str, str]) -> None:
+    """A test begins with the variables that the first one began with, and so do its processes."""
+    for name in {*_environment, *os.environ} - {"PYTEST_CURRENT_TEST"}:
+        if name not in _environment:
+            del os.environ[name]
+        elif os.environ.get(name) != _environment[name]:
+            os.environ[name] = _environment[name]
+
+
+PRELOADED = ("torch._dynamo", "torch.utils.flop_counter")
+"""What torch imports of itself, in a second, when a process counts or measures."""
+
+
+@pytest.fixture(scope="session")
+def _template(_environment: dict[str, str]) -> Generator[str | None, None, None]:
     with contextlib.ExitStack() as stack:
         wanted = sys.platform == "linux" and not os.environ.get("ARCHBENCH_TESTS_WITHOUT_TEMPLATE")
-        yield stack.enter_context(preloaded()) if wanted else None
+        yield stack.enter_context(preloaded(_environment, PRELOADED)) if wanted else None
 
 
 @pytest.fixture
@@ -107,6 +147,18 @@ def preloaded_python(_template: str | None, monkeypatch: pytest.MonkeyPatch) -> 
     """Processes that the test starts with ``sys.executable`` begin with torch imported."""
     if _template is not None:
         monkeypatch.setattr(sys, "executable", _template)
+
+
+@pytest.fixture
+def judged_on_a_busy_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sides that are really measured are judged however little of the machine is left for them, in
+    this process and in those that it starts."""
+    for name in ("LEAST_RUNNING", "MOST_STOLEN"):
+        monkeypatch.setattr(rounds, name, getattr(rounds, name))
+    place = str(Path(__file__).parent / "judged_anyway")
+    monkeypatch.syspath_prepend(place)
+    monkeypatch.setenv("PYTHONPATH", place, prepend=os.pathsep)
+    monkeypatch.setenv("PYTEST_PLUGINS", "judged_anyway")
 
 
 @pytest.fixture

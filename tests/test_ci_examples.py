@@ -19,13 +19,16 @@ from ruamel.yaml import YAML
 
 from archbench.cli.ci_files import CI_FILES, ci_text
 
+pytestmark = pytest.mark.usefixtures("preloaded_python")
+
 ROOT = Path(__file__).parents[1]
 ACTION = ROOT / "action.yml"
+PAGES = ("ci.md", "recipes.md", "scaling.md")
 EXAMPLES = [
     (match["kind"], match["text"])
     for match in re.finditer(
         r"^```yaml\n(?P<text># (?P<kind>github|gitlab): .*?)^```",
-        "".join((ROOT / "docs" / page).read_text("utf-8") for page in ("ci.md", "recipes.md")),
+        "".join((ROOT / "docs" / page).read_text("utf-8") for page in PAGES),
         re.MULTILINE | re.DOTALL,
     )
 ]
@@ -41,7 +44,7 @@ def lint(schema: str, path: Path) -> str:
     """What is wrong; empty where nothing is."""
     done = subprocess.run(
         [sys.executable, "-m", "check_jsonschema", "--builtin-schema", schema, str(path)],
-        capture_output=True, text=True, timeout=60, check=False,
+        capture_output=True, text=True, timeout=900, check=False,
     )  # fmt: skip
     return done.stdout if done.returncode else ""
 
@@ -56,7 +59,7 @@ def test_there_are_examples_with_and_without_a_gpu() -> None:
         str(job["runs-on"]) for text in GITHUB for job in load(text)["jobs"].values()
     }  # fmt: skip
     assert runners == {"ubuntu-latest", "['self-hosted', 'linux', 'gpu']"}
-    pages = "".join((ROOT / "docs" / page).read_text() for page in ("ci.md", "recipes.md"))
+    pages = "".join((ROOT / "docs" / page).read_text() for page in PAGES)
     assert len(re.findall("^```yaml", pages, re.M)) == len(EXAMPLES)
 
 
@@ -67,9 +70,50 @@ def test_examples_match_the_schema(kind: str, text: str, tmp_path: Path) -> None
     assert lint(SCHEMAS[kind], path) == ""
 
 
+def slurm_directory(place: Path, resumes: bool) -> Path:
+    """Where a job was submitted, which has begun before or not."""
+    if resumes:
+        journal = place / "part-7" / "2" / "runs" / "r" / "journal.jsonl"
+        journal.parent.mkdir(parents=True)
+        journal.touch()
+    return place
+
+
+def test_the_array_of_slurm_is_shell_and_says_which_shard(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "scaling.md").read_text("utf-8")
+    (script,) = re.findall(r"^```bash\n(.*?)^```", page, re.M | re.S)
+    done = subprocess.run(["bash", "-n"], input=script, text=True, capture_output=True, check=False)
+    assert done.stderr == ""
+    # Run as SLURM runs it, with a pytest that notes its arguments.
+    for task, resumes in ((1, False), (2, True)):
+        done = subprocess.run(
+            ["bash", "-c", 'pytest() { printf "%s\\n" "$@"; }; exec() { "$@"; }\n' + script],
+            cwd=ROOT, text=True, capture_output=True, check=True,
+            env={
+                "PATH": os.environ["PATH"],
+                "SLURM_SUBMIT_DIR": str(slurm_directory(tmp_path, resumes)),
+                "SLURM_ARRAY_JOB_ID": "7", "SLURM_ARRAY_TASK_ID": str(task),
+                "SLURM_ARRAY_TASK_COUNT": "4",
+            },
+        )  # fmt: skip
+        given = done.stdout.splitlines()
+        assert f"--archbench-shard={task}/4" in given
+        assert ("--archbench-resume" in given) is resumes
+        assert f"--archbench-directory=part-7/{task}" in given
+    directives = dict(re.findall(r"^#SBATCH --([\w-]+)(?:=(.*))?$", script, re.M))
+    assert directives["array"] == "1-4"
+    assert directives["signal"] == "B:TERM@120"
+
+
 @pytest.mark.parametrize("system", CI_FILES)
 def test_the_page_shows_what_init_writes(system: str) -> None:
     assert (system, f"# {system}: {CI_FILES[system]}\n{ci_text(system)}") in EXAMPLES
+
+
+def test_the_front_page_shows_what_init_writes() -> None:
+    place = CI_FILES["github"]
+    shown = re.findall("^```yaml\n(.*?)^```", (ROOT / "README.md").read_text("utf-8"), re.M | re.S)
+    assert shown == [f"# github: {place}\n{ci_text('github')}"]
 
 
 def test_the_action_matches_the_schema() -> None:
@@ -153,7 +197,7 @@ def run_step(
     work.mkdir()
     done = subprocess.run(
         ["bash", "--noprofile", "--norc", "-e", "-o", "pipefail", "-c", step["run"]],
-        cwd=work, capture_output=True, text=True, check=False, timeout=60,
+        cwd=work, capture_output=True, text=True, check=False, timeout=900,
         env={
             **environment,
             "PATH": f"{python.parent}{os.pathsep}{os.environ['PATH']}",

@@ -70,7 +70,7 @@ def failures(modules: list[str], plugin: Path) -> str:
         capture_output=True,
         text=True,
         check=True,
-        timeout=120,
+        timeout=900,
     )
     return done.stdout
 

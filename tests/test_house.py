@@ -53,3 +53,12 @@ def test_circles_through_functions_are_found(house: ModuleType) -> None:
     assert house.circles(house.imports(trees)) == [["x", "y", "z"]]
     del trees["z"].body[0]
     assert house.circles(house.imports(trees)) == []
+
+
+def test_the_house_keeps_its_measures(house: ModuleType) -> None:
+    """All but the number of its lines, of which there are more than were planned."""
+    found = [
+        goal for goal in house.goals(house.sources()) if not goal.title.startswith("lines of P")
+    ]
+    assert [f"{one.title}: {one.value}, {one.where}" for one in found if one.value > one.most] == []
+    assert len(found) == 7

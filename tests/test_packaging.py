@@ -20,12 +20,16 @@ ROOT = Path(__file__).parents[1]
 
 
 LIBRARIES = ("timm", "torchvision", "pytorchcv")
+EXTRAS = (
+    "devkit", "onnxruntime", "onnxruntime-gpu", "onnxruntime-tensorrt", "openvino", "quantization",
+    "tensorrt",
+)  # fmt: skip
 
 
 def built(project: Path, directory: Path) -> Path:
     subprocess.run(
         [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(directory)],
-        cwd=project, check=True, capture_output=True, timeout=120,
+        cwd=project, check=True, capture_output=True, timeout=900,
     )  # fmt: skip
     (path,) = directory.glob("*.whl")
     return path
@@ -112,8 +116,9 @@ def test_the_core_requires_all_but_the_libraries_and_has_an_extra_for_each(
     for extra in LIBRARIES:
         assert requirements(core, extra) == {extra: everything[extra]}
     assert requirements(core, "all") == {extra: everything[extra] for extra in LIBRARIES}
-    assert requirements(core, "devkit") == requirements(wheel, "devkit")
-    assert set(metadata(core).get_all("Provides-Extra", [])) == {*LIBRARIES, "all", "devkit"}
+    for extra in EXTRAS:
+        assert requirements(core, extra) == requirements(wheel, extra) != {}
+    assert set(metadata(core).get_all("Provides-Extra", [])) == {*LIBRARIES, "all", *EXTRAS}
     assert LIBRARIES == LISTED_LIBRARIES
 
 
@@ -144,9 +149,18 @@ def test_the_suite_runs_without_a_checkout(wheel: Path, tmp_path: Path) -> None:
             "--collect-only", "-q",
         ],
         cwd=project, env={**os.environ, "PYTHONPATH": str(tmp_path / "site")},
-        capture_output=True, text=True, timeout=120, check=False,
+        capture_output=True, text=True, timeout=900, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     nodeid = "archbench.benchmarks.test_latency::test_latency[pytorchcv/fbnet_cb-fp32-b1]"
     assert nodeid in done.stdout
     assert "40 tests collected" in done.stdout
+
+
+def test_a_checkout_has_the_suite_under_the_same_name(pytester: pytest.Pytester) -> None:
+    # As it is for those who install it with `pip install --editable`.
+    result = pytester.runpytest_inprocess(
+        "--pyargs", "archbench.benchmarks", "--collect-only", "-q",
+        "--archbench-models=torchvision/resnet18",
+    )  # fmt: skip
+    result.stdout.fnmatch_lines(["archbench.benchmarks.test_latency::*torchvision/resnet18*"])

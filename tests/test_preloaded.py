@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from tests.preloaded import preloaded
 
 TELLS = """
 import os, sys
@@ -76,9 +79,25 @@ LOADED = "import sys; print('torch' in sys.modules)"
 
 def test_what_is_read_at_a_start_starts_an_interpreter(tmp_path: Path) -> None:
     assert both(["-c", LOADED], tmp_path)[1] == (0, "True\n", "")
+    assert both(["-c", LOADED], tmp_path, OPENBLAS_NUM_THREADS="1")[1] == (0, "True\n", "")
+    assert both(["-c", LOADED], tmp_path, OPENBLAS_NUM_THREADS="2")[1] == (0, "False\n", "")
     assert both(["-c", LOADED], tmp_path, OMP_NUM_THREADS="3")[1] == (0, "False\n", "")
     (tmp_path / "torch.py").touch()
     assert both(["-c", LOADED], tmp_path)[1] == (0, "False\n", "")
+
+
+def test_what_a_site_customizes(tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text("import sys; print(sys.path[:1]); sys.extra = 'an'")
+    plain, preloaded = both(["-c", "import sys; print(sys.extra, sys.path[:2])"], tmp_path)
+    assert preloaded == plain == (0, f"[{str(tmp_path)!r}]\nan ['', {str(tmp_path)!r}]\n", "")
+
+
+@pytest.mark.parametrize("begun", [b"", b"abc", b"\x09" + 7 * b"\0" + b"{"])
+def test_who_was_killed_before_it_had_asked_disturbs_nobody(tmp_path: Path, begun: bytes) -> None:
+    with socket.socket(socket.AF_UNIX) as killed:
+        killed.connect(str(Path(sys.executable).with_name("socket")))
+        killed.sendall(begun)
+    assert both(["-c", LOADED], tmp_path)[1] == (0, "True\n", "")
 
 
 def test_it_ends_with_what_stands_for_it(tmp_path: Path) -> None:
@@ -90,3 +109,13 @@ def test_it_ends_with_what_stands_for_it(tmp_path: Path) -> None:
         # Its end of the pipe is closed when it is gone.
         assert one.stdout.read() == ""
     assert process != one.pid
+
+
+def test_it_imports_what_it_is_told_to(tmp_path: Path) -> None:
+    code = "import sys, os; print('timm' in sys.modules, os.environ.get('TORCHINDUCTOR_CACHE_DIR'))"
+    variables = {k: v for k, v in os.environ.items() if k != "TORCHINDUCTOR_CACHE_DIR"}
+    with preloaded(variables, ["timm", "torch._dynamo"]) as python:
+        done = subprocess.run(
+            [python, "-c", code], cwd=tmp_path, env=variables, capture_output=True, check=True
+        )
+    assert done.stdout == b"True None\n"

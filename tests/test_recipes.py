@@ -17,6 +17,8 @@ import pytest
 
 from tests.test_your_own_page import ROOT, Block, blocks, commit, installed, run, said_in
 
+pytestmark = pytest.mark.usefixtures("preloaded_python", "judged_on_a_busy_machine")
+
 START, *SECTIONS = re.split(
     r"^## ", (ROOT / "docs" / "recipes.md").read_text(encoding="utf-8"), flags=re.MULTILINE
 )

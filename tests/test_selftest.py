@@ -12,12 +12,17 @@ from typing import Any
 import pytest
 
 from archbench import ModelSpec, cli, selftest
+from archbench.core.entries import MetricEntry
 from archbench.core.errors import ArchbenchError, UsageError
 from archbench.core.paired import PairedRule
+from archbench.core.records import Record
 from archbench.core.rounds import Burst, ClockRule, PairedRun, Round, default_rules
+from archbench.core.verdicts import Verdict
 from archbench.measure.complexity import count
 from archbench.replay import rejudged, replay
-from archbench.selftest import PAIRED, STORED, Outcome, Trial
+from archbench.selftest import PAIRED, STORED, Outcome, Trial, Tried
+
+pytestmark = pytest.mark.usefixtures("preloaded_python")
 
 ROUNDS = Path(__file__).parent / "rounds" / "duet-schema-1.jsonl"
 RULES = default_rules("cpu", 1)
@@ -59,7 +64,7 @@ def test_the_cost_that_is_injected(
 
     monkeypatch.setattr(subprocess, "run", stop)
     with pytest.raises(KeyboardInterrupt):
-        selftest._run(tmp_path, trial, extra, "cpu")
+        selftest._run(tmp_path, trial, extra)
     names: dict[str, Any] = {}
     exec((tmp_path / "nets.py").read_text(encoding="utf-8"), names)
     stack = ModelSpec.of(lambda: names["stack"](16), name="stack", input_size=32)
@@ -69,7 +74,7 @@ def test_the_cost_that_is_injected(
 
 def test_rounds_lead_to_the_same_status_again() -> None:
     status, used = rejudged(process_runs(1.0, [30]), RULES)
-    # The 13th round is evidence enough, see tests/workers/test_schedule.py.
+    # The 13th round makes the e-value large enough, see tests/workers/test_schedule.py.
     assert (status, [len(one.rounds) for one in used]) == ("unchanged", [13])
     status, used = rejudged(process_runs(1.1, [30, 30, 30, 30]), RULES)
     assert (status, [len(one.rounds) for one in used]) == ("regressed", [13, 7, 6, 1])
@@ -123,7 +128,10 @@ def test_stored_rounds_of_this_machine_are_judged_as_they_were() -> None:
         ("{}\n", "line 1 is damaged ('schema'). Delete it"),
         ('{"schema": 1', "line 1 is damaged (Expecting"),
         ('{"schema": 2, "process_runs": [{"rounds": 3}]}', "line 1 is damaged ("),
-        ('{"schema": 2, "process_runs": []}', "line 1 is damaged ('extra'). Delete it"),
+        (
+            '{"schema": 2, "process_runs": []}',
+            "line 1 is damaged (Object missing required field `extra`)",
+        ),
         ('{"schema": 3}', "line 1 is of schema 3, this archbench reads 2. Use the archbench that"),
     ],
 )
@@ -156,27 +164,28 @@ def test_a_replay_is_of_paired_comparisons(capsys: pytest.CaptureFixture[str]) -
 def test_runs_are_counted_and_stored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[float] = []
 
-    def run(root: Path, trial: Trial, extra: float, gpu: str) -> dict[str, Any]:
+    def run(root: Path, trial: Trial, extra: float, *arguments: str) -> list[Record]:
         asked.append(extra)
-        assert (trial, gpu) == (PAIRED, "cuda:1")
+        assert trial is PAIRED
+        assert arguments == ("--archbench-gpu=cuda:1", "--archbench-runtime=tensorrt")
         assert (root / ".git").is_dir()
-        one = line(1.0, [13], extra, "unchanged")
-        cell = {
-            "id": "local/stack0",
-            "verdicts": [
-                {"metric": "params", "status": "changed"},
-                {"metric": "latency", "status": "unchanged"},
-            ],
-            "metrics": {"paired_ratio": {**one, "series": one["process_runs"]}},
-            "seconds": {},
+        one = Tried.from_dict(line(1.0, [13], extra, "unchanged"))
+        entry: MetricEntry = {
+            "series": [*one.process_runs],
+            "seconds": one.seconds,
+            "start_seconds": [*one.start_seconds],
         }
-        return {"cells": [cell] * 2}
+        verdicts = [
+            Verdict("params", "changed", "differs", ""),
+            Verdict("latency", "unchanged", "equal", ""),
+        ]
+        return [Record("local/stack0", None, {"paired_ratio": entry}, verdicts)] * 2
 
     monkeypatch.setattr(selftest, "_run", run)
     store = tmp_path / "rounds.jsonl"
     outcomes = selftest.selftest(
         PAIRED, cells=2, rounds=2, injected_rounds=1, say=lambda _: None, store=store,
-        directory=tmp_path / "project", gpu="cuda:1",
+        directory=tmp_path / "project", gpu="cuda:1", runtime="tensorrt",
     )  # fmt: skip
     assert asked == [0.0, 0.0, 0.02, 0.05, 0.1]
     assert [(one.extra, one.statuses.total(), one.alarms) for one in outcomes] == [

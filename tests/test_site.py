@@ -1,6 +1,6 @@
 """docs/ as a site: it is built strictly, every link leads somewhere, and no other host is asked.
 
-The site itself needs the extra ``docs``; without it these tests are skipped.
+The site itself needs the extra ``docs``, which `make test` installs; else these tests are skipped.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class Page(HTMLParser):
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if importlib.util.find_spec("zensical") is None:
-        pytest.skip("zensical is not installed: make docs installs it")
+        pytest.skip("zensical is not installed: make test installs it")
     project = tmp_path_factory.mktemp("site")
     shutil.copytree(ROOT / "docs", project / "docs")
     shutil.copy(ROOT / "zensical.toml", project)
@@ -77,7 +77,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (project / "tools").symlink_to(ROOT / "tools")
     done = subprocess.run(
         [sys.executable, "-m", "zensical", "build", "--strict"],
-        cwd=project, capture_output=True, text=True, timeout=300, check=False,
+        cwd=project, capture_output=True, text=True, timeout=900, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     # Of docstrings: a parameter that the signature does not have.

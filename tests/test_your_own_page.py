@@ -17,6 +17,8 @@ import pytest
 import archbench
 from archbench import cli
 
+pytestmark = pytest.mark.usefixtures("preloaded_python", "judged_on_a_busy_machine")
+
 ROOT = Path(__file__).parents[1]
 _BLOCK = re.compile(r"(?P<before>[^\n]*)\n+```(?P<language>\w+)\n(?P<text>.*?)^```", re.M | re.S)
 _FILE = re.compile(r"`([\w/]+\.py)`")
@@ -43,7 +45,7 @@ def run(project: pytest.Pytester, words: list[str], wheel: Path) -> str:
         gates = ("--archbench-against=", "--archbench-baseline-required")
         quick = [] if any(word.startswith(gates) for word in words) else ["--archbench-quick"]
         words = [sys.executable, "-m", *words, *quick]
-    environment = {**os.environ, "PYTHONPATH": str(wheel)}
+    environment = {**os.environ, "PYTHONPATH": f"{wheel}{os.pathsep}{os.environ['PYTHONPATH']}"}
     done = subprocess.run(
         words, cwd=project.path, env=environment, capture_output=True, text=True, check=False
     )

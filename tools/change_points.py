@@ -1,8 +1,8 @@
 """How often change points are found where there are none, and where there are some.
 
 The table of docs/history.md. Beside archbench's rule those of other libraries are tried, as they
-come, where they are installed: ``pip install apache-otava skchange`` in an environment of its own
-(they need other versions of numpy than the rest).
+come, where they are installed: ``pip install apache-otava ruptures skchange`` in an environment of
+its own (they need other versions of numpy than the rest).
 """
 
 from __future__ import annotations

@@ -49,13 +49,13 @@ def measured_here() -> dict[str, str]:
 def paddleclas_table() -> str:
     """The eight networks of PaddleClas' page with its times, and the times measured here."""
     from archbench.catalog.seeds import read_seeds
-    from archbench.catalog.tables import published_points
+    from archbench.catalog.tables import published_table
 
     eight = [seed.id for seed in read_seeds() if "paddleclas" in seed.suites]
-    accuracy = {point.id: point for point in published_points("paddleclas") if point.id in eight}
+    accuracy = {point.id: point for point in published_table("paddleclas") if point.id in eight}
     times = {
         (point.id, point.device, point.dtype, point.batch_size): point.text("latency")
-        for point in published_points("paddleclas_latency")
+        for point in published_table("paddleclas_latency")
     }
     cells = [("v100", "fp32", 1), *(("t4", d, b) for d in ("fp16", "fp32") for b in (1, 4, 8))]
     heads = ["architecture", "top-1 %", "params M", "GMACs"]

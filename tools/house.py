@@ -117,7 +117,7 @@ def goals(texts: Mapping[str, str]) -> list[Goal]:
     lines = {name: text.count("\n") for name, text in texts.items()}
     widths = {name: max(map(len, text.splitlines()), default=0) for name, text in texts.items()}
     lengths = {
-        f"{name}: {node.name}": (node.end_lineno or 0) - node.lineno + 1
+        f"{name}:{node.lineno} {node.name}": (node.end_lineno or 0) - node.lineno + 1
         for name, tree in trees.items()
         for node in ast.walk(tree)
         if isinstance(node, Function)

@@ -17,6 +17,7 @@ import sys
 import tempfile
 import time
 from dataclasses import dataclass, replace
+from datetime import date, timedelta
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -120,18 +121,19 @@ seconds = []
 with torch.inference_mode():
     for _ in range(10):
         model(images)
-    end = time.perf_counter() + 0.3
-    while time.perf_counter() < end:
+    for _ in range(40):
         start = time.perf_counter()
         model(images)
         seconds.append(time.perf_counter() - start)
 print(sorted(seconds)[len(seconds) // 2])
 """
-"""What everybody writes to time a network of timm, for as long as ``--quick`` does."""
+"""What everybody writes to time a network of timm, with as many passes as timm's ``benchmark.py``
+makes if nothing else is asked for."""
 
 
 def whole_runs(rounds: int = 5) -> None:
-    """``pytest benchmarks --quick`` of one network against a plain script, in turn.
+    """``pytest benchmarks --quick`` of one network against a plain script, in turn, each in whole
+    processes.
 
     Processor time of all processes: other work on the machine moves it less than wall time.
     """
@@ -272,6 +274,43 @@ def counting() -> None:
     huge_model()
 
 
+def two_workers(number: int = 200, rounds: int = 2) -> None:
+    """A random sample of the catalogue, counted by two workers and by one process in turns. What
+    runs take to start is that of a smaller sample, so that the whole catalogue can be reckoned."""
+    from archbench.catalog import load_catalog
+
+    catalog = load_catalog()
+    ids = random.Random(1).sample([spec.id for spec in catalog.suite("all")], number)
+    few = number // 10
+    found: dict[tuple[int, str], list[Finished]] = {}
+    for _ in range(rounds):
+        for size in (few, number):
+            for workers in ("0", "2"):
+                models = f"--models={','.join(ids[:size])}"
+                command = ["benchmarks/test_complexity.py", "-n", workers, models, "-q"]
+                done = run(["-m", "pytest", *command], ROOT)
+                assert done.status in (0, 1), done.output
+                found.setdefault((size, workers), []).append(done)
+    wall, cpu = (
+        {key: statistics.median(getattr(one, name) for one in some) for key, some in found.items()}
+        for name in ("wall", "cpu")
+    )
+    one, two = (
+        wall[few, workers]
+        + (wall[number, workers] - wall[few, workers])
+        / (number - few)
+        * (len(catalog.suite("all")) - few)
+        for workers in ("0", "2")
+    )
+    sample = wall[number, "0"] / wall[number, "2"]
+    for name, ratio in ((f"{number} architectures", sample), ("the whole catalogue", one / two)):
+        report(f"-n 2 counts {name}", f"{ratio:.2f} times as fast", "at least 1.7", ratio >= 1.7)
+    for (size, workers), seconds in wall.items():
+        print(
+            f"  {size} of them, -n {workers}: {seconds:.1f} s, {cpu[size, workers]:.1f} s of cores"
+        )
+
+
 def huge_model(id: str = "timm/eva02_enormous_patch14_clip_224") -> None:
     from archbench.catalog import load_catalog
     from archbench.measure.complexity import count
@@ -301,9 +340,10 @@ def huge_model(id: str = "timm/eva02_enormous_patch14_clip_224") -> None:
 def gate(number: int = 2_000) -> None:
     """Writing baselines of times, and comparing as many cells with them."""
     from archbench.core.gate import scale_of, time_verdict
+    from archbench.core.lines import TimeLine, line_of
     from archbench.core.process_runs import ProcessRun
     from archbench.core.tolerances import Rules
-    from archbench.store.baselines import key_of, read_baselines, update_baselines
+    from archbench.store.baselines import read_baselines, update_baselines
 
     chance = random.Random(0)
 
@@ -317,7 +357,7 @@ def gate(number: int = 2_000) -> None:
         return made
 
     environment = {"device_name": "any", "clock": "cpu", "reference_workload": "any"}
-    lines = {}
+    lines = []
     for index in range(number):
         line = {
             "id": f"timm/network{index}",
@@ -330,22 +370,22 @@ def gate(number: int = 2_000) -> None:
             "commit": None,
             "reason": None,
         }
-        lines[key_of(line)] = line
-    now = {key: process_runs(3) for key in lines}
+        lines.append(line_of(TimeLine, line))
+    now = {line.key: process_runs(3) for line in lines}
     with tempfile.TemporaryDirectory() as name:
         path = Path(name) / "any" / "fp32.jsonl"
         start = time.perf_counter()
-        update_baselines(path, "latency", lines, Path(name) / "lock", only_new=False)
+        update_baselines(path, TimeLine, lines, Path(name) / "lock", only_new=False)
         written = time.perf_counter()
-        stored = read_baselines(path, "latency").lines
+        stored = read_baselines(path, TimeLine).lines
         read = time.perf_counter()
         rules = Rules()
         verdicts = [
             time_verdict(
-                [ProcessRun.from_dict(one) for one in stored[key]["process_runs"]],
+                stored[key].runs,
                 now[key],
                 [],
-                rules.time_rule(stored[key]["id"], "any", "fp32", scale_of(environment)),
+                rules.time_rule(stored[key].id, "any", "fp32", scale_of(environment)),
             )
             for key in stored
         ]
@@ -363,6 +403,7 @@ def stored_run(directory: Path, architectures: int, batch_sizes: tuple[int, ...]
     """A journal as a run of so many cells leaves it, with 60 samples each."""
     from archbench.catalog import load_catalog
     from archbench.catalog.counts import counted_figures
+    from archbench.core.entries import MetricEntry
     from archbench.core.records import Record
     from archbench.core.spec import Target
 
@@ -374,7 +415,7 @@ def stored_run(directory: Path, architectures: int, batch_sizes: tuple[int, ...]
         file.write(json.dumps(header) + "\n")
         for spec in load_catalog().select(models="*")[:architectures]:
             counted = counted_figures(spec.id)
-            counts: dict[str, dict[str, object]] = {
+            counts: dict[str, MetricEntry] = {
                 name: {"value": figure.value, "unit": "1", "source": "counted"}
                 for name, figure in counted.items()
             }
@@ -384,7 +425,7 @@ def stored_run(directory: Path, architectures: int, batch_sizes: tuple[int, ...]
                 target = Target("cpu", "CPU", "cpu-x", batch_size=batch_size)
                 seconds = counted["macs"].value * 1e-11 * batch_size
                 samples = [seconds * generator.uniform(1, 1.02) for _ in range(60)]
-                latency = {"unit": "s", "source": "measured", "samples": samples}
+                latency: MetricEntry = {"unit": "s", "source": "measured", "samples": samples}
                 series = {"latency": latency, "cpu_time": latency}
                 cell = Record(spec.id, target, {**counts, **series})
                 file.write(json.dumps({"kind": "cell", **cell.as_dict()}) + "\n")
@@ -419,6 +460,86 @@ def selecting(rounds: int = 7) -> None:
     report("torch or numpy imported there", ", ".join(heavy) or "no", "no", not heavy)
 
 
+def year_of_runs(store: str, devices: int, runs: int, architectures: int) -> int:
+    """A shared store of so many runs, as ``archbench push`` makes it; returns how many figures its
+    summaries hold. The journals, which neither history nor reports read, are empty."""
+    from archbench.catalog import load_catalog
+    from archbench.catalog.counts import counted_figures
+    from archbench.core.entries import MetricEntry
+    from archbench.core.headers import RunHeader
+    from archbench.core.records import Record
+    from archbench.core.spec import Target
+    from archbench.store.journal import Run
+    from archbench.store.objects import Objects
+    from archbench.store.sharing import SharedRun, digest_of, environment_of
+    from archbench.store.summaries import read_summary, summary_of
+
+    objects, generator, figures = Objects.open(store), random.Random(0), 0
+    objects.require(make=True)
+    cells = [
+        (spec.id, counted) for spec in load_catalog().select(models="*")
+        if len(counted := counted_figures(spec.id)) > 1
+    ][:architectures]  # fmt: skip
+    for device in range(devices):
+        for number in range(runs):
+            day = date(2025, 1, 1) + timedelta(days=number * 365 // runs)
+            run = f"{day:%Y%m%d}T{device:02d}0000Z-{4711 + number}"
+            packages = {"torch": f"2.{number // 100}.0", "timm": f"1.0.{number // 60}"}
+            header: RunHeader = {"run": run, "environment": {
+                "time": f"{day}T{device:02d}:00:00+00:00", "cpu": f"CPU {device}",
+                "python": "3.12.1", "packages": packages,
+                "git": {"commit": digest_of(f"{device} {number}".encode())[:40], "dirty": False},
+            }}  # fmt: skip
+            target, slower = Target("cpu", f"CPU {device}", f"cpu-{device}"), 1.1 ** (number > 200)
+            records = []
+            for id, counted in cells:
+                seconds = counted["macs"].value * 1e-11 * generator.lognormvariate(0, 0.02) * slower
+                metrics: dict[str, MetricEntry] = {
+                    name: {"value": figure.value, "unit": "1", "source": "counted"}
+                    for name, figure in counted.items()
+                }
+                for name in ("latency", "cpu_time"):
+                    samples = [seconds * generator.uniform(1, 1.02) for _ in range(60)]
+                    metrics[name] = {"unit": "s", "source": "measured", "samples": samples}
+                records.append(Record(id, target, metrics))
+            summary = summary_of(Run(Path(run) / "journal.jsonl", header, records, finished=True))
+            one = SharedRun(run, environment_of(header), digest_of(run.encode()))
+            objects.write(one.name, b"")
+            name = f"summaries/1/{one.key}.{one.digest}.{digest_of(summary)}.json"
+            objects.write(name, summary)
+            found = read_summary(summary)
+            figures += len(found.cells) * len(found.names)
+    return figures
+
+
+def shared_store(devices: int = 10, runs: int = 300, architectures: int = 71) -> None:
+    """``archbench history`` and ``report`` of a shared store with a year of ten machines, from
+    their start to their end: where nothing was read before, and where all was."""
+    with tempfile.TemporaryDirectory() as name:
+        store, project = f"file://{name}/store", Path(name) / "project"
+        project.mkdir()
+        figures = year_of_runs(store, devices, runs, architectures)
+        size = sum(path.stat().st_size for path in (Path(name) / "store").rglob("*.json"))
+        print(
+            f"      {devices} devices x {runs} runs x {architectures} cells = "
+            f"{devices * runs * architectures:,} records, {figures:,} figures, summaries of "
+            f"{size / 1e6:.0f} MB; load {os.getloadavg()[0]:.1f}"
+        )
+        for what, words in (
+            ("archbench history, nothing read before", ["history"]),
+            ("archbench history", ["history"]),
+            ("archbench report", ["report"]),
+        ):
+            done = run(["-m", "archbench", *words, f"--store={store}"], project)
+            assert done.status == 0, done.output[-2000:]
+            report(
+                what,
+                f"{done.wall:.1f} s ({done.cpu:.1f} CPU), {done.peak_bytes / 1e6:.0f} MB",
+                "below 5 s and 1 GB",
+                done.wall < 5 and done.peak_bytes < 1e9,
+            )
+
+
 def page(rounds: int = 5) -> None:
     """The report's page over 1,500 architectures on 4 cells each: writing, size, opening.
 
@@ -426,9 +547,9 @@ def page(rounds: int = 5) -> None:
     """
     sys.path.insert(0, str(ROOT))
     from archbench.report.page import write_page
-    from tests.report.synthetic_points import synthetic_points
+    from tests.report.synthetic_rows import synthetic_rows
 
-    points = synthetic_points(copies=25)
+    points = synthetic_rows(copies=25)
     with tempfile.TemporaryDirectory() as name:
         path = Path(name) / "page.html"
         start = time.perf_counter()
@@ -568,6 +689,91 @@ def accuracy(number: int = 480, rounds: int = 5) -> None:
         )
 
 
+def engines(rounds: int = 10, id: str = "torchvision/resnet18") -> None:
+    """Our medians beside those of a plain loop and of the engine's own tool on the same file, with
+    one thread, in alternating runs; and what a cell costs beside its time budget."""
+    import torch
+
+    from archbench.catalog import load_catalog
+    from archbench.core.run_config import RunConfig
+    from archbench.measure.cells import further_metrics, latency_record, load_guarded
+    from archbench.measure.hardware import make_target
+    from archbench.measure.latency import SamplingPlan
+    from archbench.models.loading import ModelHolder
+
+    torch.set_num_threads(1)
+    spec, plan = load_catalog().get(id), SamplingPlan(time_budget=1.5)
+    with tempfile.TemporaryDirectory() as name:
+        for engine, theirs in (("onnxruntime", plain_onnxruntime), ("openvino", benchmark_app)):
+            target = make_target("cpu", config=RunConfig(runtime=engine))
+            latency_record(load_guarded(ModelHolder(artefacts=Path(name)), spec, target), plan)
+            start = processor_seconds()
+            model = load_guarded(ModelHolder(artefacts=Path(name)), spec, target)
+            record = latency_record(model, plan)
+            further_metrics(model)
+            cost = processor_seconds() - start - sum(record.metrics["cpu_time"]["samples"])
+            report(
+                f"{engine}, a cell of {id} on a warm cache beside its samples",
+                f"{cost:.2f} s of a processor",
+                "at most 1 s",
+                cost <= 1,
+            )
+            (graph,) = Path(name).glob("*/network.onnx")
+            ratios = []
+            for _ in range(rounds):
+                samples = latency_record(model, plan).metrics["latency"]["samples"]
+                ratios.append(statistics.median(samples) / theirs(graph, plan.time_budget))
+            ratio = statistics.median(ratios)
+            report(
+                f"{engine}, median beside {theirs.__name__.replace('_', ' ')}",
+                f"{ratio:.3f} times, load {os.getloadavg()[0]:.1f}",
+                "within 3 %",
+                abs(ratio - 1) <= 0.03,
+            )
+
+
+def processor_seconds() -> float:
+    """Of this process and of those that it has waited for."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return time.process_time() + used.ru_utime + used.ru_stime
+
+
+def plain_onnxruntime(graph: Path, seconds: float) -> float:
+    """Median seconds of a loop around a session with bound inputs and outputs."""
+    import numpy as np
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    session = onnxruntime.InferenceSession(str(graph), options, ["CPUExecutionProvider"])
+    binding = session.io_binding()
+    (given,) = session.get_inputs()
+    images = np.random.default_rng(0).standard_normal((1, 3, 224, 224), dtype=np.float32)
+    binding.bind_ortvalue_input(given.name, onnxruntime.OrtValue.ortvalue_from_numpy(images))
+    binding.bind_output(session.get_outputs()[0].name, "cpu")
+    times: list[float] = []
+    end = time.perf_counter() + seconds
+    while time.perf_counter() < end:
+        start = time.perf_counter()
+        session.run_with_iobinding(binding)
+        times.append(time.perf_counter() - start)
+    return statistics.median(times[3:])
+
+
+def benchmark_app(graph: Path, seconds: float) -> float:
+    """Median seconds that OpenVINO's own tool tells."""
+    command = [
+        *(str(Path(sys.executable).with_name("benchmark_app")), "-m", str(graph), "-d", "CPU"),
+        *("-api", "sync", "-nthreads", "1", "-infer_precision", "f32", "-pin", "NO"),
+        # Images in whole numbers, its default, would have to be converted in each pass.
+        *("-ip", "f32", "-shape", "[1,3,224,224]"),
+        *("-hint", "none", "-t", str(max(1, round(seconds)))),
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    (line,) = [line for line in done.stdout.splitlines() if "Median:" in line]
+    return float(line.split()[-2]) / 1e3
+
+
 FIGURES = {
     "start": plugin_start,
     "whole": whole_runs,
@@ -578,8 +784,11 @@ FIGURES = {
     "gate": gate,
     "select": selecting,
     "page": page,
+    "store": shared_store,
     "accuracy": accuracy,
+    "engines": engines,
     "seeds": seed_run,
+    "workers": two_workers,
 }
 
 

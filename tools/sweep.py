@@ -102,9 +102,9 @@ def sweep_one(spec: ModelSpec) -> dict[str, Any]:
 
     Returns:
         ``status`` (``same``, ``plain`` for what is built plainly anyway, ``meta`` for what does not
-        fit into memory, ``different`` or ``failed``), ``found`` with a sentence for each finding,
-        ``seconds`` of building plainly, of loading and of the pass, and ``processor`` seconds of
-        all of it.
+        fit into memory, ``different`` or ``failed``), ``found`` with a sentence for each
+        difference, ``seconds`` of building plainly, of loading and of the pass, and
+        ``processor`` seconds of all of it.
     """
     torch.set_num_threads(1)
     try:
@@ -139,7 +139,7 @@ def _both_ways(spec: ModelSpec) -> dict[str, Any]:
     gc.collect()
     torch.manual_seed(0)
     unfilled = build_unfilled(spec)
-    # Sharing can be told from memory only, which it gets when it is filled.
+    # Sharing shows in memory only, which it gets when it is filled.
     found = [*differences(plain, described(unfilled), ("sharing",))]
     found += buffer_differences(buffers, unfilled)
     start = time.perf_counter()

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from archbench.core.errors import UsageError
-from archbench.core.rounds import ClockRule, PairedRun, default_rules, has_told, judge
-from archbench.selftest import SCHEMA, Outcome
+from archbench.core.rounds import ClockRule, PairedRun, default_rules, has_said_enough, judge_rounds
+from archbench.selftest import SCHEMA, Outcome, Tried
 
 
 def replay(path: Path, rules: Sequence[ClockRule] | None = None) -> list[Outcome]:
@@ -23,14 +23,15 @@ def replay(path: Path, rules: Sequence[ClockRule] | None = None) -> list[Outcome
         UsageError: there is no such file, or it is damaged or newer.
     """
     outcomes: dict[float, Outcome] = {}
-    for line, process_runs in _read(path):
-        outcome = outcomes.setdefault(line["extra"], Outcome(line["extra"]))
-        has_device = any(one.candidate.device for run in process_runs for one in run.rounds)
+    for one in _read(path):
+        process_runs = one.process_runs
+        outcome = outcomes.setdefault(one.extra, Outcome(one.extra))
+        has_device = any(both.candidate.device for run in process_runs for both in run.rounds)
         status, used = rejudged(
             process_runs, rules or default_rules("cuda" if has_device else "cpu", threads=1)
         )
         seconds = sum(run.seconds for run in used)
-        outcome.add({**line, "status": status, "process_runs": used, "seconds": seconds})
+        outcome.add(replace(one, status=status, process_runs=tuple(used), seconds=seconds))
     if not outcomes:
         raise UsageError(f"--replay={path}", "it holds no rounds", "Make it with --store=FILE")
     return [outcomes[extra] for extra in sorted(outcomes)]
@@ -50,15 +51,15 @@ def rejudged(
         used.append(part)
         for one in run.rounds:
             part.rounds.append(one)
-            status = judge(used, rules).status
+            status = judge_rounds(used, rules).status
             if status not in (None, "inconclusive"):
                 return str(status), used
-            if has_told(used, rules):
+            if has_said_enough(used, rules):
                 break
     return "inconclusive", used
 
 
-def _read(path: Path) -> Iterable[tuple[dict[str, Any], list[PairedRun]]]:
+def _read(path: Path) -> Iterable[Tried]:
     try:
         lines = path.read_bytes().splitlines()
     except OSError as error:
@@ -71,18 +72,15 @@ def _read(path: Path) -> Iterable[tuple[dict[str, Any], list[PairedRun]]]:
             known = line["schema"] in (1, SCHEMA)
             if line["schema"] == 1:
                 line["process_runs"] = line.pop("launches")
-            process_runs = (
-                [PairedRun.from_dict(one) for one in line["process_runs"]] if known else []
-            )
-            float(line["extra"] if known else 0)
+            tried = Tried.from_dict(line) if known else None
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise UsageError(
                 f"--replay={path}", f"line {number} is damaged ({error})", "Delete it"
             ) from None
-        if not known:
+        if tried is None:
             raise UsageError(
                 f"--replay={path}",
                 f"line {number} is of schema {line['schema']}, this archbench reads {SCHEMA}",
                 "Use the archbench that wrote it",
             )
-        yield line, process_runs
+        yield tried

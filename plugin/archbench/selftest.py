@@ -16,22 +16,28 @@ import subprocess
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from archbench.core.errors import ArchbenchError, UsageError
+from archbench.core.forms import Stored
 from archbench.core.gate import scales_of
-from archbench.core.process_runs import ProcessRun, spread
+from archbench.core.lines import TimeLine
+from archbench.core.process_runs import spread
+from archbench.core.records import Record
+from archbench.core.rounds import PairedRun
 from archbench.core.statistics import clopper_pearson, quantile
 from archbench.core.tolerances import Rules
 from archbench.metrics import format_seconds
 from archbench.store.baselines import read_baselines
 from archbench.store.git import git
+from archbench.store.results import read_results
 
 SCHEMA = 2
 """Of a line of stored rounds; in schema 1 its process runs were called ``launches``."""
+
+_ACCEPT = "--archbench-baseline-update"
 
 _NETS = '''
 """Stacks of equal convolutions."""
@@ -100,6 +106,29 @@ PAIRED = Trial(
 """Two versions side by side."""
 
 
+@dataclass(frozen=True, slots=True)
+class Tried(Stored):
+    """One cell of a run, as it is stored of a paired comparison.
+
+    Attributes:
+        schema: of the file.
+        extra: share of layers that were added.
+        cell: id of the architecture.
+        status: of the verdict about its time.
+        seconds: of bursts, or of forward passes.
+        start_seconds: that each pair of processes took to come up.
+        process_runs: rounds of a paired comparison; empty for a stored baseline.
+    """
+
+    schema: int
+    extra: float
+    cell: str
+    status: str
+    seconds: float
+    start_seconds: tuple[float, ...] = ()
+    process_runs: tuple[PairedRun, ...] = ()
+
+
 @dataclass(slots=True)
 class Outcome:
     """Verdicts of one kind of run.
@@ -124,13 +153,13 @@ class Outcome:
         regressed = self.statuses["regressed"]
         return regressed if self.extra else regressed + self.statuses["improved"]
 
-    def add(self, line: Mapping[str, Any]) -> None:
-        """Count one verdict, see :func:`_lines`."""
-        self.statuses[line["status"]] += 1
-        self.seconds.append(line["seconds"])
-        if line["process_runs"]:
-            self.process_runs.append(len(line["process_runs"]))
-        self.starts += line["start_seconds"]
+    def add(self, one: Tried) -> None:
+        """Count one verdict."""
+        self.statuses[one.status] += 1
+        self.seconds.append(one.seconds)
+        if one.process_runs:
+            self.process_runs.append(len(one.process_runs))
+        self.starts += one.start_seconds
 
     def text(self) -> str:
         """One line with the Clopper-Pearson interval of 95 %, and one about a paired comparison's
@@ -161,6 +190,7 @@ def selftest(
     store: Path | None = None,
     directory: Path | None = None,
     gpu: str = "cpu",
+    runtime: str = "eager",
 ) -> list[Outcome]:
     """Try a gate on this machine.
 
@@ -171,6 +201,7 @@ def selftest(
         store: file that all rounds of a paired comparison are appended to.
         directory: for the project; a temporary one by default.
         gpu: the device, as ``--gpu`` names one.
+        runtime: as ``--runtime`` names one.
 
     Raises:
         ArchbenchError: a run fails for another reason than its verdicts.
@@ -179,6 +210,7 @@ def selftest(
     cells = trial.cells if cells is None else cells
     rounds = trial.rounds if rounds is None else rounds
     injected = trial.injected_rounds if injected_rounds is None else injected_rounds
+    where = (f"--archbench-gpu={gpu}", f"--archbench-runtime={runtime}")
     if store is not None:
         _append(store, "")  # found out before anything is measured
     with tempfile.TemporaryDirectory() as name:
@@ -187,17 +219,17 @@ def selftest(
         if trial is PAIRED:
             _commit(root)
         else:
-            _run(root, trial, 0.0, gpu, "--archbench-baseline-update")
+            _run(root, trial, 0.0, *where, _ACCEPT)
             say(_smallest_change(root))
         outcomes = []
         for extra, number in [(0.0, rounds), *((extra, injected) for extra in trial.extras)]:
             outcome = Outcome(extra)
             for index in range(number):
                 before = outcome.alarms
-                for line in _lines(_run(root, trial, extra, gpu), extra):
-                    outcome.add(line)
+                for one in _tried(_run(root, trial, extra, *where), extra):
+                    outcome.add(one)
                     if store is not None:
-                        _append(store, json.dumps(line, allow_nan=False) + "\n")
+                        _append(store, json.dumps(one.as_dict(), allow_nan=False) + "\n")
                 say(
                     f"{extra:+.0%}, run {index + 1} of {number}: {outcome.alarms - before} of "
                     f"{cells} changed, {format_seconds(sum(outcome.seconds))} of measuring so far"
@@ -263,7 +295,7 @@ def smallest_changes(cells: int, gpu: str = "cpu") -> dict[str, list[float]]:
         root = Path(name)
         _make_project(root, STORED, cells)
         try:
-            _run(root, STORED, 0.0, gpu, "--archbench-baseline-update")
+            _run(root, STORED, 0.0, f"--archbench-gpu={gpu}", _ACCEPT)
         except ArchbenchError:
             if not _has_times(root):
                 raise
@@ -273,17 +305,17 @@ def smallest_changes(cells: int, gpu: str = "cpu") -> dict[str, list[float]]:
 
 def _has_times(root: Path) -> bool:
     results = root / "results.json"
-    cells = json.loads(results.read_text(encoding="utf-8"))["cells"] if results.exists() else ()
-    return any("latency" in cell["metrics"] for cell in cells)
+    cells = read_results(results).cells if results.exists() else ()
+    return any("latency" in cell.metrics for cell in cells)
 
 
 def _found_by_baselines(root: Path) -> dict[str, list[float]]:
     found: dict[str, list[float]] = {}
     for path in (root / "baselines").glob("*/*.jsonl"):
-        for line in read_baselines(path, "latency").lines.values():
-            process_runs = [ProcessRun.from_dict(one) for one in line["process_runs"]]
-            for metric, scale in scales_of(process_runs, line["environment"]).items():
-                rule = Rules().time_rule(line["id"], path.parent.name, path.stem, scale)
+        for line in read_baselines(path, TimeLine).lines.values():
+            process_runs = line.runs
+            for metric, scale in scales_of(process_runs, line.environment).items():
+                rule = Rules().time_rule(line.id, path.parent.name, path.stem, scale)
                 threshold = spread(process_runs, scale).threshold(rule.relative, rule.confidence)
                 found.setdefault(metric, []).append(math.expm1(threshold))
     return found
@@ -298,7 +330,7 @@ def _smallest_change(root: Path) -> str:
     )
 
 
-def _run(root: Path, trial: Trial, extra: float, gpu: str, *arguments: str) -> Any:
+def _run(root: Path, trial: Trial, extra: float, *arguments: str) -> list[Record]:
     """One pytest run of the project with more layers than it has; its results."""
     layers = trial.layers + round(trial.layers * extra)
     (root / "nets.py").write_text(_NETS.format(layers=layers), encoding="utf-8")
@@ -310,7 +342,7 @@ def _run(root: Path, trial: Trial, extra: float, gpu: str, *arguments: str) -> A
     done = subprocess.run(
         [
             *(sys.executable, "-m", "pytest", "-q", "-p", "archbench.pytest_plugin"),
-            *("test_time.py", "--archbench-models=local/*", f"--archbench-gpu={gpu}"),
+            *("test_time.py", "--archbench-models=local/*"),
             *(f"--archbench-results={results}", *trial.arguments, *arguments),
         ],
         cwd=root,
@@ -320,24 +352,31 @@ def _run(root: Path, trial: Trial, extra: float, gpu: str, *arguments: str) -> A
         check=False,
     )
     # Whoever accepts a baseline expects no failure.
-    if done.returncode not in (0, 1) or not results.exists() or (arguments and done.returncode):
+    if (
+        done.returncode not in (0, 1)
+        or not results.exists()
+        or (_ACCEPT in arguments and done.returncode)
+    ):
         tail = "\n".join((done.stdout + done.stderr).strip().splitlines()[-15:])
         raise ArchbenchError(
             f"a run of the self-test ended with status {done.returncode}; it printed:\n{tail}"
         )
-    return json.loads(results.read_text(encoding="utf-8"))
+    run = read_results(results)
+    if run.damaged:
+        raise ArchbenchError(f"a run of the self-test stored what cannot be read: {run.damaged[0]}")
+    return run.cells
 
 
-def _lines(results: Any, extra: float) -> Iterator[dict[str, Any]]:
-    """For each cell what is counted, and stored of a paired comparison."""
-    for cell in results["cells"]:
-        paired = cell["metrics"].get("paired_ratio", {})
-        yield {
-            "schema": SCHEMA,
-            "extra": extra,
-            "cell": cell["id"],
-            "status": next(v["status"] for v in cell["verdicts"] if v["metric"] == "latency"),
-            "seconds": paired.get("seconds", cell["seconds"].get("forward", 0.0)),
-            "start_seconds": paired.get("start_seconds", []),
-            "process_runs": paired.get("series", []),
-        }
+def _tried(cells: Sequence[Record], extra: float) -> Iterator[Tried]:
+    """What is counted of each cell, and stored of a paired comparison."""
+    for cell in cells:
+        paired = cell.metrics.get("paired_ratio", {})
+        yield Tried(
+            SCHEMA,
+            extra,
+            cell.id,
+            next(verdict.status for verdict in cell.verdicts if verdict.metric == "latency"),
+            paired.get("seconds", cell.seconds.get("forward", 0.0)),
+            tuple(paired.get("start_seconds", ())),
+            tuple(paired.get("series", ())),
+        )

@@ -62,7 +62,7 @@ def test_the_lightweight_table() -> None:
     assert 78.46 in by.values()
 
 
-def test_ports_are_told_from_originals() -> None:
+def test_ports_are_reported_from_originals() -> None:
     by = found("archbench/fbresnet152")
     assert by["top1", "Cadene/pretrained-models.pytorch", "Our porting"] == 77.386
 

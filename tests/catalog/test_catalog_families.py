@@ -8,7 +8,7 @@ import pytest
 
 from archbench.catalog import load_catalog
 from archbench.catalog.families import FAMILIES, OTHER, family_of
-from archbench.catalog.tables import PUBLISHED, published_points
+from archbench.catalog.tables import PUBLISHED, published_table
 
 
 @pytest.mark.parametrize(
@@ -68,4 +68,4 @@ def test_most_of_the_catalogue_has_a_family() -> None:
 def test_all_seed_rows_have_a_family() -> None:
     assert not [spec.id for spec in load_catalog().suite("seeds") if family_of(spec.id) == OTHER]
     for name in set(PUBLISHED) - {"timm_imagenet"}:
-        assert not [point.name for point in published_points(name) if point.family == OTHER]
+        assert not [point.name for point in published_table(name) if point.family == OTHER]

@@ -154,6 +154,11 @@ def test_the_same_request_is_the_same_constructor(directory: Path) -> None:
             "my_net.py defines no 'other'; it has net. "
             "Name a function or class in it that returns the model",
         ),
+        (
+            "my_net.py:net@32:4",
+            "'my_net.py:net@32' is neither a .py file nor a module. "
+            "Write {}path/to/file.py:constructor",
+        ),
         ("my_net.py:net@²", f"'²' is not a size in pixels. {SIZES}"),
         ("my_net.py:net@0", f"'0' is not a size in pixels. {SIZES}"),
     ],

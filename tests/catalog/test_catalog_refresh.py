@@ -2,35 +2,30 @@
 
 from __future__ import annotations
 
-import json
+import shutil
 from pathlib import Path
-from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
-from archbench.catalog.lists import LISTED_LIBRARIES, read_list
+from archbench.catalog.lists import DATA, LISTED_LIBRARIES, StoredList, StoredModel, read_list
 from archbench.catalog.refresh import Drift, drift, render_list, write_list
 
 
 @pytest.fixture
-def discovered() -> dict[str, Any]:
-    model: dict[str, Any] = {
-        "input_size": [3, 224, 224],
-        "kwargs": {},
-        "weights": None,
-        "preprocessing": None,
-    }
-    return {
-        "schema": 1,
-        "library": "pytorchcv",
-        "version": "0.0.74",
-        "torch": "2.15.0",
-        "models": [{"name": "b", **model}, {"name": "a", **model, "top1": 0.1 + 0.2}],
-        "skipped": {"z": "it has 10 classes, not 1000", "c": 'it says "no"'},
-    }
+def discovered() -> StoredList:
+    model = StoredModel("b", (3, 224, 224), {}, None, None)
+    return StoredList(
+        1,
+        "pytorchcv",
+        "0.0.74",
+        "2.15.0",
+        (model, replace(model, name="a", top1=0.1 + 0.2)),
+        {"z": "it has 10 classes, not 1000", "c": 'it says "no"'},
+    )
 
 
-def test_a_list_has_one_architecture_per_line_sorted_by_name(discovered: dict[str, Any]) -> None:
+def test_a_list_has_one_architecture_per_line_sorted_by_name(discovered: StoredList) -> None:
     rest = '"input_size":[3,224,224],"kwargs":{},"weights":null,"preprocessing":null'
     assert render_list(discovered) == (
         '{"schema":1,\n'
@@ -49,10 +44,11 @@ def test_a_list_has_one_architecture_per_line_sorted_by_name(discovered: dict[st
 
 
 def test_a_list_is_written_and_read_back(
-    discovered: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    discovered: StoredList, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = write_list("pytorchcv", discovered, tmp_path)
     assert path == tmp_path / "pytorchcv.json"
+    shutil.copy(DATA / "architectures.json", tmp_path)
     monkeypatch.setattr("archbench.catalog.lists.DATA", tmp_path)
     try:
         stored = read_list("pytorchcv")
@@ -62,31 +58,29 @@ def test_a_list_is_written_and_read_back(
         read_list.cache_clear()
 
 
-def test_the_list_of_another_library_is_refused(discovered: dict[str, Any], tmp_path: Path) -> None:
+def test_the_list_of_another_library_is_refused(discovered: StoredList, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="expected the list of timm, got that of pytorchcv"):
         write_list("timm", discovered, tmp_path)
     assert not list(tmp_path.iterdir())
 
 
-def test_an_empty_list_does_not_replace_a_full_one(
-    discovered: dict[str, Any], tmp_path: Path
-) -> None:
-    discovered["models"] = []
+def test_an_empty_list_does_not_replace_a_full_one(discovered: StoredList, tmp_path: Path) -> None:
+    discovered = replace(discovered, models=())
     with pytest.raises(ValueError, match="without any architecture is not stored"):
         write_list("pytorchcv", discovered, tmp_path)
 
 
-def test_a_number_that_json_cannot_hold_is_refused(discovered: dict[str, Any]) -> None:
-    discovered["models"][0]["top1"] = float("nan")
+def test_a_number_that_json_cannot_hold_is_refused(discovered: StoredList) -> None:
+    broken = replace(discovered.models[0], top1=float("nan"))
     with pytest.raises(ValueError, match="not JSON compliant"):
-        render_list(discovered)
+        render_list(replace(discovered, models=(broken,)))
 
 
 @pytest.mark.parametrize("library", LISTED_LIBRARIES)
 def test_storing_an_unchanged_list_changes_nothing(library: str) -> None:
     path = Path(__file__).parents[2] / f"plugin/archbench/catalog/data/{library}.json"
     text = path.read_text(encoding="utf-8")
-    assert render_list(json.loads(text)) == text
+    assert render_list(read_list(library)) == text
 
 
 def test_drift_is_what_was_added_and_removed() -> None:

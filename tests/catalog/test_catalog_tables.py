@@ -1,4 +1,4 @@
-"""The packaged published tables as points."""
+"""The packaged published tables as rows."""
 
 from __future__ import annotations
 
@@ -10,70 +10,68 @@ import pytest
 
 from archbench.catalog.counts import FILE, counted_figures
 from archbench.catalog.seeds import read_seeds
-from archbench.catalog.tables import PUBLISHED, published_points
+from archbench.catalog.tables import PUBLISHED, published_table
 from archbench.core.choosing import best_by_limits, borrow_memory
 from archbench.core.errors import UsageError
 from archbench.core.pareto import upper_bound
-from archbench.core.points import Point
+from archbench.core.rows import Row
 from archbench.metrics import METRICS
 
 ROOT = Path(__file__).parents[2]
 
 
-def at_batch_1(device: str) -> list[Point]:
+def at_batch_1(device: str) -> list[Row]:
     return [
-        point
-        for point in published_points("bianco2018")
-        if point.device == device and point.batch_size == 1
+        row for row in published_table("bianco2018") if row.device == device and row.batch_size == 1
     ]
 
 
-def named(points: list[Point], name: str) -> Point:
-    return next(point for point in points if point.name == name)
+def named(rows: list[Row], name: str) -> Row:
+    return next(row for row in rows if row.name == name)
 
 
 def test_bianco_in_si_units() -> None:
-    point = named(at_batch_1("titan-xp"), "AlexNet")  # prints 1.28 ms and 0.82 GB
-    assert point.id == "torchvision/alexnet"
-    assert point.family == "AlexNet"
-    assert point.value("latency") == 0.00128
-    assert point.value("throughput") == pytest.approx(1000 / 1.28)
-    assert point.value("peak_memory") == 0.82e9
-    assert point.figures["latency"].kind == "published"
-    assert "Table 1(a)" in point.figures["latency"].source
-    assert "Table 2" in point.figures["peak_memory"].source
-    assert (point.value("params"), point.figures["params"].kind) == (61_100_840, "counted")
+    row = named(at_batch_1("titan-xp"), "AlexNet")  # prints 1.28 ms and 0.82 GB
+    assert row.id == "torchvision/alexnet"
+    assert row.family == "AlexNet"
+    assert row.value("latency") == 0.00128
+    assert row.value("throughput") == pytest.approx(1000 / 1.28)
+    assert row.value("peak_memory") == 0.82e9
+    assert row.values["latency"].kind == "published"
+    assert "Table 1(a)" in row.values["latency"].source
+    assert "Table 2" in row.values["peak_memory"].source
+    assert (row.value("params"), row.values["params"].kind) == (61_100_840, "counted")
 
 
 def test_bianco_prints_the_time_of_an_image() -> None:
-    point = next(
-        point
-        for point in published_points("bianco2018")
-        if (point.name, point.device, point.batch_size) == ("AlexNet", "titan-xp", 4)
+    row = next(
+        row
+        for row in published_table("bianco2018")
+        if (row.name, row.device, row.batch_size) == ("AlexNet", "titan-xp", 4)
     )  # prints 0.48 ms per image at batch 4
-    assert point.value("latency_per_image") == 0.00048
-    assert point.value("latency") == 0.00192
-    assert point.value("throughput") == pytest.approx(1000 / 0.48)
+    assert row.value("latency_per_image") == 0.00048
+    assert row.value("latency") == 0.00192
+    assert row.value("throughput") == pytest.approx(1000 / 0.48)
 
 
 def test_bianco_has_44_architectures_of_the_seeds() -> None:
     for device in ("titan-xp", "jetson-tx1"):
-        points = at_batch_1(device)
-        assert len(points) == 44
-        assert all("top1" in point.figures for point in points)
-        assert not any(point.id.startswith("published/") for point in points)
+        rows = at_batch_1(device)
+        assert len(rows) == 44
+        assert all("top1" in row.values for row in rows)
+        assert not any(row.id.startswith("published/") for row in rows)
     suite = {seed.id for seed in read_seeds() if "bianco" in seed.suites}
-    assert {point.id for point in at_batch_1("titan-xp")} == suite
+    assert {row.id for row in at_batch_1("titan-xp")} == suite
 
 
 def test_a_top1_that_the_paper_does_not_print_says_whose_it_is() -> None:
-    points = at_batch_1("titan-xp")
-    printed = named(points, "ResNet-50").figures["top1"]
+    rows = at_batch_1("titan-xp")
+    printed = named(rows, "ResNet-50").values["top1"]
     assert (printed.value, "Table 3" in printed.source) == (76.01, True)
-    port = named(points, "SE-ResNet-152").figures["top1"]
+    port = named(rows, "SE-ResNet-152").values["top1"]
     assert port.value == 78.658
     assert "(Our porting), the weights that ran" in port.source
-    library = named(points, "DenseNet-161 (k=48)").figures["top1"]
+    library = named(rows, "DenseNet-161 (k=48)").values["top1"]
     assert library.value == 77.138
     assert library.source.startswith("torchvision ")
 
@@ -107,28 +105,27 @@ Inception-ResNet-v2 have one accuracy, 80.28 %; here the faster stands first."""
 
 
 def test_the_table_of_bianco() -> None:
-    points, lent = borrow_memory(published_points("bianco2018"))
+    rows, lent = borrow_memory(published_table("bianco2018"))
     assert lent == {"jetson-tx1": "titan-xp"}
     tables = {
         table.device: {
-            pair: ", ".join(point.name for point in choice.best)
-            for pair, choice in table.cells.items()
+            pair: ", ".join(row.name for row in choice.best) for pair, choice in table.cells.items()
         }
-        for table in best_by_limits(points)
+        for table in best_by_limits(rows)
     }
     assert tables == {"titan-xp": TITAN_XP, "jetson-tx1": JETSON_TX1}
 
 
 def test_the_table_holds_the_architectures_whose_accuracy_it_prints() -> None:
     """The paper prints an exact top-1 for what stands in its table 3, and for nothing else."""
-    points, _ = borrow_memory(published_points("bianco2018"))
+    rows, _ = borrow_memory(published_table("bianco2018"))
     chosen = {
-        point.name
-        for table in best_by_limits(points)
+        row.name
+        for table in best_by_limits(rows)
         for choice in table.cells.values()
-        for point in choice.best
+        for row in choice.best
     }
-    printed = {point.name for point in points if "Table 3" in point.figures["top1"].source}
+    printed = {row.name for row in rows if "Table 3" in row.values["top1"].source}
     assert len(printed) == 26
     assert chosen == printed
 
@@ -145,52 +142,52 @@ def test_the_upper_bounds_of_bianco(device: str, intercept: float, slope: float)
 
 
 def test_bertmoons_operations_are_halved() -> None:
-    points = published_points("bertmoons2018")
-    assert len(points) == 29  # 30 rows, of which the source comments one out
-    point = named(points, "1.0 MobNet-128")  # prints 372 Mops and 4.2 M
-    assert point.id == "timm/mobilenetv1_100@128"
-    assert (point.value("macs"), point.value("params")) == (186e6, 4.2e6)
-    msd = named(points, "MSD-A")  # prints no params
-    assert msd.figures["params"].kind == "counted"
+    rows = published_table("bertmoons2018")
+    assert len(rows) == 29  # 30 rows, of which the source comments one out
+    row = named(rows, "1.0 MobNet-128")  # prints 372 Mops and 4.2 M
+    assert row.id == "timm/mobilenetv1_100@128"
+    assert (row.value("macs"), row.value("params")) == (186e6, 4.2e6)
+    msd = named(rows, "MSD-A")  # prints no params
+    assert msd.values["params"].kind == "counted"
 
 
 def test_paddleclas_latency_of_a_batch() -> None:
-    points = published_points("paddleclas_latency")
-    assert {point.device for point in points} == {"v100", "t4"}
-    point = named(points, "DenseNet121")  # V100, FP32, batch 1: 4.371 ms
-    assert (point.device, point.dtype, point.batch_size) == ("v100", "fp32", 1)
-    assert point.value("latency") == 0.004371
-    assert point.value("top1") == 75.7
-    assert point.value("macs") == 2.845e9  # prints 5.690 G, 2 for a multiply-add
-    assert point.figures["macs"].source.endswith(": DenseNet121, operations halved")
-    unstated = [point for point in points if point.batch_size is None]
+    rows = published_table("paddleclas_latency")
+    assert {row.device for row in rows} == {"v100", "t4"}
+    row = named(rows, "DenseNet121")  # V100, FP32, batch 1: 4.371 ms
+    assert (row.device, row.dtype, row.batch_size) == ("v100", "fp32", 1)
+    assert row.value("latency") == 0.004371
+    assert row.value("top1") == 75.7
+    assert row.value("macs") == 2.845e9  # prints 5.690 G, 2 for a multiply-add
+    assert row.values["macs"].source.endswith(": DenseNet121, operations halved")
+    unstated = [row for row in rows if row.batch_size is None]
     assert len(unstated) == 21
-    assert not any("throughput" in point.figures for point in unstated)
+    assert not any("throughput" in row.values for row in unstated)
 
 
 def test_lightweight_figures_as_printed() -> None:
-    point = named(published_points("lightweight2020"), "mixnet_s")
-    assert point.id == "pytorchcv/mixnet_s"
-    assert (point.value("params"), point.value("top1")) == (4_134_606, 75.99)
-    assert point.value("max_channels") == 1536
+    row = named(published_table("lightweight2020"), "mixnet_s")
+    assert row.id == "pytorchcv/mixnet_s"
+    assert (row.value("params"), row.value("top1")) == (4_134_606, 75.99)
+    assert row.value("max_channels") == 1536
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_every_table_reads(name: str) -> None:
-    points = published_points(name)
-    assert points
-    for point in points:
-        assert point.figures.keys() <= METRICS.keys()
-        assert all(figure.source for figure in point.figures.values())
+    rows = published_table(name)
+    assert rows
+    for row in rows:
+        assert row.values.keys() <= METRICS.keys()
+        assert all(figure.source for figure in row.values.values())
         # What archbench counted is no figure of the document.
-        for metric, figure in point.figures.items():
+        for metric, figure in row.values.items():
             assert figure.kind in ("published", "counted", "derived"), metric
-    json.dumps([point.as_dict() for point in points], allow_nan=False)
+    json.dumps([row.as_dict() for row in rows], allow_nan=False)
 
 
 def test_an_unknown_table() -> None:
     with pytest.raises(UsageError, match=r"published:nobody: there is no published table of that"):
-        published_points("nobody")
+        published_table("nobody")
 
 
 def test_packaged_counts_are_the_accepted_ones() -> None:

@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from archbench.core.entries import MetricEntry
+from archbench.core.headers import RunHeader
 from archbench.core.records import Record
 from archbench.core.spec import Target
 from archbench.store.journal import Journal
@@ -20,7 +22,7 @@ class StoredRuns:
 
     def __call__(self, run: str, *records: Record) -> Path:
         """Store a run; returns its journal."""
-        header = {
+        header: RunHeader = {
             "environment": {"time": "2026-11-20T13:45:01+00:00", "git": {"commit": "abc"}},
             "settings": {},
         }
@@ -38,15 +40,15 @@ class StoredRuns:
         slug: str = "cpu-x",
         dtype: str = "fp32",
         batch_size: int = 1,
-        manner: dict[str, Any] | None = None,
+        config: dict[str, Any] | None = None,
         **metrics: Any,
     ) -> Record:
         """A cell with 1,000 params, 2,000,000 MACs and the samples as its latency.
 
-        ``manner`` changes fields of its target: ``{"runtime": "compiled"}``.
+        ``config`` changes fields of its target: ``{"runtime": "compiled"}``.
         """
-        target = Target("cpu", "X", slug, dtype=dtype, batch_size=batch_size, **(manner or {}))
-        figures: dict[str, dict[str, Any]] = {
+        target = Target("cpu", "X", slug, dtype=dtype, batch_size=batch_size, **(config or {}))
+        figures: dict[str, MetricEntry] = {
             "params": {"value": 1000, "unit": "1", "source": "counted"},
             "macs": {"value": 2_000_000, "unit": "1", "source": "counted"},
         }

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from archbench import cli
+from archbench.core.entries import MetricEntry
 
 if TYPE_CHECKING:
     from tests.cli.conftest import StoredRuns
@@ -70,22 +71,34 @@ def test_another_metric(capsys: pytest.CaptureFixture[str]) -> None:
     )
 
 
+def test_two_networks_under_one_name_are_said_to_be_two(
+    capsys: pytest.CaptureFixture[str], store_run: StoredRuns
+) -> None:
+    larger: MetricEntry = {"value": 1204, "unit": "1", "source": "counted"}
+    same = store_run.record("local/same", [0.01] * 6)
+    store_run("a", store_run.record("local/net", [0.010] * 6), same)
+    store_run("b", store_run.record("local/net", [0.012] * 6, params=larger), same)
+    said = "Other networks under the same name, by their counts: net (params 1,000 -> 1,204 "
+    assert f"\n{said}(+204, +20.4 %)).\n" in out(capsys, "a", "b")
+    assert said not in out(capsys, "a", "a")
+
+
 @pytest.mark.usefixtures("two_runs")
 def test_files(capsys: pytest.CaptureFixture[str]) -> None:
-    rows = list(csv.DictReader(io.StringIO(out(capsys, "a", "b", "--format=csv"))))
-    assert [(row["id"], row["within_error"]) for row in rows] == [
+    lines = list(csv.DictReader(io.StringIO(out(capsys, "a", "b", "--format=csv"))))
+    assert [(line["id"], line["within_error"]) for line in lines] == [
         ("timm/resnet34", "false"),
         ("timm/resnet50", "true"),
         ("timm/resnet18", "false"),
     ]
-    assert (rows[0]["latency"], rows[0]["latency_compared"], rows[0]["change"]) == (
+    assert (lines[0]["latency"], lines[0]["latency_compared"], lines[0]["change"]) == (
         "0.02",
         "0.04",
         "1.0",
     )
     document = json.loads(out(capsys, "a", "b", "--format=json"))
-    assert document["changes"][0]["right"]["figures"]["latency"]["value"] == 0.04
-    assert [point["name"] for point in document["only_left"]] == ["resnet101"]
+    assert document["changes"][0]["right"]["values"]["latency"]["value"] == 0.04
+    assert [row["name"] for row in document["only_left"]] == ["resnet101"]
     assert out(capsys, "a", "b", "--format=markdown").startswith("| architecture | library |")
 
 
@@ -116,7 +129,7 @@ def test_two_runtimes_of_a_run(capsys: pytest.CaptureFixture[str], store_run: St
     store_run(
         "r",
         store_run.record("timm/resnet50", [0.020] * 6, batch_size=8),
-        store_run.record("timm/resnet50", [0.010] * 6, batch_size=8, manner=COMPILED),
+        store_run.record("timm/resnet50", [0.010] * 6, batch_size=8, config=COMPILED),
     )
     lines = out(capsys, "--runtimes", "eager", "compiled").splitlines()
     assert lines[2].split()[-4:] == ["20", "10", "-50.0", "%"]
@@ -138,7 +151,7 @@ def test_each_way_of_running_pairs_with_its_like(
         store_run(
             run,
             store_run.record("timm/resnet50", [0.020] * 6),
-            store_run.record("timm/resnet50", [0.010 * factor] * 6, manner=COMPILED),
+            store_run.record("timm/resnet50", [0.010 * factor] * 6, config=COMPILED),
         )
     lines = out(capsys, "a", "b").splitlines()
     assert lines[2].split()[1:] == [

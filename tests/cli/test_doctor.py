@@ -17,16 +17,21 @@ import pytest
 from scipy import stats
 
 from archbench import cli, selftest
-from archbench.cli import doctor
+from archbench.cli import doctor, doctor_of_devices
+from archbench.cli.checks import Checked
 from archbench.core.errors import AbsentError, ArchbenchError, UsageError
 from archbench.core.process_runs import ProcessRun
-from archbench.core.telemetry import Reading
+from archbench.core.records import Record
+from archbench.core.spec import Target
+from archbench.core.telemetry import TelemetrySample
 from archbench.devices import registry
 from archbench.devices.backend import Backend, Telemetry
 from archbench.devices.choosing import Device
 from archbench.devices.energy import EnergyCounter
 from archbench.devices.nvml import Process
 from archbench.measure import hardware
+from archbench.store.results import SCHEMA
+from tests.core.lines import time_line
 
 ENVIRONMENT = {
     "archbench": "0.1.0",
@@ -48,7 +53,7 @@ class Imagined(Backend):
     kind = "imagined"
     place = "cpu"
     trouble: str | None = None
-    reading = Reading(1.98e9, 35.0, 70.4)
+    sample = TelemetrySample(1.98e9, 35.0, 70.4)
 
     @classmethod
     def found(cls) -> list[Device]:
@@ -66,7 +71,7 @@ class Imagined(Backend):
         return SimpleNamespace(can_hold=False)
 
     def telemetry(self) -> Telemetry:
-        return lambda: self.reading
+        return lambda: self.sample
 
     def energy(self) -> EnergyCounter:
         raise AbsentError("the counter cannot be read") from PermissionError(13, "denied")
@@ -80,11 +85,11 @@ def imagined(monkeypatch: pytest.MonkeyPatch) -> Generator[type[Imagined]]:
     monkeypatch.setattr(registry, "_KINDS", dict(registry._KINDS))
     registry.register(Imagined)
     yield Imagined
-    Imagined.trouble, Imagined.reading = None, Reading(1.98e9, 35.0, 70.4)
+    Imagined.trouble, Imagined.sample = None, TelemetrySample(1.98e9, 35.0, 70.4)
 
 
-def findings(root: Path, **changes: Any) -> dict[str, tuple[str, str, str]]:
-    environment = {**ENVIRONMENT, **changes}
+def checked(root: Path, **changes: Any) -> dict[str, tuple[str, str, str]]:
+    environment: Any = {**ENVIRONMENT, **changes}
     return {
         one.check: (one.state, one.found, one.todo)
         for one in doctor.examine(root, environment, noise=False)
@@ -93,7 +98,7 @@ def findings(root: Path, **changes: Any) -> dict[str, tuple[str, str, str]]:
 
 def test_the_text_has_short_lines_with_what_to_do_below() -> None:
     found = "a long line of words " * 9
-    both = [doctor.Finding("a", "ok", "b"), doctor.Finding("c", "note", found, "do d")]
+    both = [Checked("a", "ok", "b"), Checked("c", "note", found, "do d")]
     lines = doctor._text(both).splitlines()
     assert lines[2].split() == ["a", "ok", "b"]
     assert lines[-1].split() == ["->", "do", "d"]
@@ -107,7 +112,7 @@ def test_every_format_says_the_same(
     assert cli.main(["doctor", "--quick", "--format=json"]) == 0
     document = json.loads(capsys.readouterr().out)
     assert document["environment"]["packages"]["torch"]
-    checks = [one["check"] for one in document["findings"]]
+    checks = [one["check"] for one in document["checks"]]
     assert checks[:3] == ["versions", "machine", "other work"]
     assert {"cpu", "cpu precisions", "cpu runtimes", "git", "runs"} <= set(checks)
     assert all("noise" not in check for check in checks)
@@ -118,7 +123,7 @@ def test_every_format_says_the_same(
 
 
 def test_what_a_device_is_and_shows(imagined: type[Imagined], tmp_path: Path) -> None:
-    found = findings(tmp_path)
+    found = checked(tmp_path)
     assert found["imagined:0"] == (
         "ok", "Imagined 9000; driver 550.1; compute capability 9.0", ""
     )  # fmt: skip
@@ -139,8 +144,8 @@ def test_what_a_device_is_and_shows(imagined: type[Imagined], tmp_path: Path) ->
 
 
 def test_a_device_that_is_slowed(imagined: type[Imagined], tmp_path: Path) -> None:
-    imagined.reading = Reading(clock=1e9, throttle=("thermal",))
-    state, found, todo = findings(tmp_path)["imagined:0 telemetry"]
+    imagined.sample = TelemetrySample(clock=1e9, throttle=("thermal",))
+    state, found, todo = checked(tmp_path)["imagined:0 telemetry"]
     assert (state, found) == (
         "note",
         "clock 1000 MHz, temperature hidden, power hidden; slowed: thermal",
@@ -153,7 +158,7 @@ def test_a_driver_that_cannot_be_used_is_a_fault(
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
     imagined.trouble = "driver too old\nmore"
-    found = findings(tmp_path)
+    found = checked(tmp_path)
     assert found["devices"][:2] == (
         "fault",
         "the imagined devices of this machine: their driver cannot use them: driver too old",
@@ -169,14 +174,14 @@ def test_a_device_that_nothing_can_be_put_on(
 ) -> None:
     hardware._refuse_unusable.cache_clear()
     monkeypatch.setattr(imagined, "place", "imagined")
-    state, found, todo = findings(tmp_path)["imagined:0"]
+    state, found, todo = checked(tmp_path)["imagined:0"]
     assert state == "fault"
     assert "nothing can be put on imagined:0 (Imagined 9000)" in found
     assert todo == "Look at what its driver says, or use --gpu=cpu"
 
 
 def test_without_an_accelerator_the_reason_stands_there(tmp_path: Path) -> None:
-    found = findings(tmp_path)
+    found = checked(tmp_path)
     if "accelerator" not in found:
         pytest.skip("this machine has one")
     assert found["accelerator"][0] == "note"
@@ -184,7 +189,7 @@ def test_without_an_accelerator_the_reason_stands_there(tmp_path: Path) -> None:
 
 
 def test_a_library_that_is_absent(tmp_path: Path) -> None:
-    assert findings(tmp_path)["pytorchcv"] == (
+    assert checked(tmp_path)["pytorchcv"] == (
         "note",
         "not installed; its architectures are not-measured",
         "python -m pip install pytorchcv",
@@ -196,7 +201,7 @@ def test_a_torch_that_cannot_be_imported(tmp_path: Path, monkeypatch: pytest.Mon
         raise UsageError("torch", "it cannot be imported: no libc", "Install one that fits")
 
     monkeypatch.setattr(doctor, "require_torch", refuse)
-    found = findings(tmp_path)
+    found = checked(tmp_path)
     assert found["torch"] == ("fault", "it cannot be imported: no libc", "Install one that fits")
     assert "cpu" not in found
     assert "runs" in found
@@ -206,14 +211,14 @@ def test_little_space_and_a_directory_that_is_closed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(psutil, "disk_usage", lambda _: SimpleNamespace(free=2**29))
-    found = findings(tmp_path)
+    found = checked(tmp_path)
     assert found["runs"] == (
         "fault",
         f"0.5 GiB free in {tmp_path}",
         "Free some: 1 GiB is the least",
     )
     monkeypatch.setattr(os, "access", lambda *_: False)
-    found = findings(tmp_path)
+    found = checked(tmp_path)
     assert found["runs"] == (
         "fault",
         f"nothing can be written in {tmp_path}",
@@ -226,9 +231,9 @@ def test_a_browser_or_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
         raise webbrowser.Error("could not locate runnable browser")
 
     monkeypatch.setattr(webbrowser, "get", none)
-    assert findings(tmp_path)["browser"][0] == "note"
+    assert checked(tmp_path)["browser"][0] == "note"
     monkeypatch.setattr(webbrowser, "get", lambda: SimpleNamespace(name="firefox"))
-    assert findings(tmp_path)["browser"] == ("ok", "firefox", "")
+    assert checked(tmp_path)["browser"] == ("ok", "firefox", "")
 
 
 @pytest.mark.parametrize(
@@ -236,13 +241,14 @@ def test_a_browser_or_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     [
         ([0.104, 0.27, 0.1], "ok", "from 10% to 27% on, 10% for the middle one of 3 small"),
         ([0.1, 0.6, 0.2], "note", "from 10% to 60% on, 20% for the middle one of 3 small"),
+        ([0.1, 0.1, 0.1], "ok", "from 10% on, with each of 3 small networks, on cpu"),
     ],
 )
 def test_noise(
     changes: list[float], state: str, text: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(selftest, "smallest_changes", lambda *_: {"latency": changes})
-    noise, paired = doctor._noise(0.2)
+    monkeypatch.setattr(doctor_of_devices, "smallest_changes", lambda *_: {"latency": changes})
+    noise, paired = doctor_of_devices.noise(0.2)
     assert (noise.check, noise.state) == ("latency noise", state)
     assert text in noise.found
     assert bool(noise.todo) == (state == "note")
@@ -250,10 +256,10 @@ def test_noise(
 
 
 def test_no_noise_is_measured_beside_other_work(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(selftest, "smallest_changes", lambda *_: {})
-    (busy,) = doctor._noise(0.97)
+    monkeypatch.setattr(doctor_of_devices, "smallest_changes", lambda *_: {})
+    (busy,) = doctor_of_devices.noise(0.97)
     assert busy.found == "not measured, since other programs keep 97% of the cores busy"
-    refused, _ = doctor._noise(0.2)
+    refused, _ = doctor_of_devices.noise(0.2)
     assert refused.state == "note"
     assert refused.found.startswith("no baseline was accepted of 3 small networks")
 
@@ -262,8 +268,8 @@ def test_no_noise_is_measured_beside_other_work(monkeypatch: pytest.MonkeyPatch)
     ("results", "found"),
     [
         (None, None),
-        ({"cells": [{"metrics": {}}]}, None),
-        ({"cells": [{"metrics": {"latency": {}}}]}, {}),
+        ({}, None),
+        ({"latency": {"samples": [0.01], "unit": "s", "source": "measured"}}, {}),
     ],
 )
 def test_a_run_whose_baselines_were_refused(
@@ -271,7 +277,9 @@ def test_a_run_whose_baselines_were_refused(
 ) -> None:
     def refuse(root: Path, *_: Any) -> None:
         if results is not None:
-            (root / "results.json").write_text(json.dumps(results), encoding="utf-8")
+            cell = Record("timm/net", Target("cpu", "a CPU", "a-cpu"), results)
+            document = {"schema": SCHEMA, "cells": [cell.as_dict()]}
+            (root / "results.json").write_text(json.dumps(document), encoding="utf-8")
         raise ArchbenchError("a run of the self-test ended with status 1")
 
     monkeypatch.setattr(selftest, "_run", refuse)
@@ -288,8 +296,8 @@ def test_a_self_test_that_fails_is_a_fault(
     def fail(*_: Any) -> None:
         raise ArchbenchError("a run of the self-test ended with status 3; it printed:\nwhy")
 
-    monkeypatch.setattr(selftest, "smallest_changes", fail)
-    (only,) = doctor._noise(0.2)
+    monkeypatch.setattr(doctor_of_devices, "smallest_changes", fail)
+    (only,) = doctor_of_devices.noise(0.2)
     assert only.state == "fault"
     assert "it printed:\nwhy" in capsys.readouterr().err
 
@@ -302,11 +310,10 @@ def test_the_smallest_change_is_the_gates_own(
         "noisy": [0.01 * (1 + 0.03 * i) for i in range(10)],
     }
     lines = {
-        f"local/{name}": {
-            "id": f"local/{name}",
-            "environment": {"clock": "cpu", "reference_workload": None},
-            "process_runs": [ProcessRun((s,) * 9, (s,) * 9, 5, 0.0, 0.0).as_dict() for s in values],
-        }
+        f"local/{name}": time_line(
+            f"local/{name}",
+            process_runs=[ProcessRun((s,) * 9, (s,) * 9, 5, 0.0, 0.0).as_dict() for s in values],
+        )
         for name, values in seconds.items()
     }
     (tmp_path / "baselines" / "cpu").mkdir(parents=True)

@@ -19,6 +19,8 @@ from archbench.store.configuration import added_models, read_configuration
 from tests.pytest_plugin.test_against import RULES
 from tests.test_ci_examples import SCHEMAS, lint
 
+pytestmark = pytest.mark.usefixtures("preloaded_python")
+
 ROOT = Path(__file__).parents[2]
 
 NET = """
@@ -84,7 +86,6 @@ def test_it_shows_what_it_would_write_and_writes_nothing(
 ) -> None:
     before = files(project)
     text = init(capsys)
-    assert "Only this one is written. Networks that need arguments are not looked for" in text
     assert "net.py:MyNet@32: 72,818 params, 784,800 MACs for an image of 3x32x32." in text
     assert '+\n+[tool.archbench]\n+models = ["net.py:MyNet@32"]\n' in text
     assert "--- /dev/null\n+++ .github/workflows/benchmarks.yml\n" in text
@@ -131,6 +132,24 @@ def test_it_writes_the_table_and_the_file_for_ci_and_then_nothing_more(
     assert files(project) == before
     assert (project / "pyproject.toml").read_text(encoding="utf-8") == PROJECT + TABLE
     assert (project / place).read_text(encoding="utf-8") == written
+
+
+@pytest.mark.parametrize(
+    ("added", "installs"),
+    [
+        ("", False),
+        ('dependencies = ["torch"]\n', True),
+        ('dynamic = ["readme"]\n', True),
+        ('[build-system]\nrequires = ["hatchling"]\n', True),
+    ],
+)
+def test_the_file_for_ci_installs_a_project_that_has_dependencies(
+    added: str, installs: bool, project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (project / "pyproject.toml").write_text(PROJECT + added, encoding="utf-8")
+    init(capsys, "net.py:MyNet@32", "--ci=github", "--yes")
+    written = (project / ".github/workflows/benchmarks.yml").read_text(encoding="utf-8")
+    assert f"pip install pytest-archbench{' .' if installs else ''}\n" in written
 
 
 def test_a_file_for_ci_that_exists_stays_as_it_is(
@@ -237,7 +256,7 @@ def test_a_project_without_networks(project: Path, capsys: pytest.CaptureFixture
     (project / "net.py").write_text("import torch\n", encoding="utf-8")
     message = init(capsys, "--yes", status=2)
     assert f"no network was found in the files of {project}" in message
-    assert "Name one: archbench init path/to/file.py:constructor" in message
+    assert "Name one, with its arguments: archbench init 'net.py:MyNet(classes=10)@32'" in message
 
 
 def test_below_the_root_it_says_where_to_run(
@@ -316,6 +335,79 @@ def test_networks_in_a_project(tmp_path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(NET, encoding="utf-8")
     assert networks_in(tmp_path) == ["top.py:MyNet", "a/b/deep.py:MyNet"]
+
+
+NEEDING = """
+from torch import nn
+
+
+class Wide(nn.Module):
+    def __init__(self, width, depth, *, classes=10, seed):
+        super().__init__()
+        self.body = nn.Linear(width, classes)
+
+    def forward(self, x):
+        return self.body(x)
+
+
+class Part(nn.Module):
+    def __init__(self, width):
+        super().__init__()
+
+    def forward(self, x):
+        return x
+
+
+def build(kind):
+    return nn.Sequential(Part(kind))
+
+
+def whole():
+    return build(3)
+"""
+
+
+def test_networks_that_have_to_be_given_something(tmp_path: Path) -> None:
+    """What others of the file are made of is no network of anybody's."""
+    (tmp_path / "net.py").write_text(NEEDING, encoding="utf-8")
+    assert networks_in(tmp_path) == ["net.py:whole"]
+    wide = "net.py:Wide(width=..., depth=..., seed=...)"
+    assert networks_in(tmp_path, needing=True) == [wide]
+    text = "from net import Wide\n\n\ndef make(width):\n    net = Wide(width)\n    return net\n"
+    text += "\n\nclass Wide2(Wide): ...\n\n\nimport torch\n\n\n"
+    text += "def build(width):\n    return torch.nn.Sequential(Wide(width))\n"
+    (tmp_path / "src").mkdir()
+    (tmp_path / "src" / "make.py").write_text(text, encoding="utf-8")
+    assert networks_in(tmp_path, needing=True) == ["src/make.py:build(width=...)", wide]
+
+
+def test_a_size_that_was_tried_is_said_to_be_so(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A network of one channel may run with any sides; which it is made for nobody can see."""
+    (project / "own").mkdir()
+    (project / "own" / "mel.py").write_text(
+        "from torch import nn\n\n\ndef mel(size):\n"
+        "    return nn.Sequential(nn.Conv2d(1, 2, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten())\n",
+        encoding="utf-8",
+    )
+    printed = init(capsys, "--yes", "--ci=none", "own/mel.py:mel(size='small')")
+    assert "does with @1x28x28, which was tried. If it is made for other ones, say so: " in printed
+    assert "archbench init 'own/mel.py:mel(size='\"'\"'small'\"'\"')@96', or @1x96x64" in printed
+    assert "git add pyproject.toml own/mel.py baselines" in printed
+
+
+def test_it_names_networks_that_need_arguments(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (project / "wide.py").write_text(NEEDING.partition("class Part")[0], encoding="utf-8")
+    printed = init(capsys, "--ci=none")
+    assert "These take arguments, which are for you to give: wide.py:Wide(width=..., " in printed
+    assert "Only net.py:MyNet is written. Add others to models yourself." in printed
+    (project / "net.py").unlink()
+    refused = init(capsys, "--ci=none", status=2)
+    assert "takes no arguments; these take arguments: wide.py:Wide(width=..., depth=" in refused
+    assert "archbench init 'wide.py:Wide(width=..., depth=..., seed=...)'" in refused
 
 
 # The commands that it says.

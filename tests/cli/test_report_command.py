@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from archbench import cli
+from archbench.core.entries import MetricEntry
 from archbench.core.records import Record
 
 if TYPE_CHECKING:
@@ -81,10 +82,10 @@ def test_ways_of_running_are_rows_of_their_own(
     store_run(
         "r",
         store_run.record("timm/resnet50", [0.010] * 6, batch_size=8),
-        store_run.record("timm/resnet50", [0.005] * 6, batch_size=8, manner=COMPILED),
-        store_run.record("timm/resnet50", [0.020] * 6, batch_size=8, manner={"cold_cache": True}),
+        store_run.record("timm/resnet50", [0.005] * 6, batch_size=8, config=COMPILED),
+        store_run.record("timm/resnet50", [0.020] * 6, batch_size=8, config={"cold_cache": True}),
         store_run.record(
-            "timm/resnet50", [0.010] * 6, batch_size=8, manner={"largest_batch": True}
+            "timm/resnet50", [0.010] * 6, batch_size=8, config={"largest_batch": True}
         ),
     )
     lines = out(capsys, "--format=markdown").splitlines()[2:6]
@@ -94,7 +95,7 @@ def test_ways_of_running_are_rows_of_their_own(
     ]  # fmt: skip
     rows = list(csv.DictReader(io.StringIO(out(capsys, "--format=csv"))))
     fields = ("memory_format", "runtime", "cold_cache", "largest_batch")
-    assert [tuple(row[name] for name in fields) for row in rows] == [
+    assert [tuple(line[name] for name in fields) for line in rows] == [
         ("nchw", "eager", "False", "False"), ("nhwc", "compiled", "False", "False"),
         ("nchw", "eager", "True", "False"), ("nchw", "eager", "False", "True"),
     ]  # fmt: skip
@@ -109,7 +110,7 @@ def test_what_a_device_measures_has_columns(
     store_run(
         "r",
         store_run.record(
-            "local/my_net", [0.010] * 6, manner={**COMPILED, "asked": "v100"},
+            "local/my_net", [0.010] * 6, config={**COMPILED, "asked": "v100"},
             device_time={"samples": [0.004] * 6, "unit": "s", "source": "measured"},
             max_batch_size=measured(512, "1"), peak_memory=measured(2e8, "B"),
             reserved_memory=measured(3e8, "B"), device_memory=measured(4e8, "B"),
@@ -118,19 +119,19 @@ def test_what_a_device_measures_has_columns(
             recompilations=measured(2, "1"),
         ),
     )  # fmt: skip
-    header, _, row = out(capsys, "--format=markdown").splitlines()[:3]
-    cells = dict(zip(header.split(" | "), row.split(" | "), strict=True))
+    header, _, line = out(capsys, "--format=markdown").splitlines()[:3]
+    cells = dict(zip(header.split(" | "), line.split(" | "), strict=True))
     expected = {
         "device time ms": "4", "max batch size": "512", "peak memory MB": "200",
         "reserved memory MB": "300", "device memory MB": "400", "energy per image mJ": "50",
         "average power W": "250", "compile time s": "12.5", "graph breaks": "0",
     }  # fmt: skip
     assert {title: cells[title] for title in expected} == expected
-    assert row.endswith("| 2 |")  # recompilations
+    assert line.endswith("| 2 |")  # recompilations
     document = json.loads(out(capsys, "--format=json"))
-    (point,) = document["points"]
-    assert point["figures"]["device_time"]["value"] == 0.004
-    assert (point["runtime"], point["asked"]) == ("compiled", "v100")
+    (row,) = document["rows"]
+    assert row["values"]["device_time"]["value"] == 0.004
+    assert (row["runtime"], row["asked"]) == ("compiled", "v100")
 
 
 def test_names_with_html_stay_text(
@@ -144,15 +145,15 @@ def test_csv_has_everything_unrounded(
     capsys: pytest.CaptureFixture[str], store_run: StoredRuns
 ) -> None:
     store_run("r", store_run.record("timm/resnet50", [0.0123456789] * 6))
-    (row,) = csv.DictReader(io.StringIO(out(capsys, "--format=csv")))
-    assert row["id"] == "timm/resnet50"
-    assert row["latency"] == "0.0123456789"
-    assert row["latency_low"] == "0.0123456789"
-    assert row["latency_kind"] == "measured"
-    assert row["latency_source"] == "r"
-    assert row["top1_kind"] == "published"
-    assert row["params"] == "1000"
-    assert row["status"] == ""
+    (line,) = csv.DictReader(io.StringIO(out(capsys, "--format=csv")))
+    assert line["id"] == "timm/resnet50"
+    assert line["latency"] == "0.0123456789"
+    assert line["latency_low"] == "0.0123456789"
+    assert line["latency_kind"] == "measured"
+    assert line["latency_source"] == "r"
+    assert line["top1_kind"] == "published"
+    assert line["params"] == "1000"
+    assert line["status"] == ""
 
 
 def test_json_names_what_was_left_out(
@@ -165,7 +166,7 @@ def test_json_names_what_was_left_out(
     captured = capsys.readouterr()
     document = json.loads(captured.out)
     assert document["schema"] == 1
-    assert [point["id"] for point in document["points"]] == ["timm/resnet50"]
+    assert [row["id"] for row in document["rows"]] == ["timm/resnet50"]
     assert document["remarks"][0].startswith(f"{path}:4: left out: ")
     assert captured.err == ""
     assert cli.main(["report", "--format=text"]) == 0
@@ -185,9 +186,11 @@ def test_bad_input(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert "Measure something: pytest benchmarks" in refused(capsys, "--format=text", status=1)
+    assert "Measure something: pytest --pyargs archbench.benchmarks" in refused(
+        capsys, "--format=text", status=1
+    )
     assert cli.main(["report", "--format=json"]) == 1
-    assert json.loads(capsys.readouterr().out)["points"] == []
+    assert json.loads(capsys.readouterr().out)["rows"] == []
     assert "no run is stored" in refused(capsys, status=1)
     assert not (tmp_path / "report").exists()
     assert "charts are named for pictures" in refused(
@@ -201,15 +204,13 @@ def test_bad_input(
 def test_a_run_that_no_chart_can_be_drawn_of(
     capsys: pytest.CaptureFixture[str], store_run: StoredRuns, tmp_path: Path
 ) -> None:
-    macs = {"value": 7, "unit": "1", "source": "counted"}
+    macs: MetricEntry = {"value": 7, "unit": "1", "source": "counted"}
     store_run("r", Record("local/net", None, {"macs": macs}))
-    assert "no chart has its figures: top1: no point has" in refused(
-        capsys, "--format=svg", status=1
-    )
-    assert "chart top1: no point has top-1." in refused(
+    assert "no chart has its figures: top1: no row has" in refused(capsys, "--format=svg", status=1)
+    assert "chart top1: no row has top-1." in refused(
         capsys, "--format=png", "--charts=top1", status=1
     )
-    assert not list(tmp_path.glob("report/*"))
+    assert not list(tmp_path.glob("report/[!.]*"))
 
 
 def test_what_the_output_may_not_be(
@@ -242,8 +243,22 @@ def test_pictures_and_why_one_is_left_out(
     written = {Path(line).name for line in captured.out.split()}
     assert written == {path.name for path in (tmp_path / "pictures").iterdir()}
     assert "operations-time.svg" in written
-    assert "archbench: chart top1 is left out: no point has top-1" in captured.err
+    assert "archbench: chart top1 is left out: no row has top-1" in captured.err
     assert "top1.svg" not in written
+
+
+def test_git_ignores_the_directory_that_nobody_has_named(
+    capsys: pytest.CaptureFixture[str], store_run: StoredRuns, tmp_path: Path
+) -> None:
+    store_run("r", store_run.record("timm/resnet50", [0.010] * 6))
+    out(capsys, "--output=named")
+    assert [path.name for path in (tmp_path / "named").iterdir()] == ["index.html"]
+    assert Path(out(capsys).strip()) == Path("report/index.html")
+    assert (tmp_path / "report" / ".gitignore").read_text(encoding="utf-8") == "*\n"
+    # Who commits it has to say so once.
+    (tmp_path / "report" / ".gitignore").unlink()
+    out(capsys)
+    assert not (tmp_path / "report" / ".gitignore").exists()
 
 
 def test_the_page_by_default_and_pictures_where_they_are_asked_for(

@@ -53,12 +53,14 @@ def test_a_way_of_running_is_named_and_chosen(
     store_run(
         "r",
         store_run.record("timm/resnet18", [0.010] * 6),
-        store_run.record("timm/resnet18", [0.004] * 6, manner={"runtime": "compiled"}),
-        store_run.record("timm/resnet18", [0.006] * 6, manner={"memory_format": "nhwc"}),
+        store_run.record("timm/resnet18", [0.004] * 6, config={"runtime": "compiled"}),
+        store_run.record("timm/resnet18", [0.006] * 6, config={"memory_format": "nhwc"}),
     )
     # The fastest stands for the architecture, and says how it was run.
     assert "cpu-x fp32 batch 1 compiled" in out(capsys)
     assert "cpu-x fp32 batch 1 nhwc" in out(capsys, "--memory-format=nhwc")
+    # Of the two that differ by their runtime alone the fastest is left, and the other layout.
+    assert "of 2 cells." in out(capsys, "--best-runtime")
     eager = out(capsys, "--runtime=eager", "--memory-format=nchw")
     assert "cpu-x fp32 batch 1  " in eager
     assert "of 1 cell." in eager
@@ -85,12 +87,12 @@ def test_json_and_csv(capsys: pytest.CaptureFixture[str]) -> None:
     document = json.loads(out(capsys, *BIANCO, "--max-params=5M", "--format=json"))
     assert document["limits"] == {"max-params": 5e6}
     assert document["best"][0]["name"] == "MobileNet-v2"
-    assert document["best"][0]["figures"]["top1"]["kind"] == "published"
-    rows = list(
+    assert document["best"][0]["values"]["top1"]["kind"] == "published"
+    lines = list(
         csv.DictReader(io.StringIO(out(capsys, *BIANCO, "--max-params=5M", "--format=csv")))
     )
-    assert [row["name"] for row in rows] == [point["name"] for point in document["best"]]
-    assert rows[0]["top1_kind"] == "published"
+    assert [line["name"] for line in lines] == [row["name"] for row in document["best"]]
+    assert lines[0]["top1_kind"] == "published"
 
 
 def test_nothing_within_the_limits(capsys: pytest.CaptureFixture[str]) -> None:
@@ -117,12 +119,12 @@ def test_the_table_of_bianco(capsys: pytest.CaptureFixture[str]) -> None:
         "jetson-tx1: no peak memory is known; that on titan-xp stands for it.",
         "* published, not measured here.",
     ]
-    rows = list(
+    table = list(
         csv.DictReader(io.StringIO(out(capsys, "published:bianco2018", "--table", "--format=csv")))
     )
-    assert len(rows) == 9 * 5 + 3 * 5 + (4 + 5 + 5) + (1 + 2 + 2)
+    assert len(table) == 9 * 5 + 3 * 5 + (4 + 5 + 5) + (1 + 2 + 2)
     document = json.loads(out(capsys, "published:bianco2018", "--table", "--format=json"))
-    assert [len(table["cells"]) for table in document["tables"]] == [9, 9]
+    assert [len(one["cells"]) for one in document["tables"]] == [9, 9]
 
 
 def test_a_device_without_memory_has_its_groups_whatever_is_shown_beside_it(
@@ -133,10 +135,10 @@ def test_a_device_without_memory_has_its_groups_whatever_is_shown_beside_it(
     alone = json.loads(out(capsys, *arguments, "--device=jetson*"))
     assert alone["tables"] == both["tables"][1:]
     # By hand from the paper's tables 1 and 2.
-    rows = list(csv.DictReader((DATA / "published" / "bianco2018.csv").open(encoding="utf-8")))
+    lines = list(csv.DictReader((DATA / "published" / "bianco2018.csv").open(encoding="utf-8")))
     times, memory = (
-        {row["model"]: float(row["value"]) for row in rows if row["batch_size"] == "1"
-         and row["metric"] == metric and ("Jetson" in row["device"]) == is_jetson}
+        {line["model"]: float(line["value"]) for line in lines if line["batch_size"] == "1"
+         and line["metric"] == metric and ("Jetson" in line["device"]) == is_jetson}
         for metric, is_jetson in (("inference_time_per_image", True), ("gpu_memory", False))
     )  # fmt: skip
     assert {
@@ -226,7 +228,7 @@ def test_no_runs(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert "Measure something: pytest benchmarks" in refused(capsys, status=1)
+    assert "Measure something: pytest --pyargs archbench.benchmarks" in refused(capsys, status=1)
     for more, expected in (
         (("--format=json",), {"best": []}),
         (("--format=json", "--table"), {"tables": []}),
@@ -242,7 +244,7 @@ def test_a_run_without_accuracy(capsys: pytest.CaptureFixture[str], store_run: S
     assert refused(capsys, status=1) == (
         "archbench: archbench select latest: none of its 1 cells has a top-1 accuracy, measured "
         "or published. Measure architectures of the catalogue, whose accuracy is published: "
-        "pytest benchmarks\n"
+        "pytest --pyargs archbench.benchmarks\n"
     )
 
 
@@ -269,7 +271,7 @@ def test_it_imports_nothing_heavy() -> None:
         "print('MODULES', *sys.modules)"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=900
     )
     modules = {name.split(".")[0] for name in done.stdout.rpartition("MODULES")[2].split()}
     assert "archbench" in modules

@@ -10,6 +10,7 @@ from archbench.core.accuracy import (
     accuracy_verdict,
     mcnemar,
     published_verdict,
+    runtime_verdict,
     wilson_interval,
 )
 
@@ -126,3 +127,29 @@ def test_a_rounded_number_agrees_within_its_rounding() -> None:
     low = wilson_interval(1000, 1000, 0.9999)[0]
     assert published_verdict(*args, low - 0.4, "x", digits=0).status == "no-baseline"
     assert published_verdict(*args, low - 0.4, "x", digits=3).status == "inconclusive"
+
+
+@pytest.mark.parametrize(
+    ("dtype", "wrong", "status", "reason"),
+    [
+        ("fp32", 10_000, "unchanged", "equal"),
+        # 15 lost images of 50,000 in one direction: 2^-14 is below 1e-4, 2^-13 above it.
+        ("fp32", 10_014, "unchanged", "within-chance"),
+        ("fp32", 10_015, "regressed", "less-accurate-than-eager"),
+        ("fp32", 9_000, "improved", "more-accurate-than-eager"),
+        # 99 % of 40,000 are 39,600.
+        ("int8", 10_400, "unchanged", "within-tolerance"),
+        ("int8", 10_401, "regressed", "less-accurate-than-eager"),
+        ("bf16", 10_401, "regressed", "less-accurate-than-eager"),
+    ],
+)
+def test_a_runtime_beside_eager(dtype: str, wrong: int, status: str, reason: str) -> None:
+    eager, now = outcomes(set(range(10_000))), outcomes(set(range(wrong)))
+    verdict = runtime_verdict(eager, now, dtype=dtype, runtime="openvino")
+    assert (verdict.status, verdict.reason, verdict.metric) == (status, reason, "top1")
+    assert verdict.budget == "top1 as eager"
+    lost, gained = max(wrong - 10_000, 0), max(10_000 - wrong, 0)
+    assert verdict.sentence.startswith("beside eager fp32 openvino has 80.000 % -> ")
+    assert f"{lost:,} images lost, {gained:,} gained of 50,000" in verdict.sentence
+    asked = "99% of eager's accuracy are asked of"
+    assert (asked in verdict.sentence) == (dtype != "fp32")

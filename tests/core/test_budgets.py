@@ -6,7 +6,15 @@ from typing import Any
 
 import pytest
 
-from archbench.core.budgets import REASONS, Budget, Limit, budgetable, judge, parse_limit, unjudged
+from archbench.core.budgets import (
+    REASONS,
+    Budget,
+    BudgetLimit,
+    budgetable,
+    judge_budget,
+    parse_budget_limit,
+    unjudged,
+)
 from archbench.core.errors import UsageError
 from archbench.core.records import Record
 from archbench.core.selectors import Selector
@@ -44,7 +52,9 @@ WITHOUT_COUNTER = Record(
 
 
 def budget(limit: str, selector: Selector | None = None, **cells: int) -> Budget:
-    return Budget(parse_limit(limit), selector or Selector(), place="p.toml, budget 1", **cells)
+    return Budget(
+        parse_budget_limit(limit), selector or Selector(), place="p.toml, budget 1", **cells
+    )
 
 
 @pytest.mark.parametrize(
@@ -64,8 +74,8 @@ def budget(limit: str, selector: Selector | None = None, **cells: int) -> Budget
     ],
 )
 def test_parsed(text: str, figure: str, value: float) -> None:
-    limit = parse_limit(text)
-    assert (limit.figure, limit.bound.value) == (figure, value)
+    limit = parse_budget_limit(text)
+    assert (limit.name, limit.bound.value) == (figure, value)
 
 
 @pytest.mark.parametrize(
@@ -80,7 +90,7 @@ def test_parsed(text: str, figure: str, value: float) -> None:
     ],
 )
 def test_limit_as_text(text: str, shown: str) -> None:
-    assert str(parse_limit(text)) == shown
+    assert str(parse_budget_limit(text)) == shown
 
 
 NAMES = ", ".join(budgetable())
@@ -137,7 +147,7 @@ NAMES = ", ".join(budgetable())
 )
 def test_refused_limits(text: str, message: str) -> None:
     with pytest.raises(UsageError) as refused:
-        parse_limit(text)
+        parse_budget_limit(text)
     assert str(refused.value) == message
 
 
@@ -227,7 +237,7 @@ def test_refused_limits(text: str, message: str) -> None:
 def test_verdicts(
     limit: str, record: Record, status: str, reason: str, value: float | None, sentence: str
 ) -> None:
-    verdict = judge(budget(limit), record)
+    verdict = judge_budget(budget(limit), record)
     assert (verdict.metric, verdict.status, verdict.reason) == (limit.split()[0], status, reason)
     assert verdict.value == (value if value is None else pytest.approx(value, rel=1e-12))
     assert verdict.sentence == sentence
@@ -236,34 +246,34 @@ def test_verdicts(
 
 def test_bytes_of_parameters_are_those_of_the_precision() -> None:
     limit = budget("param_bytes <= 10 MB")
-    assert judge(limit, counted(), "fp32").sentence == (
+    assert judge_budget(limit, counted(), "fp32").sentence == (
         "param_bytes in fp32 is 16.4 MB, 64 % over its budget param_bytes <= 10 MB "
         "(p.toml, budget 1)"
     )
-    assert judge(limit, counted(), "fp16").reason == "within-budget"
+    assert judge_budget(limit, counted(), "fp16").reason == "within-budget"
     merged = timed(0.1, dtype="fp16")
     merged.metrics |= counted().metrics
-    assert judge(limit, merged).value == 8_200_000
-    assert judge(limit, counted()).reason == "figure-missing"
+    assert judge_budget(limit, merged).value == 8_200_000
+    assert judge_budget(limit, counted()).reason == "figure-missing"
 
 
 def test_a_figure_that_comes_to_be_measured_is_judged() -> None:
     record = timed(0.1)
     record.metrics["peak_memory"] = {"value": 2_000_000_000, "unit": "B"}
-    assert judge(budget("peak_memory <= 1 GB"), record).reason == "over-budget"
+    assert judge_budget(budget("peak_memory <= 1 GB"), record).reason == "over-budget"
 
 
-def test_doubts_about_the_samples_are_told() -> None:
+def test_doubts_about_the_samples_are_reported() -> None:
     record = timed(0.020)
     record.notes.append(Note("noisy", "the median is known to 12 % only"))
-    over = judge(budget("latency_p50 <= 10 ms"), record)
+    over = judge_budget(budget("latency_p50 <= 10 ms"), record)
     assert over.status == "regressed"
     assert over.sentence.endswith("; in doubt, since the median is known to 12 % only")
-    assert "in doubt" not in judge(budget("latency_p50 <= 30 ms"), record).sentence
+    assert "in doubt" not in judge_budget(budget("latency_p50 <= 30 ms"), record).sentence
 
 
 def test_text_tells_a_value_from_its_bound() -> None:
-    limit = Limit("latency_p50", Quantity(0.1, "s", 1.0))
+    limit = BudgetLimit("latency_p50", Quantity(0.1, "s", 1.0))
     assert limit.text(0.1) == "0.1 s"
     assert limit.text(0.10004) == "0.10004 s"
     assert limit.text(0.12345678) == "0.1235 s"
@@ -318,7 +328,7 @@ def test_a_count_cannot_depend_on_the_device(
     )
 
 
-def test_budgets_that_nothing_could_tell() -> None:
+def test_budgets_that_nothing_measured() -> None:
     small, fast, other = (
         budget("params <= 5 M"),
         budget("latency_p95 <= 1 s"),
@@ -332,13 +342,16 @@ def test_budgets_that_nothing_could_tell() -> None:
     assert unjudged(every, [only_timed, both]) == [(small, 1), (memory, 2)]
     assert unjudged(every, [only_counted]) == [(fast, 1), (memory, 1)]
     # Judged and found not to be measured: the test has failed already.
-    both.verdicts.append(judge(memory, both))
+    both.verdicts.append(judge_budget(memory, both))
     assert unjudged(every, [both]) == []
 
 
 def test_an_accuracy_is_of_every_batch_size() -> None:
     where = Target("cpu", "any", "cpu").batchless
     record = Record("timm/a", where, {"top1": {"value": 74.0, "unit": "%", "source": "measured"}})
-    small = Budget(parse_limit("top1 >= 75 %"), batch_size=1, threads=2)
+    small = Budget(parse_budget_limit("top1 >= 75 %"), batch_size=1, threads=2)
     assert small.selects(record)
-    assert judge(small, record).sentence == "top1 is 74 %, 1.33 % short of its budget top1 >= 75 %"
+    assert (
+        judge_budget(small, record).sentence
+        == "top1 is 74 %, 1.33 % short of its budget top1 >= 75 %"
+    )

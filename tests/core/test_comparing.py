@@ -8,17 +8,17 @@ from typing import Any
 import pytest
 
 from archbench.core.comparing import compare
-from archbench.core.points import Figure, Point
+from archbench.core.rows import Row, Value
 
 
 def cell(
     name: str, latency: float | None, *, device: str = "cpu", dtype: str = "fp32",
     batch_size: int = 1, kind: str = "published", metric: str = "latency", **fields: Any,
-) -> Point:  # fmt: skip
-    figures = {} if latency is None else {metric: Figure(latency, kind, "run")}
-    return Point(
+) -> Row:  # fmt: skip
+    figures = {} if latency is None else {metric: Value(latency, kind, "run")}
+    return Row(
         id=f"timm/{name}", name=name, library="timm", family="Other", device=device, dtype=dtype,
-        batch_size=batch_size, threads=1, figures=figures, **fields,
+        batch_size=batch_size, threads=1, values=figures, **fields,
     )  # fmt: skip
 
 
@@ -55,10 +55,10 @@ def test_batch_sizes_are_never_mixed() -> None:
 
 
 def test_accuracies_pair_whatever_was_timed() -> None:
-    def top1(value: float, batch_size: int | None) -> Point:
-        figures = {"top1": Figure(value, "published", "paper")}
-        return Point(
-            id="timm/a", name="a", library="timm", family="", batch_size=batch_size, figures=figures
+    def top1(value: float, batch_size: int | None) -> Row:
+        figures = {"top1": Value(value, "published", "paper")}
+        return Row(
+            id="timm/a", name="a", library="timm", family="", batch_size=batch_size, values=figures
         )
 
     found = compare([top1(80.0, None)], [top1(60.0, 1)], "top1")
@@ -96,7 +96,7 @@ def test_two_precisions_stay_on_their_device() -> None:
     assert [c.relative for c in found.changes] == [-0.5, -0.9]
 
 
-MANNERS: list[dict[str, Any]] = [
+CONFIGS: list[dict[str, Any]] = [
     {"memory_format": "nchw", "runtime": "eager", "cold_cache": False},
     {"memory_format": "nhwc", "runtime": "compiled", "cold_cache": False},
     {"memory_format": "nchw", "runtime": "eager", "cold_cache": True},
@@ -104,21 +104,21 @@ MANNERS: list[dict[str, Any]] = [
 
 
 def test_cells_that_are_run_differently_are_never_mixed() -> None:
-    left = [cell("a", n + 1.0, **manner) for n, manner in enumerate(MANNERS)]
-    right = [cell("a", 10.0 * (n + 1), **manner) for n, manner in enumerate(MANNERS)]
+    left = [cell("a", n + 1.0, **config) for n, config in enumerate(CONFIGS)]
+    right = [cell("a", 10.0 * (n + 1), **config) for n, config in enumerate(CONFIGS)]
     found = compare(left, right[::-1], "latency")
-    pairs = {(c.left.figures["latency"].value, c.right.figures["latency"].value)
+    pairs = {(c.left.values["latency"].value, c.right.values["latency"].value)
              for c in found.changes}  # fmt: skip
     assert pairs == {(1, 10), (2, 20), (3, 30)}
     assert found.apart == {}
     # On two devices as well.
-    elsewhere = [cell("a", 100.0, device="gpu", **MANNERS[1])]
+    elsewhere = [cell("a", 100.0, device="gpu", **CONFIGS[1])]
     (change,) = compare(left, elsewhere, "latency").changes
     assert change.left is left[1]
 
 
 def test_two_runtimes_are_compared_where_each_side_has_one() -> None:
-    eager, compiled = MANNERS[0], {**MANNERS[0], "runtime": "compiled"}
+    eager, compiled = CONFIGS[0], {**CONFIGS[0], "runtime": "compiled"}
     left = [cell("a", 1.0, **eager), cell("a", 4.0, batch_size=8, **eager)]
     right = [cell("a", 0.5, **compiled), cell("a", 1.0, batch_size=8, **compiled)]
     found = compare(left, right, "latency")
@@ -135,7 +135,7 @@ def test_two_runtimes_are_compared_where_each_side_has_one() -> None:
 def test_what_a_publication_does_not_say_is_taken_as_usual() -> None:
     published = [cell("a", 1.0)]
     assert published[0].runtime is None
-    found = compare(published, [cell("a", 2.0, **MANNERS[0])], "latency")
+    found = compare(published, [cell("a", 2.0, **CONFIGS[0])], "latency")
     assert ([c.relative for c in found.changes], found.apart) == ([1.0], {})
 
 
@@ -147,7 +147,7 @@ def test_the_largest_batch_is_another_cell_than_one_that_was_asked() -> None:
 
 
 def test_largest_batches_are_compared_whatever_their_size() -> None:
-    def most(size: int, dtype: str) -> Point:
+    def most(size: int, dtype: str) -> Row:
         return cell("a", size, metric="max_batch_size", batch_size=size, dtype=dtype,
                     largest_batch=True)  # fmt: skip
 
@@ -157,8 +157,8 @@ def test_largest_batches_are_compared_whatever_their_size() -> None:
 
 
 def test_counts_pair_however_they_were_run() -> None:
-    one = cell("a", 5.0, metric="params", **MANNERS[0])
-    other = cell("a", 5.0, metric="params", batch_size=8, **MANNERS[1])
+    one = cell("a", 5.0, metric="params", **CONFIGS[0])
+    other = cell("a", 5.0, metric="params", batch_size=8, **CONFIGS[1])
     found = compare([one], [other], "params")
     assert (len(found.changes), found.apart) == (1, {})
 

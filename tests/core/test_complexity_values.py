@@ -15,7 +15,7 @@ def test_half_a_percent_is_agreement() -> None:
     assert disagreement(1000, opinion(995)) is None
 
 
-def test_more_is_told_with_the_operators() -> None:
+def test_more_is_reported_with_the_operators() -> None:
     assert disagreement(1000, opinion(1006)) == "ptflops counts +0.6% (bmm +6: of a reason)"
     assert disagreement(1000, opinion(680)) == "ptflops counts -32.0% (bmm -320: of a reason)"
     assert disagreement(0, SecondOpinion("ptflops", 7, {"mm": 7})) == (

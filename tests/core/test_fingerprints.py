@@ -7,7 +7,14 @@ import math
 
 import pytest
 
-from archbench.core.fingerprints import Fingerprint, fingerprint_verdict
+from archbench.core.fingerprints import (
+    OTHER_DEVICE_TOLERANCES,
+    OUTPUT_TOLERANCES,
+    Fingerprint,
+    fingerprint_verdict,
+    unsteady,
+)
+from archbench.core.run_config import DTYPES
 
 # Mean 0, standard deviation 1.
 ONE = (-1.0, 1.0, -1.0, 1.0)
@@ -26,6 +33,8 @@ def fingerprint(input_shift: float = 0.0, output_shift: float = 0.0) -> Fingerpr
         ("fp32", 0.00009, "unchanged"), ("fp32", 0.00011, "changed"),
         ("fp16", 0.0029, "unchanged"), ("fp16", 0.0031, "changed"),
         ("bf16", 0.029, "unchanged"), ("bf16", 0.031, "changed"),
+        ("tf32", 0.0029, "unchanged"), ("amp-fp16", 0.0031, "changed"),
+        ("amp-bf16", 0.029, "unchanged"), ("int8", 0.031, "changed"),
     ],
 )  # fmt: skip
 def test_scores_have_a_tolerance_by_precision(dtype: str, shift: float, status: str) -> None:
@@ -78,7 +87,7 @@ def test_not_a_number_is_no_agreement() -> None:
 
 def test_as_text_and_back() -> None:
     one = Fingerprint((1 / 3,), (2 / 3,), (7,), "none")
-    stored = json.loads(json.dumps(one.as_dict()))
+    stored = json.loads(json.dumps(one.short.as_dict()))
     assert stored["inputs"] == [0.3333333]
     assert Fingerprint.from_dict(stored).top == (7,)
 
@@ -90,3 +99,17 @@ def test_another_device_may_multiply_in_fewer_digits() -> None:
     assert elsewhere.status == "unchanged"
     further = fingerprint_verdict(fingerprint(), fingerprint(0, 0.0031), "fp32", same_device=False)
     assert further.status == "changed"
+
+
+def test_every_precision_has_a_tolerance() -> None:
+    assert {*OUTPUT_TOLERANCES} == {*OTHER_DEVICE_TOLERANCES} == {*DTYPES}
+
+
+def test_a_second_pass_has_to_agree() -> None:
+    assert unsteady(fingerprint(), fingerprint(0, 0.00009), "fp32") is None
+    assert unsteady(fingerprint(), fingerprint(0, 0.029), "int8") is None
+    doubt = unsteady(fingerprint(), fingerprint(0, 0.5), "fp32")
+    assert doubt is not None
+    assert doubt.startswith(
+        "its scores differ by 0.5 of their spread when it gets the same images again, and 0.0001 is"
+    )

@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 
+from archbench.core.entries import MetricEntry
+from archbench.core.headers import RunEnvironment
 from archbench.core.history import (
     Cell,
-    Change,
+    ChangePoint,
     Entry,
     Observation,
     changes_at,
@@ -20,8 +22,8 @@ from archbench.core.history import (
     series_of,
     versions_of,
 )
-from archbench.core.points import Point
 from archbench.core.records import Record
+from archbench.core.rows import Row
 from archbench.core.spec import Target
 
 USUAL: dict[str, Any] = {"memory_format": "nchw", "runtime": "eager", "cold_cache": False}
@@ -166,7 +168,8 @@ def test_figures_of_a_record_find_their_lines() -> None:
             "layers": {"value": []},
         },
     )
-    environment = {"git": {"commit": "c", "dirty": True}, "python": "3.11.7"}
+    environment: RunEnvironment = {"git": {"commit": "c", "dirty": True}, "python": "3.11.7"}
+    environment["cpu"] = "X"
     found = {one.metric: one for one in observations_of(record, "r", WHEN, environment=environment)}
     assert found["macs"].cell == Cell("timm/a")  # of no device
     assert found["macs"].entry.value == 7
@@ -175,7 +178,9 @@ def test_figures_of_a_record_find_their_lines() -> None:
     assert entry.value == pytest.approx(0.35)
     assert (entry.low, entry.high) == (0.1, 0.6)  # 6 samples: the whole range
     assert (entry.commit, entry.dirty, entry.when) == ("c", True, WHEN)
-    assert dict(entry.versions) == {"Python": "3.11.7"}
+    assert dict(entry.versions) == {"Python": "3.11.7", "CPU": "X"}
+    # A count is the same on each processor.
+    assert dict(found["macs"].entry.versions) == {"Python": "3.11.7"}
     assert found["throughput"].entry.value == pytest.approx(4 / 0.35)
     assert "latency_p95" not in found  # needs 130 samples
     only = observations_of(record, "r", WHEN, environment={}, metrics=["macs"])
@@ -184,7 +189,7 @@ def test_figures_of_a_record_find_their_lines() -> None:
 
 def test_how_a_cell_is_run_is_part_of_its_line() -> None:
     target = replace(TARGET, memory_format="nhwc", runtime="compiled", cold_cache=True)
-    metrics = {"device_time": {"samples": [0.5], "unit": "s"}}
+    metrics: dict[str, MetricEntry] = {"device_time": {"samples": [0.5], "unit": "s"}}
     (found,) = observations_of(Record("timm/a", target, metrics), "r", WHEN, environment={})
     compiled: dict[str, Any] = {"memory_format": "nhwc", "runtime": "compiled", "cold_cache": True}
     assert found.cell == replace(CELL, batch_size=4, **compiled)
@@ -206,17 +211,17 @@ def test_the_largest_batch_is_one_line_whatever_its_size() -> None:
     ]  # fmt: skip
 
 
-def test_a_point_stands_on_the_line_of_its_cell() -> None:
+def test_a_row_stands_on_the_line_of_its_cell() -> None:
     target = replace(TARGET, runtime="compiled", largest_batch=True)
-    point = Point(
+    row = Row(
         "timm/a", "a", "timm", "A", "v100", dtype="fp32", batch_size=4, threads=1,
         **{**USUAL, "runtime": "compiled"}, largest_batch=True,
     )  # fmt: skip
-    assert Cell.of_point(point) == Cell.of("timm/a", "v100", target)
+    assert Cell.of_row(row) == Cell.of("timm/a", "v100", target)
 
 
 def test_versions_name_the_library_of_the_architecture() -> None:
-    environment = {
+    environment: RunEnvironment = {
         "archbench": "0.1.0",
         "python": "3.11.7",
         "cpu": "AMD EPYC",
@@ -260,7 +265,7 @@ def test_every_difference_of_counts_is_a_change_point() -> None:
 
 def test_levels_are_medians_between_change_points() -> None:
     first, second = changes_at([1.0, 3.0, 2.0, 4.0, 4.0, 9.0, 8.0], [3, 5])
-    assert first == Change(3, 2.0, 4.0)
+    assert first == ChangePoint(3, 2.0, 4.0)
     assert first.relative == 1.0
-    assert second == Change(5, 4.0, 8.5)
-    assert Change(1, 0.0, 3.0).relative is None
+    assert second == ChangePoint(5, 4.0, 8.5)
+    assert ChangePoint(1, 0.0, 3.0).relative is None

@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 
 from archbench.core.errors import UsageError
-from archbench.core.images import Image, ImageSet, digest_of, sampled
+from archbench.core.images import Image, ImageSet, apart, digest_of, sampled
 
 
 def image_set(*sizes: int) -> ImageSet:
@@ -69,3 +69,21 @@ def test_a_digest_names_images_labels_and_order() -> None:
     assert digest_of([two, one]) != first
     assert digest_of([one, Image("b/2.png", 0)]) != first
     assert digest_of([one]) != first
+
+
+def test_images_that_are_not_evaluated() -> None:
+    whole = image_set(100, 100)
+    some = sampled(whole, 150)
+    kept, others = apart(some, whole, 20)
+    assert kept is some
+    assert counts(others) == {0: 10, 1: 10}
+    assert not {one.name for one in others.images} & {one.name for one in some.images}
+
+
+def test_all_images_are_evaluated_but_those_that_something_else_needs() -> None:
+    whole = image_set(100, 100)
+    kept, others = apart(whole, whole, 20)
+    assert (counts(kept), counts(others)) == ({0: 90, 1: 90}, {0: 10, 1: 10})
+    assert (kept.of, kept.seed is None) == (200, False)
+    assert not {one.name for one in others.images} & {one.name for one in kept.images}
+    assert apart(whole, whole, 20) == (kept, others)

@@ -12,13 +12,13 @@ import pytest
 from archbench.core.choosing import (
     Limit,
     best_by_limits,
+    best_within_limits,
     borrow_memory,
-    choose,
     limit_options,
     parse_limit,
 )
 from archbench.core.errors import UsageError
-from archbench.core.points import Figure, Point
+from archbench.core.rows import Row, Value
 from archbench.metrics import METRICS
 from archbench.report.choosing import (
     limit_tables_csv,
@@ -33,13 +33,13 @@ def cell(
     device: str = "cpu",
     batch_size: int = 1,
     runtime: str | None = None,
-    **values: float | Figure,
-) -> Point:
+    **values: float | Value,
+) -> Row:
     figures = {
-        metric: value if isinstance(value, Figure) else Figure(value, "measured", "run")
+        metric: value if isinstance(value, Value) else Value(value, "measured", "run")
         for metric, value in values.items()
     }
-    return Point(
+    return Row(
         id=f"timm/{name}",
         name=name,
         library="timm",
@@ -48,12 +48,12 @@ def cell(
         batch_size=batch_size,
         runtime=runtime,
         run="run",
-        figures=figures,
+        values=figures,
     )
 
 
-def names(points: tuple[Point, ...]) -> list[str]:
-    return [point.name for point in points]
+def names(rows: tuple[Row, ...]) -> list[str]:
+    return [row.name for row in rows]
 
 
 def test_the_best_by_top1_within_all_limits() -> None:
@@ -64,24 +64,26 @@ def test_the_best_by_top1_within_all_limits() -> None:
         cell("first", top1=80, latency=0.010, params=5e6),  # both limits met to the digit
     ]
     limits = [parse_limit("max-latency", "10ms"), parse_limit("max-params", "5M")]
-    choice = choose(cells, limits)
+    choice = best_within_limits(cells, limits)
     assert names(choice.best) == ["first", "second"]
     assert (choice.within, choice.considered) == (2, 4)
     assert choice.outside == {"max-latency": 1, "max-params": 1}
     assert choice.without == {}
-    assert names(choose(cells, limits, count=1).best) == ["first"]
-    assert choose(cells, limits, count=1).within == 2
+    assert names(best_within_limits(cells, limits, count=1).best) == ["first"]
+    assert best_within_limits(cells, limits, count=1).within == 2
 
 
 def test_a_least_value() -> None:
     cells = [cell("a", top1=75, throughput=30), cell("b", top1=74.99, throughput=29.9)]
-    assert names(choose(cells, [parse_limit("min-top1", "75")]).best) == ["a"]
-    assert names(choose(cells, [parse_limit("min-throughput", "30 images/s")]).best) == ["a"]
+    assert names(best_within_limits(cells, [parse_limit("min-top1", "75")]).best) == ["a"]
+    assert names(
+        best_within_limits(cells, [parse_limit("min-throughput", "30 images/s")]).best
+    ) == ["a"]
 
 
 def test_what_is_not_known_is_not_within_a_limit() -> None:
     cells = [cell("unknown", top1=90), cell("known", top1=70, peak_memory=1e9), cell("bare")]
-    choice = choose(cells, [parse_limit("max-memory", "1 GB")])
+    choice = best_within_limits(cells, [parse_limit("max-memory", "1 GB")])
     assert names(choice.best) == ["known"]
     assert choice.without == {
         "top1": ("bare cpu batch 1",),
@@ -96,20 +98,22 @@ def test_one_cell_for_an_architecture_the_fastest() -> None:
         cell("a", batch_size=8, top1=80, throughput=40),
         cell("b", top1=80, throughput=20),
     ]
-    choice = choose(cells, [])
-    assert [(point.name, point.batch_size) for point in choice.best] == [("a", 8), ("b", 1)]
+    choice = best_within_limits(cells, [])
+    assert [(row.name, row.batch_size) for row in choice.best] == [("a", 8), ("b", 1)]
     assert choice.within == 2
 
 
 def test_a_limit_inside_the_measuring_error_is_said() -> None:
-    def latency(low: float, high: float) -> Figure:
-        return Figure(0.009, "measured", "run", low, high)
+    def latency(low: float, high: float) -> Value:
+        return Value(0.009, "measured", "run", low, high)
 
     cells = [
         cell("sure", top1=80, latency=latency(0.0085, 0.0095)),
         cell("unsure", top1=70, latency=latency(0.0085, 0.0101)),
     ]
-    assert choose(cells, [parse_limit("max-latency", "10ms")]).doubtful == {1: ("max-latency",)}
+    assert best_within_limits(cells, [parse_limit("max-latency", "10ms")]).doubtful == {
+        1: ("max-latency",)
+    }
 
 
 @pytest.mark.parametrize(
@@ -225,11 +229,11 @@ def test_memory_of_another_device_stands_in_and_says_so() -> None:
         cell("c", device="y"),
     ]
     assert borrow_memory(cells) == (cells, {})  # measured, and not asked for
-    published = replace(cells[0], figures={"peak_memory": Figure(5.0, "published", "run")})
+    published = replace(cells[0], values={"peak_memory": Value(5.0, "published", "run")})
     assert borrow_memory([published, *cells[1:]])[1] == {"y": "x"}
     found, lent = borrow_memory(cells, "x")
-    assert [point.value("peak_memory") for point in found] == [5.0, 5.0, None, None]
-    assert found[1].figures["peak_memory"].source == "run, on x"
+    assert [row.value("peak_memory") for row in found] == [5.0, 5.0, None, None]
+    assert found[1].values["peak_memory"].source == "run, on x"
     assert lent == {"y": "x"}
 
 

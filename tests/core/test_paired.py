@@ -10,12 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from archbench.core.paired import (
-    BETS,
+    STAKES,
     Decision,
     PairedRule,
     decide,
     is_sure,
-    log_evidence,
+    log_e_value,
     ratio_interval,
 )
 
@@ -25,15 +25,15 @@ def process_runs(ratio: float, number: int, rounds: int = 10) -> list[list[float
 
 
 @pytest.mark.parametrize(("won", "lost"), [(0, 0), (1, 0), (0, 1), (7, 3), (200, 1)])
-def test_evidence_is_the_mean_of_the_bets(won: int, lost: int) -> None:
-    capital = sum((1 + bet) ** won * (1 - bet) ** lost for bet in BETS) / len(BETS)
-    assert math.exp(log_evidence(won, lost)) == pytest.approx(capital)
+def test_the_e_value_is_the_mean_over_the_stakes(won: int, lost: int) -> None:
+    capital = sum((1 + stake) ** won * (1 - stake) ** lost for stake in STAKES) / len(STAKES)
+    assert math.exp(log_e_value(won, lost)) == pytest.approx(capital)
 
 
 def test_a_fair_round_keeps_the_capital() -> None:
     for won, lost in ((0, 0), (3, 5), (20, 4)):
-        after = [math.exp(log_evidence(won + 1, lost)), math.exp(log_evidence(won, lost + 1))]
-        assert sum(after) / 2 == pytest.approx(math.exp(log_evidence(won, lost)))
+        after = [math.exp(log_e_value(won + 1, lost)), math.exp(log_e_value(won, lost + 1))]
+        assert sum(after) / 2 == pytest.approx(math.exp(log_e_value(won, lost)))
 
 
 @pytest.mark.parametrize(
@@ -49,7 +49,7 @@ def test_a_fair_round_keeps_the_capital() -> None:
     ],
 )
 def test_decisions(ratio: float, number: int, status: str | None) -> None:
-    # Twenty rounds won at each bet: the mean of 1.2 ** 20 to 1.95 ** 20 exceeds 1 / alpha.
+    # Twenty rounds won at each stake: the mean of 1.2 ** 20 to 1.95 ** 20 exceeds 1 / alpha.
     assert decide(process_runs(ratio, number, 20)).status == status
 
 
@@ -67,7 +67,7 @@ def test_nothing_is_decided_before_enough_rounds() -> None:
 
 
 def test_four_process_runs_have_to_agree() -> None:
-    # All the evidence is there, in three process runs of four.
+    # The e-value is large enough, in three process runs of four.
     rounds = [*process_runs(1.1, 3, 40), [0.0] * 3]
     assert decide(rounds).status is None
     assert decide([*rounds, [math.log(1.1)] * 3]).status == "regressed"
@@ -87,7 +87,7 @@ def test_a_process_run_that_differs_from_the_others_does_not_outvote_them() -> N
 
 
 def test_when_a_process_run_is_sure_by_itself() -> None:
-    # Thirteen rounds won at each bet: (1.2 ** 13 + ... + 1.95 ** 13) / 5 = 1702; twelve: 905.
+    # Thirteen rounds won at each stake: (1.2 ** 13 + ... + 1.95 ** 13) / 5 = 1702; twelve: 905.
     for ratio in (1.05, 1 / 1.05, 1.0):
         assert is_sure([math.log(ratio)] * 13, PairedRule())
         assert not is_sure([math.log(ratio)] * 12, PairedRule())
@@ -130,7 +130,7 @@ def test_false_regressions_under_random_signs() -> None:
 def test_an_unchanged_verdict_about_what_is_excluded_is_rare() -> None:
     chance = random.Random(2)
     rule = PairedRule(beta=0.05)
-    median = math.log1p(rule.excluded)
+    median = math.log1p(rule.equivalence_margin)
     wrong = 0
     for _ in range(2_000):
         rounds: list[list[float]] = []
@@ -146,10 +146,10 @@ def test_an_unchanged_verdict_about_what_is_excluded_is_rare() -> None:
 def test_the_interval_of_the_ratio() -> None:
     assert ratio_interval([0.0] * 3) == (None, None)
     # 20 rounds: at most 2 of them may lie on the far side; ln 40 is 3.69.
-    assert log_evidence(18, 2) >= math.log(40) > log_evidence(15, 5)
+    assert log_e_value(18, 2) >= math.log(40) > log_e_value(15, 5)
     ordered = [math.log(1 + place / 100) for place in range(20)]
     low, high = ratio_interval(ordered)
-    ranks = [rank for rank in range(20) if log_evidence(20 - rank, rank) >= math.log(40)]
+    ranks = [rank for rank in range(20) if log_e_value(20 - rank, rank) >= math.log(40)]
     assert low == pytest.approx(1 + max(ranks) / 100)
     assert high == pytest.approx(1 + (19 - max(ranks)) / 100)
 
@@ -171,7 +171,7 @@ def test_the_interval_holds_at_every_look() -> None:
 @pytest.mark.parametrize(
     "fields",
     [
-        {"tolerated": 0.05, "excluded": 0.03},
+        {"tolerated_change": 0.05, "equivalence_margin": 0.03},
         {"alpha": 0.0},
         {"beta": 1.0},
         {"process_runs": 9},

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from archbench.core.pareto import figure_range, pareto_front, upper_bound
-from archbench.core.points import Figure, Point
+from archbench.core.rows import Row, Value
 
 
 def cell(
@@ -16,13 +16,13 @@ def cell(
     kind: str = "published",
     span: float = 0.0,
     metric: str = "throughput",
-) -> Point:
+) -> Row:
     interval = (x - span, x + span) if span else (None, None)
-    figures = {metric: Figure(x, kind, "run", *interval), "top1": Figure(y, "published", "paper")}
-    return Point(id=f"timm/{name}", name=name, library="timm", family="Other", figures=figures)
+    figures = {metric: Value(x, kind, "run", *interval), "top1": Value(y, "published", "paper")}
+    return Row(id=f"timm/{name}", name=name, library="timm", family="Other", values=figures)
 
 
-def names(points: tuple[Point, ...]) -> list[str]:
+def names(points: tuple[Row, ...]) -> list[str]:
     return [point.name for point in points]
 
 
@@ -78,17 +78,17 @@ def test_two_cells_that_are_alike_are_undecided() -> None:
 
 
 def test_a_measured_time_is_known_to_5_percent_at_best() -> None:
-    exact = Figure(100.0, "published", "paper")
+    exact = Value(100.0, "published", "paper")
     assert figure_range("throughput", exact) == (100.0, 100.0, 100.0)
-    narrow = Figure(100.0, "measured", "run", 99.9, 100.1)
+    narrow = Value(100.0, "measured", "run", 99.9, 100.1)
     assert figure_range("throughput", narrow) == (95.0, 100.0, 105.0)
-    wide = Figure(100.0, "measured", "run", 90.0, 120.0)
+    wide = Value(100.0, "measured", "run", 90.0, 120.0)
     assert figure_range("throughput", wide) == (90.0, 100.0, 120.0)
-    assert figure_range("params", Figure(7, "measured", "run")) == (7, 7, 7)
+    assert figure_range("params", Value(7, "measured", "run")) == (7, 7, 7)
 
 
 def test_cells_without_a_figure_are_apart() -> None:
-    bare = Point(id="local/x", name="x", library="local", family="Other")
+    bare = Row(id="local/x", name="x", library="local", family="Other")
     front = pareto_front([bare, cell("a", 1, 70)], "throughput")
     assert names(front.without) == ["x"]
     assert names(front.members) == ["a"]
@@ -119,5 +119,5 @@ def test_nothing_lies_above_the_bound(count: int) -> None:
     cells = [cell(str(i), (i * 37) % 101, (i * 53) % 97) for i in range(count)]
     line = upper_bound(cells)
     assert line is not None
-    heights = [line.at(p.figures["throughput"].value) - p.figures["top1"].value for p in cells]
+    heights = [line.at(p.values["throughput"].value) - p.values["top1"].value for p in cells]
     assert min(heights) == pytest.approx(0, abs=1e-9)

@@ -19,7 +19,7 @@ from archbench.core.gate import (
 )
 from archbench.core.process_runs import (
     DEVICE,
-    QUANTILES,
+    STORED_QUANTILES,
     ProcessRun,
     Scale,
     spread,
@@ -38,7 +38,7 @@ def at(
     reference_workload: float | None = None,
 ) -> ProcessRun:
     """A process run whose every quantile is the same."""
-    series = (seconds,) * len(QUANTILES)
+    series = (seconds,) * len(STORED_QUANTILES)
     return ProcessRun(series, series, 30, lost, others, reference_workload)
 
 
@@ -358,7 +358,7 @@ def test_a_devices_own_spread_raises_its_threshold() -> None:
     assert verdict.sentence.endswith("the smallest change that this baseline finds is 4.9%")
 
 
-def test_neighbours_on_the_host_do_not_keep_a_device_from_being_judged() -> None:
+def test_background_load_does_not_keep_a_device_from_being_judged() -> None:
     busy = [on_device(0.01, 0.2, others=0.5)] * 3
     assert time_verdict(ACCEPTED, busy, [], DEVICE_RULE).status == "unchanged"
     wall = time_verdict(ACCEPTED, busy, [], TimeRule(Scale("wall")))

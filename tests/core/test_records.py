@@ -6,12 +6,14 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 
 from archbench.core import records
-from archbench.core.records import Record, derived, merge_records, target_of
+from archbench.core.entries import MetricEntry
+from archbench.core.records import Record, derived, merge_records, statistics_of, target_of
 from archbench.core.spec import Target
 from archbench.core.statistics import Summary, summarize
 from archbench.core.verdicts import Note, Verdict
@@ -21,7 +23,7 @@ def target(batch_size: int = 1, threads: int = 1) -> Target:
     return Target("cpu", "AMD EPYC", "cpu-amd-epyc", batch_size=batch_size, threads=threads)
 
 
-def latency(*samples: float) -> dict[str, dict[str, object]]:
+def latency(*samples: float) -> dict[str, MetricEntry]:
     return {"latency": {"samples": list(samples), "unit": "s", "source": "measured"}}
 
 
@@ -70,7 +72,7 @@ def test_key_of_a_stored_target_is_the_targets_own() -> None:
 
 def test_derived_statistics() -> None:
     cell = Record("timm/a", target(4), latency(0.1, 0.2, 0.3))
-    assert derived(cell) == {
+    assert statistics_of(cell) == {
         "samples": 3,
         "dispersion": pytest.approx(0.5),  # quartiles 0.15 and 0.25, median 0.2
         "p50": pytest.approx(0.2),
@@ -82,12 +84,12 @@ def test_derived_statistics() -> None:
             "precision": "the median's interval needs 6 samples",
         },
     }
-    assert derived(COUNTED) == {}
+    assert statistics_of(COUNTED) == {}
 
 
 def test_builtin_types_exactly() -> None:
     # A float subclass in a worker's report makes pytest-xdist drop the report.
-    metric = {"a": np.float64(1.5), "b": [np.int64(2), True, None], "c": np.bool_(False)}
+    metric: Any = {"a": np.float64(1.5), "b": [np.int64(2), True, None], "c": np.bool_(False)}
     value = Record("timm/a", metrics={"x": metric}).as_dict()["metrics"]["x"]
     assert value == {"a": 1.5, "b": [2, True, None], "c": False}
     assert type(value["a"]) is float
@@ -122,7 +124,7 @@ def test_unknown_status_is_refused() -> None:
 def accuracy(dtype: str = "fp32", status: str = "", reason: str = "") -> Record:
     """What does not depend on a batch size."""
     where = replace(target(), dtype=dtype).batchless
-    top1 = {"top1": {"value": 80.0, "unit": "%", "source": "measured"}}
+    top1: dict[str, MetricEntry] = {"top1": {"value": 80.0, "unit": "%", "source": "measured"}}
     if status:
         return Record("timm/a", where, verdicts=[Verdict("top1", status, reason, "s")])
     return Record("timm/a", where, top1)
@@ -135,6 +137,17 @@ def test_an_accuracy_joins_every_batch_size_of_its_precision() -> None:
     assert [set(cell.metrics) for cell in merged] == [
         {"params", "top1", "latency"}, {"params", "top1", "latency"}, {"params", "top1"}
     ]  # fmt: skip
+
+
+def test_an_accuracy_is_of_one_runtime() -> None:
+    engine = replace(target(), runtime="openvino")
+    through = accuracy()
+    through.target = engine.batchless
+    assert through.suffix == "fp32-bauto-openvino"
+    timed = [Record("timm/a", one, latency(0.1)) for one in (target(), engine)]
+    eager, cell = merge_records([*timed, through])
+    assert (eager.suffix, set(eager.metrics)) == ("fp32-b1", {"latency"})
+    assert (cell.suffix, set(cell.metrics)) == ("fp32-b1-openvino", {"latency", "top1"})
 
 
 def test_the_largest_batch_is_a_cell_of_its_own() -> None:
@@ -213,3 +226,22 @@ def test_a_series_is_summed_up_once(monkeypatch: pytest.MonkeyPatch) -> None:
     assert derived(first)["p50"] == pytest.approx(0.1875)
     first.metrics["latency"]["samples"].append(0.5)
     assert derived(first)["p50"] == pytest.approx(0.25)
+
+
+def test_an_accuracy_in_int8_is_not_that_of_another_runtime() -> None:
+    """torch's int8 network is another one than that of an engine, which quantises by itself."""
+    torchs, engines = (
+        Record("timm/a", replace(target(), dtype="int8", runtime=runtime), latency(0.1))
+        for runtime in ("eager", "openvino")
+    )
+    merged = merge_records([accuracy("int8"), torchs, engines])
+    found = {cell.suffix: "top1" in cell.metrics for cell in merged}
+    assert found == {"int8-b1": True, "int8-b1-openvino": False}
+
+
+def test_a_record_whose_runtime_computes_something_else_has_no_times() -> None:
+    record = Record("timm/a", target(), latency(*[0.1] * 6))
+    assert derived(record)
+    verdict = Verdict("output_difference", "regressed", "output-differs", "the scores differ")
+    record.verdicts.append(verdict)
+    assert derived(record) == {}

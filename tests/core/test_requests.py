@@ -94,7 +94,7 @@ def test_arguments_come_in_the_order_of_their_names() -> None:
     )
 
 
-def test_what_is_no_literal_is_told_by_its_name() -> None:
+def test_what_is_no_literal_is_reported_by_its_name() -> None:
     assert arguments_text({"norm": dict, "fn": print}) == "(fn=print,norm=dict)"
 
 

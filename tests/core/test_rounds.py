@@ -13,11 +13,11 @@ from archbench.core.rounds import (
     PairedRun,
     Round,
     default_rules,
-    has_told,
-    judge,
+    has_said_enough,
+    judge_rounds,
     typical,
 )
-from archbench.core.telemetry import Reading
+from archbench.core.telemetry import TelemetrySample
 
 RULES = default_rules("cpu", 1)
 
@@ -79,13 +79,13 @@ def test_a_pass_waits_for_its_accelerator() -> None:
 
 
 def test_process_runs_survive_being_stored() -> None:
-    readings = (Reading(1e9, 50.0, 200.0, ("power-cap",), 2e9), Reading())
-    timed = Burst((0.01,), (0.01,), (0.008, 0.009), 0.0, 0.04, readings, False)
+    telemetry = (TelemetrySample(1e9, 50.0, 200.0, ("power-cap",), 2e9), TelemetrySample())
+    timed = Burst((0.01,), (0.01,), (0.008, 0.009), 0.0, 0.04, telemetry, False)
     one = PairedRun([Round(burst(0.01), timed, True)], 0.01, 0.02, (1, 4))
     assert PairedRun.from_dict(one.as_dict()) == one
 
 
-def test_bursts_that_were_stored_before_they_told_what_they_took() -> None:
+def test_bursts_that_were_stored_before_they_held_what_they_took() -> None:
     data = {"wall": [0.01], "cpu": [0.01], "device": [], "waited": 0.0}
     assert Burst.from_dict(data) == Burst((0.01,), (0.01,), (), 0.0, None, (), None)
 
@@ -119,77 +119,78 @@ def test_the_sharper_clock_comes_first() -> None:
 def test_both_clocks_agree(
     ratio: float, process_runs: int, status: str | None, reason: str
 ) -> None:
-    judgement = judge([run(ratio)] * process_runs, RULES)
+    judgement = judge_rounds([run(ratio)] * process_runs, RULES)
     assert (judgement.status, judgement.reason, judgement.clock) == (status, reason, "cpu")
 
 
 def test_waiting_is_seen_by_the_wall_clock_alone() -> None:
-    judgement = judge([run(1.0, wall=1.5)] * 4, RULES)
+    judgement = judge_rounds([run(1.0, wall=1.5)] * 4, RULES)
     assert (judgement.status, judgement.reason) == ("regressed", "slower-wall")
     assert judgement.clock == "wall"
     assert judgement.decision.ratio == pytest.approx(1.5)
     # Less of it is an improvement, though the processor has as much to do.
-    judgement = judge([run(1.0, wall=0.5)] * 4, RULES)
+    judgement = judge_rounds([run(1.0, wall=0.5)] * 4, RULES)
     assert (judgement.status, judgement.reason) == ("improved", "faster-wall")
 
 
 def test_as_long_as_the_wall_clock_may_object_nothing_is_unchanged() -> None:
-    assert judge([run(1.0, wall=1.5)], RULES).status is None
+    assert judge_rounds([run(1.0, wall=1.5)], RULES).status is None
 
 
 def test_a_disturbed_wall_clock_cannot_object() -> None:
     # Of 37 ms of each burst others took 2 ms: 5.4 %.
     disturbed = run(1.0, wall=1.0, waited=0.002)
     assert disturbed.lost == pytest.approx(0.002 / 0.037)
-    judgement = judge([disturbed], RULES)
+    judgement = judge_rounds([disturbed], RULES)
     assert (judgement.status, judgement.unjudged) == ("unchanged", ("wall",))
-    assert judge([run(1.0, wall=1.5, waited=0.004)], RULES).status == "unchanged"
+    assert judge_rounds([run(1.0, wall=1.5, waited=0.004)], RULES).status == "unchanged"
 
 
 def test_disturbed_process_runs_are_not_judged_and_end_in_cannot_tell() -> None:
     bad = run(1.05, waited=0.03)
     assert bad.disturbance is not None
-    assert judge([bad] * 7, RULES).status is None
-    judgement = judge([bad] * 8, RULES)
+    assert judge_rounds([bad] * 7, RULES).status is None
+    judgement = judge_rounds([bad] * 8, RULES)
     assert (judgement.status, judgement.reason) == ("inconclusive", "disturbed")
     assert judgement.decision.ratio is None
     # Four good ones among them are enough.
-    assert judge([*[bad] * 4, *[run(1.05)] * 4], RULES).status == "regressed"
+    assert judge_rounds([*[bad] * 4, *[run(1.05)] * 4], RULES).status == "regressed"
 
 
-def test_at_the_limit_of_process_runs_nothing_can_be_told() -> None:
+def test_at_the_limit_of_process_runs_nothing_is_decided() -> None:
     between = PairedRun([*run(1.0, 5).rounds, *run(1.08, 5).rounds])
-    assert judge([between] * 7, RULES).status is None
-    judgement = judge([between] * 8, RULES)
+    assert judge_rounds([between] * 7, RULES).status is None
+    judgement = judge_rounds([between] * 8, RULES)
     assert (judgement.status, judgement.reason) == ("inconclusive", "not-decided")
 
 
 def test_a_second_clock_that_never_decides_does_not_hold_up_the_first() -> None:
     unsure = PairedRun([*run(1.0, 10, wall=0.9).rounds, *run(1.0, 10, wall=1.15).rounds])
-    assert judge([unsure] * 7, RULES).status is None
-    assert judge([unsure] * 8, RULES).status == "unchanged"
+    assert judge_rounds([unsure] * 7, RULES).status is None
+    assert judge_rounds([unsure] * 8, RULES).status == "unchanged"
 
 
 def test_several_threads_on_a_busy_machine_cannot_be_judged() -> None:
     rules = default_rules("cpu", 2)
     busy = run(1.5)
     busy.others = 0.3
-    judgement = judge([busy] * 8, rules)
+    judgement = judge_rounds([busy] * 8, rules)
     assert (judgement.status, judgement.reason) == ("inconclusive", "disturbed")
     busy.others = 0.01
-    assert judge([busy] * 4, rules).status == "regressed"
+    assert judge_rounds([busy] * 4, rules).status == "regressed"
 
 
-def test_a_process_run_that_has_told_its_part_ends() -> None:
-    # Twenty rounds beyond the bound are evidence enough, and three more process runs have to agree.
-    assert judge([run(1.05)], RULES).status is None
-    assert has_told([run(1.05)], RULES)
-    assert has_told([run(0.95)], RULES)
-    assert not has_told([run(1.05, 10)], RULES)
-    assert not has_told([run(1.0)], RULES)
-    assert not has_told([run(1.05), run(1.05, 5)], RULES)
-    assert has_told([run(1.05), run(1.05, 6)], RULES)
-    assert not has_told([run(1.05, 60), run(1.0, 6)], RULES)
+def test_a_process_run_that_has_said_enough_ends() -> None:
+    # Twenty rounds beyond the bound make the e-value large enough, and three more process runs
+    # have to agree.
+    assert judge_rounds([run(1.05)], RULES).status is None
+    assert has_said_enough([run(1.05)], RULES)
+    assert has_said_enough([run(0.95)], RULES)
+    assert not has_said_enough([run(1.05, 10)], RULES)
+    assert not has_said_enough([run(1.0)], RULES)
+    assert not has_said_enough([run(1.05), run(1.05, 5)], RULES)
+    assert has_said_enough([run(1.05), run(1.05, 6)], RULES)
+    assert not has_said_enough([run(1.05, 60), run(1.0, 6)], RULES)
 
 
 def test_what_is_typical_is_the_middle_burst() -> None:
@@ -205,9 +206,10 @@ DEVICE_RULES = default_rules("cuda", 1)
 
 def on_device(seconds: float, clock: float | None, wall: float | None = None) -> Burst:
     """Passes on a device whose clock is read before and after: 1 % lower, and 1 % higher."""
-    readings = () if clock is None else (Reading(0.99 * clock), Reading(1.01 * clock))
+    around = () if clock is None else (0.99 * clock, 1.01 * clock)
+    telemetry = tuple(TelemetrySample(one) for one in around)
     wall = 2 * seconds if wall is None else wall
-    return Burst((wall,), (wall,), (seconds * 1.5, seconds), 0.0, readings=readings)
+    return Burst((wall,), (wall,), (seconds * 1.5, seconds), 0.0, telemetry=telemetry)
 
 
 def device_process_run(
@@ -261,31 +263,56 @@ def test_cycles_are_time_multiplied_by_the_clock() -> None:
 def test_a_change_of_device_time_has_to_be_one_of_cycles(
     time: float, clock: float | None, process_runs: int, status: str | None, reason: str
 ) -> None:
-    judgement = judge([device_process_run((time, clock))] * process_runs, DEVICE_RULES)
+    judgement = judge_rounds([device_process_run((time, clock))] * process_runs, DEVICE_RULES)
     assert (judgement.status, judgement.reason, judgement.clock) == (status, reason, "device")
 
 
 def test_where_cycles_cannot_tell_more_process_runs_may() -> None:
     # Half of the rounds 10 % more cycles, half 3 % less: of both kinds there is too much.
     unsure = device_process_run((1.05, 1.1 / 1.05), (1.05, 0.97 / 1.05))
-    assert judge([unsure] * 3, DEVICE_RULES).status is None
-    assert judge([unsure] * 7, DEVICE_RULES).status is None
-    judgement = judge([unsure] * 8, DEVICE_RULES)
+    assert judge_rounds([unsure] * 3, DEVICE_RULES).status is None
+    assert judge_rounds([unsure] * 7, DEVICE_RULES).status is None
+    judgement = judge_rounds([unsure] * 8, DEVICE_RULES)
     assert (judgement.status, judgement.reason) == ("inconclusive", "clock")
 
 
 def test_a_faster_clock_does_not_hide_a_slower_host() -> None:
     slow_host = Round(on_device(0.010, 1e9), on_device(0.009, 1e9 / 0.9, wall=0.03), False)
-    judgement = judge([PairedRun([slow_host] * 20)] * 4, DEVICE_RULES)
+    judgement = judge_rounds([PairedRun([slow_host] * 20)] * 4, DEVICE_RULES)
     assert (judgement.status, judgement.reason) == ("regressed", "slower-wall")
 
 
+@pytest.mark.parametrize(
+    ("ratio", "process_runs", "is_full", "status", "reason"),
+    [
+        (1.0, 1, True, "unchanged", "within-bounds"),
+        (1.05, 3, True, "regressed", "slower"),
+        (1.05, 8, False, "inconclusive", "disturbed"),
+        (1.05, 8, None, "inconclusive", "disturbed"),
+    ],
+)
+def test_a_busy_host_does_not_disturb_a_full_queue(
+    ratio: float, process_runs: int, is_full: bool | None, status: str, reason: str
+) -> None:
+    # Others took 60 % of the host's time.
+    then, now = (
+        Burst((0.03,), (0.01,), (seconds,), 0.018, is_full=is_full)
+        for seconds in (0.01, 0.01 * ratio)
+    )
+    run = PairedRun([Round(then, now, False)] * 20)
+    assert run.disturbance == "others took 60% of the time"
+    judgement = judge_rounds([run] * process_runs, DEVICE_RULES)
+    assert (judgement.status, judgement.reason) == (status, reason)
+    assert judgement.unjudged == ("wall",)
+    assert has_said_enough([run], DEVICE_RULES) == (is_full is True and ratio > 1)
+
+
 def test_a_round_is_slowed_where_either_burst_is() -> None:
-    hot = Reading(1e9, throttle=("thermal-slowdown",))
-    idle = Reading(1e9, default_clock=2e9)
+    hot = TelemetrySample(1e9, throttle=("thermal-slowdown",))
+    idle = TelemetrySample(1e9, default_clock=2e9)
     good, bad, worse = (
-        Burst((0.01,), (0.01,), (0.01,), 0.0, readings=readings)
-        for readings in ((Reading(1e9),) * 2, (idle, Reading(1e9)), (hot, idle))
+        Burst((0.01,), (0.01,), (0.01,), 0.0, telemetry=telemetry)
+        for telemetry in ((TelemetrySample(1e9),) * 2, (idle, TelemetrySample(1e9)), (hot, idle))
     )
     assert Round(good, good, False).slowed == ()
     assert Round(bad, good, False).slowed == ("low-clock",)
@@ -302,7 +329,7 @@ def test_a_process_run_with_more_rounds_thrown_away_than_kept_is_given_up(
     one.discarded = [("thermal-slowdown",)] * discarded
     assert one.is_throttled is throttled
     # However good the process runs before it were.
-    judgement = judge([device_process_run((1.05, 1.0))] * 2 + [one], DEVICE_RULES)
+    judgement = judge_rounds([device_process_run((1.05, 1.0))] * 2 + [one], DEVICE_RULES)
     found = (judgement.status, judgement.reason)
     assert found == (("inconclusive", "throttled") if throttled else (None, ""))
     assert PairedRun.from_dict(one.as_dict()) == one
@@ -310,5 +337,5 @@ def test_a_process_run_with_more_rounds_thrown_away_than_kept_is_given_up(
 
 def test_own_rules_are_obeyed() -> None:
     rules = (ClockRule("cpu", PairedRule(0.1, 0.2, alpha=0.1, beta=0.1, process_runs=1)),)
-    assert judge([run(1.09, 10)], rules).status == "unchanged"
-    assert judge([run(1.3, 10)], rules).status == "regressed"
+    assert judge_rounds([run(1.09, 10)], rules).status == "unchanged"
+    assert judge_rounds([run(1.3, 10)], rules).status == "regressed"

@@ -22,6 +22,7 @@ from archbench.core.spec import Target
         (RunConfig(dtype="bf16", batch_size=8, threads=2), "bf16-b8-t2"),
         (RunConfig(dtype="amp-fp16", batch_size=None, largest_batch=True), "amp-fp16-bmax"),
         (RunConfig(dtype="int8", batch_size=None), "int8-bauto"),
+        (RunConfig(batch_size=None, runtime="openvino"), "fp32-bauto-openvino"),
         (
             RunConfig(dtype="fp16", batch_size=4, memory_format="nhwc", runtime="compiled"),
             "fp16-b4-nhwc-compiled",
@@ -34,6 +35,10 @@ from archbench.core.spec import Target
             "tf32-b4-t2-nhwc-cudagraph-cold",
         ),
         (RunConfig(cold_cache=True, asked="cuda:1"), "fp32-b1-cold@cuda:1"),
+        (
+            RunConfig(runtime="onnxruntime-tensorrt", cold_cache=True),
+            "fp32-b1-onnxruntime-tensorrt-cold",
+        ),
     ],
 )  # fmt: skip
 def test_a_run_configuration_and_its_text(config: RunConfig, text: str) -> None:
@@ -116,6 +121,10 @@ def test_a_runtime_from_outside(entered: list[object]) -> None:
     assert config.id == "fp32-b1-mine-cold"
     assert RunConfig.parse(config.id) == config
     assert RunConfig.parse("fp32-b1-theirs-cold") == RunConfig(runtime="theirs", cold_cache=True)
+    by_two = RunConfig(runtime="their-engine", cold_cache=True)
+    assert RunConfig.parse("fp32-b1-their-engine-cold") == by_two
+    more = RunConfig(runtime="theirs").with_values({"denormals": "zero"})
+    assert RunConfig.parse("fp32-b1-theirs-denormals=zero") == more
 
 
 @pytest.mark.parametrize("name", ["dtype", "largest_batch", "two words"])

@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 
-from archbench.core.rounds import Burst, PairedRun, Round, default_rules, judge
+from archbench.core.differences import ModuleTime, agreement, attribution
+from archbench.core.entries import Count, MetricEntry
+from archbench.core.rounds import Burst, PairedRun, Round, default_rules, judge_rounds
+from archbench.core.side_facts import SideFacts
 from archbench.core.sides import (
     accept_changes,
-    agreement,
-    attribution,
     breaks_changed,
     compiling_text,
     count_changes,
@@ -20,8 +21,10 @@ from archbench.core.sides import (
     run_alike,
     versions_changed,
 )
-from archbench.core.telemetry import Reading
+from archbench.core.spec import Target
+from archbench.core.telemetry import TelemetrySample
 from archbench.core.verdicts import Verdict
+from tests.core.lines import count_line
 
 RULES = default_rules("cpu", 1)
 
@@ -37,7 +40,7 @@ def run(ratio: float, waited: float = 0.0) -> PairedRun:
 
 def test_a_regression_says_by_how_much_and_from_what() -> None:
     process_runs = [run(1.05)] * 4
-    verdict = paired_verdict(judge(process_runs, RULES), process_runs, RULES)
+    verdict = paired_verdict(judge_rounds(process_runs, RULES), process_runs, RULES)
     assert (verdict.metric, verdict.status, verdict.reason) == ("latency", "regressed", "slower")
     assert verdict.baseline == pytest.approx(0.010)
     assert verdict.value == pytest.approx(0.0105)
@@ -48,9 +51,20 @@ def test_a_regression_says_by_how_much_and_from_what() -> None:
     )
 
 
+def test_a_ratio_that_is_not_that_of_the_times_beside_it_says_what_it_is() -> None:
+    pairs = [((0.010,), (0.021,)), ((0.020,), (0.0205,)), ((0.030,), (0.031,))] * 10
+    rounds = [Round(Burst(a, a, (), 0.0), Burst(b, b, (), 0.0), False) for a, b in pairs]
+    process_runs = [PairedRun(rounds)] * 4
+    verdict = paired_verdict(judge_rounds(process_runs, RULES), process_runs, RULES)
+    # 31 / 30 lies between 20.5 / 20 and 21 / 10; 21 is the middle time of the candidate.
+    assert verdict.sentence.startswith(
+        "20 ms -> 21 ms of processor time (median of the rounds +3.3 %, 95 % interval "
+    )
+
+
 def test_what_is_unchanged_says_what_is_ruled_out_and_what_was_not_judged() -> None:
     process_runs = [run(1.0, waited=0.002)]
-    verdict = paired_verdict(judge(process_runs, RULES), process_runs, RULES)
+    verdict = paired_verdict(judge_rounds(process_runs, RULES), process_runs, RULES)
     assert verdict.status == "unchanged"
     assert verdict.sentence.endswith(
         "in 20 rounds of 1 process run, 1.5 s; a change of 3.5 % is ruled out; others took too "
@@ -58,17 +72,31 @@ def test_what_is_unchanged_says_what_is_ruled_out_and_what_was_not_judged() -> N
     )
 
 
-def test_without_a_process_run_that_can_be_judged_the_reason_is_told() -> None:
+def test_a_slow_down_that_a_rule_of_the_project_tolerates_says_so() -> None:
+    rules = [
+        replace(one, rule=replace(one.rule, tolerated_change=1.65, equivalence_margin=1.70))
+        for one in RULES
+    ]
+    process_runs = [run(2.5)] * 4
+    verdict = paired_verdict(judge_rounds(process_runs, rules), process_runs, rules)
+    assert verdict.status == "unchanged"
+    assert verdict.sentence.endswith("a change of 170 % is ruled out, and 165 % is tolerated")
+
+
+def test_without_a_process_run_that_can_be_judged_the_reason_is_reported() -> None:
     process_runs = [run(1.0, waited=0.03)] * 8
-    verdict = paired_verdict(judge(process_runs, RULES), process_runs, RULES)
+    verdict = paired_verdict(judge_rounds(process_runs, RULES), process_runs, RULES)
     assert (verdict.status, verdict.reason) == ("inconclusive", "disturbed")
     assert verdict.sentence == "no process run can be judged: others took 81% of the time"
+    process_runs = [run(1.0, waited=waited) for waited in (0.03, 0.028) * 4]
+    verdict = paired_verdict(judge_rounds(process_runs, RULES), process_runs, RULES)
+    assert verdict.sentence == "no process run can be judged: others took 76% to 81% of the time"
 
 
-def test_batches_of_other_sizes_are_told_by_the_image() -> None:
+def test_batches_of_other_sizes_are_reported_by_the_image() -> None:
     one = Round(Burst((0.02,), (0.020,), (), 0.0), Burst((0.012,), (0.012,), (), 0.0), False)
     process_runs = [PairedRun([one] * 20, images=(2, 1))] * 4
-    verdict = paired_verdict(judge(process_runs, RULES), process_runs, RULES)
+    verdict = paired_verdict(judge_rounds(process_runs, RULES), process_runs, RULES)
     # 20 ms for two images are 10 ms for one; the other side takes 12.
     assert verdict.sentence.startswith(
         "10 ms -> 12 ms of processor time per image (+20.0 %, 95 % interval +20.0 % to +20.0 %)"
@@ -76,14 +104,20 @@ def test_batches_of_other_sizes_are_told_by_the_image() -> None:
     assert (verdict.baseline, verdict.value) == (0.020, 0.012)
 
 
-def test_a_change_that_is_the_clocks_is_told_in_cycles() -> None:
+def test_a_change_that_is_the_clocks_is_reported_in_cycles() -> None:
     def at(seconds: float, clock: float) -> Burst:
-        return Burst((0.02,), (0.02,), (seconds,), 0.0, readings=(Reading(clock), Reading(clock)))
+        return Burst(
+            (0.02,),
+            (0.02,),
+            (seconds,),
+            0.0,
+            telemetry=(TelemetrySample(clock), TelemetrySample(clock)),
+        )
 
     rules = default_rules("cuda", 1)
     one = Round(at(0.010, 1.5e9), at(0.0105, 1.4e9), False)
     process_runs = [PairedRun([one] * 20)] * 3
-    verdict = paired_verdict(judge(process_runs, rules), process_runs, rules)
+    verdict = paired_verdict(judge_rounds(process_runs, rules), process_runs, rules)
     assert (verdict.status, verdict.reason) == ("inconclusive", "clock")
     # 10.5 ms at 1.4 GHz are 14.7 million cycles, 10 ms at 1.5 GHz are 15 million.
     assert verdict.sentence == (
@@ -100,7 +134,7 @@ def test_a_device_that_was_slowed_again_and_again(kept: int) -> None:
     both = ("low-clock", "thermal-slowdown")
     hot: list[tuple[str, ...]] = [("thermal-slowdown",)] * 4 + [both] * 2
     process_runs = [PairedRun([Round(same, same, False)] * kept, discarded=hot)]
-    verdict = paired_verdict(judge(process_runs, rules), process_runs, rules)
+    verdict = paired_verdict(judge_rounds(process_runs, rules), process_runs, rules)
     assert (verdict.status, verdict.reason) == ("inconclusive", "throttled")
     assert verdict.sentence == (
         f"the device was slowed in 6 rounds (thermal-slowdown, low-clock), and in {kept} it was "
@@ -109,8 +143,8 @@ def test_a_device_that_was_slowed_again_and_again(kept: int) -> None:
 
 
 def test_counts_that_differ_are_changes() -> None:
-    reference = {"params": 200, "macs": 1000, "output_shape": [1, 10]}
-    candidate = {"params": 204, "macs": 1000, "output_shape": [1, 9]}
+    reference: dict[str, Count] = {"params": 200, "macs": 1000, "output_shape": [1, 10]}
+    candidate: dict[str, Count] = {"params": 204, "macs": 1000, "output_shape": [1, 9]}
     changes = count_changes(reference, candidate)
     assert [(c.metric, c.status, c.baseline, c.value) for c in changes] == [
         ("params", "changed", 200, 204),
@@ -124,7 +158,13 @@ def test_counts_that_differ_are_changes() -> None:
     assert count_changes({"params": 200}, candidate) == [changes[0]]
 
 
-COUNTS = {"params": 204, "macs": 1000, "output_shape": [1, 9], "peak_memory": 5000}
+ACCEPTED: dict[str, Count] = {"params": 204, "macs": 1000, "output_shape": [1, 9]}
+COUNTS: dict[str, Count] = {
+    "params": 204,
+    "macs": 1000,
+    "output_shape": [1, 9],
+    "peak_memory": 5000,
+}
 MORE_PARAMS = Verdict("params", "changed", "differs", "", 200, 204)
 MORE_MEMORY = Verdict("peak_memory", "changed", "differs", "", 4000, 5000)
 
@@ -133,25 +173,26 @@ MORE_MEMORY = Verdict("peak_memory", "changed", "differs", "", 4000, 5000)
     ("changes", "accepted", "peak", "reasons"),
     [
         # The accepted counts are what the candidate has; its memory follows from its layers.
-        ([MORE_PARAMS], COUNTS, None, ["accepted"]),
-        ([MORE_PARAMS, MORE_MEMORY], COUNTS, None, ["accepted", "accepted"]),
+        ([MORE_PARAMS], ACCEPTED, None, ["accepted"]),
+        ([MORE_PARAMS, MORE_MEMORY], ACCEPTED, None, ["accepted", "accepted"]),
         # They are not, in the figure that changed or in another one.
-        ([MORE_PARAMS], {**COUNTS, "params": 200}, None, ["differs"]),
-        ([MORE_PARAMS], {**COUNTS, "macs": 999}, None, ["differs"]),
-        ([MORE_PARAMS, MORE_MEMORY], {**COUNTS, "params": 200}, None, ["differs", "differs"]),
+        ([MORE_PARAMS], {**ACCEPTED, "params": 200}, None, ["differs"]),
+        ([MORE_PARAMS], {**ACCEPTED, "macs": 999}, None, ["differs"]),
+        ([MORE_PARAMS, MORE_MEMORY], {**ACCEPTED, "params": 200}, None, ["differs", "differs"]),
         ([MORE_PARAMS, MORE_MEMORY], None, None, ["differs", "differs"]),
         # With the same layers memory is accepted by itself.
-        ([MORE_MEMORY], COUNTS, None, ["differs"]),
-        ([MORE_MEMORY], COUNTS, 4000, ["differs"]),
+        ([MORE_MEMORY], ACCEPTED, None, ["differs"]),
+        ([MORE_MEMORY], ACCEPTED, 4000, ["differs"]),
         ([MORE_MEMORY], None, 5000, ["accepted"]),
         ([MORE_PARAMS, MORE_MEMORY], None, 5000, ["differs", "accepted"]),
-        ([], COUNTS, 5000, []),
+        ([], ACCEPTED, 5000, []),
     ],
 )
 def test_what_has_been_accepted_is_said_to_be(
     changes: list[Verdict], accepted: dict[str, Any] | None, peak: float | None, reasons: list[str]
 ) -> None:
-    found = accept_changes(changes, COUNTS, accepted, peak)
+    line = None if accepted is None else count_line(**accepted)
+    found = accept_changes(changes, COUNTS, line, peak)
     assert [change.reason for change in found] == reasons
     assert [replace(change, reason="differs") for change in found] == changes
 
@@ -177,18 +218,20 @@ def test_peak_memory_is_compared_to_the_byte() -> None:
     ],
 )
 def test_memory_is_the_networks_where_both_are_run_alike(
-    part: str, field: str, value: object, alike: bool
+    part: str, field: str, value: Any, alike: bool
 ) -> None:
-    usual: dict[str, dict[str, Any]] = {
-        "target": {
-            "dtype": "fp32", "batch_size": 1, "threads": 1, "memory_format": "nchw",
-            "runtime": "eager",
-        },
-        "environment": {"torch": "2.9", "cudnn": None, "library": "timm 1.0"},
-    }  # fmt: skip
+    environment: dict[str, str | int | None] = {"torch": "2.9", "cudnn": None, "library": "timm 1"}
+    usual = SideFacts("timm/a", Target("cpu", "X", "cpu-x"), environment=environment)
+    other = {field: value}
+    changed = (
+        replace(usual, target=replace(usual.target, **other))
+        if part == "target"
+        else replace(usual, environment={**environment, **other})
+    )
     assert run_alike(usual, usual)
-    assert run_alike(usual, {**usual, part: {**usual[part], field: value}}) is alike
-    assert run_alike({}, {})
+    assert run_alike(usual, changed) is alike
+    unknown = replace(usual, environment=None)
+    assert run_alike(unknown, unknown)
 
 
 def test_outputs_are_compared_number_by_number() -> None:
@@ -225,7 +268,7 @@ def test_versions_that_differ_are_named() -> None:
 
 
 def test_what_compiling_took() -> None:
-    def compiled(seconds: float, breaks: int) -> dict[str, dict[str, float]]:
+    def compiled(seconds: float, breaks: int) -> dict[str, MetricEntry]:
         return {"compile_time": {"value": seconds}, "graph_breaks": {"value": breaks}}
 
     assert compiling_text(compiled(38.04, 1)) == "compiled in 38.0 s with 1 graph break"
@@ -237,8 +280,8 @@ def test_what_compiling_took() -> None:
 
 
 def test_modules_that_grew_are_named_with_their_share() -> None:
-    def turn(**seconds: float) -> dict[str, dict[str, object]]:
-        return {name: {"type": "Conv2d", "seconds": value} for name, value in seconds.items()}
+    def turn(**seconds: float) -> dict[str, ModuleTime]:
+        return {name: ModuleTime("Conv2d", value) for name, value in seconds.items()}
 
     growth, total = attribution(
         {
@@ -257,8 +300,8 @@ def test_modules_that_grew_are_named_with_their_share() -> None:
 def test_a_module_of_another_type_is_another_module() -> None:
     growth, _ = attribution(
         {
-            "reference": [{"2": {"type": "Flatten", "seconds": 0.001}}],
-            "candidate": [{"2": {"type": "Conv2d", "seconds": 0.004}}],
+            "reference": [{"2": ModuleTime("Flatten", 0.001)}],
+            "candidate": [{"2": ModuleTime("Conv2d", 0.004)}],
         }
     )
     assert [(one.name, one.type, one.reference) for one in growth] == [("2", "Conv2d", None)]

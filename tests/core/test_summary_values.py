@@ -87,7 +87,7 @@ def test_a_row_for_each_call_but_of_containers_and_the_network() -> None:
     assert found.rows[0] == LayerRow(1, "stem", "Layer", ((1, 8),), 10)
 
 
-def test_parameters_of_the_network_a_container_and_an_uncalled_module_are_told_apart() -> None:
+def test_parameters_of_the_network_a_container_and_an_uncalled_module_are_distinguished() -> None:
     found = table(NET, CALLS)
     assert found.unlisted == (
         UnlistedParameters("", "Net", 1, ("weight",)),

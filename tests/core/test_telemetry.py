@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from archbench.core.telemetry import (
-    Reading,
+    TelemetrySample,
     device_doubts,
     mean_clock,
     slowed_by,
@@ -13,10 +13,10 @@ from archbench.core.telemetry import (
 )
 from archbench.core.verdicts import Note
 
-USUAL = Reading(1.5e9, 50.0, 200.0, (), 2e9)
-HOT = Reading(1.9e9, 90.0, 200.0, ("thermal-slowdown",), 2e9)
-CAPPED = Reading(1.2e9, 70.0, 300.0, ("power-cap",), 2e9)
-IDLE = Reading(0.3e9, 40.0, 60.0, (), 2e9)
+USUAL = TelemetrySample(1.5e9, 50.0, 200.0, (), 2e9)
+HOT = TelemetrySample(1.9e9, 90.0, 200.0, ("thermal-slowdown",), 2e9)
+CAPPED = TelemetrySample(1.2e9, 70.0, 300.0, ("power-cap",), 2e9)
+IDLE = TelemetrySample(0.3e9, 40.0, 60.0, (), 2e9)
 
 
 def test_a_power_limit_is_how_a_device_works_under_load() -> None:
@@ -25,19 +25,21 @@ def test_a_power_limit_is_how_a_device_works_under_load() -> None:
 
 
 @pytest.mark.parametrize(
-    ("reading", "low"),
+    ("sample", "low"),
     [
         (USUAL, False),  # three quarters, to the Hz
-        (Reading(1.5e9 - 1, default_clock=2e9), True),
+        (TelemetrySample(1.5e9 - 1, default_clock=2e9), True),
         (IDLE, True),
         (CAPPED, False),
-        (Reading(0.3e9), False),  # nobody knows what it should be
-        (Reading(default_clock=2e9), False),
+        (TelemetrySample(0.3e9), False),  # nobody knows what it should be
+        (TelemetrySample(default_clock=2e9), False),
     ],
 )
-def test_a_clock_below_three_quarters_of_the_default_is_low(reading: Reading, low: bool) -> None:
-    assert reading.is_low is low
-    assert slowed_by(USUAL, reading) == (("low-clock",) if low else ())
+def test_a_clock_below_three_quarters_of_the_default_is_low(
+    sample: TelemetrySample, low: bool
+) -> None:
+    assert sample.is_low is low
+    assert slowed_by(USUAL, sample) == (("low-clock",) if low else ())
 
 
 def test_everything_that_slows_is_named_once() -> None:
@@ -47,13 +49,13 @@ def test_everything_that_slows_is_named_once() -> None:
 
 def test_the_clock_of_a_burst_is_the_mean_around_it() -> None:
     assert mean_clock((USUAL, HOT)) == 1.7e9
-    assert mean_clock((USUAL, Reading())) is None
+    assert mean_clock((USUAL, TelemetrySample())) is None
     assert mean_clock(()) is None
 
 
 def test_readings_survive_being_stored() -> None:
-    assert Reading.from_dict(HOT.as_dict()) == HOT
-    assert Reading.from_dict({}) == Reading()
+    assert TelemetrySample.from_dict(HOT.as_dict()) == HOT
+    assert TelemetrySample.from_dict({}) == TelemetrySample()
 
 
 def test_doubts_about_times_that_were_kept() -> None:

@@ -43,7 +43,8 @@ def test_presets(preset: str, metric: str, tolerance: Tolerance) -> None:
 def test_every_gated_metric_is_in_every_preset() -> None:
     compared = {name for name, one in METRICS.items() if one.check not in ("equality", "none")}
     assert compared == {
-        "latency", "device_time", "peak_memory", "energy_per_image", "top1", "top5"
+        "latency", "device_time", "peak_memory", "energy_per_image", "top1", "top5",
+        "process_memory", "artefact_size",
     }  # fmt: skip
     assert all(
         METRICS[name].presets.keys() == {"strict", "default", "lenient"} for name in compared
@@ -142,7 +143,8 @@ EQUALITY = (
             "density",
             {"relative": "5 %"},
             "metric = 'density': it is not compared with a baseline. "
-            "Metrics are latency, device_time, top1, top5, peak_memory, energy_per_image",
+            "Metrics are latency, device_time, top1, top5, peak_memory, energy_per_image, "
+            "process_memory, artefact_size",
         ),
         (
             "top1",
@@ -160,7 +162,8 @@ EQUALITY = (
             "latancy",
             {"relative": "5 %"},
             "metric = 'latancy': there is no metric 'latancy'. Write 'latency'; "
-            "metrics are latency, device_time, top1, top5, peak_memory, energy_per_image",
+            "metrics are latency, device_time, top1, top5, peak_memory, energy_per_image, "
+            "process_memory, artefact_size",
         ),
         (
             "latency",

@@ -11,10 +11,10 @@ from torch import nn
 
 from archbench.core.errors import AbsentError, UsageError
 from archbench.core.spec import Target
-from archbench.devices.choosing import Device, choose, cpu_name
+from archbench.devices.choosing import Device, choose_device, cpu_name
 from archbench.devices.cpu import Cpu
 from archbench.devices.cuda import Cuda
-from archbench.devices.energy import NvmlEnergy
+from archbench.devices.energy import DriverEnergy
 from archbench.devices.mps import Mps
 from archbench.devices.nvml import Nvml
 from archbench.devices.xpu import Xpu
@@ -35,7 +35,7 @@ def test_nvml_tells_state_and_energy_of_a_device() -> None:
     device = Cuda("cuda:0", UUID)
     assert device.telemetry()().clock == 1.59e9
     counter = device.energy()
-    assert isinstance(counter, NvmlEnergy)
+    assert isinstance(counter, DriverEnergy)
     assert counter.joules() == 123.456
     assert device.versions()["driver"] == "570.86.15"
 
@@ -91,7 +91,7 @@ def test_a_device_needs_code_that_runs_on_it(
     assert (v100.unusable() is None) == runs
 
 
-def test_a_v100_is_told_which_build_to_install(v100: Cuda, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_v100_names_the_build_to_install(v100: Cuda, monkeypatch: pytest.MonkeyPatch) -> None:
     codes = ["sm_75", "sm_80"]
     monkeypatch.setattr(torch.cuda, "get_arch_list", lambda: codes)
     devices = [Device("cuda:0", "Tesla V100-SXM2-16GB"), Device("cpu", "AMD EPYC")]
@@ -99,9 +99,10 @@ def test_a_v100_is_told_which_build_to_install(v100: Cuda, monkeypatch: pytest.M
         make_target("v100", devices=devices)
     assert str(caught.value) == (
         "--gpu=cuda:0: nothing can run on cuda:0 (Tesla V100-SXM2-16GB): torch 2.14.1 holds code "
-        "for sm_75, sm_80, and it is sm_70. Install a build for CUDA 12.6, which holds it: `make "
-        "bench TORCH_INDEX=cu126` in a fresh environment, or python -m pip install "
-        "--force-reinstall torch torchvision --index-url https://download.pytorch.org/whl/cu126"
+        "for sm_75, sm_80, and it is sm_70. Install a build for CUDA 12.6, which holds it, from "
+        "the URL that pytorch.org/get-started/locally gives for it: `make bench TORCH_INDEX=URL` "
+        "in a fresh environment, or python -m pip install --force-reinstall torch torchvision "
+        "--index-url URL"
     )
 
 
@@ -129,7 +130,7 @@ def test_the_compute_mode_is_read(
 
 
 @pytest.mark.usefixtures("_nvml")
-def test_a_cudnn_that_cannot_be_used_is_told_in_the_environment(
+def test_a_cudnn_that_cannot_be_used_is_reported_in_the_environment(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def fail() -> int:
@@ -166,25 +167,25 @@ def test_the_last_level_cache_under_rocm(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_memory_of_the_host_is_none_of_the_devices_under_wsl(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    told: list[float] = []
+    said: list[float] = []
     given = {
         "mem_get_info": lambda _: (6 << 30, 8 << 30),
         "memory_reserved": lambda _: 1 << 30,
-        "set_per_process_memory_fraction": lambda fraction, _: told.append(fraction),
+        "set_per_process_memory_fraction": lambda fraction, _: said.append(fraction),
     }
     for name, double in given.items():
         monkeypatch.setattr(torch.cuda, name, double)
     target = Target("cuda:0", "NVIDIA GeForce RTX 4090", "rtx4090")
     with within_memory(target):
-        assert told == []
+        assert said == []
     monkeypatch.setattr(platform, "release", lambda: "5.15.153.1-microsoft-standard-WSL2")
     with within_memory(target):
-        assert told == [7 / 8]
+        assert said == [7 / 8]
 
 
 def test_a_build_for_intel_without_its_driver(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.version, "xpu", "20250302", raising=False)
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")  # of another maker's devices
     monkeypatch.setattr(torch, "__version__", "2.14.1+xpu")
     assert absence() == (
         "torch 2.14.1+xpu is built for Intel's GPUs and sees none: its driver "
@@ -197,7 +198,7 @@ def test_a_driver_of_intel_that_does_not_tell_its_memory(monkeypatch: pytest.Mon
         raise RuntimeError("The device (Intel Arc) doesn't support querying the available memory")
 
     monkeypatch.setattr(torch.xpu, "mem_get_info", fail)
-    with pytest.raises(AbsentError, match="the driver does not tell its memory: The device"):
+    with pytest.raises(AbsentError, match="the driver does not report its memory: The device"):
         Xpu("xpu:0").memory_used()
 
 
@@ -207,7 +208,7 @@ def test_the_chip_of_an_apple_is_asked_for() -> None:
         return SimpleNamespace(stdout="Apple M1\n")
 
     device = Device("mps:0", Mps.chip(run))
-    assert choose("m1", [device, Device("cpu", "Apple M1")]) is device
+    assert choose_device("m1", [device, Device("cpu", "Apple M1")]) is device
 
     def fail(command: list[str], **_: object) -> SimpleNamespace:
         raise FileNotFoundError

@@ -5,7 +5,13 @@ from __future__ import annotations
 import pytest
 
 from archbench.core.errors import UsageError
-from archbench.devices.choosing import Device, choose, choose_all, device_slug, split_request
+from archbench.devices.choosing import (
+    Device,
+    choose_device,
+    choose_devices,
+    device_slug,
+    split_request,
+)
 from tests.devices.names import NAMES
 
 CPU = Device("cpu", "AMD EPYC")
@@ -52,8 +58,8 @@ def test_a_request_finds_its_device_among_all_others(
     devices = [
         Device(f"{other}:{number}", its_name) for number, (other, its_name, *_) in enumerate(NAMES)
     ]
-    assert choose(asked, [*devices, CPU]).vendor_name == name
-    assert choose(slug, [*devices, CPU]).vendor_name == name
+    assert choose_device(asked, [*devices, CPU]).vendor_name == name
+    assert choose_device(slug, [*devices, CPU]).vendor_name == name
 
 
 @pytest.mark.parametrize(
@@ -65,7 +71,7 @@ def test_a_request_finds_its_device_among_all_others(
 )  # fmt: skip
 def test_another_device_is_none_that_is_asked_for(request_: str, there: str) -> None:
     with pytest.raises(UsageError, match="no such device"):
-        choose(request_, [Device("cuda:0", there), CPU])
+        choose_device(request_, [Device("cuda:0", there), CPU])
 
 
 @pytest.mark.parametrize(
@@ -91,12 +97,12 @@ def test_another_device_is_none_that_is_asked_for(request_: str, there: str) -> 
     ],
 )
 def test_choose(request_: str, devices: list[Device], found: Device) -> None:
-    assert choose(request_, devices) is found
+    assert choose_device(request_, devices) is found
 
 
 def test_absent_device_lists_what_is_there() -> None:
     with pytest.raises(UsageError) as caught:
-        choose("v100", [CPU])
+        choose_device("v100", [CPU])
     assert str(caught.value) == (
         "--gpu=v100: no such device; this machine has cpu (AMD EPYC). Use --gpu=auto for the best "
         "device here, which is the CPU; no accelerator is visible to torch"
@@ -105,38 +111,38 @@ def test_absent_device_lists_what_is_there() -> None:
 
 def test_absent_index() -> None:
     with pytest.raises(UsageError, match=r"cuda:9.*has cuda:0 \(Tesla V100-SXM2-16GB\), cpu"):
-        choose("cuda:9", [V100, CPU])
+        choose_device("cuda:9", [V100, CPU])
 
 
 def test_several_devices() -> None:
     with pytest.raises(UsageError, match=r"several devices: cuda:1 .*40GB\), cuda:2 .*80GB\)"):
-        choose("a100", [V100, A100_40, A100_80, CPU])
+        choose_device("a100", [V100, A100_40, A100_80, CPU])
 
 
 @pytest.mark.parametrize("request_", ["", " ", "-", "epyc"])
 def test_a_cpu_is_not_found_by_a_gpus_name(request_: str) -> None:
     with pytest.raises(UsageError, match="no such device"):
-        choose(request_, [V100, CPU])
+        choose_device(request_, [V100, CPU])
 
 
 def test_a_part_of_a_name_does_not_cut_a_number() -> None:
     with pytest.raises(UsageError, match=r"no such device; this machine has cuda:0 \(NVIDIA T400"):
-        choose("t4", [T400, CPU])
+        choose_device("t4", [T400, CPU])
 
 
 def test_workers_take_devices_of_one_name_in_turn() -> None:
     twins = [Device("cuda:0", "NVIDIA H100"), Device("cuda:1", "NVIDIA H100"), T4, CPU]
-    chosen = [choose("h100", twins, worker=number).name for number in range(4)]
+    chosen = [choose_device("h100", twins, worker=number).name for number in range(4)]
     assert chosen == ["cuda:0", "cuda:1", "cuda:0", "cuda:1"]
     # A T4 among them is no H100: the workers of a run measure on devices of one name.
-    assert [choose("auto", twins, worker=number).name for number in range(3)] == [
+    assert [choose_device("auto", twins, worker=number).name for number in range(3)] == [
         "cuda:0", "cuda:1", "cuda:0"
     ]  # fmt: skip
 
 
 def test_several_with_commas() -> None:
     assert split_request(" V100,tesla  t4 ,v100") == ["v100", "tesla-t4"]
-    assert choose_all("v100, T4,cpu", [V100, T4, CPU]) == [V100, T4, CPU]
+    assert choose_devices("v100, T4,cpu", [V100, T4, CPU]) == [V100, T4, CPU]
 
 
 @pytest.mark.parametrize("request_", ["v100,", ",", "v100,,t4"])
@@ -147,13 +153,13 @@ def test_an_empty_name_between_commas(request_: str) -> None:
 
 def test_several_of_one_series() -> None:
     a4000, a6000 = Device("cuda:0", "NVIDIA RTX A4000"), Device("cuda:1", "NVIDIA RTX A6000")
-    assert choose_all("a4000,a6000", [a4000, a6000, CPU]) == [a4000, a6000]
+    assert choose_devices("a4000,a6000", [a4000, a6000, CPU]) == [a4000, a6000]
 
 
 def test_two_devices_of_one_name_are_refused() -> None:
     twin = Device("cuda:1", "Tesla V100-SXM2-16GB")
     with pytest.raises(UsageError) as caught:
-        choose_all("cuda:0,cuda:1", [V100, twin, CPU])
+        choose_devices("cuda:0,cuda:1", [V100, twin, CPU])
     assert str(caught.value) == (
         "--gpu=cuda:0,cuda:1: cuda:0 (Tesla V100-SXM2-16GB) and cuda:1 (Tesla V100-SXM2-16GB) are "
         "both v100-sxm2-16gb in tables and files. Name one of them; `-n 2` shares the work between "
@@ -163,7 +169,7 @@ def test_two_devices_of_one_name_are_refused() -> None:
 
 def test_two_names_of_one_device_are_refused() -> None:
     with pytest.raises(UsageError) as caught:
-        choose_all("cuda:0,v100", [V100, CPU])
+        choose_devices("cuda:0,v100", [V100, CPU])
     assert str(caught.value) == (
         "--gpu=cuda:0,v100: two of these names are of one device, cuda:0 (Tesla V100-SXM2-16GB). "
         "Name it once"
@@ -172,7 +178,7 @@ def test_two_names_of_one_device_are_refused() -> None:
 
 def test_a_mig_instance_that_is_not_seen() -> None:
     with pytest.raises(UsageError) as caught:
-        choose("mig-1g", [A100_40, CPU])
+        choose_device("mig-1g", [A100_40, CPU])
     assert str(caught.value) == (
         "--gpu=mig-1g: no such device; this machine has cuda:1 (NVIDIA A100-SXM4-40GB), cpu (AMD "
         "EPYC). Use --gpu=auto for the best device here; a MIG instance is seen where "
@@ -182,9 +188,9 @@ def test_a_mig_instance_that_is_not_seen() -> None:
 
 def test_one_absent_device_of_several_is_an_error() -> None:
     with pytest.raises(UsageError, match="--gpu=h200: no such device"):
-        choose_all("v100,h200", [V100, CPU])
+        choose_devices("v100,h200", [V100, CPU])
 
 
-def test_the_reason_for_no_accelerator_is_told() -> None:
+def test_the_reason_for_no_accelerator_is_reported() -> None:
     with pytest.raises(UsageError, match=r"which is the CPU; the NVIDIA driver is not loaded$"):
-        choose("v100", [CPU], remark="the NVIDIA driver is not loaded")
+        choose_device("v100", [CPU], remark="the NVIDIA driver is not loaded")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import statistics
+import weakref
 
 import pytest
 import torch
@@ -16,7 +17,8 @@ from archbench.measure.cells import latency_record, load_guarded, memory_of
 from archbench.measure.failures import describe_failure
 from archbench.measure.instruments import Instruments
 from archbench.measure.latency import SamplingPlan
-from archbench.measure.partner import Partner
+from archbench.measure.running import Runner, forward_passes
+from archbench.measure.side_network import SideNetwork
 from archbench.models.loading import LoadedModel, ModelHolder
 from tests.devices.virtual_cuda import KERNEL, WORKSPACE, virtual_cuda
 
@@ -82,12 +84,12 @@ def test_images_that_a_pass_changes_are_put_back_outside_of_its_time(as_side: bo
         tools = Instruments(loaded.device.wait, clock, flush=lambda: flushed.append(1))
         FIRST.clear()
         if as_side:
-            side = Partner(loaded, 0, instruments=tools)
+            side = SideNetwork(loaded, 0, instruments=tools)
             side.modules(2)
             samples = side.burst(0.01).device
         else:
             metrics = latency_record(loaded, PLAN, instruments=tools).metrics
-            samples = metrics["device_time"]["samples"]
+            samples = tuple(metrics["device_time"]["samples"])
     assert len(set(FIRST)) == 1, "each pass has the same images"
     assert flushed
     # The copy of the images would be a fourth kernel.
@@ -113,7 +115,7 @@ def test_a_capture_that_fails_ends_the_use_of_the_device() -> None:
     assert [verdict.status for verdict in record.verdicts] == ["not-measured"]
 
 
-def test_the_first_cause_of_a_failed_capture_is_told() -> None:
+def test_the_first_cause_of_a_failed_capture_is_reported() -> None:
     class Asking(Noting):
         """Asks for a number during the capture, which ends it."""
 
@@ -155,6 +157,20 @@ def test_a_graph_takes_what_its_capture_takes() -> None:
         # Two tensors of the image's size at once, beside the image.
         assert eager - WORKSPACE > 3 * 4 * 3 * 16 * 16
         assert peak_of(Noting(), "cudagraph") >= eager
+
+
+def test_a_graph_is_given_back_before_its_memory_is_counted() -> None:
+    with virtual_cuda(0):
+        loaded = load(0, "cudagraph")
+        with forward_passes(loaded):
+            forward = Runner(loaded, None)
+            forward()
+            output = weakref.ref(forward.output)
+            assert output() is not None
+            whole = forward.with_its_memory()
+            assert output() is None
+            whole()
+            assert forward.output is not None
 
 
 def test_a_network_that_fails_before_its_capture_leaves_the_device_usable() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from archbench.core.errors import AbsentError
-from archbench.devices.energy import NvmlEnergy, RaplEnergy
+from archbench.devices.energy import DriverEnergy, RaplEnergy
 from archbench.devices.mps import Mps
 from archbench.devices.nvml import Nvml
 from tests.devices.test_nvml import UUID, Library
@@ -50,7 +50,7 @@ def test_counters_kept_from_this_user(tmp_path: Path) -> None:
 
 
 def test_nvml() -> None:
-    counter = NvmlEnergy(UUID, Nvml(Library()))
+    counter = DriverEnergy(UUID, Nvml(Library()))
     assert counter.joules() == 123.456
 
 
@@ -59,8 +59,8 @@ def test_an_older_device_has_none() -> None:
         raise Library.NVMLError_NotSupported("Not Supported")
 
     library = Library(nvmlDeviceGetTotalEnergyConsumption=refuse)
-    with pytest.raises(AbsentError, match=r"NVML does not tell its energy \(Not Supported\)"):
-        NvmlEnergy(UUID, Nvml(library))
+    with pytest.raises(AbsentError, match=r"NVML does not report its energy \(Not Supported\)"):
+        DriverEnergy(UUID, Nvml(library))
 
 
 def test_other_kinds_have_none() -> None:

@@ -18,6 +18,8 @@ from archbench.devices.kinds import is_fatal
         "HIP error: an illegal memory access was encountered",
         "Triton Error [CUDA]: an illegal memory access was encountered",
         "CUDA driver error: unspecified launch failure",
+        "Error Code 1: Cuda Runtime (an illegal memory access was encountered)",
+        "CUDA failure 700: an illegal memory access was encountered ; GPU=0",
         "CUDA error: operation failed due to a previous error during capture",
         'captures.empty() INTERNAL ASSERT FAILED at "../c10/cuda/CUDACachingAllocator.cpp":3085',
         "Native API failed. Native API returns: 20 (UR_RESULT_ERROR_DEVICE_LOST)",

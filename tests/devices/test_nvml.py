@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 from archbench.core.errors import AbsentError
-from archbench.core.telemetry import Reading
+from archbench.core.telemetry import TelemetrySample
 from archbench.devices.nvml import Nvml, Process, own_family
 
 UUID = "8932f937-d72c-4106-c12f-20bd9faed9f6"
@@ -104,7 +104,7 @@ def refuse(library: type[Library], kind: str) -> Any:
 
 
 def test_a_reading_is_in_si() -> None:
-    assert Nvml(Library()).read(UUID) == Reading(
+    assert Nvml(Library()).read(UUID) == TelemetrySample(
         clock=1.59e9, temperature=61.0, power=68.5, throttle=("power-cap", "thermal-slowdown")
     )
 
@@ -137,7 +137,7 @@ def test_what_a_device_does_not_tell_is_none() -> None:
         nvmlDeviceGetCurrentClocksEventReasons=refuse(Library, "NVMLError_NotSupported"),
         nvmlDeviceGetCurrentClocksThrottleReasons=old,
     )
-    assert Nvml(library).read(UUID) == Reading(1.59e9, 61.0, None, ("hardware-slowdown",))
+    assert Nvml(library).read(UUID) == TelemetrySample(1.59e9, 61.0, None, ("hardware-slowdown",))
 
 
 def test_a_mig_instance_has_the_clock_of_its_device_and_no_energy() -> None:
@@ -166,7 +166,7 @@ def test_processes() -> None:
 
 
 def test_a_device_that_nvml_does_not_know() -> None:
-    with pytest.raises(AbsentError, match=r"does not tell the device MIG-0000 \(no MIG-0000\)"):
+    with pytest.raises(AbsentError, match=r"does not report the device MIG-0000 \(no MIG-0000\)"):
         Nvml(Library()).handle("0000")
 
 

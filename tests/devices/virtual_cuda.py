@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import time
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from types import SimpleNamespace
 from typing import Any
 from unittest import mock
 
@@ -18,7 +19,12 @@ import torch
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from archbench.devices import cuda
+
 __all__ = ["KERNEL", "Machine", "virtual_cuda"]
+
+TWO = (("Tesla V100-SXM2-16GB", "GPU-0"), ("Tesla V100-SXM2-16GB", "GPU-1"))
+"""Name and UUID of the devices that a machine has."""
 
 KERNEL = 5e-6
 """Seconds of a kernel."""
@@ -32,8 +38,27 @@ WORKSPACE = 8_519_680
 _NO_KERNEL = ("view", "detach", "_to_copy", "t.default", "as_strided")
 
 
+def visible(there: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+    """The devices that ``CUDA_VISIBLE_DEVICES`` leaves, in its order.
+
+    torch reads the variable. CUDA ends the list at the first entry that names nothing, and gives a
+    process one MIG instance at most.
+
+    Args:
+        there: name and UUID of each, those of MIG instances beginning with ``MIG-``.
+    """
+    asked: list[Any] = torch.cuda._parse_visible_devices()
+    whole = [one for one in there if not one[1].startswith("MIG-")]
+    if asked and isinstance(asked[0], str):
+        uuids = [uuid for _, uuid in there]
+        found = [there[at] for at in torch.cuda._transform_uuid_to_ordinals(asked, uuids)]
+        return found[:1] if asked[0].startswith("MIG-") else found
+    known = [index < len(whole) for index in asked]
+    return [whole[index] for index in asked[: (*known, False).index(False)]]
+
+
 class Machine:
-    """Two devices.
+    """Some devices.
 
     Attributes:
         current: number of the current device.
@@ -43,14 +68,25 @@ class Machine:
         fails_to_capture: whether the end of every capture is an error.
     """
 
-    def __init__(self, model_on: int, fails_to_capture: bool) -> None:
+    def __init__(
+        self, model_on: int, fails_to_capture: bool, there: Sequence[tuple[str, str]]
+    ) -> None:
+        self.devices = visible(there)
         self.current, self.model_on, self.fails_to_capture = 0, model_on, fails_to_capture
         self.slept: dict[int, float] = {}
         self.allocated = self.peak = self.workspace = 0
         self.streams: list[Any] = []
         self.now: dict[int, Any] = {}
-        for index in range(2):
+        for index in range(len(self.devices)):
             self.now[index] = self.stream(index)
+
+    def init(self) -> None:
+        if not self.devices:
+            raise RuntimeError("No CUDA GPUs are available")
+
+    def properties(self, device: Any = None) -> SimpleNamespace:
+        name, uuid = self.devices[self.index(device)]
+        return SimpleNamespace(name=name, uuid=uuid.partition("-")[2])
 
     def index(self, device: Any = None) -> int:
         if device is None:
@@ -113,6 +149,10 @@ class _Stream:
             graph.kernels.append(seconds)
         else:
             self.free_at = max(self.free_at, time.perf_counter()) + seconds
+
+    @property
+    def cuda_stream(self) -> int:
+        return id(self)
 
     def wait_stream(self, other: _Stream) -> None:
         self.free_at = max(self.free_at, other.free_at)
@@ -190,9 +230,12 @@ class _Kernels(TorchDispatchMode):
 
 
 @contextmanager
-def virtual_cuda(model_on: int, *, fails_to_capture: bool = False) -> Iterator[Machine]:
-    """Two CUDA devices inside; the kernels of all operators run on one of them."""
-    machine = Machine(model_on, fails_to_capture)
+def virtual_cuda(
+    model_on: int, *, fails_to_capture: bool = False, there: Sequence[tuple[str, str]] = TWO
+) -> Iterator[Machine]:
+    """CUDA devices inside; the kernels of all operators run on one of them."""
+    machine = Machine(model_on, fails_to_capture, there)
+    cuda._stream.cache_clear()
     replaced = {
         "Stream": machine.stream,
         "Event": _event(machine),
@@ -204,7 +247,11 @@ def virtual_cuda(model_on: int, *, fails_to_capture: bool = False) -> Iterator[M
         "set_device": lambda device: setattr(machine, "current", machine.index(device)),
         "current_device": lambda: machine.current,
         "empty_cache": lambda: None,
-        "is_available": lambda: True,
+        "is_available": lambda: bool(machine.devices),
+        "init": machine.init,
+        "device_count": lambda: len(machine.devices),
+        "get_device_name": lambda device=None: machine.properties(device).name,
+        "get_device_properties": machine.properties,
         "memory_allocated": lambda _: machine.allocated,
         "max_memory_allocated": lambda _: machine.peak,
         "max_memory_reserved": lambda _: machine.peak,

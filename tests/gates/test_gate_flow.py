@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 
+from archbench.core.lines import AccuracyLine, CountLine, FingerprintLine, TimeLine
 from archbench.core.records import Record
 from archbench.core.verdicts import Verdict
 from archbench.gates.gate import Accepted, Gate, changes, verdict_lines
+from tests.core.lines import count_line
 
 SLOWER = Verdict("latency", "regressed", "slower", "1 ms -> 2 ms")
 UNCLEAR = Verdict("latency", "inconclusive", "disturbed", "cannot tell")
@@ -19,15 +21,6 @@ NEW = Verdict("latency", "no-baseline", "not-in-file", "nothing accepted")
 
 def gate(root: Path, **how: Any) -> Gate:
     return Gate(root, root / "lock", **how)
-
-
-def line(id: str = "timm/a", params: int = 162) -> dict[str, Any]:
-    return {
-        "id": id, "input_shape": [1, 3, 8, 8], "output_shape": [1, 10], "params": params,
-        "trainable_params": params, "buffers": 0, "macs": 5000, "activations": 70,
-        "max_channels": 4, "operator_calls": 5, "torch": "2.15.0", "library": "local",
-        "layers": [["Linear", 50, 40, 1]],
-    }  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -65,8 +58,11 @@ def test_a_budget_holds_whatever_is_accepted(tmp_path: Path) -> None:
 
 
 def test_what_is_said_of_a_failure(tmp_path: Path) -> None:
-    stamp = {"when": "2026-01-02", "commit": "0123456789abcdef-dirty", "reason": "new kernels"}
-    accepted = Accepted(stamp, "baselines/v100/fp16.jsonl:3")
+    line = FingerprintLine(
+        "timm/a", "fp32", (), (), (), "none", {}, "none", {},
+        "2026-01-02", "0123456789abcdef-dirty", "new kernels",
+    )  # fmt: skip
+    accepted = Accepted(line, "baselines/v100/fp16.jsonl:3")
     assert verdict_lines("timm/a fp32-b1", [SLOWER]) == ["regressed: timm/a fp32-b1: 1 ms -> 2 ms"]
     assert verdict_lines("timm/a", [SLOWER], lambda one: one.metric) == [
         "regressed: timm/a: latency"
@@ -82,35 +78,36 @@ def test_what_is_said_of_a_failure(tmp_path: Path) -> None:
 
 
 def test_what_was_accepted_is_found_with_its_place(tmp_path: Path) -> None:
-    path = gate(tmp_path).path("complexity")
+    path = gate(tmp_path).path(CountLine)
     assert path == tmp_path / "baselines" / "complexity.jsonl"
     writing = gate(tmp_path, accepting="all")
-    ((written, updated),) = writing.accept("complexity", [(path, line("timm/b")), (path, line())])
+    lines = [(path, count_line("timm/b")), (path, count_line())]
+    ((written, updated),) = writing.accept(CountLine, lines)
     assert (written, updated.added) == (path, ("timm/a", "timm/b"))
     reading = gate(tmp_path)
-    found = reading.accepted("complexity", "timm/b")
-    assert found.line == line("timm/b")
+    found = reading.accepted(CountLine, "timm/b")
+    assert found.line == count_line("timm/b")
     assert found.text == found.where == "baselines/complexity.jsonl:3"
-    assert reading.accepted("complexity", "timm/c").line is None
+    assert reading.accepted(CountLine, "timm/c").line is None
     # A file is read once: what is written meanwhile is the next run's affair.
     path.unlink()
-    assert reading.accepted("complexity", "timm/a").line == line()
+    assert reading.accepted(CountLine, "timm/a").line == count_line()
 
 
 def test_accepting_what_is_new_changes_nothing_else(tmp_path: Path) -> None:
-    path = gate(tmp_path).path("complexity")
-    gate(tmp_path, accepting="all").accept("complexity", [(path, line())])
-    more = [(path, line(params=5)), (path, line("timm/b"))]
-    ((_, updated),) = gate(tmp_path, accepting="new").accept("complexity", more)
+    path = gate(tmp_path).path(CountLine)
+    gate(tmp_path, accepting="all").accept(CountLine, [(path, count_line())])
+    more = [(path, count_line(params=5)), (path, count_line("timm/b"))]
+    ((_, updated),) = gate(tmp_path, accepting="new").accept(CountLine, more)
     assert (updated.added, updated.changed, updated.unchanged) == (("timm/b",), (), 1)
-    assert gate(tmp_path).accepted("complexity", "timm/a").line == line()
+    assert gate(tmp_path).accepted(CountLine, "timm/a").line == count_line()
 
 
 def test_each_kind_has_its_file(tmp_path: Path) -> None:
     one = gate(tmp_path)
-    names = [one.path(kind).name for kind in ("complexity", "accuracy", "fingerprint")]
+    names = [one.path(kind).name for kind in (CountLine, AccuracyLine, FingerprintLine)]
     assert names == ["complexity.jsonl", "accuracy.jsonl", "fingerprints.jsonl"]
-    assert one.path("latency", "v100", "fp16") == tmp_path / "baselines" / "v100" / "fp16.jsonl"
+    assert one.path(TimeLine, "v100", "fp16") == tmp_path / "baselines" / "v100" / "fp16.jsonl"
 
 
 def test_changes() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from archbench.core.entries import MetricEntry
 from archbench.core.records import Record
 from archbench.core.spec import Target
 from archbench.core.verdicts import Note, Verdict
@@ -19,7 +20,7 @@ NEW = Verdict("latency", "no-baseline", "not-in-file", "s")
 
 
 def timed(seconds: float, verdict: Verdict = NEW, **environment: str) -> Record:
-    latency: dict[str, Any] = {"samples": [seconds] * 20, "unit": "s", "source": "measured"}
+    latency: MetricEntry = {"samples": [seconds] * 20, "unit": "s", "source": "measured"}
     latency["environment"] = {"torch": "2.14.1", **environment}
     return Record("timm/a", TARGET, {"latency": latency}, [verdict])
 

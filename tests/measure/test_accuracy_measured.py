@@ -124,10 +124,10 @@ def test_flipped_labels_are_found_exactly(digits: Any, digits_spec: Any, tmp_pat
 
 
 def test_progress_tells_how_far_it_is(digits: Any, digits_spec: Any) -> None:
-    told: list[tuple[int, int]] = []
+    said: list[tuple[int, int]] = []
     model = weighted(digits_spec(), digits.safetensors)
-    evaluated(model, digits.images, batch_size=200, progress=lambda d, n, s: told.append((d, n)))
-    assert told == [(200, 500), (400, 500), (500, 500)]
+    evaluated(model, digits.images, batch_size=200, progress=lambda d, n, s: said.append((d, n)))
+    assert said == [(200, 500), (400, 500), (500, 500)]
 
 
 def test_five_classes_have_no_top5(digits: Any, digits_spec: Any, tmp_path: Path) -> None:

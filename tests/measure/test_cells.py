@@ -150,6 +150,20 @@ def test_a_failing_constructor_is_a_crashed_cell_with_its_own_traceback() -> Non
     assert "in broken" in text
 
 
+def test_a_network_that_is_no_classifier_is_not_measured() -> None:
+    """It runs, so that nothing has crashed; a map of features has no row of scores."""
+    spec = ModelSpec.of(lambda: nn.Conv2d(3, 4, 3), name="features", input_size=16)
+    with pytest.raises(ArchitectureError) as caught:
+        load_guarded(ModelHolder(), spec, TARGET)
+    record, text = describe_failure(caught.value, "latency", spec, TARGET)
+    (verdict,) = record.verdicts
+    assert (verdict.status, verdict.reason) == ("not-measured", "no-class-scores")
+    assert verdict.is_bad
+    assert text.startswith(
+        "not-measured: local/features returned scores of shape (2, 4, 14, 14) for 2 images"
+    )
+
+
 @pytest.mark.parametrize("error", [AssertionError("odd width"), SystemExit(3)])
 def test_whatever_a_forward_pass_raises_is_its_own_failure(error: BaseException) -> None:
     class Raising(Small):

@@ -127,6 +127,26 @@ def test_a_network_that_cannot_run_says_why() -> None:
     )
 
 
+def test_a_network_that_lacks_an_input_is_told_how_it_is_given() -> None:
+    class Meta(Tiny):
+        def forward(  # type: ignore[override]
+            self, x: torch.Tensor, meta: torch.Tensor
+        ) -> torch.Tensor:
+            return super().forward(x) + meta.sum()
+
+    with pytest.raises(ArchitectureError) as caught:
+        count(spec_of(Meta))
+    assert str(caught.value).endswith(
+        "missing 1 required positional argument: 'meta'. A network of several inputs stands in "
+        "pytest_archbench_models of the project's conftest.py, with the shapes of all of them, "
+        "without the batch: ModelSpec.of(tiny, inputs=[(3, 8, 8), (10,)])"
+    )
+    # What it says to write is what helps.
+    assert (
+        count(ModelSpec.of(Meta, inputs=[(3, 8, 8), (10,)])).params == count(spec_of(Tiny)).params
+    )
+
+
 def test_a_network_that_makes_tensors_without_a_device_is_counted() -> None:
     class Elsewhere(Tiny):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -453,7 +473,7 @@ def test_remembered_shapes_change_no_count(name: str, monkeypatch: pytest.Monkey
     assert count(spec) == remembered
 
 
-def test_remembered_shapes_tell_arguments_apart() -> None:
+def test_remembered_shapes_distinguish_arguments() -> None:
     x = torch.empty((2, 3, 4), device="meta")
     y = torch.empty((2, 4, 3), device="meta").transpose(1, 2)  # the same size, other strides
     with RememberedShapes():

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 
 import pytest
 
 from archbench.core.errors import InconclusiveError
-from archbench.core.telemetry import Reading
+from archbench.core.telemetry import TelemetrySample
 from archbench.measure.device_time import (
     BurstPlan,
     sample_device_time,
 )
 
-COOL = Reading(clock=1.5e9, temperature=50.0, power=200.0)
-HOT = Reading(clock=1.1e9, temperature=90.0, power=200.0, throttle=("thermal-slowdown",))
+COOL = TelemetrySample(clock=1.5e9, temperature=50.0, power=200.0)
+HOT = TelemetrySample(clock=1.1e9, temperature=90.0, power=200.0, throttle=("thermal-slowdown",))
 
 
 class Stamp:
@@ -63,10 +64,16 @@ class Machine:
         self.ends.append(self.free_at)
 
     def launch(self) -> None:
+        self.in_parts(self.kernels, self.synchronize)
+
+    def in_parts(self, every: int, cut: Callable[[], object]) -> int:
         self.passes += 1
-        for _ in range(self.kernels):
+        for number in range(self.kernels):
+            if number and number % every == 0:
+                cut()
             self.now += self.host
             self.work(self.device)
+        return self.kernels
 
     def flush(self) -> None:
         self.flushed += 1
@@ -130,10 +137,66 @@ def test_a_deep_network_is_timed_though_few_passes_fit_into_the_queue() -> None:
     assert len(series.samples) >= 130
 
 
-def test_a_network_of_more_kernels_than_the_queue_takes_is_told() -> None:
+@pytest.mark.parametrize(
+    ("kernels", "parts", "samples"),
+    [
+        (2000, 2, 25),  # 1,000 beside the hold and two stamps
+        (6000, 8, 2),  # 3,000 are too many, 750 are not
+        (20_000, 32, 1),
+    ],
+)
+def test_a_network_of_more_kernels_than_the_queue_takes_is_timed_part_by_part(
+    kernels: int, parts: int, samples: int
+) -> None:
+    host, device = kernels * 7e-6, kernels * 5e-6
+    machine = Machine(host=host, device=device, kernels=kernels, depth=1024)
+    series = sample_device_time(
+        machine.launch, machine, BurstPlan(enough_samples=10**6), wall=machine.wall,
+        in_parts=machine.in_parts,
+    )  # fmt: skip
+    assert series.samples == pytest.approx([device] * len(series.samples))
+    assert (series.is_full, series.parts) == (True, parts)
+    # Each takes the device's time and 1.25 times the host's, and to find the parts takes some.
+    assert samples <= len(series.samples) < 1 / (1.25 * host + device) + 1
+
+
+def test_what_is_to_be_done_before_a_pass_in_parts_is_not_timed() -> None:
+    machine = Machine(host=0.014, device=0.010, kernels=2000, depth=1024)
+    series = sample_device_time(
+        machine.launch, machine, BurstPlan(), before=machine.flush, wall=machine.wall,
+        in_parts=machine.in_parts,
+    )  # fmt: skip
+    assert series.samples == pytest.approx([0.010] * len(series.samples))
+    assert series.parts == 2
+    # The pass that counts operators is not timed, and needs none.
+    assert machine.flushed == machine.passes - 1
+
+
+def test_a_pass_that_waits_for_the_device_cannot_be_divided() -> None:
+    machine = Machine(host=1e-3, device=0.5e-3, kernels=100)
+
+    def in_parts(every: int, cut: Callable[[], object]) -> int:
+        number = machine.in_parts(every, cut)
+        machine.synchronize()
+        machine.now += 1e-4
+        machine.work(1e-5)
+        return number
+
+    def launch() -> None:
+        in_parts(100, machine.synchronize)
+
+    series = sample_device_time(
+        launch, machine, BurstPlan(), wall=machine.wall, in_parts=in_parts
+    )  # fmt: skip
+    assert (series.is_full, series.parts) == (False, 1)
+    # The device waits for the host before the last kernel.
+    assert min(series.samples) > 0.5e-3 + 1e-4
+
+
+def test_a_graph_of_more_kernels_than_the_queue_takes_is_reported() -> None:
     machine = Machine(host=3.6e-3, device=2.6e-3, kernels=2000, depth=1024)
     series = sample_device_time(machine.launch, machine, BurstPlan(), wall=machine.wall)
-    assert series.is_full is False
+    assert (series.is_full, series.parts) == (False, 1)
 
 
 def test_a_pause_of_the_host_costs_one_fill() -> None:
@@ -141,7 +204,7 @@ def test_a_pause_of_the_host_costs_one_fill() -> None:
 
     def launch() -> None:
         machine.launch()
-        if machine.passes == 10:
+        if machine.passes in (10, 200):  # one with passes before it, and the first of a fill
             machine.now += 0.1
 
     series = sample_device_time(launch, machine, BurstPlan(enough_samples=10**6), wall=machine.wall)
@@ -150,7 +213,7 @@ def test_a_pause_of_the_host_costs_one_fill() -> None:
     assert len(series.samples) >= 400
 
 
-def test_a_host_that_is_too_slow_for_a_single_pass_is_told() -> None:
+def test_a_host_that_is_too_slow_for_a_single_pass_is_reported() -> None:
     machine = Machine(host=0.05, device=1e-3)
     plan = BurstPlan(most_hold=0.01, time_budget=1.0)
     series = sample_device_time(machine.launch, machine, plan, wall=machine.wall)
@@ -182,14 +245,14 @@ def test_the_flush_before_a_pass_is_not_timed() -> None:
 def test_bursts_under_throttling_are_discarded() -> None:
     machine = Machine(host=1e-4, device=10e-3)
     # The second burst ends hot, the third begins so.
-    readings = [COOL, COOL, COOL, HOT, HOT, COOL, *[COOL] * 1000]
+    states = [COOL, COOL, COOL, HOT, HOT, COOL, *[COOL] * 1000]
     series = sample_device_time(
         machine.launch, machine, BurstPlan(enough_samples=10, time_budget=1e9),
-        lambda: readings.pop(0), wall=machine.wall, pause=machine.pause,
+        lambda: states.pop(0), wall=machine.wall, pause=machine.pause,
     )  # fmt: skip
     assert series.discarded == (("thermal-slowdown",), ("thermal-slowdown",))
     assert len(series.samples) == 10
-    assert series.readings == (COOL,) * 4
+    assert series.telemetry == (COOL,) * 4
 
 
 def test_a_device_that_stays_hot_is_given_up_after_its_retries() -> None:

@@ -56,6 +56,19 @@ def test_a_window_of_five_seconds() -> None:
     assert window.joules / window.passes == pytest.approx(200.0 * 0.01, rel=0.01)
 
 
+def test_what_a_pass_does_beside_is_not_counted() -> None:
+    # Of the 10 ms of a pass 2 ms go into putting its images back.
+    meter = Meter(200.0, 0.02)
+
+    def restore() -> int:
+        meter.now += 10 * 0.002
+        return 10
+
+    window = measure_energy(meter.run, meter, wall=meter.wall, beside=restore)
+    assert window.joules / window.passes == pytest.approx(200.0 * 0.008, rel=0.03)
+    assert window.power == pytest.approx(200.0, rel=0.03)
+
+
 def test_a_coarse_counter_gets_a_longer_window() -> None:
     meter = Meter(200.0, 0.1)
     window = measure_energy(meter.run, meter, wall=meter.wall)

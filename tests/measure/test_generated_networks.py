@@ -6,7 +6,6 @@ what is timed has to be the network that its constructor builds, and so has a si
 
 from __future__ import annotations
 
-import base64
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -27,7 +26,7 @@ from archbench import ModelSpec
 from archbench.core.spec import Target
 from archbench.measure.complexity import count_own
 from archbench.measure.latency import Clock
-from archbench.measure.partner import Partner
+from archbench.measure.side_network import SideNetwork
 from archbench.models.loading import load
 from archbench.models.networks import construct
 
@@ -262,9 +261,9 @@ def test_count_time_and_comparison_are_of_the_network_that_was_written(
     assert loaded.notes == [] or {note.code for note in loaded.notes} == {"gradients"}
     assert torch.allclose(loaded(images), expected, atol=1e-5)
 
-    side = Partner(loaded, seed=1, clock=fast_clock())
+    side = SideNetwork(loaded, seed=1, clock=fast_clock())
     side.burst(0.1, move=True)
     facts = side.facts(exact=True)
-    assert (facts["counts"]["params"], facts["counts"]["macs"]) == (params, macs)
-    scores = np.frombuffer(base64.b64decode(facts["scores"]["fp32"]), "float32")
-    assert np.allclose(scores, expected.numpy().ravel(), atol=1e-5)
+    assert (facts.counts["params"], facts.counts["macs"]) == (params, macs)
+    assert facts.scores is not None
+    assert np.allclose(facts.scores.rows, expected.numpy(), atol=1e-5)

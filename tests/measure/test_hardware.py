@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from archbench.core.errors import AbsentError, UsageError
+from archbench.core.headers import Sharing
 from archbench.core.run_config import RunConfig
 from archbench.devices.choosing import Device
 from archbench.devices.cuda import Cuda
@@ -133,9 +134,16 @@ def _cuda_build(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.version, "cuda", "12.4")
 
 
-def test_why_there_is_none_when_everything_is_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    assert hardware.absence() == "CUDA_VISIBLE_DEVICES hides every device"
+@pytest.mark.parametrize("value", ["", " ", "-1", "-1,0"])
+@pytest.mark.parametrize(
+    ("hip", "name"), [(None, "CUDA_VISIBLE_DEVICES"), ("6.4", "HIP_VISIBLE_DEVICES")]
+)
+def test_why_there_is_none_when_everything_is_hidden(
+    monkeypatch: pytest.MonkeyPatch, hip: str | None, name: str, value: str
+) -> None:
+    monkeypatch.setattr(torch.version, "hip", hip)
+    monkeypatch.setenv(name, value)
+    assert hardware.absence() == f"{name} hides every device"
 
 
 @pytest.mark.usefixtures("_cuda_build")
@@ -192,6 +200,15 @@ def test_others_are_looked_for_on_the_devices_of_all_workers(nvml: Library) -> N
     assert {number: sorted(one.others) for number, one in found.items()} == {
         1: ["cuda:0"], 2: ["cuda:0", "cuda:1"], 3: ["cuda:0", "cuda:1"]
     }  # fmt: skip
+    assert {number: one.turns for number, one in found.items()} == {
+        1: "",
+        2: "",
+        3: "3 workers share 2 devices, cuda:0, cuda:1: one at a time measures on a device, and the "
+        "others wait for it. -n 2 takes as long, unless they count as well",
+    }
+    alone = hardware.refuse_shared("v100,cpu", shared_ok=True, devices=[V100, CPU], workers=8)
+    assert alone.turns.startswith("8 workers share 1 device, cuda:0: one at a time measures ")
+    assert not hardware.refuse_shared("cpu", shared_ok=True, devices=[V100, CPU], workers=8).turns
 
 
 def test_a_device_for_one_process_at_a_time_is_tried_by_another_one(
@@ -217,7 +234,7 @@ def nvml(monkeypatch: pytest.MonkeyPatch) -> Library:
 
 
 @pytest.mark.usefixtures("nvml")
-def test_others_on_a_device_are_told_before_anything_is_measured() -> None:
+def test_others_on_a_device_are_reported_before_anything_is_measured() -> None:
     with pytest.raises(UsageError) as caught:
         hardware.refuse_shared("v100", shared_ok=False, devices=[V100, CPU])
     assert str(caught.value) == (
@@ -242,7 +259,7 @@ def test_a_device_of_ones_own_is_free(nvml: Library) -> None:
 
     nvml.__dict__["nvmlDeviceGetComputeRunningProcesses"] = ours
     sharing = hardware.refuse_shared("v100", shared_ok=False, devices=[V100, CPU])
-    assert sharing == hardware.Sharing({}, {})
+    assert sharing == Sharing({}, {})
 
 
 def test_without_nvml_it_is_not_known_who_uses_a_device(

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from archbench.core.entries import Imported
 from archbench.measure.environment import package_versions, provenance
-from archbench.measure.imports import Imported, imported_by, imported_of, project_root, version_of
+from archbench.measure.imports import imported_by, imported_of, project_root, version_of
 
 
 def package(directory: Path, name: str, text: str = "") -> Path:

@@ -74,6 +74,27 @@ def test_a_try_that_fails_leaves_nothing_behind() -> None:
     assert loaded.module is LOADED.module
 
 
+def test_each_try_and_what_follows_find_the_memory_in_one_piece(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # On an H200 images were put into a block of 53 GB that an earlier try had left, so that the
+    # largest batch ran out of memory when it was measured.
+    done: list[str] = []
+    monkeypatch.setattr(
+        "archbench.measure.largest_batch.free_cached", lambda device: done.append("freed")
+    )
+
+    def run(tried: LoadedModel) -> float:
+        done.append("pass")
+        if tried.target.images > 2:
+            raise RuntimeError("CUDA out of memory")
+        return 0.1
+
+    with_largest_batch(LOADED, run)
+    # 1, 2, 4 and 3 images.
+    assert done == [*["freed", "pass"] * 4, "freed"]
+
+
 @pytest.mark.parametrize(
     "text",
     [

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from archbench.core.entries import MetricEntry
 from archbench.core.errors import AbsentError
 from archbench.devices.cpu import Cpu
 from archbench.devices.cuda import Cuda
@@ -106,7 +106,7 @@ class Counters:
         return self.device
 
 
-def on_a_gpu(counters: Counters) -> dict[str, dict[str, Any]]:
+def on_a_gpu(counters: Counters) -> dict[str, MetricEntry]:
     forward: Callable[[], object] = counters.forward
     return memory_metrics(Cuda("cuda:0"), nn.Identity(), [torch.zeros(1)], forward, counters)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from dataclasses import replace
 from inspect import signature
 from pathlib import Path
@@ -14,7 +15,7 @@ from torch import nn
 from archbench import ModelSpec, Target
 from archbench.core.errors import InconclusiveError, NotMeasuredError, UsageError
 from archbench.core.run_config import RunConfig
-from archbench.core.telemetry import Reading
+from archbench.core.telemetry import TelemetrySample
 from archbench.devices.choosing import Device
 from archbench.devices.cpu import Cpu
 from archbench.devices.cuda import Cuda
@@ -200,6 +201,18 @@ def test_the_holder_keeps_memory_formats_apart() -> None:
         assert convolution.is_contiguous(memory_format=torch.channels_last)
 
 
+def test_threads_are_as_many_as_before_behind_its_passes() -> None:
+    loaded = ModelHolder().get(spec(), TARGET)
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        with loaded.computing():
+            assert torch.get_num_threads() == TARGET.threads == 1
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+
+
 # Runtime
 
 
@@ -340,7 +353,7 @@ class Device_(Machine):
 
 def test_a_device_adds_its_own_time_and_its_state() -> None:
     machine = Device_()
-    reading = Reading(clock=1.5e9, temperature=50.0, power=200.0, throttle=("power-cap",))
+    reading = TelemetrySample(clock=1.5e9, temperature=50.0, power=200.0, throttle=("power-cap",))
     tools = Instruments(machine.synchronize, machine, lambda: reading)
     found = record(instruments=tools)
     device = found.metrics["device_time"]
@@ -348,9 +361,9 @@ def test_a_device_adds_its_own_time_and_its_state() -> None:
     assert (device["clock"], device["queue_full"]) == ("device", True)
     assert found.metrics["latency"]["clock"] == "wall"
     (run,) = found.metrics["latency"]["process_runs"]
-    assert run["device"] == pytest.approx([2e-3] * 9)
-    assert run["queue_full"] is True
-    assert found.metrics["latency"]["telemetry"][0] == reading.as_dict()
+    assert run.device == pytest.approx([2e-3] * 9)
+    assert run.queue_full is True
+    assert found.metrics["latency"]["telemetry"][0] == reading
     assert [note for note in found.notes if note.code == "power-capped"]
 
 
@@ -358,7 +371,7 @@ def test_a_cpu_has_no_clock_of_its_own() -> None:
     found = record()
     assert "device_time" not in found.metrics
     (run,) = found.metrics["latency"]["process_runs"]
-    assert (run["device"], run["queue_full"]) == (None, None)
+    assert (run.device, run.queue_full) == (None, None)
 
 
 def test_a_device_that_throttles_throughout_is_inconclusive() -> None:
@@ -384,6 +397,27 @@ def test_energy_without_a_counter_is_absent() -> None:
 
     loaded = load_guarded(ModelHolder(), spec(), TARGET)
     assert energy_of(loaded, none)["energy_per_image"]["absent"] == "no counter here"
+
+
+def test_the_scores_of_a_pass_are_gone_when_the_next_one_begins() -> None:
+    # On an H200 they lay in a block of 44 GiB that the next pass of the largest batch needed whole.
+    returned: list[weakref.ref[torch.Tensor]] = []
+    alive: list[int] = []
+
+    class Net(Small):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            alive.append(sum(one() is not None for one in returned))
+            scores = super().forward(x)
+            returned.append(weakref.ref(scores))
+            return scores
+
+    forward = Runner(ModelHolder().get(spec(Net), TARGET), None)
+    forward()
+    del alive[:]
+    for _ in range(3):
+        forward()
+    assert alive == [0, 0, 0]
+    assert forward.output is returned[-1]()
 
 
 def test_the_largest_batch_of_a_network(monkeypatch: pytest.MonkeyPatch) -> None:

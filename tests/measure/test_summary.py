@@ -260,7 +260,7 @@ def test_summarising_leaves_no_hook() -> None:
     assert not model.stem[1].weight.requires_grad
 
 
-def test_where_ptflops_fails_its_error_is_told() -> None:
+def test_where_ptflops_fails_its_error_is_reported() -> None:
     class ByName(nn.Module):
         def __init__(self) -> None:
             super().__init__()
@@ -288,6 +288,15 @@ def test_a_size_that_the_network_cannot_take() -> None:
         "torchvision/alexnet@31 cannot be summarised with images of 3x31x31: RuntimeError: "
     )
     assert str(caught.value).endswith("Try the input size that it is made for")
+
+
+def test_a_network_that_lacks_an_input_is_told_how_it_is_given() -> None:
+    class Meta(nn.Linear):
+        def forward(self, x: Tensor, meta: Tensor) -> Tensor:  # type: ignore[override]
+            return super().forward(x) + meta
+
+    with pytest.raises(ArchitectureError, match=r"ModelSpec.of\(tiny, inputs=\[\(3, 8, 8\), "):
+        summarize(spec_of(lambda: Meta(8, 4)), parts=["layers"])
 
 
 def test_a_network_without_class_scores() -> None:

@@ -206,7 +206,7 @@ def test_no_ground_truth(flat: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "text", "told"),
+    ("name", "text", "said"),
     [
         (
             "imagenet_2012_validation_synset_labels.txt",
@@ -227,9 +227,9 @@ def test_no_ground_truth(flat: Path) -> None:
         ),
     ],
 )
-def test_ground_truth_of_something_else(flat: Path, name: str, text: str, told: str) -> None:
+def test_ground_truth_of_something_else(flat: Path, name: str, text: str, said: str) -> None:
     touch(flat / name, text.encode())
-    assert re.search(re.escape(told), refused(flat))
+    assert re.search(re.escape(said), refused(flat))
 
 
 KIT_TRUTH = "ILSVRC2012_validation_ground_truth.txt"
@@ -246,8 +246,8 @@ def test_a_kit_without_what_reads_it(flat: Path, monkeypatch: pytest.MonkeyPatch
     touch(flat / KIT_TRUTH, TRUTHS[KIT_TRUTH].encode())
     touch(flat / "meta.mat", development_kit())
     monkeypatch.setitem(sys.modules, "scipy.io", None)
-    told = refused(flat)
-    assert "meta.mat needs scipy, which is not installed. pip install scipy, or use" in told
+    said = refused(flat)
+    assert "meta.mat needs scipy, which is not installed. pip install scipy, or use" in said
 
 
 def test_a_class_that_the_kit_does_not_know(flat: Path) -> None:
@@ -259,9 +259,9 @@ def test_a_class_that_the_kit_does_not_know(flat: Path) -> None:
 def test_a_compressed_archive(folder: Path, tmp_path: Path) -> None:
     with tarfile.open(tmp_path / "val.tar.gz", "w:gz") as tar:
         tar.add(folder, "val")
-    told = refused(tmp_path / "val.tar.gz")
-    assert "neither a directory nor a tar archive that can be read in place" in told
-    assert "Unpack a compressed archive" in told
+    said = refused(tmp_path / "val.tar.gz")
+    assert "neither a directory nor a tar archive that can be read in place" in said
+    assert "Unpack a compressed archive" in said
 
 
 def test_a_file_that_is_no_archive(tmp_path: Path) -> None:
@@ -311,3 +311,15 @@ def test_unknown_label_spaces_are_refused() -> None:
 
     with pytest.raises(NotMeasuredError, match="scores of 365 classes: no label space"):
         columns_for(365, images_of_imagenet(), "timm/a")
+
+
+@pytest.mark.parametrize("target", ["..", "../a"], ids=["to itself", "to another class"])
+def test_a_link_to_what_is_there_already_is_refused(tmp_path: Path, target: str) -> None:
+    """Its images would be counted twice, or without end."""
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "x.png").touch()
+    assert len(open_images(tmp_path).images) == 2
+    (tmp_path / "b" / "link").symlink_to(target)
+    with pytest.raises(UsageError, match=r"link is a link to .*, whose images would be counted"):
+        open_images(tmp_path)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 from collections.abc import Callable
 from typing import Any
 
-import msgspec
 import pytest
 import torch
 from torch import nn
@@ -169,14 +167,14 @@ def test_discovery_lists_classifiers_and_refuses_the_rest(monkeypatch: pytest.Mo
     seen: list[str] = []
     found = discover("pytorchcv", seen.append)
     assert seen == sorted(chosen)
-    assert found["library"] == "pytorchcv"
-    assert found["version"] == library_version("pytorchcv")
-    assert [(model["name"], model["input_size"]) for model in found["models"]] == [
-        ("efficientnet_b1", [3, 240, 240]),
-        ("resnet18", [3, 224, 224]),
+    assert found.library == "pytorchcv"
+    assert found.version == library_version("pytorchcv")
+    assert [(model.name, model.input_size) for model in found.models] == [
+        ("efficientnet_b1", (3, 240, 240)),
+        ("resnet18", (3, 224, 224)),
     ]
-    assert found["skipped"].keys() == {"resnet20_cifar10", "quartznet5x5_en_ls"}
-    assert found["skipped"]["resnet20_cifar10"] == "it has 10 classes, not 1000"
+    assert found.skipped.keys() == {"resnet20_cifar10", "quartznet5x5_en_ls"}
+    assert found.skipped["resnet20_cifar10"] == "it has 10 classes, not 1000"
 
 
 def test_discovery_repeats_the_stored_list(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -188,11 +186,9 @@ def test_discovery_repeats_the_stored_list(monkeypatch: pytest.MonkeyPatch) -> N
     library = libraries._library("timm")._replace(names=lambda: chosen)
     monkeypatch.setitem(libraries._LIBRARIES, "timm", library)
     found = discover("timm")
-    stored = {
-        model.name: json.loads(msgspec.json.encode(model)) for model in read_list("timm").models
-    }
-    assert found["models"] == [stored["resnet50"], stored["vit_base_patch14_dinov2"]]
-    assert found["skipped"] == {
+    stored = {model.name: model for model in read_list("timm").models}
+    assert found.models == (stored["resnet50"], stored["vit_base_patch14_dinov2"])
+    assert found.skipped == {
         name: read_list("timm").skipped[name] for name in ("mobilenetv5_300m_enc",)
     }
 

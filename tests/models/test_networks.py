@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import math
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,7 @@ from archbench.measure.complexity import count
 from archbench.models.loading import LoadedModel, ModelHolder, load
 from archbench.models.networks import construct
 from archbench.models.placement import relocate
+from archbench.models.requiring import keep_for_good
 
 TARGET = Target("cpu", "AMD EPYC", "cpu-amd-epyc")
 
@@ -446,6 +449,30 @@ def test_a_constructor_runs_once_for_all_cells_and_a_failure_is_not_tried_again(
     assert calls == [0, -1]
 
 
+def test_a_network_is_let_go_though_something_was_imported_since() -> None:
+    class Cyclic(Base):
+        def __init__(self) -> None:
+            super().__init__()
+            self.itself = [self]
+
+    class Next(Base):
+        def __init__(self) -> None:
+            super().__init__()
+            gone.append(held() is None)
+
+    gone: list[bool] = []
+    holder = ModelHolder()
+    held = weakref.ref(holder.get(ModelSpec.of(Cyclic, input_size=32), TARGET).module)
+    keep_for_good()
+    try:
+        assert held() is not None
+        holder.get(ModelSpec.of(Next, input_size=32), TARGET)
+        # Already while the next one is built.
+        assert gone == [True]
+    finally:
+        gc.unfreeze()
+
+
 def test_two_networks_of_one_name_are_two_networks() -> None:
     holder = ModelHolder()
     small, large = (
@@ -481,6 +508,13 @@ def test_a_network_that_is_built_already() -> None:
             "without arguments that returns the network",
         ),
         (
+            lambda num_classes, width=1: None,
+            {"wdith": 2, "width": 3},
+            "missing a required argument: 'num_classes' of <lambda>(num_classes, width=1). Give "
+            "what it needs: <lambda>(num_classes=...,width=3), and not wdith; where that is no "
+            "literal, write a function without arguments that returns the network",
+        ),
+        (
             lambda width=1: None,
             {"depth": 2},
             "got an unexpected keyword argument 'depth' of <lambda>(width=1). Name arguments that "
@@ -495,6 +529,42 @@ def test_arguments_that_do_not_fit_are_said_before_it_is_called(
         construct(ModelSpec.of(constructor, name="net", kwargs=kwargs))
     assert str(caught.value) == f"local/net cannot be built: {message}"
     assert caught.value.__cause__ is None
+
+
+class Wide(nn.Module):
+    def __init__(self, width: int = 1, *, depth: int = 2) -> None:
+        super().__init__()
+
+
+def passing_on(classes: int = 10, **kw: Any) -> nn.Module:
+    return Wide(**kw)
+
+
+def passing_on_twice(**kw: Any) -> nn.Module:
+    return passing_on(**kw)
+
+
+@pytest.mark.parametrize("constructor", [passing_on, passing_on_twice])
+@pytest.mark.parametrize(
+    ("name", "nearest"),
+    [("widht", "; the nearest is width"), ("clases", "; the nearest is classes"), ("x", "")],
+)
+def test_an_argument_that_is_passed_on_to_what_does_not_take_it(
+    constructor: Callable[..., Any], name: str, nearest: str
+) -> None:
+    with pytest.raises(ArchitectureError) as caught:
+        construct(ModelSpec.of(constructor, name="net", kwargs={name: 2}))
+    assert str(caught.value) == (
+        f"local/net cannot be built: got an unexpected keyword argument {name!r} of "
+        "Wide(width: 'int' = 1, *, depth: 'int' = 2) -> 'None'. Name arguments that it "
+        f"has{nearest}"
+    )
+    assert isinstance(caught.value.__cause__, TypeError)
+
+
+def test_an_argument_that_a_constructor_gives_itself_is_its_own_error() -> None:
+    with pytest.raises(ArchitectureError, match=r"built: TypeError: Wide.__init__\(\) got an "):
+        construct(ModelSpec.of(lambda: Wide(widht=2), name="net"))  # type: ignore[call-arg]
 
 
 class Stop(BaseException):

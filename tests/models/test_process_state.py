@@ -30,7 +30,7 @@ from archbench.measure.complexity import count
 from archbench.models.loading import ModelHolder, load
 from archbench.models.networks import construct
 from archbench.models.numerics import numerics
-from archbench.models.process_state import Changes, ProcessState, contained
+from archbench.models.process_state import Changes, ProcessState, contained, wanted_seconds
 from archbench.models.switches import read_fp32
 
 HAS_NEWER = bool(read_fp32())
@@ -302,10 +302,11 @@ def test_threads_that_go_on_working_cannot_be_put_back() -> None:
 
     changes = Changes()
     with contained(changes):
-        threading.Thread(target=work, daemon=True).start()
+        worker = threading.Thread(target=work, daemon=True)
+        worker.start()
     assert changes.left == ["threads or processes that go on working"]
     stop.set()
-    time.sleep(0.05)
+    worker.join()
     with contained(changes):
         threading.Thread(target=time.sleep, args=(1,), daemon=True).start()
     assert changes.left == []  # one that waits disturbs nobody
@@ -429,3 +430,12 @@ def test_no_limit_of_recursion_is_lower_for_others(
     network = construct(ModelSpec.of(high, input_size=8))
     with network.in_place():
         assert sys.getrecursionlimit() == limit + 500
+
+
+def test_a_thread_that_waits_for_a_core_is_at_work(tmp_path: Path) -> None:
+    for name, text in {"7": "5000000 40000000 3", "8": "1000000 0 1", "9": "gone"}.items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "schedstat").write_text(text)
+    # 5 + 40 + 1 ms: other programs had the core for most of the time.
+    assert wanted_seconds(tmp_path, 0.006) == pytest.approx(0.046)
+    assert wanted_seconds(tmp_path / "none", 0.006) == 0.006

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import random
+from collections.abc import Callable
+from functools import partial
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -47,7 +51,7 @@ class Keeps(Head):
         return self.a(x.sub(0.5).flatten(1))
 
 
-def loaded(constructor: type[nn.Module]) -> LoadedModel:
+def loaded(constructor: Callable[..., nn.Module]) -> LoadedModel:
     return load(ModelSpec.of(constructor, name="net", input_size=8), TARGET)
 
 
@@ -85,6 +89,61 @@ def test_part_of_the_results_is_kept() -> None:
     (note,) = loaded(Part).notes
     assert note.code == "keeps-results"
     assert note.text.startswith("a later pass calls 1 products where the first called 2")
+
+
+class Layered(Head):
+    """Leaves its second layer out half of the time, by torch's numbers or Python's."""
+
+    def __init__(self, draw: Callable[[], float] = random.random) -> None:
+        super().__init__()
+        self.draw = draw
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.a(x.flatten(1))
+        return y if self.draw() < 0.5 else y + self.b(x.flatten(1))
+
+
+@pytest.mark.parametrize("draw", [random.random, lambda: float(torch.rand(()))])
+def test_layers_that_are_left_out_by_chance_are_named(draw: Callable[[], float]) -> None:
+    (note,) = loaded(partial(Layered, draw)).notes
+    assert (note.code, note.text) == (
+        "draws-at-random",
+        "passes call 1 or 2 products: it draws random numbers in evaluation mode, and its time is "
+        "that of whatever comes up",
+    )
+
+
+def test_noise_that_changes_no_work_is_named_as_that() -> None:
+    class Noisy(Head):
+        def forward(self, x: Tensor) -> Tensor:
+            return self.a(x.flatten(1) + torch.rand(()))
+
+    (note,) = loaded(Noisy).notes
+    assert (note.code, note.text[-21:]) == ("draws-at-random", " its work is the same")
+
+
+class Remembers(Head):
+    """Looks its images up, by where they lie or by what they are."""
+
+    def __init__(self, key: Callable[[Tensor], object]) -> None:
+        super().__init__()
+        self.key = key
+        self.known: dict[object, tuple[Tensor, Tensor]] = {}
+
+    def forward(self, x: Tensor) -> Tensor:
+        key = self.key(x)
+        if key not in self.known:
+            # Kept images keep their place, so that no others come to lie there.
+            self.known[key] = (x, self.a(x.flatten(1)).relu().tanh())
+        return self.known[key][1]
+
+
+@pytest.mark.parametrize("key", [Tensor.data_ptr, id, lambda x: x.numpy().tobytes()])
+def test_results_that_are_kept_for_the_same_images_are_named(
+    key: Callable[[Tensor], object],
+) -> None:
+    (note,) = loaded(partial(Remembers, key)).notes
+    assert note.code == "keeps-results"
 
 
 class Padded(nn.Module):

@@ -79,9 +79,9 @@ def test_a_pickle_with_code_is_refused(tmp_path: Path, form: str) -> None:
         torch.save({"a": torch.ones(1), "b": Evil(harmed)}, path)
     else:
         torch.save(torch.nn.Linear(2, 2), path)
-    reason, told = reason_of(path)
+    reason, said = reason_of(path)
     assert reason == "weights-hold-code"
-    assert "and is refused" in told
+    assert "and is refused" in said
     assert not harmed.exists()
 
 
@@ -263,7 +263,7 @@ def test_pytorchcvs_from_a_filled_cache(empty_caches: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("id", "told"),
+    ("id", "said"),
     [
         pytest.param(
             "timm/resnet50",
@@ -279,11 +279,11 @@ def test_pytorchcvs_from_a_filled_cache(empty_caches: Path) -> None:
         ),
     ],
 )
-def test_an_empty_cache_says_which_file_goes_where(empty_caches: Path, id: str, told: str) -> None:
+def test_an_empty_cache_says_which_file_goes_where(empty_caches: Path, id: str, said: str) -> None:
     with pytest.raises(NotMeasuredError) as error:
         locate_weights(load_catalog().get(id), "pretrained")
     assert error.value.reason == "weights-not-here"
-    wanted = told.format(hub=empty_caches / "hub", torch=empty_caches / "torch")
+    wanted = said.format(hub=empty_caches / "hub", torch=empty_caches / "torch")
     assert str(error.value).startswith(wanted)
 
 
@@ -294,7 +294,7 @@ def test_what_nobody_publishes() -> None:
 
 
 @pytest.mark.parametrize(
-    ("asked", "told"),
+    ("asked", "said"),
     [
         ("nowhere.safetensors", "there is no such file"),
         ("dir/nowhere.pth", "there is no such file"),
@@ -302,6 +302,6 @@ def test_what_nobody_publishes() -> None:
         (".", "it is not a file"),
     ],
 )
-def test_requests_that_are_none(asked: str, told: str) -> None:
-    with pytest.raises(UsageError, match=told):
+def test_requests_that_are_none(asked: str, said: str) -> None:
+    with pytest.raises(UsageError, match=said):
         locate_weights(load_catalog().get("timm/resnet50"), asked)

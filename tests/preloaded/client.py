@@ -75,7 +75,11 @@ def be_a_fork(asked: dict[str, object]) -> None:
     forwarded = signal.valid_signals() - set(kept)
     signal.pthread_sigmask(signal.SIG_BLOCK, forwarded)
     with socket.socket(socket.AF_UNIX) as template:
-        template.connect(TEMPLATE)
+        try:
+            template.connect(TEMPLATE)
+        except OSError:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, forwarded)
+            return
         data = json.dumps(asked).encode()
         whole = array.array("Q", [len(data)]).tobytes() + data
         numbers = asked["numbers"]

@@ -1,9 +1,9 @@
 """A Python that has imported torch, which forks itself for each process that the tests start.
 
-``template.py SOCKET`` imports what takes a second or two, then listens. :mod:`client` sends what it
-was started with; the fork takes that process's arguments, variables, directory and files for its
-own, runs them as ``python`` does, and the client ends as the fork ended. What a fork cannot take
-over, such as another ``OMP_NUM_THREADS``, the client runs in an interpreter of its own.
+``template.py SOCKET [MODULE...]`` imports what takes a second or two, then listens. :mod:`client`
+sends what it was started with; the fork takes that process's arguments, variables, directory and
+files for its own, runs them as ``python`` does, and the client ends as the fork ended. What a fork
+cannot take over, such as another ``OMP_NUM_THREADS``, the client runs in an interpreter of its own.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import array
 import atexit
 import contextlib
 import gc
+import importlib
 import io
 import json
 import os
@@ -33,7 +34,14 @@ _READ_AT_START = (
 )  # fmt: skip
 """How variables begin that an interpreter or a library reads when it starts."""
 
-_READ_LATER = ("PYTHONPATH", "PYTHONBREAKPOINT")
+_NOT_READ = ("PYTHONPATH", "PYTHONBREAKPOINT", "TORCHINDUCTOR_VEC_ISA_OK")
+"""But for those that a fork takes over, or can do without."""
+
+_OWN = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+"""Of the path of this process, which is none of a fork's."""
+
+_ONE_THREAD = "OPENBLAS_NUM_THREADS"
+"""One here, as processes that measure times ask for; those that ask for nothing do with one too."""
 
 
 class _Forked(Exception):
@@ -83,6 +91,8 @@ def _serve(path: str) -> None:
                     _kill(key.data)
                     selector.unregister(key.fileobj)
             for one, status in _ended():
+                if one not in children:
+                    continue  # nobody waited for it any more
                 connection = children.pop(one)
                 with contextlib.suppress(KeyError, ValueError):
                     selector.unregister(connection)
@@ -99,47 +109,72 @@ def _ended() -> list[tuple[int, int]]:
 
 
 def _kill(process: int) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process, signal.SIGKILL)
+    for kill in (os.killpg, os.kill):  # it may have no group of its own yet
+        with contextlib.suppress(ProcessLookupError):
+            kill(process, signal.SIGKILL)
 
 
 def _fork(
     connection: socket.socket, ours: list[socket.socket], selector: selectors.BaseSelector
 ) -> int | None:
-    """The number of the fork; None where the client is to do without one."""
-    data, descriptors, _, _ = socket.recv_fds(connection, 1 << 20, 250)
-    (length,) = array.array("Q", data[:8])
-    while len(data) < 8 + length:
-        data += connection.recv(1 << 20)
-    asked = json.loads(data[8:])
-    process = os.fork() if _can(asked) else None
+    """The number of the fork; None where there is none: the client does without one, or has been
+    killed before it had asked."""
+    asked, descriptors = _asked(connection)
+    process = os.fork() if asked is not None and _can(asked) else None
     if process == 0:
         selector.close()
         for one in (*ours, connection):
             one.close()
-        raise _Forked(asked, list(descriptors))
+        assert asked is not None
+        raise _Forked(asked, descriptors)
     for descriptor in descriptors:
         os.close(descriptor)
-    connection.sendall(json.dumps({"process": process}).encode())
+    try:
+        connection.sendall(json.dumps({"process": process}).encode())
+    except OSError:  # it has been killed
+        if process is not None:
+            _kill(process)
+        process = None
     if process is None:
         connection.close()
     return process
+
+
+def _asked(connection: socket.socket) -> tuple[dict[str, Any] | None, list[int]]:
+    """What a client asks for, and its files; None where it has gone."""
+    data, descriptors = b"", []
+    while len(data) < 8 or len(data) < 8 + array.array("Q", data[:8])[0]:
+        more = b""
+        with contextlib.suppress(OSError):
+            more, received, _, _ = socket.recv_fds(connection, 1 << 20, 250)
+            descriptors += received
+        if not more:
+            return None, descriptors
+        data += more
+    return json.loads(data[8:]), descriptors
 
 
 def _can(asked: dict[str, Any]) -> bool:
     """Whether a fork is what an interpreter of its own would be."""
     variables = asked["variables"]
     for name in {*variables, *os.environ}:
-        read_at_start = name.startswith(_READ_AT_START) and name not in _READ_LATER
-        if read_at_start and variables.get(name) != os.environ.get(name):
+        read_at_start = name.startswith(_READ_AT_START) and name not in _NOT_READ
+        wanted = variables.get(name, "1" if name == _ONE_THREAD else None)
+        if read_at_start and wanted != os.environ.get(name):
             return False
     # A file there may be meant where something of the same name is imported already.
     for place in (asked["first"], *_path(asked)):
         with contextlib.suppress(OSError):
             for name in os.listdir(place or asked["directory"]):
-                if name.partition(".")[0] in sys.modules or name == "sitecustomize.py":
+                if _is_another(name.partition(".")[0], place):
                     return False
     return True
+
+
+def _is_another(name: str, place: str) -> bool:
+    """Whether a module is imported already, and from another place."""
+    file = getattr(sys.modules.get(name), "__file__", None) or ""
+    return name in sys.modules and not (place and file.startswith(os.path.join(place, name)))
 
 
 def _path(asked: dict[str, Any]) -> list[str]:
@@ -167,7 +202,10 @@ def _become(asked: dict[str, Any], descriptors: list[int]) -> None:
     streams = (("stdin", 0, "r"), ("stdout", 1, "w"), ("stderr", 2, "w"))
     for name, number, mode in streams:
         _open_stream(name, number, mode, asked["unbuffered"])
-    sys.path[:] = [asked["first"], *_path(asked), *sys.path[1:]]
+    sys.path[:] = [*_path(asked), *(one for one in sys.path[1:] if one not in _OWN)]
+    if any(os.path.exists(os.path.join(one, "sitecustomize.py")) for one in _path(asked)):
+        importlib.import_module("sitecustomize")
+    sys.path.insert(0, asked["first"])
     sys.argv[:] = asked["arguments"]
     sys.orig_argv[:] = [asked["executable"], *asked["words"]]
     sys.executable = asked["executable"]
@@ -243,6 +281,11 @@ def _end(status: int) -> None:
 
 
 if __name__ == "__main__":
+    variables = dict(os.environ)
+    for name in sys.argv[2:]:
+        importlib.import_module(name)
+    os.environ.clear()
+    os.environ.update(variables)  # libraries set some
     try:
         _serve(sys.argv[1])
     except _Forked as forked:

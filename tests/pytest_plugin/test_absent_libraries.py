@@ -6,6 +6,8 @@ import json
 
 import pytest
 
+pytestmark = pytest.mark.usefixtures("preloaded_python")
+
 
 def test_what_needs_no_library_is_measured_and_the_rest_says_what_to_install(
     suite: pytest.Pytester,

@@ -11,9 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from archbench.core.lines import AccuracyLine
 from archbench.store.baselines import read_baselines
 from archbench.store.journal import read_run
 from archbench.store.outcomes import read_outcomes
+
+pytestmark = pytest.mark.usefixtures("preloaded_python")
 
 QUICK = ("--archbench-time-budget=0.05", "--archbench-gpu=cpu")
 SUITE = """
@@ -167,10 +170,10 @@ def accepted(project: pytest.Pytester, digits: Any) -> None:
 def test_the_gate_compares_image_by_image(project: pytest.Pytester, digits: Any) -> None:
     accepted(project, digits)
     (line,) = read_baselines(
-        project.path / "baselines" / "accuracy.jsonl", "accuracy"
+        project.path / "baselines" / "accuracy.jsonl", AccuracyLine
     ).lines.values()
-    assert line["top1"]["right"] == digits.right[0].sum()
-    assert line["reason"] == "first"
+    assert line.top1.right == digits.right[0].sum()
+    assert line.reason == "first"
     assert run(project, digits).ret == 0
     (cell,) = cells(project)
     assert [(v["metric"], v["status"], v["reason"]) for v in cell["verdicts"]] == [
@@ -364,11 +367,52 @@ def test_a_required_fingerprint(project: pytest.Pytester, digits: Any) -> None:
     result.assert_outcomes(failed=1)
 
 
+UNSTEADY = """
+    import torch
+    from torch import nn
+
+    class Drawing(nn.Linear):
+        def __init__(self):
+            super().__init__(3, 10)
+
+        def forward(self, x):
+            x = x.mean((2, 3))
+            return super().forward(x + torch.randn_like(x))
+
+    class Infinite(Drawing):
+        def forward(self, x):
+            return nn.Linear.forward(self, x.mean((2, 3))) / 0
+"""
+
+
+def test_what_does_not_repeat_is_accepted_as_no_fingerprint(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(nets=UNSTEADY, test_fingerprint=FINGERPRINT)
+    options = (*QUICK, "--archbench-models=nets.py:Drawing@32,nets.py:Infinite@32")
+    result = pytester.runpytest_inprocess(*options, "--archbench-baseline-update")
+    result.assert_outcomes(failed=2)
+    result.stdout.re_match_lines_random(
+        [
+            r"not-measured: local/Drawing@32: its scores differ by .* of their spread when it .*",
+            r"not-measured: local/Infinite@32 returned scores that are not finite in fp32",
+        ]
+    )
+    assert not (pytester.path / "baselines").exists()
+    # Without one nothing is run, which is said, and a run that measured nothing is red.
+    result = pytester.runpytest_inprocess(*options)
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    result.stdout.fnmatch_lines(
+        [
+            "Fingerprints: 2 no-baseline, which were not run.",
+            "  Accept what has no baseline: the same command with --archbench-baseline-update=new",
+        ]
+    )
+
+
 # Bad input.
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "said"),
     [
         (["--archbench-imagenet=nowhere"], "*there is no such file or directory*"),
         (["--archbench-imagenet=empty"], "*there is no image in it*"),
@@ -389,7 +433,7 @@ def test_a_required_fingerprint(project: pytest.Pytester, digits: Any) -> None:
     ],
 )
 def test_requests_that_cannot_be_served(
-    project: pytest.Pytester, options: list[str], told: str
+    project: pytest.Pytester, options: list[str], said: str
 ) -> None:
     (project.path / "empty").mkdir()
     shutil.copytree(project.path / "val" / "7", project.path / "one" / "7")
@@ -397,7 +441,7 @@ def test_requests_that_cannot_be_served(
         "test_evaluation.py", *QUICK, "--archbench-models=local/*", *options
     )
     assert result.ret == pytest.ExitCode.USAGE_ERROR
-    (result.stderr if "ERROR" in str(result.stderr) else result.stdout).fnmatch_lines([told])
+    (result.stderr if "ERROR" in str(result.stderr) else result.stdout).fnmatch_lines([said])
 
 
 def test_a_pickle_with_code_fails_the_test_and_runs_nothing(

@@ -8,17 +8,21 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import pytest
 
 from archbench import cli
-from archbench.cli.sources import points_from
+from archbench.cli.sources import rows_from
 from archbench.core.errors import UsageError
 from archbench.core.selectors import Selector
 from archbench.core.tolerances import parse_override
 from archbench.report.page import page_data
+from archbench.store.seals import sealed
 from tests.pytest_plugin.test_time_gate import QUICK, TEST, Processes
+
+pytestmark = pytest.mark.usefixtures("preloaded_python")
 
 SIZE = 4 * (3 * 4 * 9 + 4 + 4 * 10 + 10)
 """Bytes of a convolution and a classifier in fp32."""
@@ -108,8 +112,11 @@ def test_stored_runs_are_listed_chosen_and_drawn_by_it(
     run(project, monkeypatch, process_runs=0).assert_outcomes(passed=1)
     (journal,) = (project.path / ".archbench" / "runs").glob("*/journal.jsonl")
     lines = [json.loads(line) for line in journal.read_text(encoding="utf-8").splitlines()]
-    lines[1]["metrics"]["top1"] = {"value": 70.0, "unit": "%", "source": "measured"}
-    journal.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    for line in lines:
+        line.pop("crc", None)
+        if line["kind"] == "cell":
+            line["metrics"]["top1"] = {"value": 70.0, "unit": "%", "source": "measured"}
+    journal.write_bytes(b"".join(map(sealed, lines)))
     capsys.readouterr()
     assert cli.main(["select", "latest", "--max-weights=1kB"]) == 0
     assert "0.648" in capsys.readouterr().out
@@ -119,8 +126,9 @@ def test_stored_runs_are_listed_chosen_and_drawn_by_it(
     assert ",weight_size," in capsys.readouterr().out
     assert cli.main(["compare", "latest", "latest", "--metric=weight_size"]) == 0
     assert "weights kB" in capsys.readouterr().out
-    points = points_from(["latest"], project.path).points
-    assert "weight_size" in page_data(points, title="x")["at"]
+    points = rows_from(["latest"], project.path).rows
+    data: Any = page_data(points, title="x")
+    assert "weight_size" in data["at"]
 
 
 def test_a_distribution_offers_it_by_an_entry_point(tmp_path: Path) -> None:
@@ -147,7 +155,10 @@ def test_a_distribution_offers_it_by_an_entry_point(tmp_path: Path) -> None:
 def test_unknown_families_are_refused(project: pytest.Pytester) -> None:
     result = project.runpytest_inprocess("test_time.py", *QUICK, "--archbench-measure=wieghts")
     result.stderr.fnmatch_lines(
-        ["*'wieghts' is not a family of metrics that archbench knows. Use memory, energy, weights"]
+        [
+            "*'wieghts' is not a family of metrics that archbench knows. "
+            "Use memory, energy, deployed, output, weights"
+        ]
     )
 
 

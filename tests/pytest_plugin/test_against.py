@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import os
+import re
 import struct
 import subprocess
 import sysconfig
@@ -18,20 +18,29 @@ from typing import Any, ClassVar
 
 import pytest
 
-from archbench import Target
+from archbench.core.differences import ModuleTime
+from archbench.core.entries import Count, Imported, MetricEntry
 from archbench.core.errors import UsageError
+from archbench.core.lines import CountLine, TimeLine
 from archbench.core.process_runs import ProcessRun
-from archbench.core.rounds import Burst, PairedRun, Round, default_rules, judge
-from archbench.core.telemetry import Reading
+from archbench.core.rounds import Burst, PairedRun, Round, default_rules, judge_rounds
+from archbench.core.side_facts import Scores, SideFacts
+from archbench.core.spec import Target
+from archbench.core.telemetry import TelemetrySample
 from archbench.devices import lease as leases
 from archbench.measure import hardware
 from archbench.models import process_state
 from archbench.pytest_plugin import against
 from archbench.store.baselines import update_baselines
+from archbench.store.configuration import read_configuration
+from archbench.workers.messages import VERSION, Failure, Hello
 from archbench.workers.orders import Order
-from archbench.workers.pairs import Failure
+from archbench.workers.pairs import NoPairError
 from archbench.workers.process import Patience, Worker
 from archbench.workers.schedule import PairedCell
+from tests.core.lines import count_line, time_line
+
+pytestmark = pytest.mark.usefixtures("preloaded_python")
 
 TEST = """
 def test_latency(bench, loaded_model):
@@ -43,16 +52,16 @@ ONE = ("test_time.py", "--archbench-models=small_net.py:small", "--archbench-gpu
 RULES = """
 [[paired]]
 clock = "cpu"
-d0 = "50 %"
-d1 = "90 %"
+tolerated_change = "50 %"
+equivalence_margin = "90 %"
 alpha = 0.1
 beta = 0.1
 process_runs = 1
 
 [[paired]]
 clock = "wall"
-d0 = "300 %"
-d1 = "900 %"
+tolerated_change = "300 %"
+equivalence_margin = "900 %"
 alpha = 0.1
 beta = 0.1
 process_runs = 1
@@ -95,34 +104,27 @@ class Scheduler:
         self.cells: list[str] = []
         monkeypatch.setattr(against, "run_schedule", self)
 
-    def facts(self, side: str) -> dict[str, Any]:
-        counts = {
+    def facts(self, side: str) -> SideFacts:
+        counts: dict[str, Count] = {
             "params": 162, "macs": 5_322_852, "output_shape": [1, 2], "peak_memory": 80_000
         }  # fmt: skip
         scores = [0.5, 1.0]
         if side == "candidate":
             counts.update({name: value for name, value in self.changed.items() if name in counts})
             scores = self.changed.get("scores", scores)
-        return {
-            "id": "local/small",
-            "kind": "cpu",
-            "batch_size": 1,
-            "target": {
-                "device": "cpu", "device_name": "Some CPU", "slug": "cpu-some",
-                "dtype": self.changed.get("dtype", "fp32") if side == "reference" else "fp32",
-                "batch_size": 1, "threads": 1, "memory_format": "nchw", "runtime": "eager",
-            },
-            "counts": counts,
-            "scores": {
-                "shape": [1, len(scores)],
-                "fp32": base64.b64encode(struct.pack(f"<{len(scores)}f", *scores)).decode(),
-            },
-            "environment": {"clock": "cpu", "python": "3.11.7", "torch": "2.9"},
-            "metrics": self.metrics(side),
-            "imported": self.changed.get("imported", {}).get(side, []),
-        }  # fmt: skip
+        imported = self.changed.get("imported", {}).get(side, ())
+        dtype = self.changed.get("dtype", "fp32") if side == "reference" else "fp32"
+        return SideFacts(
+            "local/small",
+            Target("cpu", "Some CPU", "cpu-some", dtype=dtype),
+            counts=counts,
+            scores=Scores.of((1, len(scores)), struct.pack(f"<{len(scores)}f", *scores)),
+            environment={"clock": "cpu", "python": "3.11.7", "torch": "2.9"},
+            metrics=self.metrics(side),
+            imported=tuple(Imported(**one) for one in imported),
+        )
 
-    def metrics(self, side: str) -> dict[str, Any]:
+    def metrics(self, side: str) -> dict[str, MetricEntry]:
         if "compiled" not in self.changed:
             return {}
         seconds, breaks = self.changed["compiled"][side]
@@ -134,23 +136,26 @@ class Scheduler:
             return {cell: PairedCell(failures=self.failures) for cell in cells}
         rules = default_rules("cpu", 1)
         slow = 0.01 * self.ratio
-        one = Round(Burst((0.01,), (0.01,), (), 0.0), Burst((slow,), (slow,), (), 0.0), False)
+        # Wall time in multiples of processor time.
+        wall = self.changed.get("wall", 1.0)
+        before, after = (Burst((wall * cpu,), (cpu,), (), (wall - 1) * cpu) for cpu in (0.01, slow))
+        one = Round(before, after, False)
         process_runs = [PairedRun([one] * 20) for _ in range(self.process_runs)]
         timm = self.changed.get("timm", "1.0.31")
-        turn = {"": {"type": "Small", "seconds": 0.001}}
+        turn = {"": ModuleTime("Small", 0.001)}
         return {
             cell: PairedCell(
                 process_runs,
                 rules,
                 {side: self.facts(side) for side in ("reference", "candidate")},
                 {
-                    "reference": {"versions": {"timm": "1.0.31"}, "only_here": []},
-                    "candidate": {"versions": {"timm": timm}},
+                    "reference": Hello(version=VERSION, versions={"timm": "1.0.31"}),
+                    "candidate": Hello(version=VERSION, versions={"timm": timm}),
                 },
-                judgement=judge(process_runs, rules),
+                judgement=judge_rounds(process_runs, rules),
                 modules={
                     "reference": [turn],
-                    "candidate": [{"": {"type": "Small", "seconds": 0.0015}}],
+                    "candidate": [{"": ModuleTime("Small", 0.0015)}],
                 }
                 if self.ratio > 1.01
                 else {},
@@ -175,6 +180,22 @@ def test_unchanged_is_green_and_in_the_table(
             r"process runs\.",
             r"  unchanged: local/small fp32-b1: 10 ms -> 10 ms of processor time \(\+0\.0 %, .*",
             r"Times: 1 unchanged\.",
+        ]
+    )
+
+
+def test_a_time_on_the_wall_that_is_not_judged_is_marked(
+    project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Scheduler(monkeypatch, 2.0, wall=1.4)
+    result = project.runpytest_inprocess(*ONE, "--archbench-against=HEAD")
+    result.assert_outcomes(failed=1)
+    result.stdout.re_match_lines(
+        [
+            r".* 10 ms -> 20 ms of processor time .*; others took too much of the machine to judge "
+            r"wall time",
+            r"small +local .* ~28 .* regressed",
+            r"~ too noisy to trust, 1 of 1: .*",
         ]
     )
 
@@ -231,6 +252,9 @@ def test_a_regression_is_red_and_explained(
             r"the same top-1 in 1 of 1 image\.",
             r"Where the time went, by each module's own code:",
             r"  the model.s own forward \(Small\): 1 ms -> 1\.5 ms, \+0\.500 ms, 100% of the .*",
+            r"If this is meant: what is merged is what later changes are compared with\. To let "
+            r"this one pass, write \[\[paired\]\] of archbench\.toml with (.*), and the same again "
+            r"with clock = 'wall'; delete this once it is merged\.",
         ],
         consecutive=True,
     )
@@ -242,6 +266,17 @@ def test_a_regression_is_red_and_explained(
     paired = cell["metrics"]["paired_ratio"]
     assert paired["value"] == pytest.approx(1.05)
     assert (paired["rounds"], paired["process_runs"], paired["clock"]) == (80, 4, "cpu")
+    advice, *_ = re.findall(r"archbench\.toml with (.*), and the same", result.stdout.str())
+    rules = advice.replace(", ", "\n").replace(" and ", "\n")
+    both = "".join(
+        f"[[paired]]\n{rules}\n".replace("'cpu'", clock) for clock in ("'cpu'", "'wall'")
+    )
+    (project.path / "archbench.toml").write_text(both, encoding="utf-8")
+    allowed = read_configuration(project.path).rules
+    rules_of_clocks = allowed.paired_rules("local/small", "cpu-some", "fp32", "cpu", 1)
+    assert [one.clock for one in rules_of_clocks] == ["cpu", "wall"]
+    for one in rules_of_clocks:
+        assert (one.rule.tolerated_change, one.rule.equivalence_margin) == (0.1, 0.15)
     assert paired["low"] <= paired["value"] <= paired["high"]
     assert paired["sides"]["reference"]["label"].startswith("revision ")
     assert paired["agreement"]["absolute"] == 0.25
@@ -280,7 +315,7 @@ def test_more_memory_is_red_though_the_counts_are_equal(
     )
 
 
-def test_what_a_comparison_says_is_told_whatever_was_left_behind(
+def test_what_a_comparison_says_is_reported_whatever_was_left_behind(
     project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A fresh process would measure the cell alone, and its run would be green."""
@@ -307,15 +342,11 @@ def test_memory_of_another_precision_is_no_news(
 
 def accept(project: pytest.Pytester, **counts: Any) -> None:
     """Put counts into the project's accepted ones."""
-    line = {
-        "id": "local/small", "input_shape": [1, 3, 224, 224], "output_shape": [1, 2],
-        "params": 162, "trainable_params": 162, "buffers": 0, "macs": 5_322_852,
-        "activations": 1, "max_channels": 4, "operator_calls": 4, "torch": "2.9",
-        "library": "local", "layers": [], **counts,
-    }  # fmt: skip
+    usual = {"input_shape": [1, 3, 224, 224], "output_shape": [1, 2], "macs": 5_322_852}
+    line = count_line("local/small", operator_calls=4, **{**usual, **counts})
     path = project.path / "baselines" / "complexity.jsonl"
     lock = project.path / ".archbench" / "lock"
-    update_baselines(path, "complexity", {line["id"]: line}, lock, only_new=False)
+    update_baselines(path, CountLine, [line], lock, only_new=False)
 
 
 def test_counts_that_were_accepted_with_the_change_are_green(
@@ -345,24 +376,24 @@ def test_counts_that_were_accepted_with_the_change_are_green(
     result.stdout.no_fnmatch_line("::error*")
 
 
-def test_counts_that_were_accepted_before_the_change_are_red_and_told_how_to_accept(
+def test_counts_that_were_accepted_before_the_change_are_red_and_say_how_to_accept(
     project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     Scheduler(monkeypatch, params=166)
-    told = [
-        "If this is meant: run a test that calls bench.complexity with "
-        "--archbench-baseline-update in place of --archbench-against, and commit "
+    said = [
+        "If this is meant: accept it by pytest --pyargs archbench.benchmarks.test_complexity "
+        "--archbench-models=small_net.py:small --archbench-baseline-update, and commit "
         "baselines/complexity.jsonl, which has none of local/small.",
-        "Or let counts = 'report' in [[][[]tool.archbench.paired]] report such changes: they fail "
-        "nothing.",
+        "Or let counts = 'report' in [[][[]paired]] of archbench.toml report such changes: they "
+        "fail nothing.",
     ]
     result = project.runpytest_inprocess(*ONE, "--archbench-against=HEAD")
     result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines(told, consecutive=True)
+    result.stdout.fnmatch_lines(said, consecutive=True)
     accept(project)
     result = project.runpytest_inprocess(*ONE, "--archbench-against=HEAD")
     result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines([told[0].replace("none of local/small", "others in line 2")])
+    result.stdout.fnmatch_lines([said[0].replace("none of local/small", "others in line 2")])
 
 
 def test_memory_alone_is_accepted_where_the_times_of_the_device_are(
@@ -381,18 +412,15 @@ def test_memory_alone_is_accepted_where_the_times_of_the_device_are(
         ]
     )
     run = ProcessRun.of([0.01] * 9, [0.01] * 9).as_dict()
-    line = {
-        "id": "local/small", "cell": "fp32-b1", "process_runs": [run], "counts": None,
-        "memory_and_energy": {"peak_memory": 80_016}, "environment": {}, "when": "2026-11-20",
-        "commit": None, "reason": None,
-    }  # fmt: skip
+    amounts = {"peak_memory": 80_016}
+    line = time_line("local/small", process_runs=[run], memory_and_energy=amounts)
     path = project.path / "baselines" / "cpu-some" / "fp32.jsonl"
     lock = project.path / ".archbench" / "lock"
-    update_baselines(path, "latency", {"local/small fp32-b1": line}, lock, only_new=False)
+    update_baselines(path, TimeLine, [line], lock, only_new=False)
     project.runpytest_inprocess(*ONE, "--archbench-against=HEAD").assert_outcomes(passed=1)
 
 
-def test_a_project_may_want_to_be_told_of_other_counts_alone(
+def test_a_project_may_want_a_report_alone_of_other_counts(
     project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     Scheduler(monkeypatch, params=166, peak_memory=80_016)
@@ -414,7 +442,7 @@ def test_a_project_may_want_to_be_told_of_other_counts_alone(
     result.stdout.no_fnmatch_line("changed: *")
 
 
-def test_what_is_new_is_red_unless_a_project_wants_to_be_told_alone(
+def test_what_is_new_is_red_unless_a_project_wants_a_report_alone(
     project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     new = Failure("reference", "not-measured", "only-on-one-side", "it has no such test")
@@ -435,8 +463,8 @@ def test_what_is_new_is_red_unless_a_project_wants_to_be_told_alone(
     result.stdout.fnmatch_lines(
         [
             "not-measured: local/small fp32-b1: revision * (HEAD): it has no such test",
-            "If it is new: let new = 'report' in [[][[]tool.archbench.paired]] report it: it fails "
-            "nothing then.",
+            "If it is new: let new = 'report' in [[][[]paired]] of archbench.toml report it: it "
+            "fails nothing then.",
         ]
     )
     rules = '[[paired]]\nnew = "report"\ndevice = "{}"\n'
@@ -489,7 +517,7 @@ def _undecided(one: PairedCell) -> PairedCell:
     same = Burst((0.01,), (0.01,), (), 0.0)
     rounds = [Round(same, fast, False), Round(same, slow, True)] * 10
     one.process_runs = [PairedRun(rounds) for _ in range(8)]
-    one.judgement = judge(one.process_runs, one.rules)
+    one.judgement = judge_rounds(one.process_runs, one.rules)
     return one
 
 
@@ -521,7 +549,7 @@ def test_a_device_that_stayed_slow_is_skipped_unless_strict(
         for one in paired.values():
             one.process_runs = [PairedRun(discarded=[("thermal-slowdown",)] * 6)]
             one.rules = default_rules("cuda", 1)
-            one.judgement = judge(one.process_runs, one.rules)
+            one.judgement = judge_rounds(one.process_runs, one.rules)
         return paired
 
     monkeypatch.setattr(against, "run_schedule", run_schedule)
@@ -560,7 +588,7 @@ def test_what_a_device_was_like_is_in_the_results(
     project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scheduler = Scheduler(monkeypatch)
-    capped = Reading(1.4e9, 70.0, 300.0, ("power-cap",), 1.5e9)
+    capped = TelemetrySample(1.4e9, 70.0, 300.0, ("power-cap",), 1.5e9)
 
     def run_schedule(*given: Any, **more: Any) -> dict[str, PairedCell]:
         paired = scheduler(*given, **more)
@@ -568,7 +596,7 @@ def test_what_a_device_was_like_is_in_the_results(
         for one in paired.values():
             one.process_runs = [PairedRun([Round(timed, timed, False)] * 20)]
             one.rules = default_rules("cuda", 1)
-            one.judgement = judge(one.process_runs, one.rules)
+            one.judgement = judge_rounds(one.process_runs, one.rules)
         return paired
 
     monkeypatch.setattr(against, "run_schedule", run_schedule)
@@ -580,10 +608,10 @@ def test_what_a_device_was_like_is_in_the_results(
     assert cell["metrics"]["latency"]["samples"] == [0.02] * 20
     assert [note["code"] for note in cell["notes"]] == ["queue-not-full", "power-capped"]
     (run,) = cell["metrics"]["paired_ratio"]["series"]
-    assert run["rounds"][0]["candidate"]["readings"] == [capped.as_dict()] * 2
+    assert run["rounds"][0]["candidate"]["telemetry"] == [capped.as_dict()] * 2
 
 
-def test_workers_are_told_what_the_paired_comparison_found(
+def test_workers_are_reported_what_the_paired_comparison_found(
     project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     Scheduler(monkeypatch, 1.05)
@@ -593,7 +621,7 @@ def test_workers_are_told_what_the_paired_comparison_found(
     assert list((project.path / ".archbench" / "processes").iterdir()) == []
 
 
-def test_what_compiling_took_is_told(
+def test_what_compiling_took_is_reported(
     project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     Scheduler(monkeypatch, 1.05, compiled={"reference": (38.04, 0), "candidate": (4.0, 1)})
@@ -640,7 +668,7 @@ def test_a_device_is_held_for_both_sides_by_who_schedules_them(
     assert events == []
 
 
-def test_github_is_told(
+def test_github_is_reported(
     project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     Scheduler(monkeypatch, 1.05)
@@ -700,13 +728,13 @@ def test_who_shares_a_process_and_how_long_it_may_take(
 ) -> None:
     def run_schedule(cells: Sequence[str], start: Any, *_: Any, **__: Any) -> dict[str, PairedCell]:
         start(1, cells)
-        return {}
+        raise NoPairError("reference", "nothing is measured", "")
 
     monkeypatch.setattr(against, "run_schedule", run_schedule)
     monkeypatch.setattr(against, "start", Started.start)
     Started.orders.clear()
     given = [f"--archbench-{option}" for option in options]
-    project.runpytest_inprocess(*ONE, *given, "--archbench-time-budget=0.01")
+    project.runpytest_inprocess(*ONE, *given)
     found = [(one["sides"], one["flags"], one["ready"]) for one in Started.orders]
     assert found == list(expected)
 
@@ -786,10 +814,14 @@ def test_tests_that_the_revision_does_not_have(project: pytest.Pytester) -> None
 
 
 def test_rules_that_make_none(project: pytest.Pytester) -> None:
-    (project.path / "archbench.toml").write_text('[[paired]]\nd0 = "90 %"\n', encoding="utf-8")
+    (project.path / "archbench.toml").write_text(
+        '[[paired]]\ntolerated_change = "90 %"\n', encoding="utf-8"
+    )
     result = project.runpytest_inprocess(*ONE, "--archbench-against=HEAD")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines(["*archbench.toml, paired 1: d0 = '90 %': that makes no rule: *"])
+    result.stderr.fnmatch_lines(
+        ["*archbench.toml, paired 1: tolerated_change = '90 %': that makes no rule: *"]
+    )
 
 
 # With processes.
@@ -861,7 +893,7 @@ def pytest_archbench_models():
 
 
 @pytest.fixture
-def revisions(pytester: pytest.Pytester) -> pytest.Pytester:
+def revisions(pytester: pytest.Pytester, judged_on_a_busy_machine: None) -> pytest.Pytester:
     """A project whose last commit has other architectures than its work tree."""
     pytester.makepyfile(nets=REFERENCE, conftest=CONFTEST, test_time=TEST)
     pytester.makefile(".ini", pytest="[pytest]\npythonpath = .\n")
@@ -892,10 +924,10 @@ LOCAL = (
 def test_sides_load_where_there_is_room_and_are_timed_on_one_core(
     revisions: pytest.Pytester,
 ) -> None:
-    told = revisions.path / "cores.txt"
+    said = revisions.path / "cores.txt"
     nets = f"""
 def tells():
-    with open({str(told)!r}, "a") as file:
+    with open({str(said)!r}, "a") as file:
         print(len(os.sched_getaffinity(0)), file=file)
 
 MODELS = {{"same": lambda: Net(act=tells)}}
@@ -903,7 +935,7 @@ MODELS = {{"same": lambda: Net(act=tells)}}
     revisions.makepyfile(nets=NETS + nets)
     git(revisions.path, "commit", "-qam", "tells its cores")
     revisions.runpytest_inprocess(*LOCAL, "--archbench-against=HEAD~1").assert_outcomes(passed=1)
-    cores = told.read_text(encoding="utf-8").split()
+    cores = said.read_text(encoding="utf-8").split()
     assert cores[0] == str(len(os.sched_getaffinity(0)))
     assert cores[-1] == "1"
 
@@ -941,13 +973,30 @@ def test_a_dirty_work_tree_against_its_last_commit(revisions: pytest.Pytester) -
             r"not-measured: local/new fp32-b1: revision .*: it has no architecture local/new",
             r"  work tree on \w{9} with 1 uncommitted change ran \./nets\.py\.",
             r"  revision \w{9}, .* ran \./\.archbench/against/revisions/\w{40}/nets\.py\.",
-            r"  Only revision .* has local/gone fp32-b1: not-measured\.",
+            r"  Only in revision \w{9}, .*, and not measured: local/gone fp32-b1\.",
         ]
     )
     # What the pair and its models left is gone; the revision stays for the next run.
     assert list((revisions.path / ".archbench" / "processes").iterdir()) == []
     (tree,) = (revisions.path / ".archbench" / "against" / "revisions").iterdir()
     assert (tree / "nets.py").read_text(encoding="utf-8").strip() == REFERENCE.strip()
+
+
+def test_a_library_that_cannot_be_imported_ends_the_run_before_the_comparison(
+    project: pytest.Pytester,
+) -> None:
+    project.makepyfile(torchvision="raise RuntimeError('operator torchvision::nms does not exist')")
+    result = project.runpytest_inprocess(
+        "test_time.py", "--archbench-gpu=cpu", "--archbench-models=torchvision/squeezenet1_1",
+        "--archbench-against=HEAD",
+    )  # fmt: skip
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    said = result.stdout.str() + result.stderr.str()
+    assert re.search(
+        r"the process of work tree on \w{9} .* did not come up: .* with status 4", said
+    )
+    assert "torchvision cannot be imported (operator torchvision::nms does not exist)" in said
+    assert "process run 1" not in said
 
 
 def test_a_change_that_brings_its_accepted_counts(revisions: pytest.Pytester) -> None:
@@ -1046,6 +1095,7 @@ def test_another_precision_in_the_same_process(revisions: pytest.Pytester) -> No
     assert cell["target"]["dtype"] == "fp32"
 
 
+@pytest.mark.usefixtures("judged_on_a_busy_machine")
 def test_against_the_compiled_network(suite: pytest.Pytester) -> None:
     suite.makepyfile(test_time=TEST)
     (suite.path / "archbench.toml").write_text(RULES, encoding="utf-8")
@@ -1089,6 +1139,7 @@ def test_cold_passes_of_both_sides(revisions: pytest.Pytester) -> None:
     result.assert_outcomes(passed=1)
 
 
+@pytest.mark.usefixtures("judged_on_a_busy_machine")
 def test_packages_laid_over_the_environment(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -1144,6 +1195,7 @@ def test_a_side_has_no_time_limit_of_a_test(
     assert given["PYTEST_TIMEOUT"] == "0"
 
 
+@pytest.mark.usefixtures("judged_on_a_busy_machine")
 def test_another_interpreter(suite: pytest.Pytester, tmp_path: Path) -> None:
     suite.makepyfile(test_time=TEST)
     (suite.path / "archbench.toml").write_text(RULES, encoding="utf-8")
@@ -1181,9 +1233,10 @@ def test_another_interpreter(suite: pytest.Pytester, tmp_path: Path) -> None:
         f"--archbench-against=python:{environment}",
     )  # fmt: skip
     result.assert_outcomes(passed=1, failed=1)
-    assert verdicts(suite) == {
-        "small": ["unchanged"], "timm/mobilenetv3_small_050": ["not-measured"]
-    }  # fmt: skip
+    found = verdicts(suite)
+    assert found["timm/mobilenetv3_small_050"] == ["not-measured"]
+    # Its clock is a real one, which other work may keep from a verdict.
+    assert found["small"] in (["unchanged"], ["inconclusive"])
     result.stdout.fnmatch_lines(
         ["not-measured: timm/*: the same project *: timm is not installed*"]
     )
@@ -1213,5 +1266,9 @@ def test_a_side_that_does_not_come_up_ends_the_run_with_what_it_printed(
             r".*--archbench-against=HEAD: the process of revision \w{9} \(HEAD\) did not come up: "
             r"its process ended with status 4\. This is what it printed:",
             r".*No module named 'nosuchlib'",
+            r"If that is about a file of the revision itself, compare with another one, as "
+            r"--archbench-against=\w{9}~1\.",
         ]
     )
+    assert "against/revisions" not in result.stderr.str()
+    result.stderr.re_match_lines([r".*\b[0-9a-f]{9}:conftest\.py.*"])

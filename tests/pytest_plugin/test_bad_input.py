@@ -103,6 +103,24 @@ def test_messages_spell_the_short_names_where_they_exist(suite: pytest.Pytester)
     assert "--batch-size=0: '0' is not a whole number" in result.stderr.str()
 
 
+def test_messages_spell_the_long_names_where_the_conftest_is_met_too_late(
+    suite: pytest.Pytester,
+) -> None:
+    # The command line names the folder above, so the conftest is met as tests are collected.
+    suite.mkpydir("below").joinpath("conftest.py").write_text(
+        "from archbench.pytest_plugin.options import add_options\n"
+        "def pytest_addoption(parser):\n"
+        '    add_options(parser, prefix="--")\n'
+        "def pytest_collection_modifyitems(config):\n"
+        "    from archbench.pytest_plugin.options import spelled\n"
+        '    print(spelled(config, "say --gpu=cpu"))\n',
+        encoding="utf-8",
+    )
+    (suite.path / "below" / "test_one.py").write_text("def test_one(): ...\n", encoding="utf-8")
+    result = suite.runpytest_inprocess(".", "--collect-only", "-q")
+    result.stdout.fnmatch_lines(["*say --archbench-gpu=cpu"])
+
+
 def test_unknown_architecture_names_the_nearest(suite: pytest.Pytester) -> None:
     output = refused(suite, "--archbench-models=timm/resnet5O")
     assert "timm/resnet50" in output
@@ -146,11 +164,26 @@ def test_an_option_that_takes_one_value_is_given_twice(suite: pytest.Pytester) -
     assert "--archbench-gpu is given 2 times: cpu, auto. Give it once" in output
 
 
-def test_a_file_where_runs_are_stored(suite: pytest.Pytester) -> None:
-    (suite.path / ".archbench").write_text("", encoding="utf-8")
-    output = refused(suite, "--archbench-models=small_net.py:small", "-k", "complexity")
-    assert "runs are stored there, and nothing can be written" in output
-    assert "or keep them elsewhere: --archbench-directory=PATH" in output
+@pytest.mark.parametrize(
+    ("name", "more", "what"),
+    [
+        ("", ("-k", "complexity"), "runs are stored there"),
+        ("runs", ("-k", "complexity"), "runs are stored there"),
+        ("processes", ("--archbench-processes=2",), "messages between processes are kept there"),
+        ("against", ("--archbench-against=HEAD",), "what is compared with is kept there"),
+    ],
+)
+def test_a_file_where_a_run_writes(
+    suite: pytest.Pytester, name: str, more: tuple[str, ...], what: str
+) -> None:
+    place = suite.path / ".archbench" / name
+    place.parent.mkdir(exist_ok=True)
+    place.write_text("", encoding="utf-8")
+    output = refused(suite, "--archbench-models=small_net.py:small", *more)
+    assert str(place) in output
+    assert f"{what}, and nothing can be written (" in output
+    assert "or keep it elsewhere: --archbench-directory=PATH" in output
+    assert "Traceback" not in output
 
 
 def test_a_project_that_cannot_be_written_to(suite: pytest.Pytester, tmp_path: Path) -> None:
@@ -368,3 +401,60 @@ def test_two_distributions_of_two_versions_are_refused(
         "files of one lie over those of the other. Keep one: python -m pip uninstall "
         "pytest-archbench pytest-archbench-core, then install it"
     )
+
+
+def test_a_misspelled_option_names_the_nearest_of_ours(suite: pytest.Pytester) -> None:
+    output = refused(suite, "--archbench-modles=timm/resnet18")
+    assert (
+        "ERROR: --archbench-modles: there is no such option. Write --archbench-models\n" in output
+    )
+
+
+def test_an_option_that_is_near_to_none_of_ours_is_pytests_to_refuse(
+    suite: pytest.Pytester,
+) -> None:
+    output = refused(suite, "--verison", "--archbench-models=timm/resnet18")
+    assert "error: unrecognized arguments: --verison\n" in output
+
+
+def test_short_names_are_found_where_a_project_has_them(pytester: pytest.Pytester) -> None:
+    pytester.makeconftest(
+        """
+        from archbench.pytest_plugin.options import add_options
+
+        def pytest_addoption(parser):
+            add_options(parser, prefix="--")
+        """
+    )
+    result = pytester.runpytest_inprocess("--modles=timm/resnet18")
+    assert result.ret == USAGE
+    result.stderr.fnmatch_lines(["ERROR: --modles: there is no such option. Write --models"])
+
+
+@pytest.mark.parametrize(
+    ("option", "name", "content"),
+    [
+        ("results", "baselines/complexity.jsonl", '{"format": "archbench-complexity"}\n{}\n'),
+        ("results", "small.py", "def small(): ...\n"),
+        ("code-quality", "r.json", '{\n "schema": 1,\n "cells": []}\n'),
+        ("openmetrics", "notes.txt", "remember the milk\n"),
+    ],
+)
+def test_a_file_that_is_no_report_is_not_overwritten(
+    suite: pytest.Pytester, option: str, name: str, content: str
+) -> None:
+    path = suite.path / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(content, encoding="utf-8")
+    output = refused(suite, *QUICK, f"--archbench-{option}={name}")
+    assert f"--archbench-{option}={name}: it is there and was not written by" in output
+    assert path.read_text(encoding="utf-8") == content
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [("archbench-results", "archbench-code-quality"), ("archbench-openmetrics", "junitxml")],
+)
+def test_two_reports_in_one_file_are_refused(suite: pytest.Pytester, one: str, other: str) -> None:
+    output = refused(suite, *QUICK, f"--{one}=o", f"--{other}={suite.path / 'o'}")
+    assert f"--{one} and --{other} both write to {suite.path / 'o'}: one would be lost" in output

@@ -97,7 +97,7 @@ def test_a_failure_names_value_limit_and_place(pytester: pytest.Pytester) -> Non
     )
 
 
-def test_budgets_that_no_test_touched_are_told(pytester: pytest.Pytester) -> None:
+def test_budgets_that_no_test_touched_are_reported(pytester: pytest.Pytester) -> None:
     config = configured(pytester, BUDGETS)
     assert unjudged_lines(config, [timed(0.1), timed(0.1, id="timm/b")]) == [
         "Budget not judged in 2 of 2 cells: params <= 5 M (archbench.toml, budget 1); no test of "

@@ -75,7 +75,7 @@ def test_budgets_that_are_kept(suite: pytest.Pytester) -> None:
     assert result.ret == 0
 
 
-def test_a_budget_that_no_test_touches_is_told(suite: pytest.Pytester) -> None:
+def test_a_budget_that_no_test_touches_is_reported(suite: pytest.Pytester) -> None:
     result = run(suite, "[[budget]]\nlimit = 'latency_p50 <= 1 us'", "-k", "test_complexity")
     result.assert_outcomes(passed=1, deselected=1)
     result.stdout.fnmatch_lines(

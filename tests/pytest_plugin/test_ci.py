@@ -29,7 +29,7 @@ def config(pytester: pytest.Pytester) -> pytest.Config:
     return pytester.parseconfig()
 
 
-def told(config: pytest.Config, environ: dict[str, str], **files: Path) -> CiReport:
+def said(config: pytest.Config, environ: dict[str, str], **files: Path) -> CiReport:
     one = record()
     return report_to_ci(
         config, [one], {"tests/test_bench.py::test_latency[x]": one}, title="cpu",
@@ -40,14 +40,14 @@ def told(config: pytest.Config, environ: dict[str, str], **files: Path) -> CiRep
 
 def test_nothing_happens_outside_ci(config: pytest.Config) -> None:
     before = set(config.rootpath.rglob("*"))
-    assert told(config, {"HOME": "/"}) == CiReport()
+    assert said(config, {"HOME": "/"}) == CiReport()
     assert set(config.rootpath.rglob("*")) == before
 
 
 def test_the_summary_is_appended(config: pytest.Config, tmp_path: Path) -> None:
     path = tmp_path / "summary.md"
     path.write_text("of an earlier step", encoding="utf-8")
-    assert told(config, {"GITHUB_STEP_SUMMARY": str(path)}) == CiReport()
+    assert said(config, {"GITHUB_STEP_SUMMARY": str(path)}) == CiReport()
     first, _, rest = path.read_text(encoding="utf-8").partition("\n")
     assert first == "of an earlier step"
     assert rest.startswith("## archbench: cpu\n")
@@ -58,19 +58,19 @@ def test_the_summary_is_appended(config: pytest.Config, tmp_path: Path) -> None:
 def test_what_earlier_steps_wrote_counts(config: pytest.Config, tmp_path: Path) -> None:
     path = tmp_path / "summary.md"
     path.write_text("x" * (SUMMARY_LIMIT - 100), encoding="utf-8")
-    report = told(config, {"GITHUB_STEP_SUMMARY": str(path), "GITHUB_ACTIONS": "true"})
+    report = said(config, {"GITHUB_STEP_SUMMARY": str(path), "GITHUB_ACTIONS": "true"})
     assert path.stat().st_size == SUMMARY_LIMIT - 100
     assert report.problems == ()
     assert report.lines[-1].startswith("::warning title=archbench::the step summary was not writ")
 
 
 def test_annotations_name_the_tests_file(config: pytest.Config) -> None:
-    assert told(config, {"GITHUB_ACTIONS": "true"}).lines == (
+    assert said(config, {"GITHUB_ACTIONS": "true"}).lines == (
         "::error title=archbench::a worker died",
         "::error file=tests/test_bench.py,line=1,title=local/net fp32-b1%3A latency crashed"
         "::give it more with --archbench-time-budget=9",
     )
-    assert told(config, {"GITHUB_ACTIONS": "false"}).lines == ()
+    assert said(config, {"GITHUB_ACTIONS": "false"}).lines == ()
 
 
 @pytest.mark.parametrize("nodeid", ["../site/test_x.py::test", "/site/test_x.py::test", "other"])
@@ -85,7 +85,7 @@ def test_a_test_outside_the_repository_is_no_place(config: pytest.Config, nodeid
 
 def test_files_for_gitlab(config: pytest.Config, tmp_path: Path) -> None:
     files = {"code_quality": tmp_path / "cq.json", "openmetrics": tmp_path / "m.txt"}
-    assert told(config, {}, **files) == CiReport()
+    assert said(config, {}, **files) == CiReport()
     (entry,) = json.loads(files["code_quality"].read_text(encoding="utf-8"))
     assert entry["location"] == {"path": "tests/test_bench.py", "lines": {"begin": 1}}
     assert (
@@ -97,7 +97,7 @@ def test_files_for_gitlab(config: pytest.Config, tmp_path: Path) -> None:
 
 def test_a_file_that_cannot_be_written_is_a_problem(config: pytest.Config, tmp_path: Path) -> None:
     gone = tmp_path / "gone"
-    report = told(
+    report = said(
         config,
         {"GITHUB_ACTIONS": "true", "GITHUB_STEP_SUMMARY": str(gone / "summary.md")},
         code_quality=gone / "cq.json",

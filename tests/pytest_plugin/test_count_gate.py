@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from archbench.store.journal import read_run
 
 pytestmark = pytest.mark.usefixtures("preloaded_python")
 
@@ -64,7 +67,7 @@ def lines(pytester: pytest.Pytester) -> dict[str, dict[str, Any]]:
     return {line["id"]: line for line in map(json.loads, text.splitlines()[1:])}
 
 
-def test_without_a_baseline_nothing_fails_and_the_next_step_is_told(
+def test_without_a_baseline_nothing_fails_and_the_next_step_is_reported(
     project: pytest.Pytester,
 ) -> None:
     result = run(project, MODELS)
@@ -84,7 +87,12 @@ def test_without_a_baseline_nothing_fails_and_the_next_step_is_told(
 def test_accepted_counts_are_compared(project: pytest.Pytester, workers: tuple[str, ...]) -> None:
     result = run(project, MODELS, "--archbench-baseline-update", *workers)
     result.assert_outcomes(passed=2)
-    result.stdout.fnmatch_lines(["baselines/complexity.jsonl: 2 added, 0 changed, 0 as they were."])
+    result.stdout.re_match_lines(
+        [
+            r"Small +local +- .* accepted",
+            r"baselines/complexity.jsonl: 2 added, 0 changed, 0 as they were\.",
+        ]
+    )
     accepted = lines(project)
     assert list(accepted) == ["local/Other", "local/Small"]
     assert accepted["local/Small"]["params"] == PARAMS
@@ -238,9 +246,65 @@ def test_lines_that_no_test_asks_for_any_more_are_reported(project: pytest.Pytes
             "lines: archbench baselines prune local/Other"
         ]
     )
-    # A selection is no finding about what it leaves out.
+    # A selection says nothing about what it leaves out.
     (project.path / BASELINE).write_text(
         (project.path / BASELINE).read_text(encoding="utf-8").replace("local/Other", "timm/vgg11"),
         encoding="utf-8",
     )
     assert "No test asks" not in run(project, "--archbench-models=local/*").stdout.str()
+
+
+TIMED = """
+    def test_latency(bench, loaded_model):
+        bench.latency(loaded_model)
+"""
+
+
+@pytest.mark.parametrize(
+    ("change", "shown"),
+    [
+        (("relu", "sigmoid"), ["0.000162^", "0.005323^"]),
+        (("(3, 4, 3,", "(3, 5, 3,"), ["-", "-"]),
+        # As many parameters, and a quarter of the multiply-adds.
+        (("3, bias", "3, 2, bias"), ["-", "-"]),
+    ],
+    ids=["the same counts", "other parameters", "another stride"],
+)
+def test_accepted_counts_of_another_network_are_not_shown(
+    pytester: pytest.Pytester, change: tuple[str, str], shown: list[str]
+) -> None:
+    """A run that only times sees whether they are of what it times."""
+    options = ("--archbench-models=net.py:Small", "--archbench-gpu=cpu")
+    pytester.makepyfile(net=NET.format(bias=True), test_bench=TEST)
+    run(pytester, *options, "--archbench-baseline-update").assert_outcomes(passed=1)
+    net = NET.format(bias=True).replace("self.fc = nn.Linear(4,", "self.fc = nn.LazyLinear(")
+    pytester.makepyfile(net=net.replace(*change), test_time=TIMED)
+    result = pytester.runpytest_inprocess("test_time.py", *options, "--archbench-quick")
+    result.assert_outcomes(passed=1)
+    (row,) = [line for line in result.outlines if line.startswith("Small ")]
+    assert row.split()[3:5] == shown
+    note = "Small: its accepted counts (baselines/complexity.jsonl:2) are of another network than"
+    assert (note in result.stdout.str()) == (shown == ["-", "-"])
+
+
+def test_which_part_of_what_it_returned_was_taken_is_said_once(pytester: pytest.Pytester) -> None:
+    """In a run that only counts, and in one that times as well."""
+    net = NET.format(bias=True).replace("mean((2, 3)))", "mean((2, 3))), x.mean((2, 3))", 1)
+    pytester.makepyfile(net=net, test_bench=TEST, test_time=TIMED)
+    options = ("--archbench-models=net.py:Small", "--archbench-gpu=cpu", "--archbench-quick")
+    said = "  local/Small: 0, 1 of its tuple could be its class scores, and 0 was taken; scores= *"
+    for files in (["test_bench.py"], ["test_bench.py", "test_time.py"]):
+        result = pytester.runpytest_inprocess(*files, *options)
+        result.stdout.fnmatch_lines(["Notes:", said])
+        (path,) = (pytester.path / ".archbench" / "runs").glob("*/journal.jsonl")
+        (cell,) = read_run(path).cells
+        assert [note.code for note in cell.notes].count("which-scores") == 1
+        shutil.rmtree(pytester.path / ".archbench")
+
+
+def test_cells_that_end_with_one_test_are_counted_one_by_one(pytester: pytest.Pytester) -> None:
+    """A count is of every cell of its architecture."""
+    pytester.makepyfile(net=NET.format(bias=True), test_a=TIMED, test_b=TEST)
+    options = ("--archbench-models=net.py:Small", "--archbench-gpu=cpu", "--archbench-quick")
+    result = pytester.runpytest_inprocess(*options, "--archbench-batch-size=1,2")
+    result.stdout.re_match_lines([r"\[1/2\] local/Small .*", r"\[2/2\] local/Small .* done"])

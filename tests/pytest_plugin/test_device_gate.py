@@ -8,11 +8,16 @@ from typing import Any
 import msgspec
 import pytest
 
+from archbench.core.entries import MetricEntry
+from archbench.core.joined import merged
+from archbench.core.process_runs import ProcessRun
 from archbench.core.records import Record
 from archbench.core.verdicts import Note, Verdict
-from archbench.pytest_plugin.repeated import Repeated, merged
+from archbench.pytest_plugin.repeated import Repeated
 from tests.pytest_plugin.test_memory_gate import as_schema_2, verdicts
 from tests.pytest_plugin.test_time_gate import QUICK, TEST, Processes
+
+pytestmark = pytest.mark.usefixtures("preloaded_python")
 
 __all__ = ["project"]
 
@@ -144,10 +149,11 @@ def test_other_hardware_is_not_comparable_by_any_clock(
 
 
 def of_process(number: int, queue_full: bool | None, **discarded: Any) -> Record:
-    latency = {"samples": [0.1], "warmup": [0.1], "process_runs": [{"number": number}]}
-    device = {
+    run = ProcessRun.of([0.1] * number, [0.1] * number)
+    latency: MetricEntry = {"samples": [0.1], "warmup": [0.1], "process_runs": [run]}
+    device: Any = {
         "samples": [0.01 * number], "bursts": number, "queue_full": queue_full,
-        "discarded": [], "clock": "device", **discarded,
+        "discarded": [], "clock": "device", "parts": number, **discarded,
     }  # fmt: skip
     return Record(
         "timm/a", None, {"latency": latency, "cpu_time": {"samples": [0.1]}, "device_time": device}
@@ -158,7 +164,7 @@ def test_device_times_of_several_processes_are_one_series() -> None:
     first, second = of_process(1, True), of_process(2, False, discarded=[["thermal-slowdown"]])
     assert merged([first, second]).metrics["device_time"] == {
         "samples": [0.01, 0.02], "bursts": 3, "queue_full": False,
-        "discarded": [["thermal-slowdown"]], "clock": "device",
+        "discarded": [["thermal-slowdown"]], "clock": "device", "parts": 2,
     }  # fmt: skip
     full = merged([of_process(1, True), of_process(2, True)])
     assert full.metrics["device_time"]["queue_full"] is True
@@ -176,7 +182,15 @@ def test_a_throttled_process_run_is_lost_and_another_takes_its_place(
     result = project.runpytest_inprocess("test_time.py", *RUN)
     result.assert_outcomes(passed=1)
     assert len(processes.started) == 3 + 2
-    result.stdout.fnmatch_lines(["a process more, since too few can be judged: 1 cell in *"])
+    result.stdout.fnmatch_lines(
+        [
+            "Too few process runs of 1 cell can be judged (the device lowered its clock in process "
+            "run 2): at most 4 processes more.",
+            "process 1 of at most 4 more: 1 cell in *",
+            "process 2 of at most 4 more: 1 cell in *",
+        ]
+    )
+    assert result.stdout.str().count("Too few process runs") == 1
     (cell,) = json.loads((project.path / "r.json").read_text(encoding="utf-8"))["cells"]
     assert [verdict["status"] for verdict in cell["verdicts"]] == ["unchanged"] * 3
     assert cell["notes"] == [
@@ -233,8 +247,9 @@ def test_a_process_run_that_fails_is_still_against_the_cell() -> None:
     assert item.note == Note(
         "process-runs-lost", "1 process run was lost, the last since it was hot"
     )
-    item.fail(Verdict("latency", "crashed", "RuntimeError", "no"))
-    assert item.died == "it failed in a process of its own: no"
+    item.fail(Verdict("latency", "out-of-memory", "out-of-memory", "no"))
+    sentence = "it failed in a process of its own: no"
+    assert item.died == Verdict("latency", "out-of-memory", "out-of-memory", sentence)
     assert msgspec.convert(json.loads(json.dumps(msgspec.to_builtins(item))), Repeated) == item
     assert Repeated().note is None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,6 +15,9 @@ from archbench.core.run_config import RunConfig
 from archbench.pytest_plugin import starting
 from archbench.pytest_plugin.handover import why_here
 from archbench.pytest_plugin.settings import Settings
+
+pytestmark = pytest.mark.usefixtures("preloaded_python")
+PYTHON = sys.executable
 
 QUICK = ("--archbench-time-budget=0.05", "--archbench-gpu=cpu")
 
@@ -55,7 +59,7 @@ DEADLY = """
     class Hangs(Net):
         def harm(self):
             while True:
-                pass
+                time.sleep(1)
 
     class LeavesAChild(Net):
         # It holds whatever its parent has open, the connection among that.
@@ -88,26 +92,26 @@ NETS = """
     import os
     from small_net import Small
 
-    poisoned = []
+    faulted = []
 
     class Good(Small):
         def forward(self, x):
-            if poisoned and not x.is_meta:
+            if faulted and not x.is_meta:
                 raise RuntimeError("CUDA error: device-side assert triggered")
             return super().forward(x)
 
-    class Poison(Small):
-        passes = 3  # that go well: loading has its own
+    class Fatal(Small):
+        passes = 4  # that go well: loading has its own
 
         def forward(self, x):
             if not x.is_meta:
                 self.passes -= 1
                 if self.passes < 0:
-                    poisoned.append(1)
+                    faulted.append(1)
                     raise RuntimeError("CUDA error: device-side assert triggered")
             return super().forward(x)
 
-    class AtOnce(Poison):
+    class AtOnce(Fatal):
         passes = 0
 
     class Later(Good):
@@ -159,7 +163,11 @@ def nothing_is_left(suite: pytest.Pytester) -> bool:
     )
 
 
-def test_a_network_that_ends_its_process_ends_its_own_test(suite: pytest.Pytester) -> None:
+def test_a_network_that_ends_its_process_ends_its_own_test(
+    suite: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A fork is no child of who waits for it, nor what it leaves of its group.
+    monkeypatch.setattr(sys, "executable", PYTHON)
     names = ("Good", *ENDS, "Last")
     result = run_deadly(suite, "--junitxml=j.xml", names=names)
     assert result.ret == pytest.ExitCode.TESTS_FAILED
@@ -427,17 +435,17 @@ def test_who_looks_into_the_process_sees_tests_run_there(
 
 
 @pytest.mark.parametrize(
-    ("workers", "poison", "outcome"),
-    [((), "Poison", "failed"), (("-n", "1"), "Poison", "failed"), ((), "AtOnce", "errors")],
+    ("workers", "fatal", "outcome"),
+    [((), "Fatal", "failed"), (("-n", "1"), "Fatal", "failed"), ((), "AtOnce", "errors")],
     ids=["one process", "a worker", "while it is loaded"],
 )
 def test_the_cell_crashes_and_the_rest_goes_on(
-    suite: pytest.Pytester, workers: tuple[str, ...], poison: str, outcome: str
+    suite: pytest.Pytester, workers: tuple[str, ...], fatal: str, outcome: str
 ) -> None:
-    result = run(suite, *workers, names=("Good", poison, "Later"))
+    result = run(suite, *workers, names=("Good", fatal, "Later"))
     result.assert_outcomes(passed=2, **{outcome: 1})
     found = cells(suite)
-    (verdict,) = found[poison]["verdicts"]
+    (verdict,) = found[fatal]["verdicts"]
     assert (verdict["status"], verdict["reason"]) == ("crashed", "fatal-device-error")
     for name in ("Good", "Later"):
         assert len(found[name]["metrics"]["latency"]["samples"]) >= 3
@@ -446,24 +454,24 @@ def test_the_cell_crashes_and_the_rest_goes_on(
     assert "never reported" not in result.stdout.str()
 
 
-def test_poison_after_poison(suite: pytest.Pytester) -> None:
+def test_a_fatal_error_after_another(suite: pytest.Pytester) -> None:
     suite.makepyfile(
         more="""
-        from nets import Good, Poison
+        from nets import Good, Fatal
 
-        class Second(Poison): pass
+        class Second(Fatal): pass
         class Third(Good): pass
         """
     )
     models = [f"--archbench-models=more.py:{name}" for name in ("Second", "Third")]
-    result = run(suite, *models, names=("Poison",))
+    result = run(suite, *models, names=("Fatal",))
     result.assert_outcomes(passed=1, failed=2)
     assert [v["reason"] for v in cells(suite)["Second"]["verdicts"]] == ["fatal-device-error"]
     assert "latency" in cells(suite)["Third"]["metrics"]
 
 
 def test_a_process_that_dies_over_what_it_took_over(suite: pytest.Pytester) -> None:
-    result = run(suite, names=("Poison", "Deadly", "Later"))
+    result = run(suite, names=("Fatal", "Deadly", "Later"))
     result.assert_outcomes(passed=1, failed=2)
     (verdict,) = cells(suite)["Deadly"]["verdicts"]
     assert (verdict["status"], verdict["reason"]) == ("crashed", "process-died")
@@ -472,13 +480,13 @@ def test_a_process_that_dies_over_what_it_took_over(suite: pytest.Pytester) -> N
 
 
 def test_it_stops_at_the_first_failure_if_that_is_asked_for(suite: pytest.Pytester) -> None:
-    result = run(suite, "-x", names=("Poison", "Later"))
+    result = run(suite, "-x", names=("Fatal", "Later"))
     result.assert_outcomes(failed=1)
     assert "Later" not in cells(suite)
 
 
 def test_process_runs_go_on_in_another_process_too(suite: pytest.Pytester) -> None:
-    result = run(suite, "--archbench-processes=2", names=("Good", "Poison", "Later"))
+    result = run(suite, "--archbench-processes=2", names=("Good", "Fatal", "Later"))
     result.assert_outcomes(passed=2, failed=1)
     found = cells(suite)
     for name in ("Good", "Later"):
@@ -536,3 +544,41 @@ def test_a_network_that_leaves_something_behind(
     assert (busy, innocent) == ("Busy", "Innocent")
     assert at != elsewhere
     assert int(threads) > int(alone)
+
+
+def test_pytest_xdists_names_are_those_of_the_worker_that_it_works_for(
+    suite: pytest.Pytester,
+) -> None:
+    suite.makepyfile(
+        test_named="""
+        def note(kind, worker_id, testrun_uid):
+            with open(f"{kind}-{worker_id}.txt", "w") as file:
+                file.write(testrun_uid)
+
+        def test_measured(bench, loaded_model, worker_id, testrun_uid):
+            bench.latency(loaded_model)
+            note("measured", worker_id, testrun_uid)
+
+        def test_usual(worker_id, testrun_uid):
+            note("usual", worker_id, testrun_uid)
+        """
+    )
+    models = "--archbench-models=small_net.py:Small"
+    result = suite.runpytest_subprocess("test_named.py", *QUICK, models, "-n", "1")
+    result.assert_outcomes(passed=2)
+    usual = (suite.path / "usual-gw0.txt").read_text(encoding="utf-8")
+    assert (suite.path / "measured-gw0.txt").read_text(encoding="utf-8") == usual
+
+
+def test_what_ends_the_run_from_a_worker_is_said_without_the_name_of_an_exception(
+    suite: pytest.Pytester,
+) -> None:
+    suite.makepyfile(torchvision="raise RuntimeError('operator torchvision::nms does not exist')")
+    result = suite.runpytest_subprocess(
+        "test_bench.py", *QUICK, "-k", "latency", "--archbench-models=torchvision/squeezenet1_1"
+    )
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stdout.fnmatch_lines(
+        ["!* archbench: torch * with torchvision *: torchvision cannot be imported (operator *"]
+    )
+    result.stdout.no_fnmatch_line("*outcomes.Exit*")

@@ -97,6 +97,18 @@ def test_an_accuracy_belongs_to_every_cell_of_its_precision() -> None:
     assert manifest.finish(FOUR) == [("timm/a", "bf16-b4-t2")]
 
 
+def test_an_accuracy_belongs_to_the_cells_of_its_runtime() -> None:
+    through, timed = (
+        ACCURACY.replace("-bauto", "-bauto-openvino"),
+        ONE.replace("-b1", "-b1-openvino"),
+    )
+    manifest = Manifest([ACCURACY, through, ONE, timed])
+    assert manifest.cells == [("timm/a", "fp32-b1"), ("timm/a", "fp32-b1-openvino")]
+    assert manifest.finish(ONE) == manifest.finish(timed) == []
+    assert manifest.finish(through) == [("timm/a", "fp32-b1-openvino")]
+    assert manifest.finish(ACCURACY) == [("timm/a", "fp32-b1")]
+
+
 def test_an_accuracy_alone_is_a_cell() -> None:
     manifest = Manifest([ACCURACY, COUNT, FOUR])
     assert manifest.cells == [("timm/a", "fp32-bauto"), ("timm/a", "bf16-b4-t2")]

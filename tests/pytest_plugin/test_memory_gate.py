@@ -11,6 +11,8 @@ import pytest
 
 from tests.pytest_plugin.test_time_gate import QUICK, TEST, Processes, accept
 
+pytestmark = pytest.mark.usefixtures("preloaded_python")
+
 __all__ = ["project"]
 
 

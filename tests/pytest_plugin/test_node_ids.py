@@ -10,6 +10,8 @@ import pytest
 
 from tests.conftest import SUITE
 
+pytestmark = pytest.mark.usefixtures("preloaded_python")
+
 NET = "--archbench-models=small_net.py:small"
 ONE = "outside.benchmarks.test_bench::test_complexity[local/small]"
 
@@ -109,7 +111,7 @@ def test_workers_collect_the_same(outside: Path, suite: pytest.Pytester) -> None
     result.assert_outcomes(passed=1)
 
 
-def test_what_ci_systems_are_told(
+def test_what_ci_systems_are_reported(
     outside: Path, suite: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("GITHUB_ACTIONS", "true")

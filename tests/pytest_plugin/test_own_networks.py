@@ -114,7 +114,7 @@ def test_two_networks_of_one_name_in_ones_own_parametrization(suite: pytest.Pyte
     assert "give it a name: ModelSpec.of(constructor, name='...')" in line
 
 
-def test_arguments_tell_two_networks_apart(suite: pytest.Pytester) -> None:
+def test_arguments_distinguish_two_networks(suite: pytest.Pytester) -> None:
     suite.makepyfile(
         test_widths="""
         import functools

@@ -50,7 +50,7 @@ def test_a_log_sees_lines() -> None:
     assert terminal.done == ["newline", "line a"]
 
 
-def test_nobody_is_told_who_asked_for_quiet() -> None:
+def test_nobody_is_reported_who_asked_for_quiet() -> None:
     terminal = Terminal(isatty=True, verbosity=-1)
     for line in (LiveLine(terminal), LiveLine(None)):
         line.show("a")
@@ -80,8 +80,8 @@ def test_cells_are_counted_and_started_ones_shown_on_a_terminal_alone() -> None:
     assert log.done == []
 
 
-@pytest.mark.parametrize(("isatty", "told"), [(True, [1, 2, 3]), (False, [3])])
-def test_an_evaluation_says_how_far_it_is(isatty: bool, told: list[int]) -> None:
+@pytest.mark.parametrize(("isatty", "said"), [(True, [1, 2, 3]), (False, [3])])
+def test_an_evaluation_says_how_far_it_is(isatty: bool, said: list[int]) -> None:
     terminal = Terminal(isatty)
     plugins: dict[str, Any] = {"terminalreporter": terminal, "capturemanager": None}
     manager = SimpleNamespace(get_plugin=plugins.get)
@@ -93,7 +93,7 @@ def test_an_evaluation_says_how_far_it_is(isatty: bool, told: list[int]) -> None
         progress(100 * (done + 1), 1000, done + 1)
     seen = [line.rpartition("timm/a: ")[2] for line in terminal.done if "timm/a" in line]
     assert seen == [
-        f"{100 * (done + 1)} of 1,000 images, 100 images/s, {9 - done} s left" for done in told
+        f"{100 * (done + 1)} of 1,000 images, 100 images/s, {9 - done} s left" for done in said
     ]
 
 

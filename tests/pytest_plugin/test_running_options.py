@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from archbench.core.errors import InconclusiveError
+from archbench.core.headers import Sharing
 from archbench.devices.choosing import Device
 from archbench.devices.cpu import Cpu
 from archbench.devices.cuda import Cuda
@@ -16,6 +17,8 @@ from archbench.devices.nvml import Nvml
 from archbench.measure import hardware
 from archbench.pytest_plugin import measuring
 from tests.devices.test_nvml import UUID, Library
+
+pytestmark = pytest.mark.usefixtures("preloaded_python")
 
 QUICK = ("--archbench-time-budget=0.05", "--archbench-models=small_net.py:small", "-k", "latency")
 CPU = "--archbench-gpu=cpu"
@@ -46,7 +49,8 @@ def test_every_combination_is_a_cell(suite: pytest.Pytester) -> None:
 
 
 def test_compiled(suite: pytest.Pytester) -> None:
-    result = suite.runpytest_inprocess(
+    # In a process of its own: torch's compiler cannot be imported twice by one.
+    result = suite.runpytest_subprocess(
         "test_bench.py", *QUICK, CPU, "--archbench-runtime=compiled", "--archbench-results=r.json"
     )
     result.assert_outcomes(passed=1)
@@ -130,7 +134,7 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> list[Device]:
 
 
 @pytest.mark.usefixtures("machine")
-def test_a_device_in_use_is_told_before_measuring(suite: pytest.Pytester) -> None:
+def test_a_device_in_use_is_reported_before_measuring(suite: pytest.Pytester) -> None:
     result = suite.runpytest_inprocess("test_bench.py", *QUICK, "--archbench-gpu=v100")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines(
@@ -159,8 +163,8 @@ def test_the_results_say_who_shared_the_device(
 ) -> None:
     # Not as an attribute of its package, which may be of an earlier run within this process.
     refusing = importlib.import_module("archbench.pytest_plugin.refusing")
-    sharing = hardware.Sharing({"cpu": "process 4000001, 5,200 MB"}, {"mps:0": "nobody tells"})
-    monkeypatch.setattr(refusing, "_look_for_others", lambda config: sharing)
+    sharing = Sharing({"cpu": "process 4000001, 5,200 MB"}, {"mps:0": "nobody tells"})
+    monkeypatch.setattr(refusing, "look_for_others", lambda *_: sharing)
     result = suite.runpytest_inprocess(
         "test_bench.py", *QUICK, CPU, "--archbench-shared-ok", "--archbench-results=r.json"
     )
@@ -199,3 +203,32 @@ def test_a_device_that_is_named_twice_is_one(suite: pytest.Pytester) -> None:
         "test_bench.py", *QUICK, "--archbench-gpu=cpu,CPU", "--collect-only", "-q"
     )
     result.stdout.fnmatch_lines(["test_bench.py::test_latency?local/small-fp32-b1?"])
+
+
+@pytest.mark.requires("torch>=2.9")
+def test_switches_of_precision_that_a_project_sets_are_no_networks_fault(
+    suite: pytest.Pytester,
+) -> None:
+    suite.makeconftest(
+        """
+        import torch
+        torch.backends.fp32_precision = "tf32"
+        torch.backends.mkldnn.conv.fp32_precision = "bf16"
+        """
+    )
+    suite.makepyfile(
+        setting="""
+        import torch
+        from small_net import Small
+        torch.backends.cuda.matmul.fp32_precision = "tf32"
+        """
+    )
+    result = suite.runpytest_subprocess(
+        "test_bench.py", CPU, "--archbench-quick", "--archbench-dtype=fp32,amp-bf16",
+        "--archbench-models=setting.py:Small,small_net.py:small", "--archbench-results=r.json",
+    )  # fmt: skip
+    # Two counts, and two precisions of each.
+    result.assert_outcomes(passed=6)
+    document = json.loads((suite.path / "r.json").read_text(encoding="utf-8"))
+    verdicts = [one for cell in document["cells"] for one in cell["verdicts"]]
+    assert {one["status"] for one in verdicts} == {"no-baseline"}

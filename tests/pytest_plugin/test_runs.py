@@ -63,7 +63,7 @@ def test_table_progress_and_journal(suite: pytest.Pytester) -> None:
     )
     (journal,) = (suite.path / ".archbench" / "runs").glob("*/journal.jsonl")
     kinds = [json.loads(line)["kind"] for line in journal.read_text(encoding="utf-8").splitlines()]
-    assert kinds == ["run", "cell", "cell", "end"]
+    assert kinds == ["run", "test", "test", "cell", "test", "cell", "end"]
 
 
 def test_hook_adds_ones_own_architecture(suite: pytest.Pytester) -> None:
@@ -272,3 +272,57 @@ def test_a_test_that_has_an_architectures_name_and_measures_nothing_is_none_of_o
     result.assert_outcomes(passed=2)
     assert "archbench: " not in result.stdout.str()
     assert not (pytester.path / ".archbench").exists()
+
+
+def test_workers_time_one_at_a_time_on_a_cpu(suite: pytest.Pytester) -> None:
+    """Nothing else of the run works meanwhile, by a clock that all processes share."""
+    suite.makepyfile(
+        small_net="""
+        from torch import nn
+
+        class Small(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.fc = nn.Linear(3, 10)
+
+            def forward(self, x):
+                return self.fc(x.mean((2, 3)))
+
+        class One(Small): pass
+        class Two(Small): pass
+        class Three(Small): pass
+        class Four(Small): pass
+        """
+    )
+    suite.makeconftest(
+        """
+        import time
+        from archbench.pytest_plugin import measuring
+
+        def noted(name, function):
+            def note(*given, **more):
+                begin = time.monotonic()
+                try:
+                    return function(*given, **more)
+                finally:
+                    with open("noted", "a") as file:
+                        print(name, begin, time.monotonic(), file=file)
+            return note
+
+        measuring.latency_record = noted("time", measuring.latency_record)
+        measuring.complexity_record = noted("count", measuring.complexity_record)
+        """
+    )
+    result = suite.runpytest_subprocess(
+        "test_bench.py", "-n", "2", "--archbench-gpu=cpu", "--archbench-time-budget=0.3",
+        *(f"--archbench-models=small_net.py:{name}" for name in ("One", "Two", "Three", "Four")),
+    )  # fmt: skip
+    result.assert_outcomes(passed=8)
+    noted = [line.split() for line in (suite.path / "noted").read_text().splitlines()]
+    spans = [(name, float(begin), float(end)) for name, begin, end in noted]
+    times = [span for span in spans if span[0] == "time"]
+    assert len(times) == 4
+    assert len(spans) == 8
+    for one in times:
+        for other in spans:
+            assert other is one or other[2] <= one[1] or one[2] <= other[1]

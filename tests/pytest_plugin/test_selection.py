@@ -6,6 +6,8 @@ import pytest
 
 from archbench.pytest_plugin.sides import _models_named
 
+pytestmark = pytest.mark.usefixtures("preloaded_python")
+
 HOOK = """
     from archbench import ModelSpec
 
@@ -160,3 +162,39 @@ def test_what_lies_beside_the_file_can_be_imported_when_the_model_is_built(
         "test_bench.py", "-k", "complexity", "--archbench-models=nets/late_net.py:late"
     )
     result.assert_outcomes(passed=1)
+
+
+def test_a_suite_does_not_filter_a_file(suite: pytest.Pytester) -> None:
+    result = suite.runpytest_inprocess(
+        "--archbench-models=small_net.py:small@32", "--archbench-suite=paddleclas"
+    )
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(
+        [
+            "ERROR: --archbench-models=small_net.py:small@32 with --archbench-suite: a suite "
+            "filters names of the catalogue, and a file of networks is none. Leave *-suite out, or*"
+        ]
+    )
+
+
+def test_below_a_project_its_rules_are_not_passed_over(
+    suite: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    suite.makefile(".toml", archbench="models = ['small_net.py:small@32']")
+    below = suite.mkdir("below")
+    monkeypatch.chdir(below)
+    where = ("../test_bench.py", "--collect-only", "-q", f"--rootdir={below}")
+    # Without a repository nobody can say where the project ends.
+    assert suite.runpytest_inprocess(*where).ret == 0
+    suite.mkdir(".git")
+    result = suite.runpytest_inprocess(*where)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(
+        [
+            f"ERROR: a run in {below}: it has no rules of archbench's; {suite.path} has, in "
+            f"archbench.toml. Run pytest in {suite.path}, or add --rootdir={suite.path}"
+        ]
+    )
+    # A directory that is configured is a project of its own.
+    (below / "pytest.ini").write_text("[pytest]", encoding="utf-8")
+    assert suite.runpytest_inprocess(*where, "-c", "pytest.ini").ret == 0

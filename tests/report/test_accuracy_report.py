@@ -19,7 +19,7 @@ def cell(name: str = "a", status: str = "unchanged", reason: str = "equal", **to
     }  # fmt: skip
     target = Target("cpu", "X", "cpu").batchless
     verdict = Verdict("top1", status, reason, "as it is")
-    metrics = {"top1": figures, "top5": {"value": 95.0}}
+    metrics: dict[str, Any] = {"top1": figures, "top5": {"value": 95.0}}
     return Record(f"timm/{name}", target, metrics, [verdict], seconds={"evaluate": 100.0})
 
 
@@ -38,7 +38,7 @@ def test_a_sample_is_said_to_be_one() -> None:
     )
 
 
-def test_what_has_no_baseline_is_told_beside_what_is_published() -> None:
+def test_what_has_no_baseline_is_reported_beside_what_is_published() -> None:
     cells = [
         cell("a", "no-baseline", "agrees-with-published"),
         cell("b", "no-baseline", "not-in-file"),

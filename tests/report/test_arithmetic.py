@@ -14,7 +14,7 @@ import pytest
 
 from archbench.core.fitting import fit_line
 from archbench.core.pareto import pareto_front, upper_bound
-from archbench.core.points import Figure, Point
+from archbench.core.rows import Row, Value
 from archbench.metrics import format_significant
 from archbench.report import page
 from archbench.report.page import page_data
@@ -24,15 +24,15 @@ CASES = json.loads(Path(__file__).with_name("arithmetic.json").read_text(encodin
 ASSETS = Path(page.__file__).parent / "assets"
 
 
-def points_of(case: dict[str, Any]) -> list[Point]:
+def points_of(case: dict[str, Any]) -> list[Row]:
     points = []
     for name, x, y, *more in case["points"]:
         kind, *ends = more or ["published"]
         figures = {
-            case["x"]: Figure(x, kind, "a test", *ends),
-            case["y"]: Figure(y, "published", "a test"),
+            case["x"]: Value(x, kind, "a test", *ends),
+            case["y"]: Value(y, "published", "a test"),
         }
-        points.append(Point(name, name, "timm", "A", figures=figures))
+        points.append(Row(name, name, "timm", "A", values=figures))
     return points
 
 
@@ -44,8 +44,8 @@ def in_python(kind: str, case: dict[str, Any]) -> Any:
         return fit and [fit.slope, fit.intercept, fit.correlation]
     if kind == "upper_bound":
         line = upper_bound(
-            Point(str(n), str(n), "", "", figures={
-                "throughput": Figure(x, "published", ""), "top1": Figure(y, "published", "")
+            Row(str(n), str(n), "", "", values={
+                "throughput": Value(x, "published", ""), "top1": Value(y, "published", "")
             })
             for n, (x, y) in enumerate(zip(case["xs"], case["ys"], strict=True))
         )  # fmt: skip
@@ -62,7 +62,7 @@ CODE = {
     "fit_line": "(f => f && [f.slope, f.intercept, f.correlation])(fitLine(CASE.xs, CASE.ys))",
     "upper_bound": "(f => f && [f.slope, f.intercept])(upperBound(CASE.xs, CASE.ys))",
     "pareto_front": "(f => [f.members, f.undecided].map((ps) => ps.map((p) => p.name).sort()))"
-    "(paretoFront(POINTS, CASE.x, CASE.y))",
+    "(paretoFront(ROWS, CASE.x, CASE.y))",
     "csv": "csvField(CASE.value)",
 }
 RUNNER = """
@@ -91,7 +91,7 @@ def in_script() -> dict[str, list[Any]]:
     source = "".join((ASSETS / name).read_text("utf-8") for name in ("figures.js", "judging.js"))
     done = subprocess.run(
         [node, "-e", RUNNER], input=json.dumps({"source": source, "runs": runs}),
-        capture_output=True, text=True, check=True, timeout=60,
+        capture_output=True, text=True, check=True, timeout=900,
     )  # fmt: skip
     answers = iter(json.loads(done.stdout))
     return {kind: [next(answers) for _ in cases] for kind, cases in CASES.items()}

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import math
 import random
+from collections.abc import Sequence
+from itertools import combinations, pairwise
+from statistics import median
 
 import pytest
 
-from archbench.report.change_points import LEAST, change_points, why_none
+from archbench.core.statistics import quantile
+from archbench.report.change_points import LEAST, change_points, change_points_of, why_none
 
 # Medians of a network's runs, 2 % apart as they come, without a trend.
 LEVEL = [
@@ -76,7 +80,49 @@ def test_what_has_no_logarithm_has_none() -> None:
     assert change_points([0.0, 1.0, 1.0, 9.0, 9.0, 9.0]) == []
 
 
-def test_without_the_library(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("archbench.report.change_points.find_spec", lambda name: None)
-    assert why_none(6) == "change points need the package ruptures, which is not installed"
-    assert change_points([1.0, 1.0, 1.0, 9.0, 9.0, 9.0]) == []
+def cost(signal: Sequence[float], ends: Sequence[int]) -> float:
+    """Of a division: deviations from the levels' medians, and the penalties."""
+    levels = [signal[a:b] for a, b in pairwise([0, *ends, len(signal)])]
+    deviations = sum(abs(one - median(level)) for level in levels for one in level)
+    return deviations + 2.5 * math.log(len(signal)) * len(ends)
+
+
+def test_no_other_division_is_cheaper() -> None:
+    """All of them are tried, of lines of all lengths at once, some of which are equal values."""
+    rng = random.Random(5)
+    signals = []
+    for length in (6, 7, 8, 9, 10, 11, 12, 13) * 30:
+        step, digits = rng.randrange(2, length - 1), rng.choice((0, 1, 6))
+        level = [rng.choice((0, 4, 5, 9)) * (place >= step) for place in range(length)]
+        signals.append([one + round(rng.gauss(0, 0.7), digits) for one in level])
+    # The noise of the line is what it is, so that a unit of the signal is one of noise.
+    lines = []
+    for signal in signals:
+        steps = sorted(abs(b - a) for a, b in pairwise(signal))
+        noise = max(quantile(steps, 0.75) / (1.1503493803760079 * math.sqrt(2)), 0.01)
+        lines.append([one / noise for one in signal])
+    found = change_points_of([[math.exp(one) for one in signal] for signal in signals])
+    changed = 0
+    for line, ends in zip(lines, found, strict=True):
+        possible = [
+            ends
+            for number in range(len(line) // 3)
+            for ends in combinations(range(3, len(line) - 2), number)
+            if all(b - a >= 3 for a, b in pairwise([0, *ends, len(line)]))
+        ]
+        assert cost(line, ends) == pytest.approx(min(cost(line, one) for one in possible))
+        changed += bool(ends)
+    assert 5 < changed < len(lines)
+
+
+def test_lines_are_searched_one_like_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = random.Random(3)
+    lines = [
+        [math.exp(rng.gauss(0, 0.02) + 0.2 * (i > 20)) for i in range(rng.randrange(3, 60))]
+        for _ in range(30)
+    ]
+    found = [change_points(line) for line in lines]
+    assert sum(map(bool, found)) > 5
+    assert change_points_of(lines) == found
+    monkeypatch.setattr("archbench.report.change_points._AT_ONCE", 100)
+    assert change_points_of(lines) == found

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from archbench.core.points import Point
+from archbench.core.rows import Row
 from archbench.report.charts.labels import point_labels, shown_name, spread
 
 
-def point(name: str, device: str = "", batch_size: int | None = None, run: str = "") -> Point:
-    return Point(f"timm/{name}", name, "timm", "A", device, batch_size=batch_size, run=run)
+def point(name: str, device: str = "", batch_size: int | None = None, run: str = "") -> Row:
+    return Row(f"timm/{name}", name, "timm", "A", device, batch_size=batch_size, run=run)
 
 
 @pytest.mark.parametrize(
@@ -31,7 +31,7 @@ def test_moved_apart(heights: list[float], gap: float, placed: list[float]) -> N
     assert spread(heights, gap, 0, 10) == pytest.approx(placed)
 
 
-def test_names_are_told_apart_by_the_first_thing_that_differs() -> None:
+def test_names_are_distinguished_by_the_first_thing_that_differs() -> None:
     by_device = [point("a", device=device, batch_size=1) for device in ("v100", "t4")]
     assert point_labels(by_device) == ["a (v100 batch 1)", "a (t4 batch 1)"]
     by_run = [point("a", run=run) for run in ("r1", "r2")]

@@ -21,7 +21,7 @@ from matplotlib.text import Text
 from PIL import Image
 
 from archbench.core.errors import UsageError
-from archbench.core.points import Figure, Point, with_derived
+from archbench.core.rows import Row, Value, with_derived
 from archbench.report.charts import CHARTS, PICTURES, Chart, draw, draw_charts, why_not
 from archbench.report.charts.colours import family_look, shades
 from archbench.report.page import page_data
@@ -42,37 +42,38 @@ def point(
     dtype: str | None = None,
     runtime: str | None = None,
     **figures: float,
-) -> Point:
+) -> Row:
     """A point whose figures are all of one kind; counts and derived figures follow."""
     kinds = {name: "counted" if name in ("params", "macs") else kind for name in figures}
     if kind == "published":
         kinds = dict.fromkeys(figures, kind)
-    given = {name: Figure(value, kinds[name], "a test") for name, value in figures.items()}
-    return Point(
+    given = {name: Value(value, kinds[name], "a test") for name, value in figures.items()}
+    return Row(
         f"{library}/{name}", name, library, family, device=device, device_name=device.upper(),
         dtype=dtype, batch_size=batch_size, run=run, runtime=runtime,
-        figures=with_derived(given, batch_size),
+        values=with_derived(given, batch_size),
     )  # fmt: skip
 
 
-def seed_points() -> list[Point]:
+def seed_rows() -> list[Row]:
     """71 architectures; memory and energy are made up."""
     found = []
     for row in csv.DictReader(ROWS.open(encoding="utf-8")):
         top1, params, macs, latency = (float(row[n]) for n in ("top1", "params", "macs", "latency"))
         figures: dict[str, Any] = {
-            "top1": Figure(top1, "published", f"a library: {row['name']}"),
-            "params": Figure(params * 1e6, "counted", "a run"),
-            "macs": Figure(macs * 1e9, "counted", "a run"),
-            "latency": Figure(latency * 1e-3, "measured", "a run"),
-            "peak_memory": Figure(2e8 + params * 4e6, "measured", "a run"),
-            "energy_per_image": Figure(macs * 0.02, "measured", "a run"),
+            "top1": Value(top1, "published", f"a library: {row['name']}"),
+            "params": Value(params * 1e6, "counted", "a run"),
+            "macs": Value(macs * 1e9, "counted", "a run"),
+            "latency": Value(latency * 1e-3, "measured", "a run"),
+            "peak_memory": Value(2e8 + params * 4e6, "measured", "a run"),
+            "energy_per_image": Value(macs * 0.02, "measured", "a run"),
+            "speedup": Value(1 + top1 / 100, "derived", "a run"),
         }
         family = re.sub(r"(legacy_|bn_|se|[\d_@].*)", "", row["name"]) or row["name"]
         found.append(
-            Point(
+            Row(
                 f"{row['library']}/{row['name']}", row["name"], row["library"], family, "cpu",
-                "a CPU", "a run", figures=with_derived(figures, 1), dtype="fp32", batch_size=1,
+                "a CPU", "a run", values=with_derived(figures, 1), dtype="fp32", batch_size=1,
                 threads=1,
             )
         )  # fmt: skip
@@ -81,7 +82,7 @@ def seed_points() -> list[Point]:
 
 NAMES = [
     "top1", "ball-macs", "ball-params", "density", "top1-per-gmac", "operations-time", "top1-rate",
-    "params-memory", "batch-size", "energy",
+    "params-memory", "batch-size", "speedup", "energy",
 ]  # fmt: skip
 
 
@@ -233,7 +234,7 @@ def test_too_many_bars_leave_the_best() -> None:
 # Times.
 
 
-def times(batch_size: int, device: str = "v100", runtime: str | None = None) -> list[Point]:
+def times(batch_size: int, device: str = "v100", runtime: str | None = None) -> list[Row]:
     """Two GMACs each millisecond, exactly: at batch size 2 the batch takes twice as long."""
     return [
         point(f"n{n}", device=device, batch_size=batch_size, runtime=runtime, macs=2e9 * n,
@@ -262,9 +263,9 @@ def test_operations_against_the_times_that_bianco_et_al_print(
     import numpy
 
     from archbench import catalog
-    from archbench.catalog.tables import published_points
+    from archbench.catalog.tables import published_table
 
-    points = published_points("bianco2018")
+    points = published_table("bianco2018")
     macs = {point.name: (point.value("macs") or 0) / 1e9 for point in points}
     table = Path(catalog.__file__).parent / "data" / "published" / "bianco2018.csv"
     panels: dict[tuple[str, str], list[tuple[float, float]]] = {}
@@ -281,13 +282,13 @@ def test_operations_against_the_times_that_bianco_et_al_print(
     assert len(expected) == 14
     monkeypatch.setattr("archbench.report.charts.scatter.place_labels", lambda *_, **__: ([], 0))
     figure = draw("operations-time", points)
-    told = {
+    said = {
         axes.get_title(loc="left"): re.findall(r"[\d.]+", axes.get_title(loc="right"))
         for axes in figure.axes
     }
-    assert told.keys() == expected.keys()
+    assert said.keys() == expected.keys()
     for panel, (correlation, slope, number) in expected.items():
-        r, rate, n = map(float, told[panel])
+        r, rate, n = map(float, said[panel])
         assert r == pytest.approx(correlation, abs=6e-4), panel
         assert rate == pytest.approx(slope, rel=5.1e-3), panel
         assert n == number
@@ -334,9 +335,9 @@ def test_top1_against_rate() -> None:
 
 
 def test_the_upper_bounds_that_bianco_et_al_print() -> None:
-    from archbench.catalog.tables import published_points
+    from archbench.catalog.tables import published_table
 
-    figure = draw("top1-rate", published_points("bianco2018"))
+    figure = draw("top1-rate", published_table("bianco2018"))
     bounds = {axes.get_title(loc="left"): axes.get_title(loc="right") for axes in figure.axes}
     # Section V-D: intercepts 83.0 and 83.3, slopes -0.2025 and -0.0244.
     assert bounds == {
@@ -391,16 +392,16 @@ def test_a_chart_without_its_figures_says_which(name: str) -> None:
     with pytest.raises(UsageError) as caught:
         draw(name, bare)
     assert caught.value.asked == f"chart {name}"
-    assert caught.value.found == f"no point has {CHARTS[name].wants}"
+    assert caught.value.found == f"no row has {CHARTS[name].wants}"
     assert caught.value.todo == CHARTS[name].todo
-    assert why_not(name, []) == "there are no points"
+    assert why_not(name, []) == "there are no rows"
 
 
 def test_a_rate_is_of_the_smallest_batch_size_that_there_is() -> None:
     figure = draw("top1-rate", [*times(8), *times(16)])
     assert [axes.get_title(loc="left") for axes in figure.axes] == ["V100: batch 8"]
     assert why_not("top1-rate", [point("a", device="v100", batch_size=1, latency=1)]) == (
-        "no point has images/s and top-1"
+        "no row has images/s and top-1"
     )
 
 
@@ -437,8 +438,9 @@ def test_a_chart_is_one_entry(monkeypatch: pytest.MonkeyPatch) -> None:
     figure = draw("activations-time", points)
     assert offsets(by_gid(figure, "markers")) == {(2, 1), (4, 2), (8, 4)}
     assert figure.axes[0].get_title(loc="right") == "r = 1.000, n = 3"
-    assert [one["name"] for one in page_data(points, title="")["charts"]].count(chart.name) == 1
-    with pytest.raises(UsageError, match=r"no point has activations M and inference time|Measure"):
+    data: Any = page_data(points, title="")
+    assert [one["name"] for one in data["charts"]].count(chart.name) == 1
+    with pytest.raises(UsageError, match=r"no row has activations M and inference time|Measure"):
         draw("activations-time", [])
 
 
@@ -461,7 +463,7 @@ ALONE = {
     "top1": {70}, "ball-macs": {(1, 70)}, "ball-params": {(1, 70)}, "density": {70},
     "top1-per-gmac": {70}, "operations-time": {(10, 1), (5, 1)}, "top1-rate": {(100, 70)},
     "params-memory": {(1, 100)}, "batch-size": {(1, 10), (2, 5), (1, 100), (2, 100)},
-    "energy": {(100, 70)},
+    "speedup": {(1, 2)}, "energy": {(100, 70)},
 }  # fmt: skip
 
 
@@ -470,7 +472,7 @@ def test_one_architecture_is_enough(name: str) -> None:
     # 10 ms at batch sizes 1 and 2: 5 ms for an image of the larger.
     one = [
         point("a", device="v100", batch_size=size, top1=70, params=1e6, macs=1e9, latency=0.01,
-              peak_memory=1e8, energy_per_image=0.1)
+              peak_memory=1e8, energy_per_image=0.1, speedup=2)
         for size in (1, 2)
     ]  # fmt: skip
     figure = draw(name, one)
@@ -485,9 +487,9 @@ def test_one_architecture_is_enough(name: str) -> None:
 def test_sources_are_named_once_the_most_frequent_first() -> None:
     from archbench.report.charts.canvas import sources_note
 
-    def of(*sources: str) -> Point:
-        figures = {"top1": Figure(70, "published", "; ".join(sources))}
-        return Point("timm/a", "a", "timm", "A", figures=figures)
+    def of(*sources: str) -> Row:
+        figures = {"top1": Value(70, "published", "; ".join(sources))}
+        return Row("timm/a", "a", "timm", "A", values=figures)
 
     points = [of("Paper (vol. 1; p. 2): a", "here"), of("here"), of("z" * 95)]
     assert sources_note(points, ["top1"]) == (
@@ -529,7 +531,7 @@ def test_hostile_names_make_a_valid_svg(tmp_path: Path) -> None:
     assert tags & {"b", "script"} == set()
 
 
-def test_names_shared_by_two_are_told_apart() -> None:
+def test_names_shared_by_two_are_distinguished() -> None:
     points = [
         point("resnet101", top1=81.9, params=44e6, macs=7.8e9, library="torchvision"),
         point("resnet101", top1=79.2, params=44e6, macs=7.6e9, library="pytorchcv"),
@@ -539,7 +541,7 @@ def test_names_shared_by_two_are_told_apart() -> None:
     ]  # fmt: skip
 
 
-def test_names_shared_by_two_runtimes_are_told_apart() -> None:
+def test_names_shared_by_two_runtimes_are_distinguished() -> None:
     points = [
         point("a", device="v100", batch_size=1, top1=80.0 + n, params=44e6, macs=7e9, runtime=one)
         for n, one in enumerate(("eager", "compiled"))
@@ -562,7 +564,7 @@ def overlapping(texts: list[Text]) -> list[tuple[str, str]]:
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name not in ("top1", "batch-size")])
 def test_names_of_the_seed_suite_do_not_overlap(name: str) -> None:
-    figure = draw(name, seed_points())
+    figure = draw(name, seed_rows())
     for axes in figure.axes:
         texts = [text for text in axes.texts if text.get_gid() == "label"]
         assert overlapping(texts) == []
@@ -577,7 +579,7 @@ def test_names_of_the_seed_suite_do_not_overlap(name: str) -> None:
 
 
 def test_bars_of_the_seed_suite_do_not_overlap() -> None:
-    figure = draw("top1", seed_points())
+    figure = draw("top1", seed_rows())
     figure.draw_without_rendering()
     (axes,) = figure.axes
     assert overlapping(list(axes.get_xticklabels())) == []
@@ -598,7 +600,7 @@ def test_names_at_the_ends_of_lines_do_not_overlap() -> None:
 
 @pytest.mark.parametrize("name", NAMES[:5])
 def test_legends_and_titles_keep_clear_of_the_axes(name: str) -> None:
-    figure = draw(name, seed_points())
+    figure = draw(name, seed_rows())
     figure.draw_without_rendering()
     boxes = [axes.get_tightbbox() for axes in figure.axes]
     for legend in figure.legends:
@@ -662,7 +664,7 @@ def test_both_formats_of_what_can_be_drawn(tmp_path: Path) -> None:
 
 
 def test_svg_is_small_and_has_each_outline_once(tmp_path: Path) -> None:
-    points = [replace(one, name=f"{one.name} {'net' * 6}") for one in seed_points()[:30]]
+    points = [replace(one, name=f"{one.name} {'net' * 6}") for one in seed_rows()[:30]]
     path = draw_charts(points, tmp_path, names=["ball-macs"], formats=["svg"])[0]
     text = path.read_text(encoding="utf-8")
     assert len(text) < 120_000
@@ -687,7 +689,7 @@ def test_reducing_svg_leaves_every_glyph_at_its_place(tmp_path: Path) -> None:
     from archbench.report.charts.canvas import style
     from archbench.report.charts.svg import glyphs_kept, smaller
 
-    figure = draw("top1-rate", seed_points()[:8])
+    figure = draw("top1-rate", seed_rows()[:8])
     with style(), glyphs_kept(figure):
         figure.savefig(tmp_path / "whole.svg")
     whole = (tmp_path / "whole.svg").read_text(encoding="utf-8")
@@ -712,13 +714,13 @@ def test_reducing_svg_leaves_every_glyph_at_its_place(tmp_path: Path) -> None:
 def test_named_charts_only_and_all_or_nothing(tmp_path: Path) -> None:
     paths = draw_charts(TWO, tmp_path, names=["top1"], formats=["png"])
     assert [path.name for path in paths] == ["top1.png"]
-    with pytest.raises(UsageError, match="chart energy: no point has"):
+    with pytest.raises(UsageError, match="chart energy: no row has"):
         draw_charts(TWO, tmp_path / "none", names=["top1", "energy"])
     assert not (tmp_path / "none").exists()
 
 
 def test_nothing_to_draw(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="no chart has its figures: top1: no point has top-1; "):
+    with pytest.raises(UsageError, match="no chart has its figures: top1: no row has top-1; "):
         draw_charts([point("a", max_channels=3)], tmp_path)
 
 

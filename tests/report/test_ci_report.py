@@ -1,4 +1,4 @@
-"""What CI systems are told: escaped, within their limits, worst first."""
+"""What CI systems receive: escaped, within their limits, worst first."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from archbench.core.entries import MetricEntry
 from archbench.core.records import Record
 from archbench.core.spec import Target
 from archbench.core.verdicts import FAILING, Verdict
@@ -40,18 +41,18 @@ def cell(id: str, *verdicts: Verdict, batch_size: int = 1, **metrics: Any) -> Re
 SLOWER = verdict("latency", "regressed", "slower", "26 ms -> 29 ms", baseline=0.026, value=0.0286)
 BIGGER = verdict("params", "changed", "differs", "params 200 -> 204", baseline=200, value=204)
 EQUAL = verdict("complexity", "unchanged")
-TIMED = {"unit": "s", "source": "measured", "samples": [0.02, 0.021, 0.022]}
-COUNTED = {"unit": "1", "source": "counted", "value": 11_689_512}
+TIMED: MetricEntry = {"unit": "s", "source": "measured", "samples": [0.02, 0.021, 0.022]}
+COUNTED: MetricEntry = {"unit": "1", "source": "counted", "value": 11_689_512}
 
 
 def at(diagnostic: Diagnostic) -> tuple[str, int]:
     return "baselines/complexity.jsonl", 7
 
 
-# Findings.
+# Diagnostics.
 
 
-def test_what_fails_comes_first_then_what_cannot_be_told() -> None:
+def test_what_fails_comes_first_then_what_cannot_be_decided() -> None:
     cells = [
         cell("a/1", verdict("latency", "improved")),
         cell("a/2", verdict("latency", "unchanged")),
@@ -126,11 +127,11 @@ def test_an_accepted_change_fails_nothing() -> None:
     ("status", "reason"),
     [("changed", "reported"), ("not-measured", "new"), ("changed", "accepted")],
 )
-def test_what_is_only_told_fails_nothing(status: str, reason: str) -> None:
-    told = cell("a/1", verdict("latency", status, reason))
-    assert f"**None of 1 cell fails**: 1 {status}, {reason}." in step_summary([told], "v100")
-    assert [line.partition(" ")[0] for line in annotation_lines([told])] == ["::notice"]
-    assert code_quality([told], at) == []
+def test_what_is_only_reported_fails_nothing(status: str, reason: str) -> None:
+    said = cell("a/1", verdict("latency", status, reason))
+    assert f"**None of 1 cell fails**: 1 {status}, {reason}." in step_summary([said], "v100")
+    assert [line.partition(" ")[0] for line in annotation_lines([said])] == ["::notice"]
+    assert code_quality([said], at) == []
 
 
 def test_markdown_is_shown_and_not_obeyed() -> None:
@@ -199,7 +200,7 @@ def test_code_quality() -> None:
     cells = [cell("a/1", SLOWER, verdict("latency", "inconclusive")), cell("a/2", EQUAL)]
     report: list[Any] = list(code_quality(cells, at))
     assert [entry.pop("fingerprint") for entry in report] == [
-        diagnostic.fingerprint for diagnostic in diagnostics(cells)[:2]
+        diagnostic.identity for diagnostic in diagnostics(cells)[:2]
     ]
     assert report == [
         {
@@ -262,7 +263,7 @@ def test_cells_that_are_run_differently_keep_their_figures_apart() -> None:
 
 def test_labels_survive_gitlabs_reader() -> None:
     """It cuts each line at ``#`` and splits the rest as a shell does."""
-    metrics = {
+    metrics: dict[str, MetricEntry] = {
         "params": {"unit": "1", "value": 1},
         "macs": {"unit": "1", "value": float("nan")},
         "energy": {"unit": "J", "value": 0.5},

@@ -14,6 +14,7 @@ from archbench.report.counts import (
     comparison_text,
 )
 from archbench.report.summary_lines import count_lines
+from tests.core.lines import count_line
 
 OLD = [
     LayerCost("stem", "Conv2d", 100, 1000),
@@ -25,7 +26,7 @@ OLD = [
 
 def test_census_counts_equal_costs_in_their_order() -> None:
     assert layer_census(OLD) == [
-        ["Conv2d", 100, 1000, 1], ["Conv2d", 50, 500, 2], ["Linear", 20, 20, 1]
+        ("Conv2d", 100, 1000, 1), ("Conv2d", 50, 500, 2), ("Linear", 20, 20, 1)
     ]  # fmt: skip
 
 
@@ -36,7 +37,7 @@ def test_changed_layers() -> None:
     assert came == {("Conv2d", 52, 500): 1, ("Net", 7, 0): 1}
     text = changed_text(
         [Verdict("params", "changed", "differs", "params 220 -> 229 (+9, +4.09 %)")],
-        {"layers": layer_census(OLD)},
+        count_line(layers=layer_census(OLD)),
         new,
     )
     assert text.splitlines() == [
@@ -50,14 +51,14 @@ def test_changed_layers() -> None:
 
 def test_a_layer_like_others_is_named_among_them() -> None:
     new = [*OLD, LayerCost("c", "Conv2d", 50, 500)]
-    assert changed_text([], {"layers": layer_census(OLD)}, new).splitlines()[-1] == (
+    assert changed_text([], count_line(layers=layer_census(OLD)), new).splitlines()[-1] == (
         "  + 1 x Conv2d: params 50, MACs 500  among a, b, c"
     )
 
 
 def test_long_lists_are_cut() -> None:
     new = [LayerCost(f"n{i}", "Conv2d", 1000 + i, 0) for i in range(15)]
-    lines = changed_text([], {"layers": []}, new).splitlines()
+    lines = changed_text([], count_line(layers=[]), new).splitlines()
     assert len(lines) == 1 + 12 + 1
     assert lines[-1] == "  + and 3 more kinds of layers"
 
@@ -79,7 +80,7 @@ def test_biases_are_no_news() -> None:
     ]
 
 
-def test_findings() -> None:
+def test_counts_in_lines() -> None:
     cells = [
         cell("timm/a", "unchanged"),
         cell("timm/b", "no-baseline"),

@@ -5,10 +5,11 @@ from __future__ import annotations
 import csv
 import io
 import json
+from dataclasses import replace
 
 import pytest
 
-from archbench.core.history import Cell, Entry, Series
+from archbench.core.history import Cell, Entry, Series, series_of
 from archbench.report.history import FORMATS, history_data, judged, shown_since
 
 CELL = Cell("timm/a", "v100", dtype="fp32", batch_size=1, threads=1)
@@ -48,11 +49,31 @@ def test_data_for_the_page() -> None:
         "change_point": False,
         "events": ["torch 1 -> 2"],
         "sources": ["run3"],
+        "noisy": False,
     }
     assert times[0]["change"] is None
     # Of counts, two are enough, and any difference is one.
     assert [item["change_point"] for item in data["timm/a"]] == [False, False, True]
     assert json.loads(json.dumps(data)) == data
+
+
+def test_a_time_that_is_too_noisy_is_marked() -> None:
+    one = series([0.010, 0.0101])
+    noisy = replace(one, entries=(one.entries[0], replace(one.entries[1], noisy=True)))
+    for detailed, shown in ((True, ["10", "~10.1"]), (False, ["~10.1"])):
+        text = FORMATS["text"](judged([noisy]), [], detailed)
+        assert "~ too noisy to trust: other work ran beside it." in text
+        assert [word for word in text.split() if word in ("10", "~10", "10.1", "~10.1")] == shown
+        assert "~" not in FORMATS["text"](judged([one]), [], detailed)
+    (line,) = json.loads(FORMATS["json"](judged([noisy]), [], True))["lines"]
+    assert [entry["noisy"] for entry in line["entries"]] == [False, True]
+    rows = csv.DictReader(io.StringIO(FORMATS["csv"](judged([noisy]), [], True)))
+    assert [row["noisy"] for row in rows] == ["False", "True"]
+    # Of several runs of a commit one is enough.
+    together = series_of(
+        [], {(CELL, "latency"): [replace(e, commit="c", dirty=False) for e in noisy.entries]}
+    )
+    assert [entry.noisy for entry in together[0].entries] == [True]
 
 
 def test_the_latest_change_stands_first() -> None:
@@ -94,7 +115,7 @@ def test_a_line_entry_by_entry() -> None:
     ]
 
 
-def test_counts_are_told_in_full() -> None:
+def test_counts_are_reported_in_full() -> None:
     text = FORMATS["text"](judged([series([1814073344, 1814074344], "macs", Cell("a"))]), [], True)
     assert "◆ 1,814,073,344 -> 1,814,074,344, +1,000" in text
     assert text.startswith("a: MACs\n▁█\n")

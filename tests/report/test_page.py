@@ -9,14 +9,15 @@ import math
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from archbench.core.points import KINDS, Figure, Point
+from archbench.core.rows import KINDS, Row, Value
 from archbench.metrics import METRICS
 from archbench.report.charts.colours import family_look, shades
 from archbench.report.page import page_data, page_html, write_page
-from tests.report.synthetic_points import FAMILIES, synthetic_history, synthetic_points
+from tests.report.synthetic_rows import FAMILIES, synthetic_history, synthetic_rows
 
 HOSTILE = "</script><script>alert(1)</script><!--\u2028&amp;"
 
@@ -58,23 +59,23 @@ def read(html: str) -> Reader:
 
 
 def test_every_figure_is_there_with_its_source() -> None:
-    points = synthetic_points(batch_sizes=(1, 4))[:40]
-    data = page_data(points, title="t")
-    for n, point in enumerate(points):
+    rows = synthetic_rows(batch_sizes=(1, 4))[:40]
+    data: Any = page_data(rows, title="t")
+    for n, row in enumerate(rows):
         found = {}
         for metric, places in data["at"].items():
             if places[n] >= 0:
-                value, kind, source, *ends = data["figures"][places[n]]
-                found[metric] = Figure(value, KINDS[kind], data["sources"][source], *ends)
-        assert found == dict(point.figures)
-        for name, stated in {**point.as_dict(), "unusual": point.unusual}.items():
+                value, kind, source, *ends = data["values"][places[n]]
+                found[metric] = Value(value, KINDS[kind], data["sources"][source], *ends)
+        assert found == dict(row.values)
+        for name, stated in {**row.as_dict(), "unusual": row.unusual}.items():
             column = {**data["columns"], **data["looks"]}.get(name)
             assert column is None or column["values"][column["at"][n]] == stated
-    assert data["columns"].keys() == point.as_dict().keys() - {"figures"}
+    assert data["columns"].keys() == row.as_dict().keys() - {"values"}
 
 
 def test_what_the_script_knows_of_a_metric_and_an_axis_is_what_their_tables_say() -> None:
-    data = page_data([], title="t")
+    data: Any = page_data([], title="t")
     assert data["metrics"].keys() == METRICS.keys()
     top1, latency = data["metrics"]["top1"], data["metrics"]["latency"]
     assert (top1["decimals"], top1["of"], top1["isLower"], top1["unit"]) == (
@@ -85,6 +86,7 @@ def test_what_the_script_knows_of_a_metric_and_an_axis_is_what_their_tables_say(
     )  # fmt: skip
     assert {name for name, one in data["metrics"].items() if one["isLimit"]} == {
         "top1", "params", "macs", "latency", "throughput", "peak_memory", "energy_per_image",
+        "artefact_size", "process_memory",
     }  # fmt: skip
     assert data["axes"]["dtype"] == {"title": "precision", "texts": {}, "isFurther": False}
     assert data["axes"]["cold_cache"]["texts"] == {"true": "cold cache", "false": "warm cache"}
@@ -92,18 +94,18 @@ def test_what_the_script_knows_of_a_metric_and_an_axis_is_what_their_tables_say(
 
 def test_what_cannot_be_a_number_is_left_out_and_named() -> None:
     figures = {
-        "params": Figure(1e6, "counted", "run"),
-        "latency": Figure(math.nan, "measured", "run"),
-        "top1": Figure(70.0, "measured", "run", 69.0, math.inf),
+        "params": Value(1e6, "counted", "run"),
+        "latency": Value(math.nan, "measured", "run"),
+        "top1": Value(70.0, "measured", "run", 69.0, math.inf),
     }
-    data = page_data([Point("a/b", "b", "a", "B", figures=figures)], title="t", remarks=["one"])
+    data: Any = page_data([Row("a/b", "b", "a", "B", values=figures)], title="t", remarks=["one"])
     assert list(data["at"]) == ["params"]
     assert data["remarks"] == ["one", "2 figures are not finite numbers and were left out."]
 
 
 def test_names_with_html_are_text() -> None:
-    point = synthetic_points()[0]
-    hostile = replace(point, name=HOSTILE, id=f"timm/{HOSTILE}", family=HOSTILE, device=HOSTILE)
+    row = synthetic_rows()[0]
+    hostile = replace(row, name=HOSTILE, id=f"timm/{HOSTILE}", family=HOSTILE, device=HOSTILE)
     html = page_html([hostile], title=HOSTILE, remarks=[HOSTILE], history={HOSTILE: []})
     reader = read(html)
     assert [found.get("id") for found, _ in reader.scripts] == ["data", None, None]
@@ -117,7 +119,7 @@ def test_names_with_html_are_text() -> None:
 
 
 def test_scripts_run_by_their_hashes_only_and_no_host_is_named() -> None:
-    reader = read(page_html(synthetic_points()[:4], title="t", history=synthetic_history()))
+    reader = read(page_html(synthetic_rows()[:4], title="t", history=synthetic_history()))
     for _, script in reader.scripts[1:]:
         digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
         assert f"'sha256-{digest}'" in reader.policy
@@ -127,27 +129,27 @@ def test_scripts_run_by_their_hashes_only_and_no_host_is_named() -> None:
 
 
 def test_a_name_that_no_file_can_hold() -> None:
-    point = replace(synthetic_points()[0], name="broken \udc80")
-    page_html([point], title="broken \udc80").encode("utf-8")
+    row = replace(synthetic_rows()[0], name="broken \udc80")
+    page_html([row], title="broken \udc80").encode("utf-8")
 
 
 @pytest.mark.parametrize(("copies", "most"), [(1, 1.5e6), (25, 5e6)])
 def test_the_size_of_a_page(copies: int, most: float) -> None:
-    points = synthetic_points(copies=copies)
-    assert len({point.id for point in points}) == 60 * copies
-    assert len(page_html(points, title="t").encode()) < most
+    rows = synthetic_rows(copies=copies)
+    assert len({row.id for row in rows}) == 60 * copies
+    assert len(page_html(rows, title="t").encode()) < most
 
 
 def test_families_and_architectures_look_as_in_the_pictures() -> None:
-    points = synthetic_points()
-    data = page_data(points, title="t")
+    rows = synthetic_rows()
+    data: Any = page_data(rows, title="t")
     assert data["families"].keys() == FAMILIES.keys()
     for family, (light, dark) in data["families"].items():
         assert light == family_look(family).colour != dark
     shade = data["looks"]["shade"]
-    for point, place in zip(points, shade["at"], strict=True):
+    for row, place in zip(rows, shade["at"], strict=True):
         light, dark = shade["values"][place]
-        assert light == shades(points)[point.id, point.name]
+        assert light == shades(rows)[row.id, row.name]
         # On dark paper all are lighter: the sum of red, green and blue is.
         assert sum(bytes.fromhex(dark[1:])) > sum(bytes.fromhex(light[1:]))
 
@@ -163,3 +165,11 @@ def test_writing_replaces_in_one_step(tmp_path: Path) -> None:
 def test_a_directory_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         write_page([], tmp_path / "missing" / "page.html", title="t")
+
+
+def test_commands_are_spelled_as_the_project_has_them() -> None:
+    rows = synthetic_rows()[:4]
+    shown = page_html(rows, title="t", spelled=lambda said: said.replace("pytest b", "pytest my b"))
+    assert "pytest my benchmarks --batch-size" in shown
+    assert "pytest my benchmarks/test_complexity.py" in shown
+    assert "pytest benchmarks" not in shown

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from archbench.core.entries import MetricEntry
 from archbench.core.records import Record
 from archbench.report.provenance import provenance_lines
 
 
 def cell(name: str, library: str, torch: str = "2.9") -> Record:
-    counted = {"macs": {"value": 1, "counted_with": {"library": library, "torch": torch}}}
-    return Record(f"timm/{name}", None, counted)
+    counted: MetricEntry = {"value": 1, "counted_with": {"library": library, "torch": torch}}
+    return Record(f"timm/{name}", None, {"macs": counted})
 
 
 def test_an_installed_library_is_no_news() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from archbench import ModelSpec, Target
+from archbench.core.entries import MetricEntry
 from archbench.core.records import Record
 from archbench.core.verdicts import Note, Verdict
 from archbench.report.table import (
@@ -15,16 +16,17 @@ from archbench.report.table import (
     is_bad,
     run_table,
 )
+from tests.core.lines import count_line
 
 TARGET = Target("cpu", "AMD EPYC", "cpu-amd-epyc", batch_size=2)
-COUNTS = {
+COUNTS: dict[str, MetricEntry] = {
     "params": {"value": 11_689_512, "unit": "1", "source": "counted"},
     "macs": {"value": 1_814_073_344, "unit": "1", "source": "counted"},
 }
 
 
 def timed(samples: list[float], notes: list[Note] | None = None) -> Record:
-    latency = {"samples": samples, "unit": "s", "source": "measured"}
+    latency: MetricEntry = {"samples": samples, "unit": "s", "source": "measured"}
     return Record("torchvision/resnet18", TARGET, {**COUNTS, "latency": latency}, notes=notes or [])
 
 
@@ -41,6 +43,26 @@ def test_a_row() -> None:
     assert table.splitlines()[0].split("  ")[0] == "architecture"
 
 
+def test_device_time_has_a_column_where_a_device_has_a_clock() -> None:
+    on_device, on_host = timed([0.01] * 200), timed([0.01] * 200)
+    # The median of these is 4 ms, whatever the one that was late.
+    series: MetricEntry = {"samples": [0.004, 0.004, 0.009], "unit": "s", "source": "measured"}
+    on_device.metrics["device_time"] = {**series, "queue_full": True}
+    lines = run_table([on_device, on_host], {}, with_target=False).splitlines()
+    assert lines[0].split("  ")[-2:] == ["device ms", "verdict"]
+    assert [row("\n".join(lines), line)[-1] for line in (2, 3)] == ["4", "-"]
+    assert "device ms" not in run_table([on_host], {}, with_target=False)
+    assert doubts([on_device]) == []
+
+
+def test_a_device_time_with_waits_for_the_host_is_marked() -> None:
+    cell = timed([0.01] * 200)
+    cell.metrics["device_time"] = {"samples": [0.005], "unit": "s", "queue_full": False}
+    assert row(run_table([cell], {}, with_target=False))[-1] == "<5"
+    (line,) = doubts([cell])
+    assert line.startswith("< at most, 1 of 1: the device waited for the host")
+
+
 def test_what_was_published_is_not_of_quantised_weights() -> None:
     record = timed([0.01] * 200)
     record.target = replace(TARGET, dtype="int8")
@@ -55,13 +77,13 @@ def test_what_is_absent_is_a_dash() -> None:
 def test_counts_that_were_accepted_stand_where_the_run_did_not_count() -> None:
     cell = timed([0.01] * 200)
     cell.metrics = {"latency": cell.metrics["latency"]}
-    accepted = {"torchvision/resnet18": {"params": 11_689_512, "macs": 1_814_073_344}}
+    accepted = {"torchvision/resnet18": count_line(params=11_689_512, macs=1_814_073_344)}
     table = run_table([cell], {}, with_target=False, counts=accepted)
     assert row(table)[3:5] == ["11.69^", "1.814^"]
     assert has_accepted_counts([cell], accepted)
     # What was counted stands by itself, whatever was accepted.
     counted = timed([0.01] * 200)
-    other = {"torchvision/resnet18": {"params": 1, "macs": 2}}
+    other = {"torchvision/resnet18": count_line(params=1, macs=2)}
     assert row(run_table([counted], {}, with_target=False, counts=other))[3:5] == ["11.69", "1.814"]
     assert not has_accepted_counts([counted], other)
 
@@ -84,8 +106,26 @@ def test_what_was_judged_where_times_have_no_baseline() -> None:
     assert " ".join(row(run_table([cell], {}, with_target=False))[-2:]) == "counts unchanged"
     cell.verdicts = [new]
     assert row(run_table([cell], {}, with_target=False))[-1] == "no-baseline"
+    for verdicts in ([new], [same, new]):
+        cell.verdicts = verdicts
+        table = run_table([cell], {}, with_target=False, is_accepted=True)
+        assert row(table)[-2:] == ["-", "accepted"]
     cell.verdicts = [same, Verdict("latency", "regressed", "slower", "x"), new]
-    assert row(run_table([cell], {}, with_target=False))[-1] == "regressed"
+    for is_accepted in (False, True):
+        table = run_table([cell], {}, with_target=False, is_accepted=is_accepted)
+        assert row(table)[-1] == "regressed"
+
+
+def test_outputs_that_agree_are_no_times_that_were_compared() -> None:
+    agrees = Verdict(
+        "output_difference", "unchanged", "within-tolerance", "s", 0.0, 1e-7,
+        budget="output_difference <= 0.0001",
+    )  # fmt: skip
+    cell = timed([0.01] * 200)
+    cell.verdicts = [agrees]
+    assert run_table([cell], {}, with_target=False).splitlines()[2].endswith("  outputs agree")
+    cell.verdicts = [agrees, Verdict("latency", "unchanged", "r", "s")]
+    assert row(run_table([cell], {}, with_target=False))[-1] == "unchanged"
 
 
 def test_noise_is_marked_and_explained() -> None:
@@ -106,7 +146,7 @@ def test_a_failure_is_its_verdict() -> None:
     assert cell_line(cell) == "crashed"
 
 
-def test_what_is_only_told_is_no_failure() -> None:
+def test_what_is_only_reported_is_no_failure() -> None:
     changed = Verdict("params", "changed", "reported", "params 1 -> 2")
     cell = timed([0.01] * 8)
     cell.verdicts.append(changed)

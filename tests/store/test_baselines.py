@@ -9,45 +9,41 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from archbench.core.errors import UsageError
+from archbench.core.lines import (
+    AccuracyLine,
+    CellLine,
+    CountLine,
+    FingerprintLine,
+    Line,
+    TimeLine,
+    line_of,
+)
 from archbench.store.baselines import Updated, read_baselines, update_baselines
+from tests.core.lines import count_line
 
 EXAMPLES = Path(__file__).parent / "examples"
 EXAMPLE = EXAMPLES / "complexity-schema-4.jsonl"
 
 
-def line(model: str, params: int = 162, **fields: Any) -> dict[str, Any]:
-    return {
-        "id": model,
-        "input_shape": [1, 3, 8, 8],
-        "output_shape": [1, 10],
-        "params": params,
-        "trainable_params": params,
-        "buffers": 0,
-        "macs": 5000,
-        "activations": 70,
-        "max_channels": 4,
-        "operator_calls": 5,
-        "torch": "2.15.0",
-        "library": "local",
-        "layers": [["Conv2d", 112, 4960, 1], ["Linear", 50, 40, 1]],
-        **fields,
-    }
+SMALL = count_line("timm/b", params=7, trainable_params=7)
 
 
-def update(path: Path, *lines: dict[str, Any], only_new: bool = False) -> Updated:
-    by_id = {line["id"]: line for line in lines}
-    return update_baselines(
-        path, "complexity", by_id, path.parent / "locks" / "lock", only_new=only_new
-    )
+def update(path: Path, *lines: CountLine, only_new: bool = False) -> Updated:
+    lock = path.parent / "locks" / "lock"
+    return update_baselines(path, CountLine, lines, lock, only_new=only_new)
 
 
 @pytest.mark.parametrize("schema", [1, 2, 3, 4])
 def test_stored_examples_of_counts(schema: int) -> None:
-    baselines = read_baselines(EXAMPLES / f"complexity-schema-{schema}.jsonl", "complexity")
-    assert baselines.lines == {"local/a": line("local/a"), "timm/b": line("timm/b", 7)}
+    baselines = read_baselines(EXAMPLES / f"complexity-schema-{schema}.jsonl", CountLine)
+    assert baselines.lines == {
+        "local/a": count_line("local/a"),
+        "timm/b": SMALL,
+    }
     assert baselines.numbers == {"local/a": 2, "timm/b": 3}
 
 
@@ -84,6 +80,10 @@ def timed(
     }
 
 
+def by_key(*lines: dict[str, Any]) -> dict[str, TimeLine]:
+    return {line.key: line for line in (line_of(TimeLine, one) for one in lines)}
+
+
 COUNTED = {"params": 200, "macs": 5000}
 
 
@@ -112,24 +112,24 @@ def on_device() -> dict[str, Any]:
 )
 def test_stored_examples_of_times(schema: int, expected: list[dict[str, Any]]) -> None:
     path = EXAMPLES / f"latency-schema-{schema}.jsonl"
-    read = read_baselines(path, "latency").lines
-    assert read == {f"{line['id']} {line['cell']}": line for line in expected}
+    read = read_baselines(path, TimeLine).lines
+    assert read == by_key(*expected)
 
 
 def test_an_update_writes_the_stored_example_of_times(tmp_path: Path) -> None:
     path = tmp_path / "fp16.jsonl"
-    lines = {"timm/b": on_device(), "timm/a": timed(0.0006, COUNTED, peak_memory=10_039_296)}
-    update_baselines(path, "latency", lines, tmp_path / "lock", only_new=False)
+    lines = by_key(on_device(), timed(0.0006, COUNTED, peak_memory=10_039_296)).values()
+    update_baselines(path, TimeLine, lines, tmp_path / "lock", only_new=False)
     assert path.read_bytes() == (EXAMPLES / "latency-schema-4.jsonl").read_bytes()
 
 
 def test_an_older_file_is_written_in_the_newer_schema(tmp_path: Path) -> None:
     path = tmp_path / "fp32.jsonl"
     path.write_bytes((EXAMPLES / "latency-schema-1.jsonl").read_bytes())
-    new = {**timed(0.0006, None), "id": "timm/b"}
-    update_baselines(path, "latency", {"timm/b fp32-b1": new}, tmp_path / "lock", only_new=False)
+    new = by_key({**timed(0.0006, None), "id": "timm/b"}).values()
+    update_baselines(path, TimeLine, new, tmp_path / "lock", only_new=False)
     assert json.loads(path.read_bytes().splitlines()[0])["schema"] == 4
-    assert read_baselines(path, "latency").lines["timm/a fp32-b1"] == timed(None, None)
+    assert by_key(timed(None, None)).items() <= read_baselines(path, TimeLine).lines.items()
 
 
 @pytest.mark.parametrize(
@@ -169,57 +169,59 @@ def test_times_that_cannot_be_are_refused(old: str, new: str, cause: str, tmp_pa
     path = tmp_path / "fp32.jsonl"
     path.write_text(text.replace(old, new), encoding="utf-8")
     with pytest.raises(UsageError) as caught:
-        read_baselines(path, "latency")
+        read_baselines(path, TimeLine)
     assert f"{path}:2: {cause}" in str(caught.value)
 
 
 def test_an_update_writes_the_stored_example(tmp_path: Path) -> None:
     path = tmp_path / "baselines" / "complexity.jsonl"
-    assert update(path, line("timm/b", 7), line("local/a")) == Updated(("local/a", "timm/b"), (), 0)
+    assert update(path, SMALL, count_line("local/a")) == Updated(("local/a", "timm/b"), (), 0)
     assert path.read_bytes() == EXAMPLE.read_bytes()
 
 
 def test_no_file_has_no_lines(tmp_path: Path) -> None:
-    assert read_baselines(tmp_path / "none.jsonl", "complexity").lines == {}
+    assert read_baselines(tmp_path / "none.jsonl", CountLine).lines == {}
 
 
 def test_update_touches_only_its_own_lines(tmp_path: Path) -> None:
     path = tmp_path / "complexity.jsonl"
-    update(path, line("timm/a"), line("timm/b"), line("timm/c"))
+    update(path, count_line("timm/a"), count_line("timm/b"), count_line("timm/c"))
     before = path.read_text(encoding="utf-8").splitlines()
-    assert update(path, line("timm/b", 8), line("timm/c")) == Updated((), ("timm/b",), 1)
+    assert update(path, count_line("timm/b", params=8), count_line("timm/c")) == Updated(
+        (), ("timm/b",), 1
+    )
     after = path.read_text(encoding="utf-8").splitlines()
     assert [old == new for old, new in zip(before, after, strict=True)] == [True, True, False, True]
 
 
 def test_new_only_adds(tmp_path: Path) -> None:
     path = tmp_path / "complexity.jsonl"
-    update(path, line("timm/b"))
-    assert update(path, line("timm/b", 8), line("timm/a"), only_new=True) == Updated(
-        ("timm/a",), (), 1
-    )
-    lines = read_baselines(path, "complexity").lines
-    assert [(key, value["params"]) for key, value in lines.items()] == [
+    update(path, count_line("timm/b"))
+    assert update(
+        path, count_line("timm/b", params=8), count_line("timm/a"), only_new=True
+    ) == Updated(("timm/a",), (), 1, ("timm/b",))
+    lines = read_baselines(path, CountLine).lines
+    assert [(key, value.params) for key, value in lines.items()] == [
         ("timm/a", 162), ("timm/b", 162)
     ]  # fmt: skip
 
 
 def test_what_a_newer_library_confirms_stays_as_it_is(tmp_path: Path) -> None:
     path = tmp_path / "complexity.jsonl"
-    update(path, line("timm/a"))
+    update(path, count_line("timm/a"))
     before = path.stat().st_mtime_ns, path.read_bytes()
-    assert update(path, line("timm/a", torch="2.16.0", library="timm 2.0")).unchanged == 1
+    assert update(path, count_line("timm/a", torch="2.16.0", library="timm 2.0")).unchanged == 1
     assert (path.stat().st_mtime_ns, path.read_bytes()) == before
-    changed = line("timm/a", torch="2.16.0", operator_calls=6)
+    changed = count_line("timm/a", torch="2.16.0", operator_calls=6)
     assert update(path, changed).changed == ("timm/a",)
-    assert read_baselines(path, "complexity").lines["timm/a"]["torch"] == "2.16.0"
+    assert read_baselines(path, CountLine).lines["timm/a"].torch == "2.16.0"
 
 
 HEADER = '{"format":"archbench-baseline","kind":"complexity","schema":4}'
 
 
 def dumped(**fields: Any) -> str:
-    return json.dumps(line("timm/a", **fields))
+    return json.dumps({**msgspec.to_builtins(count_line()), **fields})
 
 
 @pytest.mark.parametrize(
@@ -257,8 +259,8 @@ def test_a_file_that_cannot_be_trusted_is_refused_and_left_alone(
     path = tmp_path / "complexity.jsonl"
     path.write_bytes(text.encode("latin-1"))
     for attempt in (
-        lambda: read_baselines(path, "complexity"),
-        lambda: update(path, line("timm/new")),
+        lambda: read_baselines(path, CountLine),
+        lambda: update(path, count_line("timm/new")),
     ):
         with pytest.raises(UsageError) as caught:
             attempt()
@@ -270,14 +272,14 @@ def test_a_file_that_cannot_be_trusted_is_refused_and_left_alone(
 
 def test_what_cannot_be_read_is_said(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="cannot be read"):
-        read_baselines(tmp_path, "complexity")
+        read_baselines(tmp_path, CountLine)
 
 
 def test_a_disk_that_is_full_leaves_the_old_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "complexity.jsonl"
-    update(path, line("timm/a"))
+    update(path, count_line("timm/a"))
     before = path.read_bytes()
 
     def full(descriptor: int) -> None:
@@ -285,7 +287,7 @@ def test_a_disk_that_is_full_leaves_the_old_file(
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match="No space left"):
-        update(path, line("timm/b"))
+        update(path, count_line("timm/b"))
     assert path.read_bytes() == before
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["complexity.jsonl", "locks"]
 
@@ -293,29 +295,30 @@ def test_a_disk_that_is_full_leaves_the_old_file(
 def test_two_updates_at_once_keep_both_their_lines(tmp_path: Path) -> None:
     path = tmp_path / "complexity.jsonl"
     code = (
-        "import json, sys\n"
+        "import sys\n"
         "from pathlib import Path\n"
         "from archbench.store.baselines import update_baselines\n"
-        "path, who, line = Path(sys.argv[1]), sys.argv[2], json.loads(sys.argv[3])\n"
+        "from archbench.core.lines import CountLine\n"
+        "from tests.core.lines import count_line\n"
+        "path, who = Path(sys.argv[1]), sys.argv[2]\n"
         "for i in range(25):\n"
-        "    new = {**line, 'id': f'timm/{who}{i}'}\n"
         "    lock = path.parent / 'lock'\n"
-        "    update_baselines(path, 'complexity', {new['id']: new}, lock, only_new=True)\n"
+        "    new = [count_line(f'timm/{who}{i}')]\n"
+        "    update_baselines(path, CountLine, new, lock, only_new=True)\n"
     )
     children = [
-        subprocess.Popen([sys.executable, "-c", code, str(path), who, dumped()])
-        for who in ("a", "b")
+        subprocess.Popen([sys.executable, "-c", code, str(path), who]) for who in ("a", "b")
     ]
-    assert [child.wait(timeout=120) for child in children] == [0, 0]
-    assert len(read_baselines(path, "complexity").lines) == 50
+    assert [child.wait(timeout=900) for child in children] == [0, 0]
+    assert len(read_baselines(path, CountLine).lines) == 50
 
 
 def test_a_link_stays_one(tmp_path: Path) -> None:
     target, link = tmp_path / "real.jsonl", tmp_path / "link.jsonl"
     link.symlink_to(target)
-    update(link, line("timm/a"))
+    update(link, count_line("timm/a"))
     assert link.is_symlink()
-    assert list(read_baselines(target, "complexity").lines) == ["timm/a"]
+    assert list(read_baselines(target, CountLine).lines) == ["timm/a"]
 
 
 SHARED = {
@@ -347,42 +350,46 @@ FINGERPRINT = {
     "asked": "none",
     **SHARED,
 }
-KINDS: dict[str, dict[str, Any]] = {"accuracy": ACCURACY, "fingerprint": FINGERPRINT}
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_stored_examples_of_accuracies(kind: str, tmp_path: Path) -> None:
-    older = [EXAMPLES / f"{kind}-schema-{schema}.jsonl" for schema in (2, 3)]
-    example = EXAMPLES / f"{kind}-schema-4.jsonl"
+@pytest.mark.parametrize(
+    "line", [line_of(AccuracyLine, ACCURACY), line_of(FingerprintLine, FINGERPRINT)]
+)
+def test_stored_examples_of_accuracies(line: CellLine, tmp_path: Path) -> None:
+    kind = type(line)
+    older = [EXAMPLES / f"{kind.kind}-schema-{schema}.jsonl" for schema in (2, 3)]
+    example = EXAMPLES / f"{kind.kind}-schema-4.jsonl"
     for stored in (*older, example):
-        assert read_baselines(stored, kind).lines == {"timm/a fp32": KINDS[kind]}
+        assert read_baselines(stored, kind).lines == {"timm/a fp32": line}
     path = tmp_path / "x.jsonl"
-    update_baselines(path, kind, {"timm/a fp32": KINDS[kind]}, tmp_path / "lock", only_new=False)
+    update_baselines(path, kind, [line], tmp_path / "lock", only_new=False)
     assert path.read_bytes() == example.read_bytes()
 
 
 @pytest.mark.parametrize(
     ("kind", "field", "value"),
     [
-        ("accuracy", "top1", None),
-        ("accuracy", "top1", {**ACCURACY["top1"], "right": 4}),  # type: ignore[dict-item]
-        ("accuracy", "top1", {**ACCURACY["top1"], "images": 0, "right": 0}),  # type: ignore[dict-item]
-        ("accuracy", "top1", {**ACCURACY["top1"], "bits": ""}),  # type: ignore[dict-item]
-        ("accuracy", "top5", {"images": 3}),
-        ("accuracy", "weights", "a.safetensors"),
-        ("accuracy", "preprocessing", None),
-        ("accuracy", "sample", -1),
-        ("fingerprint", "inputs", ["0.5"]),
-        ("fingerprint", "outputs", None),
-        ("fingerprint", "top", [-1]),
-        ("fingerprint", "weights", None),
-        ("fingerprint", "reason", 3),
+        (AccuracyLine, "top1", None),
+        (AccuracyLine, "top1", {**ACCURACY["top1"], "right": 4}),  # type: ignore[dict-item]
+        (AccuracyLine, "top1", {**ACCURACY["top1"], "images": 0, "right": 0}),  # type: ignore[dict-item]
+        (AccuracyLine, "top1", {**ACCURACY["top1"], "bits": ""}),  # type: ignore[dict-item]
+        (AccuracyLine, "top5", {"images": 3}),
+        (AccuracyLine, "weights", "a.safetensors"),
+        (AccuracyLine, "preprocessing", None),
+        (AccuracyLine, "sample", -1),
+        (FingerprintLine, "inputs", ["0.5"]),
+        (FingerprintLine, "outputs", None),
+        (FingerprintLine, "top", [-1]),
+        (FingerprintLine, "weights", None),
+        (FingerprintLine, "reason", 3),
     ],
 )
 def test_accuracies_that_cannot_be_are_refused(
-    kind: str, field: str, value: Any, tmp_path: Path
+    kind: type[Line], field: str, value: Any, tmp_path: Path
 ) -> None:
-    header, text = (EXAMPLES / f"{kind}-schema-4.jsonl").read_text(encoding="utf-8").splitlines()
+    header, text = (
+        (EXAMPLES / f"{kind.kind}-schema-4.jsonl").read_text(encoding="utf-8").splitlines()
+    )
     damaged = json.dumps({**json.loads(text), field: value})
     path = tmp_path / "x.jsonl"
     path.write_text(f"{header}\n{damaged}\n", encoding="utf-8")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from archbench.core.budgets import Budget, parse_limit
+from archbench.core.budgets import Budget, parse_budget_limit
 from archbench.core.errors import UsageError
 from archbench.core.rounds import ClockRule, default_rules
 from archbench.core.selectors import Selector
@@ -53,42 +53,42 @@ def test_paired_comparisons(tmp_path: Path) -> None:
         tmp_path,
         """
         [[paired]]
-        d0 = "0.5 %"
+        tolerated_change = "0.5 %"
         most_process_runs = 12
 
         [[paired]]
         architecture = "timm/vit*"
         device = "cpu*"
         clock = "wall"
-        d1 = "20 %"
+        equivalence_margin = "20 %"
         """,
         "archbench.toml",
     )
     rules = read_configuration(tmp_path).rules
     cpu, wall = default_rules("cpu", 1)
-    mine = replace(cpu.rule, tolerated=0.005, most_process_runs=12)
+    mine = replace(cpu.rule, tolerated_change=0.005, most_process_runs=12)
     assert rules.paired_rules("timm/resnet50", "cpu-amd-epyc", "fp32", "cpu", 1) == (
         ClockRule("cpu", mine),
         wall,
     )
     assert rules.paired_rules("timm/vit_b", "cpu-amd-epyc", "fp32", "cpu", 1) == (
         ClockRule("cpu", mine),
-        ClockRule("wall", replace(wall.rule, excluded=0.2)),
+        ClockRule("wall", replace(wall.rule, equivalence_margin=0.2)),
     )
     # The first clock is the device's own.
     device = default_rules("cuda", 1)[0].rule
     assert rules.paired_rules("timm/vit_b", "h200", "fp32", "cuda", 1)[0] == ClockRule(
-        "device", replace(device, tolerated=0.005, most_process_runs=12)
+        "device", replace(device, tolerated_change=0.005, most_process_runs=12)
     )
 
 
-def test_what_is_only_told_of_a_paired_comparison(tmp_path: Path) -> None:
+def test_what_is_only_reported_of_a_paired_comparison(tmp_path: Path) -> None:
     write(
         tmp_path,
         """
         [[paired]]
         counts = "report"
-        d0 = "0.5 %"
+        tolerated_change = "0.5 %"
 
         [[paired]]
         architecture = "timm/*"
@@ -101,17 +101,20 @@ def test_what_is_only_told_of_a_paired_comparison(tmp_path: Path) -> None:
     timm, own = (("timm/vit_b", "cpu", "fp32"), ("local/net", "cpu", "fp32"))
     assert [rules.reports("counts", *cell) for cell in (timm, own)] == [False, True]
     assert [rules.reports("new", *cell) for cell in (timm, own)] == [True, False]
-    assert rules.paired_rules(*own, "cpu", 1)[0].rule.tolerated == 0.005
+    assert rules.paired_rules(*own, "cpu", 1)[0].rule.tolerated_change == 0.005
     assert not read_configuration(tmp_path / "elsewhere").rules.reports("new", *own)
 
 
 def test_paired_comparisons_that_do_not_fit_together(tmp_path: Path) -> None:
-    write(tmp_path, "[[paired]]\nd0 = '5 %'\n", "archbench.toml")
+    write(tmp_path, "[[paired]]\ntolerated_change = '5 %'\n", "archbench.toml")
     rules = read_configuration(tmp_path).rules
     # It is below what is excluded by the wall clock, which comes first with two threads.
-    assert rules.paired_rules("timm/vit_b", "cpu", "fp32", "cpu", 2)[0].rule.tolerated == 0.05
+    assert (
+        rules.paired_rules("timm/vit_b", "cpu", "fp32", "cpu", 2)[0].rule.tolerated_change == 0.05
+    )
     with pytest.raises(
-        UsageError, match=r"rules of paired comparisons for timm/vit_b in fp32 on cpu: tolerated"
+        UsageError,
+        match=r"rules of paired comparisons for timm/vit_b in fp32 on cpu: tolerated_change",
     ):
         rules.paired_rules("timm/vit_b", "cpu", "fp32", "cpu", 1)
 
@@ -135,9 +138,13 @@ def test_read(tmp_path: Path, name: str, text: str) -> None:
         ),
         (
             Budget(
-                parse_limit("latency_p95 <= 10 ms"), Selector("local/*"), 1, 2, f"{name}, budget 1"
+                parse_budget_limit("latency_p95 <= 10 ms"),
+                Selector("local/*"),
+                1,
+                2,
+                f"{name}, budget 1",
             ),
-            Budget(parse_limit("params <= 5 M"), place=f"{name}, budget 2"),
+            Budget(parse_budget_limit("params <= 5 M"), place=f"{name}, budget 2"),
         ),
         tmp_path / name,
     )
@@ -183,11 +190,12 @@ OWN = [
     (
         "presett = 'strict'",
         ": presett: there is no key 'presett'. "
-        "Write 'preset'; keys are preset, tolerance, budget, paired, models",
+        "Write 'preset'; keys are preset, store, tolerance, budget, paired, models",
     ),
     (
         "speed = 1",
-        ": speed: there is no key 'speed'. Keys are preset, tolerance, budget, paired, models",
+        ": speed: there is no key 'speed'. Keys are preset, store, tolerance, budget, paired, "
+        "models",
     ),
     (
         "[tool.archbench]\npreset = 'strict'",
@@ -263,7 +271,8 @@ OWN = [
     (
         "[[tolerance]]\nmetric = 'latancy'\nrelative = '5 %'",
         ", tolerance 1: metric = 'latancy': there is no metric 'latancy'. Write 'latency'; "
-        "metrics are latency, device_time, top1, top5, peak_memory, energy_per_image",
+        "metrics are latency, device_time, top1, top5, peak_memory, energy_per_image, "
+        "process_memory, artefact_size",
     ),
     (
         "[[tolerance]]\nmetric = 'params'\nrelative = '5 %'",
@@ -308,25 +317,28 @@ OWN = [
 OWN += [
     (
         "[[paired]]\ndevice = 'cpu*'",
-        ", paired 1: paired: nothing is given. Add for example d0 = '1 %' or "
+        ", paired 1: paired: nothing is given. Add for example tolerated_change = '1 %' or "
         "most_process_runs = 12",
     ),
     (
-        "[[paired]]\nd0 = 0.01",
-        ', paired 1: d0 = 0.01: text is expected, found a number. Write for example d0 = "1 %"',
+        "[[paired]]\ntolerated_change = 0.01",
+        ", paired 1: tolerated_change = 0.01: text is expected, found a number. "
+        'Write for example tolerated_change = "1 %"',
     ),
     (
-        "[[paired]]\nd0 = '1'",
-        ", paired 1: d0 = '1': its unit is missing. Write a share as '5 %'; units are %",
+        "[[paired]]\ntolerated_change = '1'",
+        ", paired 1: tolerated_change = '1': its unit is missing. Write a share as '5 %'; "
+        "units are %",
     ),
     (
-        "[[paired]]\nclock = 'gpu'\nd0 = '1 %'",
+        "[[paired]]\nclock = 'gpu'\ntolerated_change = '1 %'",
         ", paired 1: clock = 'gpu': there is no clock 'gpu'. "
         "Write 'cpu'; clocks are device, cpu, wall",
     ),
     (
-        "[[paired]]\nclock = 'cpu'\nd0 = '5 %'",
-        ", paired 1: d0 = '5 %': that makes no rule: tolerated 0.05 must lie below excluded 0.035. "
+        "[[paired]]\nclock = 'cpu'\ntolerated_change = '5 %'",
+        ", paired 1: tolerated_change = '5 %': that makes no rule: tolerated_change 0.05 must lie "
+        "below equivalence_margin 0.035. "
         "Give the values that have to fit together",
     ),
     (
@@ -387,8 +399,9 @@ OWN += [
         ", paired 1: process_runs = 0: it is at least 1. Write process_runs = 1",
     ),
     (
-        "[[paired]]\nd0 = '1 %'\nd1 = '4 %'\n[[paired]]\ndtype = 'fp32'\nd1 = '5 %'\n"
-        "[[paired]]\nd1 = '6 %'",
+        "[[paired]]\ntolerated_change = '1 %'\nequivalence_margin = '4 %'\n"
+        "[[paired]]\ndtype = 'fp32'\nequivalence_margin = '5 %'\n"
+        "[[paired]]\nequivalence_margin = '6 %'",
         ", paired 3: paired 1 gives the same value for the same clock and cells. Delete "
         "one of them",
     ),

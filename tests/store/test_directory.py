@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from archbench.core.lines import CountLine
 from archbench.core.records import Record
+from archbench.store import directory
 from archbench.store.baselines import remove_lines
-from archbench.store.directory import make_directory, own_directory
+from archbench.store.directory import as_typed, make_directory, own_directory
 from archbench.store.journal import Journal
 
 
@@ -26,7 +28,7 @@ def append(root: Path) -> None:
 
 def lock(root: Path) -> None:
     path = root / "baselines" / "complexity.jsonl"
-    remove_lines(path, "complexity", (), root / ".archbench" / "baselines.lock")
+    remove_lines(path, CountLine, (), root / ".archbench" / "baselines.lock")
 
 
 @pytest.mark.parametrize("make", [append, lock, lambda root: make_directory(root / ".archbench")])
@@ -58,3 +60,23 @@ def test_another_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_any_other_directory_is_made_as_it_is(tmp_path: Path) -> None:
     assert make_directory(tmp_path / "baselines" / "v100") == tmp_path / "baselines" / "v100"
     assert [one.name for one in tmp_path.rglob("*")] == ["baselines", "v100"]
+
+
+def test_commands_of_the_suite_are_those_of_the_project(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = "Measure: pytest benchmarks --imagenet=DIR. Count: pytest benchmarks/test_complexity.py."
+    there = {"archbench.benchmarks": object()}
+    monkeypatch.setattr(directory, "find_spec", there.get)
+    installed = "pytest --pyargs archbench.benchmarks"
+    assert as_typed(said, tmp_path) == (
+        f"Measure: {installed} --archbench-imagenet=DIR. Count: {installed}.test_complexity."
+    )
+    # It has a directory of that name.
+    (tmp_path / "benchmarks").mkdir()
+    assert as_typed(said, tmp_path) == said.replace("--imagenet", "--archbench-imagenet")
+    # The checkout, and what is installed from it without a copy.
+    (tmp_path / "plugin" / "archbench").mkdir(parents=True)
+    assert as_typed(said, tmp_path) == said
+    there.clear()
+    assert as_typed(said, tmp_path / "elsewhere") == said

@@ -72,7 +72,7 @@ def test_an_example_of_schema_1() -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "said"),
     [
         ({"schema": 2}, "has schema 2, this archbench reads up to 1"),
         ({"format": "other"}, "no file of outcomes"),
@@ -81,11 +81,11 @@ def test_an_example_of_schema_1() -> None:
         ({"about": None, "metrics": {"top1": {}}}, "KeyError"),
     ],
 )
-def test_damaged_and_newer_files(tmp_path: Path, change: dict[str, object], told: str) -> None:
+def test_damaged_and_newer_files(tmp_path: Path, change: dict[str, object], said: str) -> None:
     content = json.loads((EXAMPLES / "outcomes-schema-1.json").read_text(encoding="utf-8"))
     path = tmp_path / "x.json"
     path.write_text(json.dumps({**content, **change}), encoding="utf-8")
-    with pytest.raises(ArchbenchError, match=told):
+    with pytest.raises(ArchbenchError, match=said):
         read_outcomes(path)
 
 

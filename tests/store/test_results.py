@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,7 +23,7 @@ def test_document() -> None:
         },
     )
     published = {"torchvision/resnet18": {"top1": {"value": 69.758, "source": "torchvision"}}}
-    document = results_document({"environment": {"cpu": "AMD EPYC"}}, [cell], published)
+    document: Any = results_document({"environment": {"cpu": "AMD EPYC"}}, [cell], published)
     assert document["schema"] == 1
     assert document["environment"] == {"cpu": "AMD EPYC"}
     (entry,) = document["cells"]

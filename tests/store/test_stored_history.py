@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from dataclasses import asdict
 from pathlib import Path
@@ -11,12 +12,15 @@ from typing import Any
 import pytest
 
 from archbench.core.errors import UsageError
+from archbench.core.headers import RunEnvironment
 from archbench.core.history import Cell, Entry
+from archbench.core.lines import CountLine, TimeLine
 from archbench.core.records import Record
 from archbench.core.spec import Target
 from archbench.store.baselines import update_baselines
 from archbench.store.history import Found, in_baselines, in_benchmarks, in_runs
 from archbench.store.journal import Journal
+from tests.core.lines import count_line, time_line
 
 TARGET = Target("cpu", "X", "cpu-x", batch_size=2)
 CELL = Cell(
@@ -51,7 +55,7 @@ def entries(found: Found, metric: str = "latency") -> list[tuple[Cell, Entry]]:
 
 
 def test_stored_runs(tmp_path: Path) -> None:
-    environment = {
+    environment: RunEnvironment = {
         "time": "2026-01-02T03:04:05+00:00",
         "git": {"commit": "abc", "dirty": False},
         "packages": {"torch": "2.5.1"},
@@ -75,6 +79,10 @@ def test_stored_runs(tmp_path: Path) -> None:
 def test_damaged_runs_are_named(tmp_path: Path) -> None:
     journal = Journal(tmp_path / ".archbench" / "runs", {}, "20260103T000000Z-5")
     journal.append(record(0.5))
+    # An older archbench's lines have no checksum.
+    text = journal.path.read_text(encoding="utf-8").replace('"schema":2', '"schema":1')
+    lines = [re.sub(r',"crc":[^,}]*}$', "}", line) for line in text.splitlines()]
+    journal.path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
     with journal.path.open("a", encoding="utf-8") as file:
         file.write('{"kind":"cell","id":"timm/b","metr\n')
         file.write('{"kind":"cell","id":"timm/c","target":null,"metrics":{"macs":{"value":"x"}}}\n')
@@ -87,8 +95,8 @@ def test_damaged_runs_are_named(tmp_path: Path) -> None:
     assert [entry.value for _, entry in entries(found)] == [0.5]
     path = journal.path
     assert found.remarks[0].startswith(f"{path}:3: left out: JSONDecodeError")
-    assert found.remarks[1] == f"{path}:5: left out: its macs is no such figure"
-    assert found.remarks[2].startswith(f"{path}: timm/c: left out: could not convert")
+    assert found.remarks[1] == f"{path}:4: left out: its macs is 'x', which no run writes"
+    assert found.remarks[2] == f"{path}:5: left out: its macs is no such figure"
     assert found.remarks[3].endswith("mine/journal.jsonl: left out: neither its header nor its "
                                      "name has a date")  # fmt: skip
     assert "schema 99" in found.remarks[4]
@@ -225,22 +233,16 @@ def accept(
     **environment: Any,
 ) -> None:
     wall = [*PROCESS_RUN["wall"][:4], median, *PROCESS_RUN["wall"][5:]]  # type: ignore[index]
-    line = {
-        "id": "timm/a",
-        "cell": cell,
-        "process_runs": [{**PROCESS_RUN, "wall": wall, "device": device}],
-        "counts": None,
-        "memory_and_energy": {},
-        "environment": {"torch": "2.5.1", "library": "timm 1.0.31", "device_name": "X",
-                        **environment},
-        "when": when,
-        "commit": commit,
-        "reason": None,
-    }  # fmt: skip
-    update_baselines(
-        root / "baselines" / "cpu-x" / "fp32.jsonl", "latency", {f"timm/a {cell}": line},
-        root / "lock", only_new=False,
-    )  # fmt: skip
+    stated = {"torch": "2.5.1", "library": "timm 1.0.31", "device_name": "X", **environment}
+    line = time_line(
+        cell=cell,
+        process_runs=[{**PROCESS_RUN, "wall": wall, "device": device}],
+        environment=stated,
+        when=when,
+        commit=commit,
+    )
+    path = root / "baselines" / "cpu-x" / "fp32.jsonl"
+    update_baselines(path, TimeLine, [line], root / "lock", only_new=False)
     git(root, "add", "baselines")
     git(root, "commit", "-qm", "x")
 
@@ -325,13 +327,9 @@ def test_a_damaged_revision_is_named(tmp_path: Path) -> None:
 
 def test_counts_that_were_accepted(tmp_path: Path) -> None:
     git(tmp_path, "init", "-q")
-    line = {
-        "id": "timm/a", "input_shape": [1, 3, 8, 8], "output_shape": [1, 10], "params": 3,
-        "trainable_params": 3, "buffers": 0, "macs": 7, "activations": 5, "max_channels": 2,
-        "operator_calls": 1, "torch": "2.5.1", "library": "timm 1.0.31", "layers": [],
-    }  # fmt: skip
+    line = count_line(params=3, macs=7, torch="2.5.1", library="timm 1.0.31")
     path = tmp_path / "baselines" / "complexity.jsonl"
-    update_baselines(path, "complexity", {"timm/a": line}, tmp_path / "lock", only_new=False)
+    update_baselines(path, CountLine, [line], tmp_path / "lock", only_new=False)
     git(tmp_path, "add", "baselines")
     git(tmp_path, "commit", "-qm", "x")
     found = in_baselines(tmp_path, ["macs", "params"])

@@ -119,7 +119,7 @@ def test_other_requirements_have_another_place(tmp_path: Path) -> None:
     assert len(places) == 2
 
 
-def test_what_a_package_requires_and_is_not_there_is_told(tmp_path: Path) -> None:
+def test_what_a_package_requires_and_is_not_there_is_reported(tmp_path: Path) -> None:
     path = wheel(tmp_path, "somelib", "1.5", "pytest>=1000", "nosuchlib>=2")
     with pytest.raises(UsageError) as error:
         overlay([str(path)], tmp_path / "store", "--against=pip:somelib")
@@ -129,7 +129,7 @@ def test_what_a_package_requires_and_is_not_there_is_told(tmp_path: Path) -> Non
     assert 'Name what it needs as well: --against="pip:' in text
 
 
-def test_what_pip_refuses_is_told(tmp_path: Path) -> None:
+def test_what_pip_refuses_is_reported(tmp_path: Path) -> None:
     with pytest.raises(UsageError) as error:
         overlay(["./nosuch.whl"], tmp_path / "store", "--against=pip:./nosuch.whl")
     assert "pip could not install it: ERROR" in str(error.value)

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import itertools
 import os
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 import archbench
 from archbench.core.rounds import Burst
+from archbench.core.side_facts import SideFacts
+from archbench.core.spec import Target
 from archbench.workers import process
 from archbench.workers.imports import Imports
 from archbench.workers.orders import Order
@@ -22,19 +26,25 @@ from archbench.workers.process import Patience, Worker
 PEER = """
 import json, os, signal, sys, time
 from multiprocessing.connection import Connection
-from archbench.workers.channel import VERSION, Channel
+from archbench.workers.messages import VERSION
 
 order = json.load(open(sys.argv[1]))
-channel = Channel(Connection(order["connection"]))
-READY = {"ready": {side: {"batch_size": 1} for side in order["sides"]}}
+connection = Connection(order["connection"])
+
+def send(message):
+    connection.send_bytes(json.dumps(message).encode())
+
+TARGET = {"device": "cpu", "device_name": "X", "slug": "x"}
+READY = {"ready": {side: {"id": "timm/a", "target": TARGET} for side in order["sides"]}}
 BURST = {"burst": {"wall": [0.01], "cpu": [0.01]}}
-ENDED = {"ended": {"status": "crashed", "reason": "RuntimeError", "sentence": "it broke",
-                   "details": "Traceback"}}
-channel.send({"hello": VERSION})
-while (message := channel.receive())["do"] != "end":
+FAILURE = {"side": "", "status": "crashed", "reason": "RuntimeError", "sentence": "it broke",
+           "details": "Traceback"}
+ENDED = {"ended": {"failure": FAILURE}}
+send({"hello": {"version": VERSION}})
+while (message := json.loads(connection.recv_bytes()))["do"] != "end":
     do = message["do"]
     {body}
-    channel.send({"run": READY, "burst": BURST, "next": {"ended": {}}}[do])
+    send({"run": READY, "burst": BURST, "next": {"ended": {}}}[do])
 """
 
 PATIENCE = Patience(start=30, ready=30, burst=30, end=5)
@@ -82,7 +92,8 @@ def up(*children: Holder) -> Pair:
 def test_a_pair_passes_time(start: Start) -> None:
     pair = up(start(), start(sides=("candidate",)))
     facts = pair.ready("test[a]", facts=True)
-    assert facts == {"reference": {"batch_size": 1}, "candidate": {"batch_size": 1}}
+    same = SideFacts("timm/a", Target("cpu", "X", "x"))
+    assert facts == {"reference": same, "candidate": same}
     assert pair.burst("candidate", 0.03) == Burst((0.01,), (0.01,))
     pair.leave()
     assert set(pair.ready("test[b]", facts=False)) == {"reference", "candidate"}
@@ -95,6 +106,16 @@ def test_one_process_may_hold_both_sides(start: Start) -> None:
     assert set(pair.ready("test[a]", facts=True)) == {"reference", "candidate"}
     assert pair.burst("reference", 0.03) == pair.burst("candidate", 0.03)
     pair.close()
+
+
+def test_a_process_that_cannot_be_interrupted_is_killed(start: Start) -> None:
+    patience = replace(PATIENCE, interrupted=0.2)
+    body = "signal.signal(signal.SIGINT, signal.SIG_IGN)"
+    deaf = start(body, sides=("reference", "candidate"), patience=patience)
+    up(deaf).ready("test[a]", facts=True)
+    deaf.worker.interrupt()
+    assert deaf.worker.gone
+    assert deaf.worker._process.returncode == -signal.SIGKILL
 
 
 def test_what_a_process_prints_stays_out_of_the_messages(start: Start) -> None:
@@ -145,7 +166,7 @@ def test_a_process_that_had_no_core_is_waited_for(
     play(Pair([child, other], None, SHORT))
 
 
-def test_a_process_that_dies_of_a_signal_is_told_with_what_it_printed(start: Start) -> None:
+def test_a_process_that_dies_of_a_signal_is_reported_with_what_it_printed(start: Start) -> None:
     body = (
         "import faulthandler; faulthandler.enable(); "
         "do == 'burst' and os.kill(os.getpid(), signal.SIGSEGV)"
@@ -156,7 +177,7 @@ def test_a_process_that_dies_of_a_signal_is_told_with_what_it_printed(start: Sta
     assert "Fatal Python error: Segmentation fault" in details
 
 
-def test_a_process_that_exits_is_told_with_its_status(start: Start) -> None:
+def test_a_process_that_exits_is_reported_with_its_status(start: Start) -> None:
     status, reason, sentence, _ = failure(
         up(start("do == 'run' and os._exit(3)"), start(sides=("candidate",)))
     )
@@ -174,9 +195,10 @@ def test_a_process_that_the_kernel_kills_ran_out_of_memory(start: Start) -> None
     "body",
     [
         "do == 'burst' and os.write(order['connection'], b'Traceback (most recent call last)')",
-        "do == 'burst' and channel.send({'burst': {'wall': [], 'cpu': []}})",
-        "do == 'burst' and channel.send({'burst': {'wall': ['slow'], 'cpu': [1]}})",
-        "do == 'burst' and channel.send({'what': 1})",
+        "do == 'burst' and send({'burst': {'wall': [], 'cpu': []}})",
+        "do == 'burst' and send({'burst': {'wall': ['slow'], 'cpu': [1]}})",
+        "do == 'burst' and send({'what': 1})",
+        "do == 'burst' and send(READY)",
     ],
 )
 def test_a_process_that_does_not_speak_as_agreed_is_ended(body: str, start: Start) -> None:
@@ -189,7 +211,7 @@ def test_a_process_that_does_not_speak_as_agreed_is_ended(body: str, start: Star
 
 
 def test_a_test_that_ends_early_ends_its_cell_and_no_process(start: Start) -> None:
-    body = "if do == 'run' and message['test'] == 'test[a]': channel.send(ENDED); continue"
+    body = "if do == 'run' and message['test'] == 'test[a]': send(ENDED); continue"
     pair = up(start(body), start(sides=("candidate",)))
     with pytest.raises(CellFailedError) as error:
         pair.ready("test[a]", facts=True)
@@ -204,8 +226,8 @@ def test_a_test_that_ends_early_ends_its_cell_and_no_process(start: Start) -> No
 
 def test_a_process_that_lost_its_device_is_ended(start: Start) -> None:
     body = (
-        "if do == 'run': channel.send({'ended': {**ENDED['ended'], 'reason': "
-        "'fatal-device-error'}}); continue"
+        "if do == 'run': send({'ended': {'failure': {**FAILURE, 'reason': "
+        "'fatal-device-error'}}}); continue"
     )
     child, other = start(body), start(sides=("candidate",))
     pair = up(child, other)
@@ -218,7 +240,7 @@ def test_a_process_that_lost_its_device_is_ended(start: Start) -> None:
 
 
 def test_both_sides_may_fail(start: Start) -> None:
-    body = "if do == 'run': channel.send(ENDED); continue"
+    body = "if do == 'run': send(ENDED); continue"
     pair = up(start(body), start(body, sides=("candidate",)))
     with pytest.raises(CellFailedError) as error:
         pair.ready("test[a]", facts=True, order=("candidate", "reference"))
@@ -234,8 +256,8 @@ def test_a_process_that_does_not_come_up_says_why(start: Start) -> None:
 
 
 def test_another_version_of_the_messages_is_refused(start: Start) -> None:
-    child = start(program=PEER.replace("VERSION})", "VERSION + 1})"))
-    with pytest.raises(NoPairError, match="it speaks version 3 of the protocol, this is 2"):
+    child = start(program=PEER.replace("VERSION}})", "VERSION + 1}})"))
+    with pytest.raises(NoPairError, match="it speaks version 4 of the protocol, this is 3"):
         child.greet()
 
 

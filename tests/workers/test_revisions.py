@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -64,6 +65,32 @@ def test_a_work_tree_is_used_again_as_it_was_checked_out(root: Path) -> None:
     assert (out(root, "HEAD").tree / "net.py").read_text() == "first"
 
 
+def test_a_work_tree_that_another_run_uses_stays(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(revisions, "KEPT", 1)
+    first = out(root, "HEAD").tree
+    used = subprocess.Popen(
+        [sys.executable, "-c",
+         "import sys; from pathlib import Path; from archbench.workers.revisions import use; "
+         "use(Path(sys.argv[1])); print(flush=True); sys.stdin.read()", str(first)],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+    )  # fmt: skip
+    with used:
+        assert used.stdout is not None
+        used.stdout.readline()
+        commit(root, "second")
+        out(root, "HEAD")
+        assert first.exists()
+        (first / "net.py").write_text("edited there", encoding="utf-8")
+        with pytest.raises(UsageError, match=r"another run compares with .*have been changed"):
+            out(root, "HEAD~1")
+        used.kill()
+    commit(root, "third")
+    assert out(root, "HEAD").tree.exists()
+    assert not first.exists()
+
+
 def test_work_trees_do_not_pile_up(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(revisions, "KEPT", 2)
     commits = [commit(root, str(index)) for index in range(3)]
@@ -106,6 +133,27 @@ def test_a_work_tree_is_described_with_its_changes(root: Path) -> None:
     assert describe_work_tree(root) == f"work tree on {short} with 1 uncommitted change"
     (root / "new.py").write_text("", encoding="utf-8")
     assert describe_work_tree(root) == f"work tree on {short} with 2 uncommitted changes"
+
+
+def test_reports_that_the_run_writes_are_no_change(root: Path) -> None:
+    short = git(root, "rev-parse", "--short=9", "HEAD")
+    reports = [root / "junit.xml", root / "out" / "results.json"]
+    reports[1].parent.mkdir()
+    for path in (*reports, root / "other.xml"):
+        path.write_text("", encoding="utf-8")
+    told = describe_work_tree(root, reports)
+    assert told == f"work tree on {short} with 1 uncommitted change"
+    # A report, where it is written by default; code that stands there is a change.
+    (root / "report").mkdir()
+    for name in ("index.html", "top1-rate.svg"):
+        (root / "report" / name).write_text("", encoding="utf-8")
+    assert describe_work_tree(root, reports) == told
+    (root / "report" / "net.py").write_text("", encoding="utf-8")
+    assert describe_work_tree(root, reports).endswith("with 2 uncommitted changes")
+    (root / "report" / "net.py").unlink()
+    (root / "other.xml").unlink()
+    with pytest.raises(UsageError, match="nothing is uncommitted"):
+        check_out(root, "", root / ".archbench" / "against", {}, reports)
 
 
 def test_without_version_control_it_is_a_work_tree(tmp_path: Path) -> None:

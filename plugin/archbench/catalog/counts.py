@@ -6,7 +6,7 @@ import json
 from functools import cache
 
 from archbench.catalog.lists import DATA
-from archbench.core.points import Figure
+from archbench.core.rows import Value
 
 FILE = DATA / "counts.json"
 """Made from ``baselines/complexity.jsonl`` by ``tools/packaged_counts.py``; a test holds them
@@ -28,7 +28,7 @@ def _counts() -> dict[str, list[int]]:
     return counts
 
 
-def counted_figures(id: str) -> dict[str, Figure]:
+def counted_figures(id: str) -> dict[str, Value]:
     """Params, MACs, activations and widest layer as archbench counts them.
 
     Args:
@@ -38,6 +38,6 @@ def counted_figures(id: str) -> dict[str, Figure]:
         Figures of kind ``counted`` by metric; none for an id that has no accepted count.
     """
     return {
-        name: Figure(value, "counted", "archbench, accepted counts")
+        name: Value(value, "counted", "archbench, accepted counts")
         for name, value in zip(COUNTED, _counts().get(id, ()), strict=False)
     }

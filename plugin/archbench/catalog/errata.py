@@ -34,7 +34,7 @@ class Erratum:
         architecture: id of the architecture that the row is about.
         quantity: what of its :class:`~archbench.core.complexity.Complexity` the column prints.
         right: that quantity, in plain numbers.
-        why: how the figure came about, as far as it can be told.
+        why: how the figure came about, as far as it is known.
         source: who else has the right figure.
     """
 

@@ -25,10 +25,12 @@ _HARMLESS = {"logging", "np", "numpy", "os", "random", "sys", "torch", "warnings
 class _Found:
     name: str
     line: int
+    is_class: bool
     is_part: bool
+    needs: tuple[str, ...]
 
 
-def networks_in(root: Path) -> list[str]:
+def networks_in(root: Path, *, needing: bool = False) -> list[str]:
     """Functions and classes that make a network without being given anything, the likeliest first.
 
     A class derives from ``nn.Module`` or from a class of its file that does, and its ``forward``
@@ -38,6 +40,8 @@ def networks_in(root: Path) -> list[str]:
 
     Args:
         root: of the project.
+        needing: look for those that have to be given something instead, and are no part of another
+            one: ``nets/small.py:small(width=...)``.
 
     Returns:
         Requests: ``nets/small.py:small``.
@@ -46,8 +50,13 @@ def networks_in(root: Path) -> list[str]:
     for path in _files(root):
         place = path.relative_to(root)
         for one in _networks_of(path):
-            rank = (one.is_part, len(place.parts), str(place), one.line)
-            ranked.append((rank, f"{place.as_posix()}:{one.name}"))
+            if bool(one.needs) != needing or (needing and one.is_part):
+                continue
+            # What has to be given something is more often a part, if it is no function.
+            is_part = one.is_part or (needing and one.is_class)
+            rank = (is_part, len(place.parts), str(place), one.line)
+            given = f"({', '.join(f'{name}=...' for name in one.needs)})" if one.needs else ""
+            ranked.append((rank, f"{place.as_posix()}:{one.name}{given}"))
     return [request for _, request in sorted(ranked)]
 
 
@@ -83,14 +92,15 @@ def _networks_of(path: Path) -> list[_Found]:
     classes = {one.name: one for one in tree.body if isinstance(one, ast.ClassDef)}
     modules = [name for name, one in classes.items() if _derives(one, classes)]
     made = {*modules, *_MAKERS}
-    usable: dict[str, ast.ClassDef | ast.FunctionDef] = {
-        name: classes[name] for name in modules if _is_whole(classes[name])
+    usable: dict[str, tuple[ast.ClassDef | ast.FunctionDef, tuple[str, ...]]] = {
+        name: (classes[name], _needs(_method(classes[name], "__init__"))[1:])
+        for name in modules
+        if _is_whole(classes[name])
     }
     for one in tree.body:
         if isinstance(one, ast.FunctionDef) and _returns_one_of(one, made):
             made.add(one.name)
-            if not _needs(one):
-                usable[one.name] = one
+            usable[one.name] = (one, _needs(one))
     used = {
         node.id
         for one in tree.body
@@ -99,8 +109,8 @@ def _networks_of(path: Path) -> list[_Found]:
         if isinstance(node, ast.Name) and node.id != one.name
     }
     return [
-        _Found(name, one.lineno, name in used)
-        for name, one in usable.items()
+        _Found(name, one.lineno, isinstance(one, ast.ClassDef), name in used, needs)
+        for name, (one, needs) in usable.items()
         if not name.startswith("_")
     ]
 
@@ -158,19 +168,25 @@ def _method(one: ast.ClassDef, name: str) -> ast.FunctionDef | None:
     return next((m for m in one.body if isinstance(m, ast.FunctionDef) and m.name == name), None)
 
 
-def _needs(function: ast.FunctionDef) -> int:
-    """How many arguments it has to be given."""
+def _needs(function: ast.FunctionDef | None) -> tuple[str, ...]:
+    """The arguments that it has to be given."""
+    if function is None:
+        return ()
     given = function.args
-    keywords = sum(value is None for value in given.kw_defaults)
-    return len(given.posonlyargs) + len(given.args) - len(given.defaults) + keywords
+    positional = [*given.posonlyargs, *given.args]
+    keywords = [
+        one for one, value in zip(given.kwonlyargs, given.kw_defaults, strict=True) if value is None
+    ]
+    needed = positional[: len(positional) - len(given.defaults)]
+    return tuple(one.arg for one in (*needed, *keywords))
 
 
 def _is_whole(one: ast.ClassDef) -> bool:
-    """Whether a module is made of nothing and takes one input."""
+    """Whether a module says how it is made, and takes one input."""
     made, forward = _method(one, "__init__"), _method(one, "forward")
     if one.name.lower().endswith(("loss", "criterion")):
         return False
-    return (made is not None and _needs(made) <= 1) and (forward is None or _needs(forward) == 2)
+    return made is not None and (forward is None or len(_needs(forward)) == 2)
 
 
 def _returns_one_of(function: ast.FunctionDef, makers: set[str]) -> bool:

@@ -123,16 +123,21 @@ def own_architectures(
         raise UsageError(
             asked,
             "it names a file and no constructor in it",
-            _choices(directory / (place or parsed.name), f"Write {asking}{_EXAMPLE}"),
+            _choices(place or parsed.name, directory, f"Write {asking}{_EXAMPLE}"),
         )
     if place.endswith(".py"):
         path = (directory / place).resolve()
         if not path.is_file():
             raise UsageError(asked, f"there is no file {path}", f"Write {asking}{_EXAMPLE}")
         names = _names_of(path, asked)
-        attributes, place = _attributes(attribute, names, path, asked), str(path)
+        attributes = _attributes(attribute, names, path, directory, asked)
+        place = str(path)
     elif set(attribute) & set("*?["):
         raise UsageError(asked, "a glob over names needs a file", f"Write {asking}{_EXAMPLE}")
+    elif not all(part.isidentifier() for part in place.split(".")):
+        raise UsageError(
+            asked, f"{place!r} is neither a .py file nor a module", f"Write {asking}{_EXAMPLE}"
+        )
     else:
         attributes = [attribute]
     sources = [OwnSource(place, one, str(root)) for one in attributes]
@@ -161,7 +166,9 @@ def _saved(asked: str, parsed: Request, directory: Path, root: Path, name: str |
     return spec.with_input_size(parsed.size) if parsed.size else spec
 
 
-def _attributes(attribute: str, names: _Names, path: Path, asked: str) -> list[str]:
+def _attributes(
+    attribute: str, names: _Names, path: Path, directory: Path, asked: str
+) -> list[str]:
     """The attributes of a file that a name or a glob over names is about."""
     if set(attribute) & set("*?["):
         found = [name for name in names.made_here if fnmatchcase(name, attribute)]
@@ -170,7 +177,7 @@ def _attributes(attribute: str, names: _Names, path: Path, asked: str) -> list[s
                 asked,
                 f"{path.name} makes no function or class of such a name"
                 + (" that is in its text" if names.may_be_more else ""),
-                _choices(path, "Name one that returns the network"),
+                _choices(path, directory, "Name one that returns the network"),
             )
         return found
     # What a file makes while it runs is known only then.
@@ -235,12 +242,15 @@ def _may_bind_more(node: ast.AST, bound: Collection[str]) -> bool:
     return word in _MAKES_NAMES
 
 
-def _choices(path: Path, otherwise: str) -> str:
+def _choices(place: str | Path, directory: Path, otherwise: str) -> str:
     """What to write, with the names that a file has."""
+    path = directory / place
     try:
         made = _names_of(path.resolve(), "").made_here if path.is_file() else ()
     except UsageError:
         made = ()
     if not made:
         return otherwise
-    return f"Add one of {some(made, 8)} behind a colon, or a glob over them: {path.name}:{made[0]}"
+    shown = path.relative_to(directory) if path.is_relative_to(directory) else path
+    example = f"{shown.as_posix()}:{made[0]}"
+    return f"Add one of {some(made, 8)} behind a colon, or a glob over them: {example}"

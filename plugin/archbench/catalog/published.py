@@ -9,7 +9,7 @@ from functools import cache
 from archbench.catalog.documents import PORT, Printed, numbers_of, printed_numbers
 from archbench.catalog.lists import read_list
 from archbench.catalog.seeds import PublishedRow, read_seeds
-from archbench.core.points import Figure
+from archbench.core.rows import Value
 from archbench.core.spec import ModelSpec
 
 
@@ -28,6 +28,10 @@ class PublishedFigure:
     source: str
     weights: str | None
 
+    def as_top1(self) -> dict[str, dict[str, str | float]]:
+        """What results say of it, apart from what was measured."""
+        return {"top1": {"value": self.value, "unit": "%", "source": self.source}}
+
 
 def published_top1(spec: ModelSpec) -> PublishedFigure | None:
     """The published single-crop top-1 accuracy on ImageNet-1k, None where nobody printed one.
@@ -38,7 +42,7 @@ def published_top1(spec: ModelSpec) -> PublishedFigure | None:
     return _published(spec, "top1")
 
 
-def published_accuracies(spec: ModelSpec) -> dict[str, Figure]:
+def published_accuracies(spec: ModelSpec) -> dict[str, Value]:
     """The published top-1 and, where it stands beside it, top-5 accuracy of an architecture.
 
     Returns:
@@ -46,7 +50,7 @@ def published_accuracies(spec: ModelSpec) -> dict[str, Figure]:
     """
     found = {metric: _published(spec, metric) for metric in ("top1", "top5")}
     return {
-        metric: Figure(figure.value, "published", figure.source)
+        metric: Value(figure.value, "published", figure.source)
         for metric, figure in found.items()
         if figure is not None
     }

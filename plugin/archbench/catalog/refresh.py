@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from archbench.catalog.lists import DATA, read_list
+from msgspec import to_builtins
+
+from archbench.catalog.lists import DATA, StoredList, read_list
 
 
-def render_list(discovered: Mapping[str, Any]) -> str:
+def render_list(discovered: StoredList) -> str:
     """The text of a stored list: one architecture per line, sorted by name.
 
     Args:
@@ -21,21 +22,21 @@ def render_list(discovered: Mapping[str, Any]) -> str:
         ValueError: a number that JSON cannot hold.
     """
 
-    def compact(value: Any) -> str:
+    def compact(value: object) -> str:
         return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
-    models = sorted(discovered["models"], key=lambda model: str(model["name"]))
-    skipped = sorted(discovered["skipped"].items())
+    models = sorted(discovered.models, key=lambda model: model.name)
+    skipped = sorted(discovered.skipped.items())
     head = "".join(
-        f"{compact(key)}:{compact(discovered[key])},\n"
+        f"{compact(key)}:{compact(getattr(discovered, key))},\n"
         for key in ("schema", "library", "version", "torch")
     )
-    listed = ",\n".join(compact(model) for model in models)
+    listed = ",\n".join(compact(to_builtins(model)) for model in models)
     refused = ",\n".join(f"{compact(name)}:{compact(reason)}" for name, reason in skipped)
     return f'{{{head}"models":[\n{listed}\n],\n"skipped":{{\n{refused}\n}}}}\n'
 
 
-def write_list(library: str, discovered: Mapping[str, Any], directory: Path = DATA) -> Path:
+def write_list(library: str, discovered: StoredList, directory: Path = DATA) -> Path:
     """Store a library's list in place of the one that was there.
 
     Returns:
@@ -44,9 +45,9 @@ def write_list(library: str, discovered: Mapping[str, Any], directory: Path = DA
     Raises:
         ValueError: the list is of another library, or holds no architecture at all.
     """
-    if discovered["library"] != library:
-        raise ValueError(f"expected the list of {library}, got that of {discovered['library']}")
-    if not discovered["models"]:
+    if discovered.library != library:
+        raise ValueError(f"expected the list of {library}, got that of {discovered.library}")
+    if not discovered.models:
         raise ValueError(f"a list of {library} without any architecture is not stored")
     path = directory / f"{library}.json"
     path.write_text(render_list(discovered), encoding="utf-8", newline="\n")

@@ -1,4 +1,4 @@
-"""The packaged published tables as points: figures in SI units, each with its source."""
+"""The packaged published tables as rows: figures in SI units, each with its source."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from archbench.catalog.families import family_of
 from archbench.catalog.published import published_accuracies
 from archbench.catalog.seeds import read_seeds
 from archbench.core.errors import UsageError
-from archbench.core.points import Figure, Point, with_derived
+from archbench.core.rows import Row, Value, with_derived
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,13 +63,13 @@ def _id_of(document: str, number: Printed) -> str:
     return seeds.get(model, f"published/{model}")
 
 
-def _figure(number: Printed, note: str = "") -> Figure:
+def _figure(number: Printed, note: str = "") -> Value:
     source = f"{number.source.rpartition(' = ')[2]}: {number.model}"
-    return Figure(number.value, "published", f"{source}{note or number.note}")
+    return Value(number.value, "published", f"{source}{note or number.note}")
 
 
 @cache
-def _ports() -> dict[str, Figure]:
+def _ports() -> dict[str, Value]:
     """The top-1 of Cadene's ports by :func:`common_key`: weights that Bianco et al. ran."""
     return {
         common_key(one.model): _figure(one, f" ({PORT}), the weights that ran")
@@ -79,7 +79,7 @@ def _ports() -> dict[str, Figure]:
 
 
 @cache
-def _bianco_top1(model: str) -> Figure | None:
+def _bianco_top1(model: str) -> Value | None:
     """As the paper prints it, for 26 of its 44 architectures; else as published with the weights.
 
     Those are Cadene's ports and what torchvision had. Of the latter the library's own figure is
@@ -93,7 +93,7 @@ def _bianco_top1(model: str) -> Figure | None:
     return port or published_accuracies(load_catalog().get(id)).get("top1")
 
 
-def _borrowed(document: str, model: str) -> dict[str, Figure]:
+def _borrowed(document: str, model: str) -> dict[str, Value]:
     """What another document, or another row of this one, says about every cell of a model."""
     if document == "bianco2018" and (top1 := _bianco_top1(model)) is not None:
         return {"top1": top1}
@@ -103,21 +103,21 @@ def _borrowed(document: str, model: str) -> dict[str, Figure]:
     return {}
 
 
-def _first(numbers: Iterable[Printed]) -> dict[str, Figure]:
+def _first(numbers: Iterable[Printed]) -> dict[str, Value]:
     """Where two documents print a figure, the first."""
-    figures: dict[str, Figure] = {}
+    figures: dict[str, Value] = {}
     for number in numbers:
         figures.setdefault(number.metric, _figure(number))
     return figures
 
 
-def _point(document: str, numbers: Sequence[Printed]) -> Point:
+def _row(document: str, numbers: Sequence[Printed]) -> Row:
     """A cell; what it does not print of params and MACs is counted, for a known architecture."""
     first = numbers[0]
     known = _id_of(document, first)
     device = None if first.device is None else _DEVICES[first.device]
     figures = {**_borrowed(document, first.model), **_first(numbers)}
-    return Point(
+    return Row(
         id=known,
         name=first.model,
         library=document,
@@ -127,7 +127,7 @@ def _point(document: str, numbers: Sequence[Printed]) -> Point:
         dtype=first.dtype,
         batch_size=first.batch_size,
         run=document,
-        figures=with_derived({**counted_figures(known), **figures}, first.batch_size),
+        values=with_derived({**counted_figures(known), **figures}, first.batch_size),
     )
 
 
@@ -135,7 +135,7 @@ PUBLISHED = tuple(DOCUMENTS)
 """Names of the packaged tables."""
 
 
-def published_points(name: str) -> list[Point]:
+def published_table(name: str) -> list[Row]:
     """The rows of a packaged table, in its order.
 
     An architecture that is in the catalogue has its id, and its counts where the table prints
@@ -154,4 +154,4 @@ def published_points(name: str) -> list[Point]:
     for number in printed_numbers(name):
         if number.cell is not None:
             cells.setdefault(number.cell, []).append(number)
-    return [_point(name, numbers) for numbers in cells.values()]
+    return [_row(name, numbers) for numbers in cells.values()]

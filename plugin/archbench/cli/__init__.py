@@ -11,12 +11,14 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from pathlib import Path
 from pkgutil import iter_modules
 
 from archbench import __version__
 from archbench.cli.printing import print_found
 from archbench.core.errors import ArchbenchError, NothingFoundError
 from archbench.report.streams import ShownStream, end_foreign_output
+from archbench.store.directory import as_typed
 
 
 def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
@@ -24,7 +26,7 @@ def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="archbench",
         description="Benchmarks of image-classification architectures. "
-        "Measuring is pytest's part: pytest benchmarks",
+        f"Measuring is pytest's part: {as_typed('pytest benchmarks', Path.cwd())}",
     )
     parser.add_argument("--version", action="version", version=f"archbench {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
@@ -59,10 +61,11 @@ def _run(arguments: Sequence[str] | None) -> int:
             end_foreign_output()
     except NothingFoundError as nothing:
         format = getattr(options, "format", None) or "text"
-        document = options.empty(options, str(nothing)) if "empty" in options else "{}"
-        return print_found(document, [str(nothing)], format, is_empty=True)
+        said = as_typed(str(nothing), Path.cwd())
+        document = options.empty(options, said) if "empty" in options else "{}"
+        return print_found(document, [said], format, is_empty=True)
     except ArchbenchError as error:
-        print(f"archbench: {error}", file=sys.stderr)
+        print(f"archbench: {as_typed(str(error), Path.cwd())}", file=sys.stderr)
         return 2
     except MemoryError as error:
         print(f"archbench: memory ran out: {error}", file=sys.stderr)

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from archbench.catalog import load_catalog
 from archbench.core.errors import NothingFoundError, UsageError
+from archbench.core.lines import Line, TimeLine
 from archbench.report.baselines import difference_lines, lines_table
 from archbench.store.baselines import (
     NAMES,
-    Baselines,
     parse_baselines,
     read_baselines,
     remove_lines,
@@ -46,13 +46,13 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     prune.set_defaults(run=_prune)
 
 
-def _baseline_files() -> list[tuple[Path, str, str | None]]:
+def _baseline_files() -> list[tuple[Path, type[Line], str | None]]:
     """Path, kind and device of each file of baselines of the project here."""
     root = Path("baselines")
-    files: list[tuple[Path, str, str | None]] = [
+    files: list[tuple[Path, type[Line], str | None]] = [
         (root / name, kind, None) for kind, name in NAMES.items() if (root / name).exists()
     ]
-    files += [(path, "latency", path.parent.name) for path in sorted(root.glob("*/*.jsonl"))]
+    files += [(path, TimeLine, path.parent.name) for path in sorted(root.glob("*/*.jsonl"))]
     if not files:
         raise NothingFoundError(
             "archbench baselines",
@@ -69,7 +69,7 @@ def _show(options: argparse.Namespace) -> int:
         lines = {
             key: line
             for key, line in read_baselines(path, kind).lines.items()
-            if not options.models or any(fnmatchcase(line["id"], glob) for glob in options.models)
+            if not options.models or any(fnmatchcase(line.id, glob) for glob in options.models)
         }
         if lines:
             print(f"{path}\n{lines_table(lines, slug, rules)}\n")
@@ -103,8 +103,8 @@ def _diff(options: argparse.Namespace) -> int:
     changed = 0
     for path, kind, _ in files:
         stored = git(here, "show", f"{options.revision}:./{path.as_posix()}").output
-        old = Baselines(path) if stored is None else parse_baselines(stored, path, kind)
-        lines = difference_lines(old.lines, read_baselines(path, kind).lines)
+        old = {} if stored is None else parse_baselines(stored, path, kind).lines
+        lines = difference_lines(old, read_baselines(path, kind).lines)
         if lines:
             print("\n".join([str(path), *lines, ""]))
         changed += len(lines)
@@ -123,9 +123,7 @@ def _prune(options: argparse.Namespace) -> int:
 
     total = 0
     for path, kind, _ in _baseline_files():
-        gone = [
-            key for key, line in read_baselines(path, kind).lines.items() if is_gone(line["id"])
-        ]
+        gone = [key for key, line in read_baselines(path, kind).lines.items() if is_gone(line.id)]
         for key in gone:
             print(f"- {path}: {key}")
         if gone and not options.dry_run:

@@ -47,7 +47,5 @@ def run(options: argparse.Namespace) -> int:
         print(f"{library}: {difference}")
         if not options.check:
             found = discover(library, lambda name: print(f"  {name}", flush=True))
-            print(
-                f"{library}: {len(found['models'])} architectures in {write_list(library, found)}"
-            )
+            print(f"{library}: {len(found.models)} architectures in {write_list(library, found)}")
     return int(drifted and options.check)

@@ -1,4 +1,4 @@
-"""What ``archbench init`` writes for the systems that run CI; docs/ci.md shows it."""
+"""What ``archbench init`` writes for the systems that run CI; README.md and docs/ci.md show it."""
 
 from __future__ import annotations
 
@@ -8,34 +8,23 @@ CI_FILES = {"github": ".github/workflows/benchmarks.yml", "gitlab": ".gitlab-ci.
 _GITHUB = """\
 name: benchmarks
 on: pull_request
-permissions:
-  contents: read
+permissions: {contents: read}
 jobs:
   benchmarks:
     runs-on: ubuntu-latest
     timeout-minutes: 30
     steps:
       - uses: actions/checkout@v5
-        with:
-          fetch-depth: 0
-          submodules: recursive
+        with: {fetch-depth: 0, submodules: recursive}
       - uses: actions/setup-python@v6
-        with:
-          python-version: "3.12"
-          cache: pip
-          cache-dependency-path: .github/workflows/benchmarks.yml
-      - run: python -m pip install {packages}
+        with: {python-version: "3.12", cache: pip, cache-dependency-path: .github/**/*.yml}
+      - run: python -m pip install PACKAGES
       - run: >-
-          python -m pytest --pyargs archbench.benchmarks
-          --archbench-gpu=cpu --archbench-against
+          python -m pytest --pyargs archbench.benchmarks --archbench-gpu=cpu --archbench-against
           --archbench-results=results.json --junitxml=junit.xml
-      - if: ${{{{ always() }}}}
+      - if: ${{ always() }}
         uses: actions/upload-artifact@v5
-        with:
-          name: benchmarks
-          path: |
-            results.json
-            junit.xml
+        with: {name: benchmarks, path: "results.json\\njunit.xml"}
 """
 
 _GITLAB = """\
@@ -52,7 +41,7 @@ benchmarks:
     paths:
       - .cache/pip
   script:
-    - python -m pip install {packages}
+    - python -m pip install PACKAGES
     - >-
       python -m pytest --pyargs archbench.benchmarks
       --archbench-gpu=cpu --archbench-against
@@ -75,4 +64,4 @@ def ci_text(system: str, packages: str = "pytest-archbench") -> str:
         system: of :data:`CI_FILES`.
         packages: what pip installs.
     """
-    return {"github": _GITHUB, "gitlab": _GITLAB}[system].format(packages=packages)
+    return {"github": _GITHUB, "gitlab": _GITLAB}[system].replace("PACKAGES", packages)

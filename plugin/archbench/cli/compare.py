@@ -9,7 +9,7 @@ from pathlib import Path
 
 from archbench.cli.filters import filtered
 from archbench.cli.printing import print_found
-from archbench.cli.sources import SOURCES, points_from
+from archbench.cli.sources import SOURCES, rows_from
 from archbench.core.comparing import Comparison, compare
 from archbench.core.errors import NothingFoundError, UsageError
 from archbench.core.run_config import axes
@@ -56,12 +56,12 @@ def run(options: argparse.Namespace) -> int:
     by, titles = _sides(options, asked)
     # Two sources, or what the same sources hold of two devices, precisions, ...
     asked_for = [[title] for title in titles] if by is None else [options.sources]
-    loads = [points_from(sources, Path.cwd()) for sources in asked_for]
+    loads = [rows_from(sources, Path.cwd()) for sources in asked_for]
     remarks = [remark for loaded in loads for remark in loaded.remarks]
     sides = []
     for title, loaded in zip(titles, cycle(loads), strict=False):
         wanted = {} if by is None else {by: title}
-        sides.append(filtered(loaded.points, {**wanted, "batch_size": options.batch_size}))
+        sides.append(filtered(loaded.rows, {**wanted, "batch_size": options.batch_size}))
     comparison = compare(sides[0], sides[1], options.metric)
     if not comparison.changes:
         raise NothingFoundError(

@@ -10,7 +10,7 @@ from typing import Any
 
 from archbench.core.errors import NothingFoundError
 from archbench.core.history import Cell
-from archbench.core.points import Point
+from archbench.core.rows import Row
 from archbench.core.run_config import axes, axis
 
 GROUP = "archbench.axes"
@@ -26,7 +26,7 @@ def filters() -> tuple[str, ...]:
     return ("device", *(one.name for one in axes() if not one.is_flag))
 
 
-def value_of(cell: Point | Cell, name: str) -> Any:
+def value_of(cell: Row | Cell, name: str) -> Any:
     """What a cell is of one of :func:`filters`; None where it is not stated."""
     return cell.device if name == "device" else cell[name]
 
@@ -40,23 +40,23 @@ def add_filters(parser: argparse.ArgumentParser) -> None:
         parser.add_argument(option, metavar="GLOB", help=f"of the cells: {values}")
 
 
-def filtered(points: Sequence[Point], wanted: Mapping[str, str | None]) -> list[Point]:
+def filtered(rows: Sequence[Row], wanted: Mapping[str, str | None]) -> list[Row]:
     """The cells of one device and run configuration.
 
     Args:
-        points: of any.
+        rows: of any.
         wanted: ``device`` and axes by name, each a glob or None for all.
 
     Raises:
         NothingFoundError: nothing is left; says what there is.
     """
-    found = list(points)
+    found = list(rows)
     for name in filters():
         glob, option = wanted.get(name), f"--{name}".replace("_", "-")
         if glob is None:
             continue
-        there = sorted({str(value_of(point, name)) for point in found if value_of(point, name)})
-        found = [point for point in found if fnmatchcase(str(value_of(point, name) or ""), glob)]
+        there = sorted({str(value_of(row, name)) for row in found if value_of(row, name)})
+        found = [row for row in found if fnmatchcase(str(value_of(row, name) or ""), glob)]
         if not found:
             listed = ", ".join(there) or "none: nothing was timed, or nobody stated it"
             raise NothingFoundError(

@@ -10,14 +10,25 @@ from pathlib import Path
 
 from archbench.cli.filters import add_filters, filters, value_of
 from archbench.cli.printing import say
+from archbench.cli.sources import without_collector
+from archbench.cli.stores import add_store, shared_runs, store_of
 from archbench.core.errors import NothingFoundError, UsageError, some
 from archbench.core.history import Series, is_exact, moment, series_of
 from archbench.core.selectors import refuse_unknown
 from archbench.devices.choosing import device_slug
 from archbench.metrics import METRICS
 from archbench.report import history as report
-from archbench.store import history as store
 from archbench.store.directory import runs_directory
+from archbench.store.history import (
+    BENCHMARKS,
+    Found,
+    in_baselines,
+    in_benchmarks,
+    in_runs,
+    in_store,
+)
+from archbench.store.objects import Objects
+from archbench.store.sharing import SharedRun
 
 DEFAULT_METRICS = ("latency", "macs", "params")
 FORMATS = ("text", "json", "csv", "markdown")
@@ -56,12 +67,14 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         action="store_true",
         help="also accepted measurements, through the history of baselines/ in git",
     )
+    add_store(history, "also the runs of a shared store (default: that of [tool.archbench])")
     storage = "of pytest-benchmark (default: .benchmarks)"
     history.add_argument("--storage", type=Path, metavar="DIR", help=storage)
     history.add_argument("--format", choices=FORMATS, default="text", help="default: text")
     history.set_defaults(run=run, empty=_empty)
 
 
+@without_collector()
 def run(options: argparse.Namespace) -> int:
     """Print the history; what was left out goes to the error stream where a document is printed."""
     metrics = tuple(options.metric or DEFAULT_METRICS)
@@ -74,6 +87,7 @@ def run(options: argparse.Namespace) -> int:
         merge=not options.every_run,
         baselines=options.baselines,
         storage=options.storage,
+        store=None if options.store is None else store_of(options.store),
     )
     asked = f"archbench history{''.join(f' {id}' for id in options.ids)}"
     series = _selected(asked, series, options)
@@ -100,6 +114,7 @@ def stored_history(
     merge: bool = True,
     baselines: bool = False,
     storage: Path | None = None,
+    store: Objects | None = None,
 ) -> tuple[list[Series], list[str]]:
     """Every line of a project, and sentences on what was left out.
 
@@ -109,23 +124,29 @@ def stored_history(
         merge: make one entry of the runs of a commit, see :func:`archbench.core.history.series_of`.
         baselines: also accepted measurements, through git's history of them.
         storage: of pytest-benchmark, if elsewhere than ``.benchmarks``.
+        store: that a team shares; a run that is here too counts once.
 
     Raises:
         NothingFoundError: nothing is stored.
         UsageError: there is no such storage.
     """
-    benchmarks = root / (storage or store.BENCHMARKS)
+    benchmarks = root / (storage or BENCHMARKS)
     if storage is not None and not benchmarks.is_dir():
         raise UsageError(
             f"--storage={storage}",
             "there is no such directory",
             "Name pytest-benchmark's storage, .benchmarks by default",
         )
-    found = store.in_runs(root, metrics)
-    found.extend(store.in_benchmarks(benchmarks, lambda cpu: device_slug("cpu", cpu), metrics))
+    found, read = Found(), list[SharedRun]()
+    if store is not None:
+        shared, remarks = shared_runs(store, ())
+        found, read = in_store(store, shared, root, metrics)
+        found.remarks += remarks
+    found.extend(in_runs(root, metrics, read))
+    found.extend(in_benchmarks(benchmarks, lambda cpu: device_slug("cpu", cpu), metrics))
     if baselines:
-        found.extend(store.in_baselines(root, metrics))
-    if not found.observations:
+        found.extend(in_baselines(root, metrics))
+    if not (found.observations or found.lines):
         absent = f"no run is stored in {runs_directory(root)} or {benchmarks}"
         if found.files:
             named = " or ".join(metrics or ("a figure",))
@@ -135,7 +156,7 @@ def stored_history(
             "; ".join([absent, *found.remarks]),
             "Measure something: pytest benchmarks",
         )
-    return series_of(found.observations, merge=merge), found.remarks
+    return series_of(found.observations, found.lines, merge=merge), found.remarks
 
 
 def _since(text: str | None) -> str | None:

@@ -30,6 +30,9 @@ from archbench.store.git import git_text
 TRIED = 3
 """Networks that are found and tried until one can be counted."""
 
+SHOWN = 5
+"""Of others that are found."""
+
 HOOK = "pytest_archbench_models"
 
 
@@ -59,7 +62,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class FileChange:
     """A file to be written.
 
     Attributes:
@@ -198,14 +201,15 @@ def _network(asked: str | None, project: Project) -> str:
     """
     if asked is not None:
         return _tried(asked)
-    found = networks_in(project.root)
+    found, needing = networks_in(project.root), networks_in(project.root, needing=True)
     if not found:
+        more = f"; these take arguments: {_some(needing)}" if needing else ""
+        named = needing[0] if needing else "net.py:MyNet(classes=10)@32"
         raise UsageError(
             "archbench init",
             f"no network was found in the files of {project.root}: a class of nn.Module, or a "
-            "function that returns one, which takes no arguments",
-            "Name one: archbench init path/to/file.py:constructor, with arguments if need be: "
-            "'net.py:MyNet(classes=10)@32'",
+            f"function that returns one, which takes no arguments{more}",
+            f"Name one, with its arguments: archbench init {shlex.quote(named)}",
         )
     for request in found[:TRIED]:
         try:
@@ -215,21 +219,22 @@ def _network(asked: str | None, project: Project) -> str:
             continue
         others = [one for one in found if one != request]
         if others:
-            more = f" and {len(others) - 5} others" if len(others) > 5 else ""
-            print(
-                f"Found besides: {', '.join(others[:5])}{more}. For another one: "
-                f"archbench init {others[0]}"
-            )
-        print(
-            "Only this one is written. Networks that need arguments are not looked for: add them "
-            "to models yourself, as 'net.py:MyNet(width=8)'."
-        )
+            print(f"Found besides: {_some(others)}. For another one: archbench init {others[0]}")
+        if needing:
+            print(f"These take arguments, which are for you to give: {_some(needing)}.")
+        if others or needing:
+            print(f"Only {request} is written. Add others to models yourself.")
         return chosen
     raise UsageError(
         "archbench init",
         f"none of the networks that were tried can be counted ({', '.join(found[:TRIED])})",
         "Name one: archbench init path/to/file.py:constructor",
     )
+
+
+def _some(requests: list[str]) -> str:
+    more = f" and {len(requests) - SHOWN} others" if len(requests) > SHOWN else ""
+    return f"{', '.join(requests[:SHOWN])}{more}"
 
 
 def _tried(request: str) -> str:
@@ -246,7 +251,12 @@ def _tried(request: str) -> str:
         except ArchitectureError as error:
             if error.works_with is None:
                 raise
-            request = f"{request}@{error.works_with}"
+            usual, request = request, f"{request}@{error.works_with}"
+            print(
+                f"It does not run with images of 224 x 224 in three colours, and does with "
+                f"@{error.works_with}, which was tried. If it is made for other ones, say so: "
+                f"archbench init {shlex.quote(f'{usual}@96')}, or @1x96x64 for one channel."
+            )
             with foreign_code():
                 counted = count(architecture("init", request), second_opinion=False)
     except ArchbenchError as error:
@@ -264,7 +274,7 @@ def _tried(request: str) -> str:
 # What is written.
 
 
-def _table(project: Project, network: str) -> list[Change]:
+def _table(project: Project, network: str) -> list[FileChange]:
     """The table, as the end of a file.
 
     Raises:
@@ -286,7 +296,7 @@ def _table(project: Project, network: str) -> list[Change]:
             "it has rules of archbench already, and what is there stays as it is",
             f"Add this line to {place}, and run the command again: {line}",
         )
-    return [Change(path, added, old)]
+    return [FileChange(path, added, old)]
 
 
 def _guessed_ci(project: Project) -> str:
@@ -298,27 +308,30 @@ def _guessed_ci(project: Project) -> str:
     return next((system for system in CI_FILES if system in remote), "none")
 
 
-def _ci_change(project: Project, system: str) -> list[Change]:
+def _ci_change(project: Project, system: str) -> list[FileChange]:
     if system == "none":
         print("No file for CI: --ci=github or --ci=gitlab writes one.")
         return []
     path = (project.top or project.root) / CI_FILES[system]
-    if project.top is not None and project.top != project.root.resolve():
-        print(
-            f"{CI_FILES[system]} stands at the top of the repository, {project.top}, and this is a "
-            "directory below: it is not written. docs/ci.md has an example."
-        )
-        return []
     packages = [_distribution()]
     if (project.root / "requirements.txt").is_file():
         packages.append("-r requirements.txt")
-    if (project.root / "setup.py").is_file() or "build-system" in read_toml(
-        project.root / "pyproject.toml"
-    ):
+    table = read_toml(project.root / "pyproject.toml")
+    stated = table.get("project")
+    depends = isinstance(stated, dict) and stated.keys() & {"dependencies", "dynamic"}
+    if depends or "build-system" in table or (project.root / "setup.py").is_file():
         packages.append(".")
     text = ci_text(system, " ".join(packages))
+    if project.top is not None and project.top != project.root.resolve():
+        below = project.root.resolve().relative_to(project.top)
+        print(
+            f"{CI_FILES[system]} stands at the top of the repository, {project.top}, and this is a "
+            f"directory below: it is not written. This, with its commands run in {below}, is what "
+            f"it needs:\n\n{text}"
+        )
+        return []
     if not path.exists():
-        return [Change(path, text)]
+        return [FileChange(path, text)]
     if "archbench" not in path.read_text(encoding="utf-8", errors="replace"):
         print(f"{CI_FILES[system]} is there and stays as it is. This is what it lacks:\n\n{text}")
     return []
@@ -358,8 +371,8 @@ def _next(project: Project, network: str | None) -> str:
     workflows = ((project.top or root) / place for place in CI_FILES.values())
     files = [_place(path, root) for path in (*tables, *workflows) if path.is_file()]
     if network is not None:
-        file = network.partition("=")[2] or network
-        files += [file.partition(":")[0]] if ".py:" in file else []
+        file = network.partition(":")[0].rpartition("=")[2]
+        files += [file] if file.endswith(".py") else []
     has_commit = git_text(project.root, "rev-parse", "HEAD", timeout=10) is not None
     words = (
         ["git", "add", *dict.fromkeys(files), "baselines"] if has_commit else ["git", "add", "."]

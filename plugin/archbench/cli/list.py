@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 
 from archbench.catalog import SUITES, load_catalog, published_top1
+from archbench.catalog.own import is_own_request
+from archbench.core.errors import UsageError
 from archbench.report.table import catalogue_table
 
 
@@ -32,6 +35,15 @@ def run(options: argparse.Namespace) -> int:
         for name, description in SUITES.items():
             print(f"{name:<{width}}  {len(catalog.suite(name)):>5}  {description}")
         return 0
+    for request in options.models or ():
+        if is_own_request(request) or request.startswith("local/"):
+            named = request if is_own_request(request) else "path/to/net.py:constructor"
+            raise UsageError(
+                f"archbench list --models={request}",
+                "it lists the catalogue, and that is a network of your own",
+                f"See what it is made of: archbench summary {shlex.quote(named)}; the cells of a "
+                "run: pytest benchmarks --collect-only",
+            )
     suite = options.suite or (() if options.models else "seeds")
     models = catalog.select(suite, options.models or ())
     if options.ids:

@@ -5,16 +5,21 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from archbench.cli.printing import say
-from archbench.cli.sources import SOURCES, Loaded, points_from, title_of
+from archbench.cli.sources import SOURCES, Loaded, rows_from, title_of, without_collector
+from archbench.cli.stores import add_store, store_of
 from archbench.core.errors import UsageError
+from archbench.core.forms import Json
 from archbench.core.history import Cell
-from archbench.core.points import Point
-from archbench.report.listing import points_csv, points_json, points_table, published_note
+from archbench.core.rows import Row
+from archbench.report.listing import noise_note, published_note, rows_csv, rows_json, rows_table
 from archbench.report.live_line import LiveLine, Stream
 from archbench.store.atomic import write_text
+from archbench.store.directory import as_typed, make_directory
+from archbench.store.objects import Objects
 
 FORMATS = ("text", "markdown", "csv", "json", "html", "png", "svg")
 
@@ -44,20 +49,24 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="file of a page, table or data, directory of pictures (default: report; tables and "
         "data are printed)",
     )
+    add_store(parser, "runs of a shared store; without SOURCE the latest of each of its devices")
     parser.add_argument("--charts", metavar="LIST", help="pictures of these, separated by commas")
     parser.set_defaults(run=run, empty=_empty)
 
 
+@without_collector()
 def run(options: argparse.Namespace) -> int:
     """Write or print what was asked for."""
     charts = [name.strip() for name in options.charts.split(",")] if options.charts else None
     wanted = _wanted(options, charts)
-    loaded = points_from(options.sources, Path.cwd())
+    store = None if options.store is None else store_of(options.store)
+    loaded = rows_from(options.sources, Path.cwd(), store)
     say(loaded.remarks if wanted != "json" else ())
     if wanted in (None, "html", *_PICTURES):
         if wanted is None and not options.pictures and charts is None:
             wanted = "html"
-        for path in _draw(wanted, options.output, loaded, title_of(options.sources), charts):
+        title = title_of(options.sources)
+        for path in _draw(wanted, options.output, loaded, title, charts, store):
             print(path)
         return 0
     text = _text(wanted, loaded)
@@ -129,40 +138,52 @@ def _write(path: Path, text: str) -> None:
 
 
 def _text(format: str, loaded: Loaded) -> str:
-    points = loaded.points
+    rows = loaded.rows
     if format == "csv":
-        return points_csv(points)
+        return rows_csv(rows)
     if format == "json":
-        return points_json(points, loaded.remarks)
-    table = points_table(points, format)
-    note = published_note(figure for point in points for figure in point.figures.values())
-    return "\n\n".join([table, *note])
+        return rows_json(rows, loaded.remarks)
+    table = rows_table(rows, format)
+    note = published_note(figure for row in rows for figure in row.values.values())
+    return "\n\n".join([table, *note, *noise_note(rows)])
 
 
-MOST_LINES = 500
-"""Of history on a page: finding change points in one takes some milliseconds."""
+MOST_ENTRIES = 20_000
+"""Of history on a page: with more it takes seconds to open."""
 
 
-def _history(points: Sequence[Point]) -> dict[str, list[dict[str, object]]] | None:
-    """The latency of the cells that are shown, over all stored runs; None where there is none."""
+def _history(
+    rows: Sequence[Row], store: Objects | None
+) -> tuple[dict[str, list[dict[str, Json]]] | None, list[str]]:
+    """The latency of the cells that are shown, over all stored runs, or None where there is none;
+    and what is left out."""
     from archbench.cli.history import stored_history
     from archbench.report.history import history_data
 
-    shown = {Cell.of_point(point).title for point in points if point.device and point.when}
+    shown = {Cell.of_row(row).title for row in rows if row.device and row.when}
     if not shown:
-        return None
+        return None, []
     try:
-        series, _ = stored_history(Path.cwd(), metrics=["latency"])
+        series, _ = stored_history(Path.cwd(), metrics=["latency"], store=store)
     except UsageError:
-        return None
+        return None, []
     kept = [line for line in series if line.cell.title in shown and len(line.entries) > 1]
-    return history_data(kept[:MOST_LINES]) or None
+    most = max(1, MOST_ENTRIES // max(1, len(kept)))
+    is_cut = any(len(line.entries) > most for line in kept)
+    said = f"Of the history of each cell the page has the last {most}: archbench history shows all."
+    return history_data(kept, most) or None, [said] * is_cut
 
 
 def _draw(
-    wanted: str | None, output: Path | None, loaded: Loaded, title: str, charts: list[str] | None
+    wanted: str | None,
+    output: Path | None,
+    loaded: Loaded,
+    title: str,
+    charts: list[str] | None,
+    store: Objects | None,
 ) -> list[Path]:
     target = output or Path("report")
+    made = partial(make_directory, own=target if output is None else None)
     line = LiveLine(Stream(sys.stderr))
     written: list[Path] = []
     try:
@@ -170,28 +191,27 @@ def _draw(
             from archbench.report.page import write_page
 
             page = target if target.suffix == ".html" else target / "index.html"
-            page.parent.mkdir(parents=True, exist_ok=True)
+            made(page.parent)
             line.keep(f"writing {page} ...")
+            history, said = _history(loaded.rows, store)
+            remarks = [*loaded.remarks, *said]
+            spelled = partial(as_typed, root=Path.cwd())
             write_page(
-                loaded.points,
-                page,
-                title=title,
-                remarks=loaded.remarks,
-                history=_history(loaded.points),
+                loaded.rows, page, title=title, remarks=remarks, history=history, spelled=spelled
             )
             written.append(page)
         if wanted != "html":
             from archbench.report.charts import PICTURES, draw_charts, why_not
 
-            target.mkdir(parents=True, exist_ok=True)
+            made(target)
             formats = _PICTURES if wanted is None else (wanted,)
             line.keep("importing matplotlib ...")
             written += draw_charts(
-                loaded.points, target, names=charts, formats=formats, show=line.keep
+                loaded.rows, target, names=charts, formats=formats, show=line.keep
             )
             line.clear()
             for name in PICTURES if charts is None else ():
-                reason = why_not(name, loaded.points)
+                reason = why_not(name, loaded.rows)
                 if reason is not None:
                     say([f"chart {name} is left out: {reason}"])
     except OSError as error:

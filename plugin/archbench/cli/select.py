@@ -7,7 +7,7 @@ from pathlib import Path
 
 from archbench.cli.filters import add_filters, filtered
 from archbench.cli.printing import print_found
-from archbench.cli.sources import SOURCES, points_from
+from archbench.cli.sources import SOURCES, rows_from
 from archbench.core.choosing import (
     FRAME_RATES,
     MEMORY_LIMITS,
@@ -15,13 +15,13 @@ from archbench.core.choosing import (
     Limit,
     LimitTable,
     best_by_limits,
+    best_within_limits,
     borrow_memory,
-    choose,
     limit_options,
     parse_limit,
 )
 from archbench.core.errors import NothingFoundError, UsageError
-from archbench.core.points import Point
+from archbench.core.rows import Row, best_runtimes
 from archbench.report.choosing import (
     choice_json,
     choice_remarks,
@@ -31,7 +31,7 @@ from archbench.report.choosing import (
     limit_tables_text,
     table_remarks,
 )
-from archbench.report.listing import points_csv
+from archbench.report.listing import rows_csv
 
 FORMATS = ("text", "markdown", "csv", "json")
 
@@ -48,6 +48,11 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     for name, metric in limit_options().items():
         parser.add_argument(f"--{name}", metavar="LIMIT", help=metric.option_help)
     add_filters(parser)
+    parser.add_argument(
+        "--best-runtime",
+        action="store_true",
+        help="of cells that differ by their runtime alone the fastest",
+    )
     top = "how many to show (default: 5)"
     parser.add_argument("--top", type=int, default=5, metavar="N", help=top)
     parser.add_argument(
@@ -84,26 +89,28 @@ def run(options: argparse.Namespace) -> int:
     _refuse_idle(options, limits)
     memory_limits = _list(options, "memory-limits", "max-memory", MEMORY_LIMITS)
     frame_rates = _list(options, "frame-rates", "min-throughput", FRAME_RATES)
-    loaded = points_from(options.sources, Path.cwd())
-    points, lent = loaded.points, dict[str, str]()
+    loaded = rows_from(options.sources, Path.cwd())
+    rows, lent = loaded.rows, dict[str, str]()
     if options.table or options.memory_from:
         # Before cells are chosen by device: what the other one has would be gone.
-        points, lent = _with_memory(points, options.memory_from)
-    points = filtered(points, vars(options))
-    _refuse_without_top1(points, options.sources)
+        rows, lent = _with_memory(rows, options.memory_from)
+    rows = filtered(rows, vars(options))
+    if options.best_runtime:
+        rows = best_runtimes(rows)
+    _refuse_without_top1(rows, options.sources)
     remarks = [
         *loaded.remarks,
         *(
             f"{device}: no peak memory is known; that on {lender} stands for it."
             for device, lender in lent.items()
-            if any(point.device == device for point in points)
+            if any(row.device == device for row in rows)
         ),
     ]
     if options.table:
-        return _show_tables(options, points, remarks, memory_limits, frame_rates)
-    choice = choose(points, limits, count=options.top)
+        return _show_tables(options, rows, remarks, memory_limits, frame_rates)
+    choice = best_within_limits(rows, limits, count=options.top)
     remarks += choice_remarks(choice, limits)
-    devices = sorted({point.device for point in points if point.device})
+    devices = sorted({row.device for row in rows if row.device})
     if len(devices) > 1:
         remarks.append(f"Cells of {len(devices)} devices; --device chooses: {', '.join(devices)}.")
     document = _document(choice, limits, remarks, options.format)
@@ -113,7 +120,7 @@ def run(options: argparse.Namespace) -> int:
 def _document(choice: Choice, limits: list[Limit], remarks: list[str], format: str) -> str:
     if format == "json":
         return choice_json(choice, limits, remarks)
-    return points_csv(choice.best) if format == "csv" else choice_table(choice, limits, format)
+    return rows_csv(choice.best) if format == "csv" else choice_table(choice, limits, format)
 
 
 def _tables_document(tables: list[LimitTable], remarks: list[str], format: str) -> str:
@@ -126,7 +133,7 @@ def _empty(options: argparse.Namespace, reason: str) -> str:
     if options.table:
         return _tables_document([], [reason], options.format)
     limits = _limits(options)
-    return _document(choose((), limits), limits, [reason], options.format)
+    return _document(best_within_limits((), limits), limits, [reason], options.format)
 
 
 def _limits(options: argparse.Namespace) -> list[Limit]:
@@ -137,15 +144,15 @@ def _limits(options: argparse.Namespace) -> list[Limit]:
     ]
 
 
-def _with_memory(points: list[Point], lender: str | None) -> tuple[list[Point], dict[str, str]]:
-    known = sorted({point.device for point in points if "peak_memory" in point.figures})
+def _with_memory(rows: list[Row], lender: str | None) -> tuple[list[Row], dict[str, str]]:
+    known = sorted({row.device for row in rows if "peak_memory" in row.values})
     if lender is not None and lender not in known:
         raise UsageError(
             f"--memory-from={lender}",
             f"no peak memory is known of it, only of {', '.join(known) or 'none'}",
             "Write the short name of one of them, or leave the option out",
         )
-    return borrow_memory(points, lender)
+    return borrow_memory(rows, lender)
 
 
 def _refuse_idle(options: argparse.Namespace, limits: list[Limit]) -> None:
@@ -177,11 +184,11 @@ def _list(
         raise UsageError(f"--{name}={text}", error.found, error.todo) from error
 
 
-def _refuse_without_top1(points: list[Point], sources: list[str]) -> None:
-    if not any("top1" in point.figures for point in points):
+def _refuse_without_top1(rows: list[Row], sources: list[str]) -> None:
+    if not any("top1" in row.values for row in rows):
         raise NothingFoundError(
             f"archbench select {' '.join(sources) or 'latest'}",
-            f"none of its {len(points)} cells has a top-1 accuracy, measured or published",
+            f"none of its {len(rows)} cells has a top-1 accuracy, measured or published",
             "Measure architectures of the catalogue, whose accuracy is published: "
             "pytest benchmarks",
         )
@@ -189,13 +196,13 @@ def _refuse_without_top1(points: list[Point], sources: list[str]) -> None:
 
 def _show_tables(
     options: argparse.Namespace,
-    points: list[Point],
+    rows: list[Row],
     said: list[str],
     memory_limits: list[float],
     frame_rates: list[float],
 ) -> int:
     tables = best_by_limits(
-        points, memory_limits=memory_limits, frame_rates=frame_rates, count=options.top
+        rows, memory_limits=memory_limits, frame_rates=frame_rates, count=options.top
     )
     if not tables:
         raise NothingFoundError(

@@ -45,6 +45,9 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     parser.add_argument("--gpu", help="paired: the device to try it on (default: cpu)")
     parser.add_argument(
+        "--runtime", default="eager", help="to try it by, as of pytest (default: eager)"
+    )
+    parser.add_argument(
         "--replay",
         metavar="FILE",
         help="paired: feed the rounds in a file to the rule, and measure nothing",
@@ -79,6 +82,7 @@ def run(options: argparse.Namespace) -> int:
             injected_rounds=options.injected_rounds,
             store=None if options.store is None else Path(options.store),
             gpu=options.gpu or "cpu",
+            runtime=options.runtime,
         )
     print()
     for outcome in outcomes:

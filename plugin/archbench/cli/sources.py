@@ -1,4 +1,4 @@
-"""What a report is about: stored runs, results files and published tables, as points."""
+"""What a report is about: stored runs, results files and published tables, as rows."""
 
 from __future__ import annotations
 
@@ -13,14 +13,19 @@ from pathlib import Path
 from archbench.catalog.catalog import load_catalog
 from archbench.catalog.families import family_of
 from archbench.catalog.published import published_accuracies
-from archbench.catalog.tables import PUBLISHED, published_points
+from archbench.catalog.tables import PUBLISHED, published_table
+from archbench.cli.stores import shared_runs
 from archbench.core.errors import ArchbenchError, NothingFoundError, UsageError
-from archbench.core.points import Figure, Point
 from archbench.core.records import Record, merge_records
-from archbench.report.points import point_of
+from archbench.core.rows import Row, Value, with_speedups
+from archbench.report.rows import row_of
+from archbench.store.atomic import regular
 from archbench.store.directory import runs_directory
-from archbench.store.journal import Run, read_run, run_paths
+from archbench.store.journal import Run, named_so, read_run, run_paths
+from archbench.store.objects import Objects
 from archbench.store.results import read_results
+from archbench.store.sharing import summaries_of
+from archbench.store.summaries import run_of
 
 SOURCES = (
     "a run's id or the beginning of one, latest, the path of a journal.jsonl or of a --results "
@@ -34,28 +39,30 @@ class Loaded:
     """What the sources hold.
 
     Attributes:
-        points: in the order of the sources.
+        rows: in the order of the sources.
         remarks: sentences on what was left out, and why.
     """
 
-    points: list[Point]
+    rows: list[Row]
     remarks: list[str]
 
 
-def points_from(sources: Sequence[str], root: Path) -> Loaded:
+def rows_from(sources: Sequence[str], root: Path, store: Objects | None = None) -> Loaded:
     """Read stored runs, results files and published tables.
 
     Args:
         sources: see :data:`SOURCES`; none for the latest run.
         root: directory of the project.
+        store: that a team shares: what is not here is looked for there, and the latest run is
+            that of each of its devices.
 
     Raises:
         UsageError: there is no such run, file or table; says what to type.
         NothingFoundError: there is no run at all, or nothing in them can be read.
     """
-    with _without_collector():
-        loaded = _loaded(sources, root)
-    if not loaded.points:
+    with without_collector():
+        loaded = _loaded(sources, root, store)
+    if not loaded.rows:
         remarks = loaded.remarks
         raise NothingFoundError(
             " ".join(sources) or "latest",
@@ -66,7 +73,7 @@ def points_from(sources: Sequence[str], root: Path) -> Loaded:
 
 
 @contextmanager
-def _without_collector() -> Iterator[None]:
+def without_collector() -> Iterator[None]:
     """Reading makes millions of objects and no cycles; looking for some takes half of the time."""
     was_enabled = gc.isenabled()
     gc.disable()
@@ -77,18 +84,45 @@ def _without_collector() -> Iterator[None]:
             gc.enable()
 
 
-def _loaded(sources: Sequence[str], root: Path) -> Loaded:
-    points: list[Point] = []
+def _loaded(sources: Sequence[str], root: Path, store: Objects | None) -> Loaded:
+    rows: list[Row] = []
     remarks: list[str] = []
     for source in dict.fromkeys(sources or ("latest",)):
         kind, colon, name = source.partition(":")
         if colon and kind == "published":
-            points += published_points(name)
-        else:
-            found, said = _points_of(_read(_path_of(source, root)))
-            points += found
+            rows += published_table(name)
+            continue
+        shared = [] if store is None else _shared(store, source, root, remarks)
+        for run in shared or [_read(path_of(source, root))]:
+            found, said = _rows_of(run)
+            rows += found
             remarks += said
-    return Loaded(points, remarks)
+    return Loaded(with_speedups(rows), remarks)
+
+
+def _shared(store: Objects, source: str, root: Path, remarks: list[str]) -> list[Run]:
+    """The runs of a store that a source means; none where it is here.
+
+    Raises:
+        UsageError: it is neither here nor there.
+    """
+    is_latest = source == "latest"
+    if not is_latest and ((root / source).exists() or named_so(run_paths(root), source)):
+        return []
+    wanted, said = shared_runs(store, () if is_latest else (source,))
+    remarks += said
+    found = sorted(summaries_of(store, wanted, root, remarks), key=lambda pair: pair[0])
+    if is_latest:
+        with_devices = {
+            tuple(sorted({target.slug for target in summary.targets})): (one, summary)
+            for one, summary in found
+            if summary.cells
+        }
+        found = sorted(with_devices.values(), key=lambda pair: pair[0])
+    remarks += [
+        f"{one.key}: left out: {cause}" for one, summary in found for cause in summary.left_out
+    ]
+    return [run_of(summary) for _, summary in found]
 
 
 def title_of(sources: Sequence[str]) -> str:
@@ -96,7 +130,13 @@ def title_of(sources: Sequence[str]) -> str:
     return f"archbench: {', '.join(sources) or 'latest run'}"
 
 
-def _path_of(source: str, root: Path) -> Path:
+def path_of(source: str, root: Path) -> Path:
+    """The file of a run, as a person names it.
+
+    Raises:
+        UsageError: there is no such run.
+        NothingFoundError: there is none at all.
+    """
     runs = run_paths(root)
     if source == "latest":
         if not runs:
@@ -113,7 +153,7 @@ def _path_of(source: str, root: Path) -> Path:
         return path
     if (path / "journal.jsonl").is_file():
         return path / "journal.jsonl"
-    matching = [run for run in runs if run.parent.name.startswith(source)]
+    matching = named_so(runs, source)
     if len(matching) == 1:
         return matching[0]
     if matching:
@@ -122,22 +162,23 @@ def _path_of(source: str, root: Path) -> Path:
             f"{len(matching)} runs begin so: {_names(matching)}",
             "Write more of the id",
         )
-    found = (
-        f"stored runs are {_names(runs)}" if runs else f"no run is stored in {runs_directory(root)}"
-    )
-    raise UsageError(
-        source,
-        f"there is no such run or file; {found}",
-        "Write the id of a run, latest, a path, or published:NAME"
-        if runs
-        else "Measure something: pytest benchmarks. Or name a published table: "
-        f"{', '.join(f'published:{name}' for name in PUBLISHED)}",
-    )
+    raise _no_such_run(source, runs, root)
+
+
+def _no_such_run(source: str, runs: Sequence[Path], root: Path) -> UsageError:
+    if runs:
+        found = f"stored runs are {_names(runs)}"
+        todo = "Write the id of a run, latest, a path, or published:NAME"
+    else:
+        found = f"no run is stored in {runs_directory(root)}"
+        tables = ", ".join(f"published:{name}" for name in PUBLISHED)
+        todo = f"Measure something: pytest benchmarks. Or name a published table: {tables}"
+    return UsageError(source, f"there is no such run or file; {found}", todo)
 
 
 def _has_cells(run: Path) -> bool:
     try:
-        return b'"kind":"cell"' in run.read_bytes()
+        return b'"kind":"cell"' in regular(run).read_bytes()
     except OSError:
         return False
 
@@ -167,25 +208,25 @@ def _is_document(line: str) -> bool:
         return False
 
 
-def _points_of(run: Run) -> tuple[list[Point], list[str]]:
+def _rows_of(run: Run) -> tuple[list[Row], list[str]]:
     remarks = [f"{run.path}:{number}: left out: {cause}" for number, cause in run.damaged]
-    found = [_point_or_remark(run, cell) for cell in merge_records(run.cells)]
+    found = [_row_or_remark(run, cell) for cell in merge_records(run.cells)]
     remarks += [item for item in found if isinstance(item, str)]
-    return [item for item in found if isinstance(item, Point)], remarks
+    return [item for item in found if isinstance(item, Row)], remarks
 
 
-def _point_or_remark(run: Run, cell: Record) -> Point | str:
+def _row_or_remark(run: Run, cell: Record) -> Row | str:
     own = run.path.parent.name if run.path.name == "journal.jsonl" else run.path.name
     name = str(run.header.get("run") or own)
     try:
         published = _accuracies(cell.id)
-        return point_of(run.header, cell, family=family_of(cell.id), published=published, run=name)
+        return row_of(run.header, cell, family=family_of(cell.id), published=published, run=name)
     except (ValueError, TypeError, AttributeError, KeyError, OverflowError) as error:
         return f"{run.path}: {cell.id}: left out: {error}"
 
 
 @cache
-def _accuracies(id: str) -> Mapping[str, Figure]:
+def _accuracies(id: str) -> Mapping[str, Value]:
     try:
         return published_accuracies(load_catalog().get(id))
     except ArchbenchError:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import NormalDist
 
 from archbench.core.verdicts import Verdict
@@ -140,6 +140,47 @@ def accuracy_verdict(
     return Verdict(metric, status, reason, sentence, baseline.percent, now.percent)
 
 
+KEPT = {"fp32": 1.0, "tf32": 1.0}
+"""Share of the accuracy of eager fp32 that a runtime has to keep, where chance does not explain the
+difference; of the precisions that are not here 0.99, as MLPerf Inference asks of int8."""
+
+
+def runtime_verdict(
+    eager: Outcomes,
+    now: Outcomes,
+    *,
+    dtype: str,
+    runtime: str,
+    metric: str = "top1",
+    confidence: float = 0.9999,
+) -> Verdict:
+    """Compare what a runtime says of images with what eager fp32 says of the same ones.
+
+    Like a budget it holds whatever is being accepted.
+
+    Args:
+        eager, now: outcomes of eager fp32 and of the runtime.
+        dtype: the runtime's precision.
+        runtime: its name.
+        metric, confidence: see :func:`accuracy_verdict`.
+    """
+    found = accuracy_verdict(eager, now, metric=metric, confidence=confidence)
+    status, reason = found.status, found.reason
+    kept = KEPT.get(dtype, 0.99)
+    sentence = f"beside eager fp32 {runtime} has {found.sentence}"
+    if status == "regressed":
+        is_kept = now.percent >= kept * eager.percent
+        status = "unchanged" if is_kept else status
+        reason = "within-tolerance" if is_kept else "less-accurate-than-eager"
+        if kept < 1:
+            sentence += f"; {kept:.0%} of eager's accuracy are asked of {dtype}"
+    elif status == "improved":
+        reason = "more-accurate-than-eager"
+    return replace(
+        found, status=status, reason=reason, sentence=sentence, budget=f"{metric} as eager"
+    )
+
+
 def published_verdict(
     metric: str,
     right: int,
@@ -153,7 +194,7 @@ def published_verdict(
     """Compare an accuracy with a number that somebody printed, where nothing has been accepted.
 
     Whose images were right there is not known, so they cannot be compared one by one: the interval
-    of this evaluation says what can be told.
+    of this evaluation says what is certain.
 
     Args:
         metric: ``top1`` or ``top5``.

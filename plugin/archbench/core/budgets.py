@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from archbench.core.errors import UsageError
-from archbench.core.records import Record, derived
+from archbench.core.records import Record, derived, not_derived
 from archbench.core.selectors import Selector, refuse_unknown
 from archbench.core.units import Quantity, parse_quantity
 from archbench.core.verdicts import Verdict
@@ -24,7 +24,7 @@ REASONS = (
 
 
 @dataclass(frozen=True, slots=True)
-class Figure:
+class Budgetable:
     """What a budget can limit.
 
     Attributes:
@@ -40,12 +40,12 @@ class Figure:
     least: bool = False
 
 
-def budgetable() -> dict[str, Figure]:
+def budgetable() -> dict[str, Budgetable]:
     """Everything that can have a budget, by its name. Latency is per batch, throughput in images
     per second, the counts of one image."""
     found = {}
     for metric in METRICS.values():
-        figure = Figure(
+        figure = Budgetable(
             metric.kind,
             metric.entry or metric.name,
             metric.of == "network",
@@ -54,7 +54,7 @@ def budgetable() -> dict[str, Figure]:
         names = [f"{metric.name}_{one}" for one in metric.quantiles] or [metric.name]
         found.update(dict.fromkeys(names if metric.kind else [], figure))
         if metric.name == "operator_calls":  # the last of the counts
-            found["param_bytes"] = Figure("a size", "param_bytes", counted=True)
+            found["param_bytes"] = Budgetable("a size", "param_bytes", counted=True)
     return found
 
 
@@ -62,26 +62,26 @@ _LIMIT = re.compile(r"(?P<name>[\w-]+)\s*(?P<sign>[<>=!≤≥]+)\s*(?P<quantity>
 
 
 @dataclass(frozen=True, slots=True)
-class Limit:
+class BudgetLimit:
     """``latency_p95 <= 10 ms``.
 
     Attributes:
-        figure: a name of :func:`budgetable`.
+        name: of what is limited, one of :func:`budgetable`.
         bound: what the figure may reach, itself included.
     """
 
-    figure: str
+    name: str
     bound: Quantity
 
     @property
     def is_least(self) -> bool:
         """Whether the figure has to be at least the bound, not at most."""
-        return budgetable()[self.figure].least
+        return budgetable()[self.name].least
 
     def __str__(self) -> str:
         number = format_significant(self.bound.value / self.bound.scale, 15)
         sign = ">=" if self.is_least else "<="
-        return f"{self.figure} {sign} {number} {self.bound.unit}".rstrip()
+        return f"{self.name} {sign} {number} {self.bound.unit}".rstrip()
 
     def excess(self, value: float) -> float:
         """How far a value lies beyond the bound; 0 or less where it keeps it."""
@@ -89,7 +89,7 @@ class Limit:
 
     def text(self, value: float) -> str:
         """A value in the bound's unit, with digits enough to tell it from the bound."""
-        if budgetable()[self.figure].kind == "a number":
+        if budgetable()[self.name].kind == "a number":
             return f"{value:,.0f}"
         scale, bound = self.bound.scale, self.bound.value
         shown = format_significant(value / scale, 4)
@@ -100,7 +100,7 @@ class Limit:
         return f"{shown} {self.bound.unit}"
 
 
-def parse_limit(text: str) -> Limit:
+def parse_budget_limit(text: str) -> BudgetLimit:
     """Read ``FIGURE <= QUANTITY``, or ``>=`` where more is better.
 
     Raises:
@@ -133,7 +133,7 @@ def parse_limit(text: str) -> Limit:
         bound = parse_quantity(match["quantity"], figure.kind)
     except UsageError as error:
         raise UsageError(asked, error.found, error.todo) from None
-    return Limit(name, bound)
+    return BudgetLimit(name, bound)
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,18 +150,18 @@ class Budget:
         UsageError: a count is limited on some devices only.
     """
 
-    limit: Limit
+    limit: BudgetLimit
     selector: Selector = field(default_factory=Selector)
     batch_size: int | None = None
     threads: int | None = None
     place: str = ""
 
     def __post_init__(self) -> None:
-        if not self.figure.counted:
+        if not self.limited.counted:
             return
         given = {
             "device": self.selector.device != "*",
-            "dtype": self.selector.dtype != "*" and self.limit.figure != "param_bytes",
+            "dtype": self.selector.dtype != "*" and self.limit.name != "param_bytes",
             "batch_size": self.batch_size is not None,
             "threads": self.threads is not None,
         }
@@ -169,14 +169,14 @@ class Budget:
             if is_given:
                 raise UsageError(
                     f"{key} with {str(self.limit)!r}",
-                    f"{self.limit.figure} is counted, and the same whatever the {key}",
+                    f"{self.limit.name} is counted, and the same whatever the {key}",
                     f"Leave {key} out",
                 )
 
     @property
-    def figure(self) -> Figure:
+    def limited(self) -> Budgetable:
         """What is known about the figure that is limited."""
-        return budgetable()[self.limit.figure]
+        return budgetable()[self.limit.name]
 
     def selects(self, record: Record, dtype: str | None = None) -> bool:
         """Whether a cell has to keep the limit.
@@ -207,7 +207,7 @@ class _Missing:
     cause: str
 
 
-def judge(budget: Budget, record: Record, dtype: str | None = None) -> Verdict:
+def judge_budget(budget: Budget, record: Record, dtype: str | None = None) -> Verdict:
     """Compare a cell's figure with its budget.
 
     The figure is taken as it is: one process, no allowance for noise.
@@ -221,7 +221,7 @@ def judge(budget: Budget, record: Record, dtype: str | None = None) -> Verdict:
         ``unchanged`` with the reason ``within-budget``, ``regressed`` with ``over-budget``, or
         ``not-measured`` with ``too-few-samples``, ``figure-missing`` or ``nothing-measures-it``.
     """
-    name, limit = budget.limit.figure, budget.limit
+    name, limit = budget.limit.name, budget.limit
     precision = record.target.dtype if record.target is not None else dtype
     about = f"{limit} in {precision}" if name == "param_bytes" else str(limit)
     value = _value(budget, record, precision)
@@ -237,13 +237,13 @@ def judge(budget: Budget, record: Record, dtype: str | None = None) -> Verdict:
     bound = limit.bound.value
     share = f"{format_significant(excess / bound * 100, 3)} % " if bound else ""
     sentence = f"{shown}, {share}{'short of' if limit.is_least else 'over'} its budget {budget}"
-    if not budget.figure.counted and record.notes:
+    if not budget.limited.counted and record.notes:
         sentence += f"; in doubt, since {', '.join(note.text for note in record.notes)}"
     return Verdict(name, "regressed", "over-budget", sentence, value=value, budget=about)
 
 
 def _value(budget: Budget, record: Record, dtype: str | None) -> float | _Missing:
-    name, figure = budget.limit.figure, budget.figure
+    name, figure = budget.limit.name, budget.limited
     entry = record.metrics.get(figure.metric)
     if entry is None:
         verb = "counted" if figure.counted else "measured"
@@ -252,7 +252,7 @@ def _value(budget: Budget, record: Record, dtype: str | None) -> float | _Missin
         statistics, quantile = derived(record), name.removeprefix("latency_")
         if quantile in statistics:
             return float(statistics[quantile])
-        absent = statistics.get("absent", {}).get(quantile)
+        absent = not_derived(record).get(quantile)
         if absent is None:
             return _Missing("figure-missing", "latency has no samples")
         return _Missing("too-few-samples", absent)
@@ -262,11 +262,12 @@ def _value(budget: Budget, record: Record, dtype: str | None) -> float | _Missin
         if dtype not in entry["by_dtype"]:
             return _Missing("figure-missing", f"{name} are not known in {dtype}")
         return float(entry["by_dtype"][dtype])
-    return float(entry["value"])
+    value = record.number(figure.metric)
+    return float(value) if value is not None else _Missing("figure-missing", f"no {name}")
 
 
 def unjudged(budgets: Sequence[Budget], cells: Sequence[Record]) -> list[tuple[Budget, int]]:
-    """Budgets that cells of a run have to keep and nothing in the run could tell.
+    """Budgets that cells of a run have to keep and nothing in the run measured.
 
     Args:
         budgets: all of them.
@@ -277,7 +278,7 @@ def unjudged(budgets: Sequence[Budget], cells: Sequence[Record]) -> list[tuple[B
     """
     found = []
     for budget in budgets:
-        metric = budget.figure.metric
+        metric = budget.limited.metric
         number = sum(
             metric not in cell.metrics and budget.selects(cell) and not _is_judged(budget, cell)
             for cell in cells
@@ -289,6 +290,6 @@ def unjudged(budgets: Sequence[Budget], cells: Sequence[Record]) -> list[tuple[B
 
 def _is_judged(budget: Budget, cell: Record) -> bool:
     return any(
-        verdict.metric == budget.limit.figure and verdict.budget is not None
+        verdict.metric == budget.limit.name and verdict.budget is not None
         for verdict in cell.verdicts
     )

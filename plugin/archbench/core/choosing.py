@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from archbench.core.errors import UsageError
-from archbench.core.points import Figure, Point
+from archbench.core.rows import Row, Value
 from archbench.core.run_config import StatedConfig
 from archbench.core.units import parse_quantity
 from archbench.metrics import METRICS, Metric
@@ -51,7 +51,7 @@ class Limit:
         """Whether a value is within the limit."""
         return value >= self.value if self.kind.better == "higher" else value <= self.value
 
-    def is_within_error(self, figure: Figure) -> bool:
+    def is_within_error(self, figure: Value) -> bool:
         """Whether the limit lies inside the interval that the figure is known to."""
         return (
             figure.low is not None
@@ -93,7 +93,7 @@ class Choice:
             with the names of those limits.
     """
 
-    best: tuple[Point, ...]
+    best: tuple[Row, ...]
     within: int
     considered: int
     outside: Mapping[str, int]
@@ -101,7 +101,7 @@ class Choice:
     doubtful: Mapping[int, tuple[str, ...]]
 
 
-def choose(points: Iterable[Point], limits: Sequence[Limit], *, count: int = 5) -> Choice:
+def best_within_limits(rows: Iterable[Row], limits: Sequence[Limit], *, count: int = 5) -> Choice:
     """The best architectures by top-1 among those within all limits.
 
     A cell without a figure that a limit is about is left out, and so is one without top-1: what is
@@ -109,30 +109,30 @@ def choose(points: Iterable[Point], limits: Sequence[Limit], *, count: int = 5) 
     Equal accuracies are ordered by throughput, then by name.
 
     Args:
-        points: cells.
+        rows: cells.
         limits: that all have to hold.
         count: how many to return at most.
     """
     outside: dict[str, int] = {limit.name: 0 for limit in limits}
     without: dict[str, list[str]] = {}
-    within: list[Point] = []
+    within: list[Row] = []
     considered = 0
-    for point in points:
+    for row in rows:
         considered += 1
         needed = {"top1", *(limit.kind.name for limit in limits)}
-        missing = needed - point.figures.keys()
+        missing = needed - row.values.keys()
         for metric in missing:
-            without.setdefault(metric, []).append(_cell_name(point))
-        beyond = _beyond(point, limits)
+            without.setdefault(metric, []).append(_cell_name(row))
+        beyond = _beyond(row, limits)
         for name in beyond:
             outside[name] += 1
         if not missing and not beyond:
-            within.append(point)
-    best: dict[tuple[str, str], Point] = {}
-    for point in sorted(within, key=_rank):
-        best.setdefault((point.library, point.name), point)
+            within.append(row)
+    best: dict[tuple[str, str], Row] = {}
+    for row in sorted(within, key=_rank):
+        best.setdefault((row.library, row.name), row)
     chosen = tuple(best.values())[:count]
-    within_error = {place: _within_error(point, limits) for place, point in enumerate(chosen)}
+    within_error = {place: _within_error(row, limits) for place, row in enumerate(chosen)}
     return Choice(
         chosen,
         len(best),
@@ -143,9 +143,9 @@ def choose(points: Iterable[Point], limits: Sequence[Limit], *, count: int = 5) 
     )
 
 
-def _beyond(point: Point, limits: Sequence[Limit]) -> list[str]:
-    """Limits that a point does not keep, by figures that it has."""
-    known = {name: figure.value for name, figure in point.figures.items()}
+def _beyond(row: Row, limits: Sequence[Limit]) -> list[str]:
+    """Limits that a row does not keep, by figures that it has."""
+    known = {name: figure.value for name, figure in row.values.items()}
     return [
         limit.name
         for limit in limits
@@ -153,19 +153,19 @@ def _beyond(point: Point, limits: Sequence[Limit]) -> list[str]:
     ]
 
 
-def _within_error(point: Point, limits: Sequence[Limit]) -> tuple[str, ...]:
-    """Limits that a point keeps by less than the error of its figure."""
+def _within_error(row: Row, limits: Sequence[Limit]) -> tuple[str, ...]:
+    """Limits that a row keeps by less than the error of its figure."""
     return tuple(
-        limit.name for limit in limits if limit.is_within_error(point.figures[limit.kind.name])
+        limit.name for limit in limits if limit.is_within_error(row.values[limit.kind.name])
     )
 
 
-def _rank(point: Point) -> tuple[float, float, str]:
-    return -point.figures["top1"].value, -(point.value("throughput") or 0.0), point.name
+def _rank(row: Row) -> tuple[float, float, str]:
+    return -row.values["top1"].value, -(row.value("throughput") or 0.0), row.name
 
 
-def _cell_name(point: Point) -> str:
-    return " ".join(part for part in (point.name, point.target) if part)
+def _cell_name(row: Row) -> str:
+    return " ".join(part for part in (row.name, row.target) if part)
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +188,7 @@ class LimitTable(StatedConfig):
 
 
 def best_by_limits(
-    points: Iterable[Point],
+    rows: Iterable[Row],
     *,
     memory_limits: Sequence[float] = MEMORY_LIMITS,
     frame_rates: Sequence[float] = FRAME_RATES,
@@ -201,16 +201,16 @@ def best_by_limits(
     most so much memory and does at least so many images per second.
 
     Args:
-        points: cells; those of another batch size than 1 are passed over.
+        rows: cells; those of another batch size than 1 are passed over.
         memory_limits: in bytes.
         frame_rates: in images per second.
         count: architectures in a cell of the table at most.
     """
-    tables: dict[tuple[object, ...], list[Point]] = {}
-    for point in points:
-        if point.device and point.batch_size == 1:
-            key = (point.device, *point.values_without("batch_size", "threads"))
-            tables.setdefault(key, []).append(point)
+    tables: dict[tuple[object, ...], list[Row]] = {}
+    for row in rows:
+        if row.device and row.batch_size == 1:
+            key = (row.device, *row.values_without("batch_size", "threads"))
+            tables.setdefault(key, []).append(row)
     return [
         LimitTable(
             cells[0].device,
@@ -218,7 +218,7 @@ def best_by_limits(
             tuple(memory_limits),
             tuple(frame_rates),
             {
-                (memory, rate): choose(
+                (memory, rate): best_within_limits(
                     cells,
                     (
                         Limit("max-memory", memory, METRICS["peak_memory"].text(memory)),
@@ -236,14 +236,14 @@ def best_by_limits(
 
 
 def borrow_memory(
-    points: Sequence[Point], lender: str | None = None
-) -> tuple[list[Point], dict[str, str]]:
+    rows: Sequence[Row], lender: str | None = None
+) -> tuple[list[Row], dict[str, str]]:
     """Give cells without a peak memory that of the same cell on another device.
 
     Bianco et al. measured memory on one of their two devices and apply it to both.
 
     Args:
-        points: cells of one source.
+        rows: cells of one source.
         lender: short name of the device whose memory stands in; None for any, of published figures
             only: what was measured here stands in where that is asked for.
 
@@ -251,28 +251,28 @@ def borrow_memory(
         The cells in their order, and for each device that borrowed the one that it borrowed from.
         A device that has a peak memory of its own for any cell borrows nothing.
     """
-    known: dict[tuple[object, ...], Point] = {}
+    known: dict[tuple[object, ...], Row] = {}
     owners: set[str] = set()
-    for point in points:
-        memory = point.figures.get("peak_memory")
+    for row in rows:
+        memory = row.values.get("peak_memory")
         if memory is not None:
-            owners.add(point.device)
-            if point.device == lender or (lender is None and memory.kind == "published"):
-                known[_elsewhere(point)] = point
+            owners.add(row.device)
+            if row.device == lender or (lender is None and memory.kind == "published"):
+                known[_elsewhere(row)] = row
     lent: dict[str, str] = {}
     found = []
-    for point in points:
-        other = known.get(_elsewhere(point))
-        if other is None or point.device in owners:
-            found.append(point)
+    for row in rows:
+        other = known.get(_elsewhere(row))
+        if other is None or row.device in owners:
+            found.append(row)
             continue
-        memory = other.figures["peak_memory"]
+        memory = other.values["peak_memory"]
         borrowed = replace(memory, source=f"{memory.source}, on {other.device}")
-        found.append(replace(point, figures={**point.figures, "peak_memory": borrowed}))
-        lent[point.device] = other.device
+        found.append(replace(row, values={**row.values, "peak_memory": borrowed}))
+        lent[row.device] = other.device
     return found, lent
 
 
-def _elsewhere(point: Point) -> tuple[object, ...]:
+def _elsewhere(row: Row) -> tuple[object, ...]:
     """Names the cell whatever its device."""
-    return point.run, point.id, point.name, *point.values_without("threads")
+    return row.run, row.id, row.name, *row.values_without("threads")

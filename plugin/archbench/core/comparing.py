@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from archbench.core.pareto import figure_range
-from archbench.core.points import Point
+from archbench.core.rows import Row
 from archbench.core.run_config import axis, further_axes
 from archbench.metrics import METRICS
 
@@ -29,7 +29,7 @@ def _run_alike() -> tuple[str, ...]:
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class ComparedRows:
     """One architecture on both sides.
 
     Attributes:
@@ -39,8 +39,8 @@ class Change:
         is_better: whether right is better than left.
     """
 
-    left: Point
-    right: Point
+    left: Row
+    right: Row
     relative: float | None
     within_error: bool
     is_better: bool
@@ -54,7 +54,7 @@ class Comparison:
         metric: that is compared.
         shared: what the cells of a pair have in common besides the architecture: ``device``...
         apart: in what the two sides are run differently, by the field of
-            :class:`archbench.core.points.Point`: the value of each side. The cells of a pair share
+            :class:`archbench.core.rows.Row`: the value of each side. The cells of a pair share
             the rest of it.
         changes: by change, what grew most first.
         only_left, only_right: cells with the metric that the other side lacks.
@@ -64,13 +64,13 @@ class Comparison:
     metric: str
     shared: tuple[str, ...]
     apart: Mapping[str, tuple[str | bool, str | bool]]
-    changes: tuple[Change, ...]
-    only_left: tuple[Point, ...]
-    only_right: tuple[Point, ...]
+    changes: tuple[ComparedRows, ...]
+    only_left: tuple[Row, ...]
+    only_right: tuple[Row, ...]
     mean: float | None
 
 
-def compare(left: Iterable[Point], right: Iterable[Point], metric: str) -> Comparison:
+def compare(left: Iterable[Row], right: Iterable[Row], metric: str) -> Comparison:
     """Pair the cells of two sides and sort the pairs by change.
 
     Cells pair that are of the same architecture, device, precision, batch size and threads. Where
@@ -87,8 +87,8 @@ def compare(left: Iterable[Point], right: Iterable[Point], metric: str) -> Compa
         right: what is compared with it.
         metric: of :data:`archbench.metrics.METRICS`.
     """
-    lefts = [point for point in left if metric in point.figures]
-    rights = [point for point in right if metric in point.figures]
+    lefts = [row for row in left if metric in row.values]
+    rights = [row for row in right if metric in row.values]
     is_timed = METRICS[metric].of == "run"
     apart = _apart(lefts, rights) if is_timed else {}
     alike = [name for name in _run_alike() if name not in apart] if is_timed else []
@@ -110,32 +110,30 @@ def compare(left: Iterable[Point], right: Iterable[Point], metric: str) -> Compa
         shared,
         apart,
         tuple(changes),
-        tuple(point for key, point in one.items() if key not in other),
-        tuple(point for key, point in other.items() if key not in one),
+        tuple(row for key, row in one.items() if key not in other),
+        tuple(row for key, row in other.items() if key not in one),
         _geometric_mean(changes, metric),
     )
 
 
-def _keyed(points: Sequence[Point], shared: Sequence[str]) -> dict[tuple[object, ...], Point]:
-    return {(point.id, *(_value(point, name) for name in shared)): point for point in points}
+def _keyed(rows: Sequence[Row], shared: Sequence[str]) -> dict[tuple[object, ...], Row]:
+    return {(row.id, *(_value(row, name) for name in shared)): row for row in rows}
 
 
-def _value(point: Point, name: str) -> Any:
+def _value(row: Row, name: str) -> Any:
     if name == "device":
-        return point.device
-    value = point[name]
+        return row.device
+    value = row[name]
     # What a publication does not say is taken as usual.
     is_further = any(one.name == name for one in further_axes())
     return axis(name).usual if value is None and is_further else value
 
 
-def _apart(
-    left: Sequence[Point], right: Sequence[Point]
-) -> dict[str, tuple[str | bool, str | bool]]:
+def _apart(left: Sequence[Row], right: Sequence[Row]) -> dict[str, tuple[str | bool, str | bool]]:
     """Of how two sides are run what is one and the same within each of them and not between."""
     found = {}
     for name in _run_alike():
-        one, other = ({_value(point, name) for point in side} for side in (left, right))
+        one, other = ({_value(row, name) for row in side} for side in (left, right))
         if len(one) == len(other) == 1 and one != other:
             found[name] = (one.pop(), other.pop())
     return found
@@ -145,11 +143,11 @@ def _size(relative: float | None) -> float:
     return math.inf if relative is None else relative
 
 
-def _change(left: Point, right: Point, metric: str) -> Change:
-    before, after = left.figures[metric], right.figures[metric]
+def _change(left: Row, right: Row, metric: str) -> ComparedRows:
+    before, after = left.values[metric], right.values[metric]
     low, _, high = figure_range(metric, before)
     new_low, _, new_high = figure_range(metric, after)
-    return Change(
+    return ComparedRows(
         left,
         right,
         after.value / before.value - 1 if before.value else None,
@@ -159,8 +157,8 @@ def _change(left: Point, right: Point, metric: str) -> Change:
     )
 
 
-def _geometric_mean(changes: Sequence[Change], metric: str) -> float | None:
-    pairs = [(c.left.figures[metric].value, c.right.figures[metric].value) for c in changes]
+def _geometric_mean(changes: Sequence[ComparedRows], metric: str) -> float | None:
+    pairs = [(c.left.values[metric].value, c.right.values[metric].value) for c in changes]
     if not pairs or any(value <= 0 for pair in pairs for value in pair):
         return None
     return math.exp(math.fsum(math.log(after / before) for before, after in pairs) / len(pairs))

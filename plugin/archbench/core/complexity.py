@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 KINDS = ("convolution", "linear", "product")
 """Kinds of operators that multiply and add: convolutions; matrix products in which one side comes
@@ -80,6 +79,7 @@ class Complexity:
             buffers, as in a plain list or in a frozen graph; included in no other count.
         layers: the modules that own parameters or multiply and add, in order.
         second_opinion: None where the other counter fails on the network.
+        doubt: what to say where several parts of what it returned could be its class scores.
     """
 
     input_shape: tuple[int, ...]
@@ -98,6 +98,7 @@ class Complexity:
     layers: tuple[LayerCost, ...]
     second_opinion: SecondOpinion | None = None
     constants: int = 0
+    doubt: str | None = None
 
     @property
     def not_parameters(self) -> str | None:
@@ -119,11 +120,15 @@ class Complexity:
         return 2 * self.macs
 
 
-def layer_census(layers: Iterable[LayerCost]) -> list[list[Any]]:
-    """How many layers of each cost there are: ``[type, params, macs, number]``, in the order in
+Census = tuple[str, int, int, int]
+"""Type, parameters, multiply-adds and number of equal layers."""
+
+
+def layer_census(layers: Iterable[LayerCost]) -> list[Census]:
+    """How many layers of each cost there are: see :data:`Census`, in the order in
     which they first appear. Names are left out, which makes it a tenth as long."""
     census = Counter((layer.type, layer.params, layer.macs) for layer in layers)
-    return [[*cost, number] for cost, number in census.items()]
+    return [(*cost, number) for cost, number in census.items()]
 
 
 def disagreement(macs: int, opinion: SecondOpinion | None) -> str | None:

@@ -53,7 +53,7 @@ def _code_of(constructor: Any) -> CodeType | None:
 
 
 def is_same_constructor(one: Any, other: Any) -> bool:
-    """Whether two constructors build the same network, as far as that can be told.
+    """Whether two constructors build the same network, as far as that can be known.
 
     A lambda that is evaluated twice is two functions of the same code; they are the same where
     what they hold on to is.

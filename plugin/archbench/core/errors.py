@@ -5,9 +5,12 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING
 
 from archbench.core.foreign import plain
+
+if TYPE_CHECKING:
+    from archbench.core.entries import MetricEntry
 
 
 def orders_to_end() -> tuple[type[BaseException], ...]:
@@ -152,8 +155,14 @@ class ArchitectureError(ArchbenchError):
             it fails, as a request has it: ``32``.
     """
 
-    metrics: Mapping[str, dict[str, Any]] = {}
+    metrics: Mapping[str, MetricEntry] = {}
     works_with: str | None = None
+
+
+class NoClassifierError(ArchitectureError):
+    """A network that runs, and returns no class scores: there is nothing to measure of it here."""
+
+    reason = "no-class-scores"
 
 
 class NotMeasuredError(ArchbenchError):
@@ -166,7 +175,7 @@ class NotMeasuredError(ArchbenchError):
     """
 
     def __init__(
-        self, reason: str, sentence: str, metrics: Mapping[str, dict[str, Any]] | None = None
+        self, reason: str, sentence: str, metrics: Mapping[str, MetricEntry] | None = None
     ) -> None:
         super().__init__(sentence)
         self.reason = reason
@@ -188,6 +197,19 @@ class InconclusiveError(ArchbenchError):
     def __init__(self, reason: str, sentence: str) -> None:
         super().__init__(sentence)
         self.reason = reason
+
+
+class EndedError(ArchbenchError):
+    """A measurement that ended in another process, which knows how.
+
+    Args:
+        status, reason: of the verdict.
+        sentence: the same for people.
+    """
+
+    def __init__(self, status: str, reason: str, sentence: str) -> None:
+        super().__init__(sentence)
+        self.status, self.reason = status, reason
 
 
 class AbsentError(ArchbenchError):

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias, TypeVar
 
 import msgspec
+
+Json: TypeAlias = "bool | int | float | str | Sequence[Json] | Mapping[str, Json] | None"
+"""What JSON has a form for."""
 
 _Value = TypeVar("_Value")
 _Own = TypeVar("_Own", bound="Stored")
@@ -21,8 +25,7 @@ class Stored:
         Raises:
             TypeError: it holds what JSON has no form for.
         """
-        form: dict[str, Any] = form_of(self)
-        return form
+        return dict(form_of(self))
 
     @classmethod
     def from_dict(cls: type[_Own], data: object) -> _Own:
@@ -37,7 +40,7 @@ class Stored:
 
 def form_of(value: object) -> Any:
     """The JSON form of a value that holds dataclasses, in builtin types exactly."""
-    return _with_lists(msgspec.to_builtins(value, enc_hook=_builtin))
+    return _with_lists(msgspec.to_builtins(value, enc_hook=builtin))
 
 
 def value_of(kind: type[_Value], data: object) -> _Value:
@@ -52,7 +55,7 @@ def value_of(kind: type[_Value], data: object) -> _Value:
         raise ValueError(str(error)) from None
 
 
-def _builtin(value: Any) -> Any:
+def builtin(value: Any) -> Any:
     """The builtin form of a numpy scalar or of a subclass of a number or a text.
 
     A subclass of float in a report makes a worker drop it.

@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 import statistics
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
+from archbench.core.entries import Count
+from archbench.core.lines import CountLine, Environment, Layer
 from archbench.core.process_runs import (
     DEVICE,
     LEAST_BASELINE,
@@ -24,20 +25,18 @@ from archbench.metrics import METRICS, compared_by, format_significant
 COUNTS = ("input_shape", "output_shape", *compared_by("equality"))
 """Metrics without noise, compared by equality."""
 
-METRIC = "complexity"
+COMPLEXITY = "complexity"
 """What a verdict about all counts together is about."""
 
 
 def count_verdicts(
-    baseline: Mapping[str, Any] | None, counts: Mapping[str, Any], *, accept: bool = False
+    baseline: CountLine | None, counts: CountLine, *, accept: bool = False
 ) -> list[Verdict]:
     """Compare counts by equality: there is no noise, and no excuse.
 
     Args:
-        baseline: the accepted values of :data:`COUNTS`, and under ``torch`` the version of torch
-            that they were counted with, under ``layers`` the census of
-            :func:`archbench.core.complexity.layer_census`; None where nothing has been accepted.
-        counts: the values now, in the same form.
+        baseline: the accepted line; None where nothing has been accepted.
+        counts: the line of now.
         accept: whether the values now are to be the baseline, so that a change is no failure.
 
     Returns:
@@ -45,32 +44,32 @@ def count_verdicts(
     """
     if baseline is None:
         sentence = "no counts have been accepted for it"
-        return [Verdict(METRIC, "no-baseline", "not-in-file", sentence)]
+        return [Verdict(COMPLEXITY, "no-baseline", "not-in-file", sentence)]
     # How torch takes an operator apart is its own affair and differs between its versions; what
     # the operators multiply, read and write does not.
-    same_torch = baseline["torch"] == counts["torch"]
+    same_torch = baseline.torch == counts.torch
     compared = [name for name in COUNTS if same_torch or name != "operator_calls"]
     reason = "accepted" if accept else "differs"
     changed = [
         Verdict(name, "changed", reason, difference_text(name, then, now), then, now)
-        for name, then, now in ((name, baseline[name], counts[name]) for name in compared)
+        for name in compared
+        for then, now in [(getattr(baseline, name), getattr(counts, name))]
         if then != now
     ]
     if changed:
         return changed
-    layers = baseline["layers"], counts["layers"]
-    if _costs(layers[0]) != _costs(layers[1]):
+    if _costs(baseline.layers) != _costs(counts.layers):
         sentence = "the same sums over other layers"
-        return [Verdict("layers", "changed", reason, sentence, *layers)]
+        return [Verdict("layers", "changed", reason, sentence, baseline.layers, counts.layers)]
     left_out = (
-        f"; operator_calls are not compared, since the baseline is of torch {baseline['torch']} "
-        f"and this is {counts['torch']}"
+        f"; operator_calls are not compared, since the baseline is of torch {baseline.torch} "
+        f"and this is {counts.torch}"
     )
     sentence = f"{', '.join(compared)} and the layers are equal to the baseline's"
-    return [Verdict(METRIC, "unchanged", "equal", sentence + ("" if same_torch else left_out))]
+    return [Verdict(COMPLEXITY, "unchanged", "equal", sentence + ("" if same_torch else left_out))]
 
 
-def _costs(census: Iterable[Sequence[Any]]) -> Counter[tuple[int, int]]:
+def _costs(census: Iterable[Layer]) -> Counter[tuple[int, int]]:
     """How many layers have each cost; what a library calls their type is its own affair."""
     costs: Counter[tuple[int, int]] = Counter()
     for _, params, macs, number in census:
@@ -78,17 +77,21 @@ def _costs(census: Iterable[Sequence[Any]]) -> Counter[tuple[int, int]]:
     return costs
 
 
-def difference_text(name: str, old: Any, new: Any) -> str:
+def difference_text(name: str, old: Count, new: Count) -> str:
     """``params 200 -> 204 (+4, +2 %)``; for shapes ``output shape 1x10 -> 1x9``."""
     name = "MACs" if name == "macs" else name.replace("_", " ")
-    if not isinstance(old, int):
-        return f"{name} {'x'.join(map(str, old))} -> {'x'.join(map(str, new))}"
+    if not isinstance(old, int) or not isinstance(new, int):
+        return f"{name} {_shape(old)} -> {_shape(new)}"
     relative = f", {(new - old) / old * 100:+.3g} %" if old else ""
     return f"{name} {old:,} -> {new:,} ({new - old:+,}{relative})"
 
 
+def _shape(value: Count) -> str:
+    return str(value) if isinstance(value, int) else "x".join(map(str, value))
+
+
 TOO_NOISY = 0.5
-"""A baseline that cannot find a change by half does not tell whether there is a smaller one."""
+"""A baseline that cannot find a change by half does not show whether there is a smaller one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +110,7 @@ class TimeRule:
     confidence: float = 0.999
 
 
-def scale_of(then: Mapping[str, Any], now: Mapping[str, Any] | None = None) -> Scale:
+def scale_of(then: Environment, now: Environment | None = None) -> Scale:
     """In what process runs of two environments are compared.
 
     In reference workloads where both have the same one; where a newer numpy does it otherwise, in
@@ -120,12 +123,13 @@ def scale_of(then: Mapping[str, Any], now: Mapping[str, Any] | None = None) -> S
     reference_workload = then.get("reference_workload")
     same = now is None or reference_workload == now.get("reference_workload")
     return Scale(
-        then.get("clock", "wall"), in_reference_workloads=reference_workload is not None and same
+        str(then.get("clock", "wall")),
+        in_reference_workloads=reference_workload is not None and same,
     )
 
 
 def scales_of(
-    baseline: Sequence[ProcessRun], then: Mapping[str, Any], now: Mapping[str, Any] | None = None
+    baseline: Sequence[ProcessRun], then: Environment, now: Environment | None = None
 ) -> dict[str, Scale]:
     """The times that process runs are compared by, each with its scale, by metric.
 

@@ -11,10 +11,12 @@ from statistics import median
 from types import MappingProxyType
 from typing import Any
 
-from archbench.core.points import Figure, Point, with_derived
-from archbench.core.records import Record, derived
+from archbench.core.figures import figures_of
+from archbench.core.headers import RunEnvironment
+from archbench.core.records import Record
+from archbench.core.rows import NOISY, Row, with_derived
 from archbench.core.run_config import StatedConfig
-from archbench.core.statistics import median_interval, quantile
+from archbench.core.spec import Target
 from archbench.metrics import METRICS
 
 
@@ -39,13 +41,13 @@ class Cell(StatedConfig):
         return cls(id, device, **_line_of(config))
 
     @classmethod
-    def of_point(cls, point: Point) -> Cell:
-        """The line that a point's times stand on."""
-        return cls(point.id, point.device, **_line_of(point))
+    def of_row(cls, row: Row) -> Cell:
+        """The line that a row's times stand on."""
+        return cls(row.id, row.device, **_line_of(row))
 
     @property
     def target(self) -> str:
-        """``cpu-amd-epyc fp32 batch 1``, as :attr:`archbench.core.points.Point.target`."""
+        """``cpu-amd-epyc fp32 batch 1``, as :attr:`archbench.core.rows.Row.target`."""
         return f"{self.device} {self.setting}".rstrip() if self.device else ""
 
     @property
@@ -72,6 +74,7 @@ class Entry:
         low, high: the interval that the value is known to; None where unknown.
         versions: what it was measured with, by name: ``torch``, ``timm``, ``Python``, ``CPU``.
         events: what differs from the entry before: ``torch 2.5.1 -> 2.6.0``.
+        noisy: whether other work on the machine keeps it, or one of the runs, from being trusted.
 
     Raises:
         ValueError: the value is infinite or not a number.
@@ -86,6 +89,7 @@ class Entry:
     high: float | None = None
     versions: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     events: tuple[str, ...] = ()
+    noisy: bool = False
 
     def __post_init__(self) -> None:
         if not isfinite(self.value):
@@ -120,7 +124,7 @@ class Series:
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class ChangePoint:
     """A change point: values from ``index`` on are of another level than those before it.
 
     Attributes:
@@ -165,12 +169,13 @@ def moment(text: str) -> str:
     return date.isoformat(timespec="seconds")
 
 
-def versions_of(environment: Mapping[str, Any], id: str) -> dict[str, str]:
+def versions_of(environment: RunEnvironment, id: str, *, counted: bool = False) -> dict[str, str]:
     """What figures of an architecture depend on, of a run's environment; what is unknown is absent.
 
     Args:
         environment: of a run's header.
         id: of the architecture, whose library is one of the versions.
+        counted: whether they are counts, which are the same on each processor.
     """
     packages = environment.get("packages") or {}
     library = id.partition("/")[0]
@@ -178,32 +183,9 @@ def versions_of(environment: Mapping[str, Any], id: str) -> dict[str, str]:
         "torch": packages.get("torch"),
         library: environment.get("archbench") if library == "archbench" else packages.get(library),
         "Python": environment.get("python"),
-        "CPU": environment.get("cpu"),
+        "CPU": None if counted else environment.get("cpu"),
     }
     return {name: str(version) for name, version in found.items() if version}
-
-
-def figures_of(record: Record, source: str) -> dict[str, Figure]:
-    """The figures of a cell of a run by metric, and what follows from them.
-
-    A series of samples is its median with the 95 % interval of it.
-
-    Raises:
-        TypeError, ValueError, KeyError, AttributeError: a record that is damaged.
-    """
-    figures: dict[str, Figure] = {}
-    for name, metric in record.metrics.items():
-        if name not in METRICS:
-            continue
-        if metric.get("samples"):
-            ordered = sorted(map(float, metric["samples"]))
-            low, high = median_interval(ordered) or (None, None)
-            figures[name] = Figure(quantile(ordered, 0.5), "measured", source, low, high)
-        elif "value" in metric:
-            figures[name] = Figure(float(metric["value"]), str(metric.get("source", "")), source)
-    if "p95" in (statistics := derived(record)):
-        figures["latency_p95"] = Figure(statistics["p95"], "measured", source)
-    return with_derived(figures, record.target.batch_size if record.target is not None else None)
 
 
 def observations_of(
@@ -211,7 +193,7 @@ def observations_of(
     source: str,
     when: str,
     *,
-    environment: Mapping[str, Any],
+    environment: RunEnvironment,
     metrics: Sequence[str] | None = None,
 ) -> list[Observation]:
     """The figures of a cell of a run, each with the line that it belongs to.
@@ -227,27 +209,49 @@ def observations_of(
         TypeError, ValueError, KeyError, AttributeError: a record that is damaged.
     """
     git = environment.get("git") or {}
-    versions = versions_of(environment, record.id)
+    about = (source,), git.get("commit"), git.get("dirty")
     target = record.target
-    timed = None
-    if target is not None:
-        timed = Cell.of(record.id, target.slug, target)
-        if timed.largest_batch:
-            versions["batch size"] = str(target.batch_size)
+    batch_size = None if target is None else target.batch_size
     found = []
-    for name, figure in figures_of(record, source).items():
-        cell = Cell(record.id) if is_exact(name) else timed
-        if cell is None or (metrics is not None and name not in metrics):
-            continue
-        entry = Entry(
-            when, figure.value, (source,), git.get("commit"), git.get("dirty"),
-            figure.low, figure.high, versions,
-        )  # fmt: skip
-        found.append(Observation(cell, name, entry))
+    for name, figure in with_derived(figures_of(record, source), batch_size).items():
+        cell = cell_of(record.id, target, name)
+        if cell is not None and (metrics is None or name in metrics):
+            versions = versions_at(record.id, target, name, environment)
+            figures = float(figure.value), *about, figure.low, figure.high
+            noisy = record.is_noisy and name in NOISY
+            found.append(Observation(cell, name, Entry(when, *figures, versions, noisy=noisy)))
     return found
 
 
-def series_of(observations: Iterable[Observation], *, merge: bool = True) -> list[Series]:
+def cell_of(id: str, target: Target | None, metric: str) -> Cell | None:
+    """The line that a figure of a run stands on; None for what was neither counted nor timed."""
+    if is_exact(metric):
+        return Cell(id)
+    return None if target is None else Cell.of(id, target.slug, target)
+
+
+def versions_at(
+    id: str, target: Target | None, metric: str, environment: RunEnvironment
+) -> dict[str, str]:
+    """What a figure of a run was measured with."""
+    if is_exact(metric):
+        return versions_of(environment, id, counted=True)
+    versions = versions_of(environment, id)
+    if target is not None and target.largest_batch:
+        versions["batch size"] = str(target.batch_size)
+    return versions
+
+
+Lines = dict[tuple[Cell, str], list[Entry]]
+"""Entries by cell and metric, in any order."""
+
+_NONE: Mapping[tuple[Cell, str], Sequence[Entry]] = MappingProxyType({})
+
+
+def series_of(
+    observations: Iterable[Observation], lines: Mapping[tuple[Cell, str], Sequence[Entry]] = _NONE,
+    *, merge: bool = True,
+) -> list[Series]:  # fmt: skip
     """Lines of figures, each of one cell and metric; never of two devices.
 
     A figure that a run's journal and pytest-benchmark's file both hold, to the last digit and for
@@ -255,15 +259,17 @@ def series_of(observations: Iterable[Observation], *, merge: bool = True) -> lis
 
     Args:
         observations: in any order.
+        lines: further entries, which are put together already.
         merge: make one entry of the runs of a commit that follow each other, unless tracked files
             differed from it, something else changed in between, or a count differs. Its value is
             their median, its interval spans theirs.
     """
-    lines: dict[tuple[Cell, str], list[Entry]] = {}
+    all_lines: Lines = {key: list(entries) for key, entries in lines.items()}
     for observation in observations:
-        lines.setdefault((observation.cell, observation.metric), []).append(observation.entry)
+        key = observation.cell, observation.metric
+        all_lines.setdefault(key, []).append(observation.entry)
     found = []
-    for (cell, metric), entries in lines.items():
+    for (cell, metric), entries in all_lines.items():
         ordered = sorted(entries, key=lambda entry: entry.when)
         ordered = _with_events(_stored_once(ordered))
         if merge:
@@ -273,30 +279,37 @@ def series_of(observations: Iterable[Observation], *, merge: bool = True) -> lis
 
 
 def _stored_once(entries: Sequence[Entry]) -> list[Entry]:
-    """Without those that a file of another kind tells more of; a kind shows in what it tells."""
-    told: dict[tuple[str | None, float], list[Entry]] = {}
+    """Without those of which a file of another kind says more, which names more versions."""
+    if len({len(entry.versions) for entry in entries}) < 2:
+        return list(entries)
+    alike: dict[tuple[str | None, float], list[Entry]] = {}
     for entry in entries:
-        told.setdefault((entry.commit, entry.value), []).append(entry)
+        alike.setdefault((entry.commit, entry.value), []).append(entry)
 
-    def is_told_better(entry: Entry) -> bool:
+    def is_named_better(entry: Entry) -> bool:
         return any(
-            len(other.versions) > len(entry.versions) for other in told[entry.commit, entry.value]
+            len(other.versions) > len(entry.versions) for other in alike[entry.commit, entry.value]
         )
 
-    return [entry for entry in entries if not is_told_better(entry)]
+    return [entry for entry in entries if not is_named_better(entry)]
 
 
 def _with_events(entries: Sequence[Entry]) -> list[Entry]:
     known: dict[str, str] = {}
     found = []
+    last: Mapping[str, str] | None = None
     for entry in entries:
+        if entry.versions is last:
+            found.append(entry)
+            continue
+        last = entry.versions
         events = tuple(
             f"{name} {known[name]} -> {version}"
             for name, version in entry.versions.items()
             if known.get(name, version) != version
         )
         known.update(entry.versions)
-        found.append(replace(entry, events=events))
+        found.append(replace(entry, events=events) if events else entry)
     return found
 
 
@@ -327,6 +340,7 @@ def _one_of(group: Sequence[Entry]) -> Entry:
         low=end(min, [entry.low for entry in group]),
         high=end(max, [entry.high for entry in group]),
         sources=tuple(source for entry in group for source in entry.sources),
+        noisy=any(entry.noisy for entry in group),
     )
 
 
@@ -335,7 +349,7 @@ def exact_change_points(values: Sequence[float]) -> list[int]:
     return [index for index in range(1, len(values)) if values[index] != values[index - 1]]
 
 
-def changes_at(values: Sequence[float], indices: Sequence[int]) -> list[Change]:
+def changes_at(values: Sequence[float], indices: Sequence[int]) -> list[ChangePoint]:
     """Change points with the levels on both sides.
 
     Args:
@@ -344,4 +358,4 @@ def changes_at(values: Sequence[float], indices: Sequence[int]) -> list[Change]:
     """
     ends = [0, *indices, len(values)]
     levels = [median(values[a:b]) for a, b in pairwise(ends)]
-    return [Change(index, levels[i], levels[i + 1]) for i, index in enumerate(indices)]
+    return [ChangePoint(index, levels[i], levels[i + 1]) for i, index in enumerate(indices)]

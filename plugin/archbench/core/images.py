@@ -99,6 +99,24 @@ def sampled(images: ImageSet, number: int, seed: int = SAMPLE_SEED) -> ImageSet:
     return replace(images, images=kept, of=total, seed=seed)
 
 
+def apart(images: ImageSet, of: ImageSet, number: int) -> tuple[ImageSet, ImageSet]:
+    """Images to be evaluated, and as many others as are asked for, the same in every run.
+
+    Args:
+        images: to be evaluated; where there are too few others they lose a sample to them.
+        of: all that there are.
+        number: of the others.
+    """
+    taken = {image.name for image in images.images}
+    rest = tuple(image for image in of.images if image.name not in taken)
+    if len(rest) >= number:
+        return images, sampled(replace(of, images=rest), number)
+    others = sampled(images, number)
+    names = {image.name for image in others.images}
+    kept = tuple(image for image in images.images if image.name not in names)
+    return replace(images, images=kept, of=images.of, seed=SAMPLE_SEED), others
+
+
 def _quotas(sizes: dict[int, int], number: int, chance: random.Random) -> dict[int, int]:
     total = sum(sizes.values())
     quotas = {label: number * size // total for label, size in sizes.items()}

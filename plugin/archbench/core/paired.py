@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-BETS = (0.2, 0.4, 0.6, 0.8, 0.95)
-"""Shares of the capital that are staked on the sign of each round, see :func:`log_evidence`."""
+STAKES = (0.2, 0.4, 0.6, 0.8, 0.95)
+"""Shares of the capital that are staked on the sign of each round, see :func:`log_e_value`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,19 +21,19 @@ class PairedRule:
     """When two versions differ, and when they do not.
 
     Attributes:
-        tolerated: slow-down that is none, as a share: ``d0``.
-        excluded: slow-down that ``unchanged`` rules out, as a share: ``d1``.
-        alpha: most probability of ``regressed`` for a slow-down of at most ``tolerated``; the same
-            for ``improved``.
-        beta: most probability of ``unchanged`` for a change of ``excluded`` or more.
+        tolerated_change: share that counts as no slow-down: the non-inferiority margin.
+        equivalence_margin: change that ``unchanged`` rules out, as a share.
+        alpha: most probability of ``regressed`` for a slow-down of at most ``tolerated_change``;
+            the same for ``improved``.
+        beta: most probability of ``unchanged`` for a change of ``equivalence_margin`` or more.
         rounds: before which nothing is decided.
         process_runs: fresh process runs of which each must have most of its rounds beyond
-            ``tolerated``.
+            ``tolerated_change``.
         most_process_runs: after which the verdict is ``inconclusive``.
     """
 
-    tolerated: float = 0.01
-    excluded: float = 0.035
+    tolerated_change: float = 0.01
+    equivalence_margin: float = 0.035
     alpha: float = 1e-5
     beta: float = 1e-3
     rounds: int = 6
@@ -41,8 +41,11 @@ class PairedRule:
     most_process_runs: int = 8
 
     def __post_init__(self) -> None:
-        if not 0 <= self.tolerated < self.excluded:
-            raise ValueError(f"tolerated {self.tolerated} must lie below excluded {self.excluded}")
+        if not 0 <= self.tolerated_change < self.equivalence_margin:
+            raise ValueError(
+                f"tolerated_change {self.tolerated_change} must lie below "
+                f"equivalence_margin {self.equivalence_margin}"
+            )
         if not (0 < self.alpha < 1 and 0 < self.beta < 1):
             raise ValueError(f"alpha {self.alpha} and beta {self.beta} are probabilities")
         if not 1 <= self.process_runs <= self.most_process_runs or self.rounds < 1:
@@ -75,21 +78,22 @@ class Decision:
 
 
 @lru_cache(maxsize=65536)
-def log_evidence(won: int, lost: int) -> float:
-    """Logarithm of the capital after so many rounds won and lost, one unit at the beginning.
+def log_e_value(won: int, lost: int) -> float:
+    """Logarithm of the e-value after so many rounds won and lost.
 
-    The mean over :data:`BETS` of ``(1 + bet) ** won * (1 - bet) ** lost``. Where a round is won
-    with probability of at most one half it is a non-negative supermartingale, so that it ever
-    exceeds ``1 / alpha`` with probability ``alpha`` at most (Ville 1939; Ramdas et al. 2023,
-    Statistical Science 38:576). A round that is neither won nor lost changes nothing.
+    That is a bettor's capital, one unit at the beginning: the mean over :data:`STAKES` of
+    ``(1 + stake) ** won * (1 - stake) ** lost``. Where a round is won with probability of at most
+    one half it is a non-negative supermartingale, so that it ever exceeds ``1 / alpha`` with
+    probability ``alpha`` at most (Ville 1939; Ramdas et al. 2023, Statistical Science 38:576). A
+    round that is neither won nor lost changes nothing.
     """
-    terms = [won * math.log1p(bet) + lost * math.log1p(-bet) for bet in BETS]
+    terms = [won * math.log1p(stake) + lost * math.log1p(-stake) for stake in STAKES]
     greatest = max(terms)
     return greatest + math.log(math.fsum(math.exp(term - greatest) for term in terms) / len(terms))
 
 
-def evidence(differences: Sequence[float], sign: int, bound: float) -> float:
-    """Logarithm of the evidence that the median of differences lies beyond a bound.
+def log_e_value_beyond(differences: Sequence[float], sign: int, bound: float) -> float:
+    """Logarithm of the e-value for a median of differences lies beyond a bound.
 
     Args:
         differences: of rounds.
@@ -98,7 +102,7 @@ def evidence(differences: Sequence[float], sign: int, bound: float) -> float:
     """
     won = sum(sign * difference > bound for difference in differences)
     lost = sum(sign * difference < bound for difference in differences)
-    return log_evidence(won, lost)
+    return log_e_value(won, lost)
 
 
 def decide(process_runs: Sequence[Sequence[float]], rule: PairedRule | None = None) -> Decision:
@@ -109,8 +113,8 @@ def decide(process_runs: Sequence[Sequence[float]], rule: PairedRule | None = No
         rule: that decides; the default is for one thread of a CPU.
 
     Returns:
-        A decision whose status is None as long as another round or process run may still tell. The
-        mirror image of the rounds has the mirrored decision.
+        A decision whose status is None as long as another round or process run may still decide.
+        The mirror image of the rounds has the mirrored decision.
     """
     rule = rule or PairedRule()
     rounds = [difference for run in process_runs for difference in run]
@@ -124,10 +128,10 @@ def decide(process_runs: Sequence[Sequence[float]], rule: PairedRule | None = No
         return Decision(status, reason, ratio, low, high, len(rounds), number)
 
     if len(rounds) >= rule.rounds:
-        tolerated = math.log1p(rule.tolerated)
+        tolerated = math.log1p(rule.tolerated_change)
         for status, reason, sign in (("regressed", "slower", 1), ("improved", "faster", -1)):
             if (
-                evidence(rounds, sign, tolerated) >= -math.log(rule.alpha)
+                log_e_value_beyond(rounds, sign, tolerated) >= -math.log(rule.alpha)
                 and _agreeing(process_runs, sign, tolerated) >= rule.process_runs
             ):
                 return decision(status, reason)
@@ -139,31 +143,31 @@ def decide(process_runs: Sequence[Sequence[float]], rule: PairedRule | None = No
 
 
 def _is_within(differences: Sequence[float], rule: PairedRule) -> bool:
-    """Whether they rule out a change of as much as is excluded, slower and faster."""
+    """Whether they rule out a change of the equivalence margin, slower and faster."""
     needed = -math.log(rule.beta)
-    limit = -math.log1p(rule.excluded)
-    return all(evidence(differences, sign, limit) >= needed for sign in (1, -1))
+    limit = -math.log1p(rule.equivalence_margin)
+    return all(log_e_value_beyond(differences, sign, limit) >= needed for sign in (1, -1))
 
 
 def is_sure(differences: Sequence[float], rule: PairedRule) -> bool:
-    """Whether the rounds of one process run alone tell, at ``beta``, on which side of a bound it
+    """Whether the rounds of one process run alone show, at ``beta``, on which side of a bound it
     lies.
 
-    They may be of a process run that is slow from its start to its end: then more of them tell no
+    They may be of a process run that is slow from its start to its end: then more of them show no
     more, and would outvote those of other process runs.
     """
     if len(differences) < rule.rounds:
         return False
-    tolerated = math.log1p(rule.tolerated)
+    tolerated = math.log1p(rule.tolerated_change)
     return _is_within(differences, rule) or any(
-        evidence(differences, sign, tolerated) >= -math.log(rule.beta) for sign in (1, -1)
+        log_e_value_beyond(differences, sign, tolerated) >= -math.log(rule.beta) for sign in (1, -1)
     )
 
 
 def _apart(process_runs: Sequence[Sequence[float]], rule: PairedRule) -> int:
-    """Process runs of which more than half of the rounds lie beyond the excluded change, on one
-    side."""
-    bound = math.log1p(rule.excluded)
+    """Process runs of which more than half of the rounds lie beyond the equivalence margin, on
+    one side."""
+    bound = math.log1p(rule.equivalence_margin)
     return _agreeing(process_runs, 1, bound) + _agreeing(process_runs, -1, bound)
 
 
@@ -181,7 +185,7 @@ def ratio_interval(
 ) -> tuple[float | None, float | None]:
     """Bounds of the median ratio that hold after every round at once.
 
-    Every ratio that the evidence of :func:`log_evidence` does not rule out on either side at
+    Every ratio that :func:`log_e_value` does not rule out on either side at
     ``(1 - confidence) / 2`` lies between two order statistics.
 
     Returns:
@@ -192,7 +196,7 @@ def ratio_interval(
     number = len(ordered)
     # The most rounds that may lie on the far side of a bound that is ruled out.
     rank = -1
-    while rank + 1 < number and log_evidence(number - rank - 1, rank + 1) >= needed:
+    while rank + 1 < number and log_e_value(number - rank - 1, rank + 1) >= needed:
         rank += 1
     if rank < 0:
         return None, None

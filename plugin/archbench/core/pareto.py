@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from archbench.core.points import Figure, Point
+from archbench.core.rows import Row, Value
 from archbench.metrics import METRICS
 
 
@@ -17,28 +17,28 @@ class Front:
         members: are better than every other cell in one metric or the other by more than the
             measuring error; ordered by ``x``.
         undecided: are dominated by none, but better than some other by less than the error, as
-            ``(cell, that other cell)``; whether they belong to the front cannot be told.
+            ``(cell, that other cell)``; whether they belong to the front is not known.
         dominated: another cell is at least as good in both metrics and better in one of
             them by more than the error.
         without: that lack one of the two figures.
     """
 
-    members: tuple[Point, ...]
-    undecided: tuple[tuple[Point, Point], ...]
-    dominated: tuple[Point, ...]
-    without: tuple[Point, ...]
+    members: tuple[Row, ...]
+    undecided: tuple[tuple[Row, Row], ...]
+    dominated: tuple[Row, ...]
+    without: tuple[Row, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class _Scored:
     """A cell as two ranges of which more is better."""
 
-    point: Point
+    point: Row
     x: tuple[float, float, float]
     y: tuple[float, float, float]
 
 
-def figure_range(metric: str, figure: Figure) -> tuple[float, float, float]:
+def figure_range(metric: str, figure: Value) -> tuple[float, float, float]:
     """Least value that a figure may have, its value, the greatest.
 
     Its interval, widened to the metric's least error where it was measured here; a figure without
@@ -52,7 +52,7 @@ def figure_range(metric: str, figure: Figure) -> tuple[float, float, float]:
     return low, figure.value, high
 
 
-def _score(metric: str, figure: Figure) -> tuple[float, float, float]:
+def _score(metric: str, figure: Value) -> tuple[float, float, float]:
     """The range, turned so that more is better."""
     low, value, high = figure_range(metric, figure)
     return (-high, -value, -low) if METRICS[metric].better == "lower" else (low, value, high)
@@ -71,7 +71,7 @@ def _beside(cell: _Scored, ordered: Iterable[_Scored]) -> tuple[bool, _Scored | 
     return False, close
 
 
-def pareto_front(points: Iterable[Point], x: str, y: str = "top1") -> Front:
+def pareto_front(points: Iterable[Row], x: str, y: str = "top1") -> Front:
     """Part cells by whether anything dominates them in two metrics.
 
     Each figure is known to an interval, see :func:`figure_range`. One cell is *better* than
@@ -84,19 +84,19 @@ def pareto_front(points: Iterable[Point], x: str, y: str = "top1") -> Front:
         y: name of the other one.
     """
     scored: list[_Scored] = []
-    without: list[Point] = []
+    without: list[Row] = []
     for point in points:
-        if x in point.figures and y in point.figures:
+        if x in point.values and y in point.values:
             scored.append(
-                _Scored(point, _score(x, point.figures[x]), _score(y, point.figures[y]))
+                _Scored(point, _score(x, point.values[x]), _score(y, point.values[y]))
             )  # fmt: skip
         else:
             without.append(point)
     scored.sort(key=lambda cell: (-cell.x[1], -cell.y[1], cell.point.name))
     ordered = _best_first(scored)
-    members: list[Point] = []
-    undecided: list[tuple[Point, Point]] = []
-    dominated: list[Point] = []
+    members: list[Row] = []
+    undecided: list[tuple[Row, Row]] = []
+    dominated: list[Row] = []
     for cell in scored:
         is_dominated, close = _beside(cell, ordered)
         if is_dominated:
@@ -105,7 +105,7 @@ def pareto_front(points: Iterable[Point], x: str, y: str = "top1") -> Front:
             undecided.append((cell.point, close.point))
         else:
             members.append(cell.point)
-    members.sort(key=lambda point: point.figures[x].value)
+    members.sort(key=lambda point: point.values[x].value)
     return Front(tuple(members), tuple(undecided), tuple(dominated), tuple(without))
 
 
@@ -132,7 +132,7 @@ class Line:
         return self.intercept + self.slope * x
 
 
-def upper_bound(points: Iterable[Point], x: str = "throughput", y: str = "top1") -> Line | None:
+def upper_bound(points: Iterable[Row], x: str = "throughput", y: str = "top1") -> Line | None:
     """The lowest straight line that no cell lies above.
 
     Of all lines above every cell it is the one with the least mean distance to the cells: that
@@ -143,9 +143,9 @@ def upper_bound(points: Iterable[Point], x: str = "throughput", y: str = "top1")
         None for fewer than two different values of ``x``.
     """
     pairs = sorted(
-        (point.figures[x].value, point.figures[y].value)
+        (point.values[x].value, point.values[y].value)
         for point in points
-        if x in point.figures and y in point.figures
+        if x in point.values and y in point.values
     )
     hull = _upper_hull(pairs)
     if len(hull) < 2:

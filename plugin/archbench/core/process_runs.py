@@ -1,9 +1,9 @@
 """Process runs: the unit of replication of a measured time, and what they say together.
 
-The spread between process runs is many times what the samples inside one suggest (memory
-layout, neighbours, clock), so samples of one process run say little about the next. A process run
-is kept as quantiles of its samples, beside the time of a reference workload: work that never
-changes, done in between. A verdict compares the fast end of process runs, in reference workloads.
+The spread between process runs is many times what the samples inside one suggest (memory layout,
+background load, clock), so samples of one process run say little about the next. A process run is
+kept as quantiles of its samples, beside the time of a reference workload: work that never changes,
+done in between. A verdict compares the fast end of process runs, in reference workloads.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from functools import lru_cache
 from archbench.core.forms import Stored
 from archbench.core.statistics import quantile
 
-QUANTILES = (0.0, 0.05, 0.10, 0.25, 0.50, 0.75, 0.90, 0.95, 0.99)
+STORED_QUANTILES = (0.0, 0.05, 0.10, 0.25, 0.50, 0.75, 0.90, 0.95, 0.99)
 """What is kept of the samples of a process run; the first is the least sample."""
 
 COMPARED = 0.10
@@ -74,16 +74,16 @@ class ProcessRun(Stored):
     """What one process measured of one cell.
 
     Attributes:
-        wall, cpu: seconds per batch at :data:`QUANTILES`, by the monotonic clock and as processor
-            time of the process.
+        wall, cpu: seconds per batch at :data:`STORED_QUANTILES`, by the monotonic clock and as
+            processor time of the process.
         samples: how many there were.
         lost: share of the wall time during which the process did not run; 0 where it waits for an
             accelerator by itself, so that nobody knows.
         others: share of the machine's cores that other processes kept busy; None where unknown.
         reference_workload: processor seconds of the reference workload at :data:`COMPARED`, taken
             between the samples; None where there was none.
-        device: seconds per batch at :data:`QUANTILES` by events on the accelerator, of samples of
-            their own; None on a CPU.
+        device: seconds per batch at :data:`STORED_QUANTILES` by events on the accelerator, of
+            samples of their own; None on a CPU.
         queue_full: whether all of these passes waited in the device's queue before they ran, so
             that the host had no part in their time; None where that is not known.
     """
@@ -150,7 +150,7 @@ class ProcessRun(Stored):
         return replace(self, device=_quantiles(samples), queue_full=queue_full)
 
     def at(self, probability: float, clock: str) -> float:
-        """Seconds per batch at one of :data:`QUANTILES`, by ``wall``, ``cpu`` or ``device``.
+        """Seconds per batch at one of :data:`STORED_QUANTILES`, by ``wall``, ``cpu`` or ``device``.
 
         Raises:
             ValueError: the process run has no such clock.
@@ -158,7 +158,7 @@ class ProcessRun(Stored):
         series: tuple[float, ...] | None = getattr(self, clock)
         if series is None:
             raise ValueError(f"the process run has no time by the clock {clock!r}")
-        return series[QUANTILES.index(probability)]
+        return series[STORED_QUANTILES.index(probability)]
 
     def level(self, scale: Scale) -> float:
         """The logarithm of what is compared.
@@ -201,7 +201,7 @@ class ProcessRun(Stored):
 def _quantiles(samples: Sequence[float]) -> tuple[float, ...]:
     ordered = sorted(samples)
     # To the nanosecond, which is the host's clocks' own step, and finer than a device's.
-    return tuple(round(quantile(ordered, q), 9) for q in QUANTILES)
+    return tuple(round(quantile(ordered, q), 9) for q in STORED_QUANTILES)
 
 
 @dataclass(frozen=True, slots=True)

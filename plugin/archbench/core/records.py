@@ -5,18 +5,30 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any
 
+from archbench.core.agreement import REASON, UNSTEADY
+from archbench.core.entries import MetricEntry
 from archbench.core.forms import Stored, value_of
+from archbench.core.lines import Environment
+from archbench.core.process_runs import LOST, ProcessRun
 from archbench.core.spec import Target
 from archbench.core.statistics import Absent, Summary, summarize
 from archbench.core.verdicts import UNASKED, Note, Verdict
 
-ABOUT_NETWORKS = ("filled", "doubtful-values", "gradients", "keeps-results", "which-scores")
-"""Codes of notes that say how a person's own network was run, beside its figures."""
+OTHER_COUNTS = "other-counts"
+"""Code of the note that a network's accepted counts are of another one."""
 
 NOISE = ("noisy", "disturbed")
-"""Codes of notes that say that a time is not to be trusted."""
+"""Codes of notes that say that a time is not to be trusted, which a table marks."""
+
+NOT_MEASURED = "accuracy-not-measured"
+"""Code of the note that says why."""
+
+OF_ACCURACY = ("images-unreadable", "classes-lacking", "taken-up")
+"""Codes of notes about the images of an accuracy."""
+
+SAID_ELSEWHERE = (*NOISE, *OF_ACCURACY, NOT_MEASURED, LOST, "second-opinion")
+"""Codes of notes that a summary has in a place of their own."""
 
 
 @dataclass(slots=True)
@@ -27,7 +39,7 @@ class Record(Stored):
         id: of the architecture.
         target: None for what does not depend on a device, such as counts. Its batch size is None
             for what depends on the precision alone, such as accuracies.
-        metrics: name to ``{"value" or "samples", "unit", "source", ...}``.
+        metrics: by name.
         verdicts: what became of its metrics.
         notes: doubts about the samples.
         seconds: where the time went: ``count``, ``load``, ``forward``.
@@ -35,7 +47,7 @@ class Record(Stored):
 
     id: str
     target: Target | None = None
-    metrics: dict[str, dict[str, Any]] = field(default_factory=dict)
+    metrics: dict[str, MetricEntry] = field(default_factory=dict)
     verdicts: list[Verdict] = field(default_factory=list)
     notes: list[Note] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
@@ -64,6 +76,28 @@ class Record(Stored):
     def is_noisy(self) -> bool:
         """Whether its time is not to be trusted."""
         return any(note.code in NOISE for note in self.notes)
+
+    def number(self, metric: str) -> float | None:
+        """The value of a metric; None where it has none, or samples, or a shape."""
+        value = self.metrics.get(metric, {}).get("value")
+        return value if isinstance(value, (int, float)) else None
+
+    @property
+    def process_runs(self) -> list[ProcessRun]:
+        """Those that its latency was measured in."""
+        runs = self.metrics.get("latency", {}).get("process_runs", [])
+        return runs if isinstance(runs, list) else []
+
+    @property
+    def environment(self) -> Environment:
+        """What its latency was measured with; empty where that is not known."""
+        return self.metrics.get("latency", {}).get("environment") or {}
+
+    @property
+    def is_other_network(self) -> bool:
+        """Whether its runtime computes something else than the network, or nobody can tell: then it
+        has no times."""
+        return any(verdict.reason in (REASON, UNSTEADY) for verdict in self.verdicts)
 
     @property
     def is_measured(self) -> bool:
@@ -103,8 +137,8 @@ def merge_records(records: Iterable[Record]) -> list[Record]:
 
     What does not depend on a device joins every cell of its architecture, and what does not depend
     on a batch size every cell of its device and precision; where there is no other record it is a
-    cell of its own. That something was not asked for is told by a cell of its own only: elsewhere
-    it would hide what the others say, and its note stays.
+    cell of its own. That something was not asked for is reported by a cell of its own only:
+    elsewhere it would hide what the others say, and its note stays.
     """
     cells: dict[tuple[str, str], Record] = {}
     shared: dict[str, Record] = {}
@@ -141,7 +175,7 @@ def merge_records(records: Iterable[Record]) -> list[Record]:
 
 
 def _precision(target: Target | None) -> str:
-    """The key of what depends on the device and the precision alone."""
+    """The key of what depends on the device, the precision and the runtime alone."""
     return target_key(target.batchless if target is not None else None)
 
 
@@ -151,37 +185,54 @@ def _join(into: Record, record: Record) -> None:
     # A test that ran several times says the same several times.
     again = {verdict.about for verdict in record.verdicts}
     into.verdicts = [one for one in into.verdicts if one.about not in again] + record.verdicts
-    into.notes.extend(record.notes)
+    into.notes += [note for note in record.notes if note not in into.notes]
     into.seconds.update(record.seconds)
 
 
-def derived(record: Record) -> dict[str, Any]:
+def derived(record: Record) -> dict[str, float]:
     """Statistics of a cell's series, computed when read.
 
     Returns:
         Quantiles in seconds per batch, throughput in images per second, precision, dispersion and
-        number of samples; under ``absent`` the reason for each quantile that is missing. Empty
-        for a cell without a latency.
+        number of samples, as far as there are samples enough. Empty for a cell without a latency,
+        or whose runtime computes something else.
     """
-    latency = record.metrics.get("latency")
-    if not latency or not latency.get("samples") or record.target is None:
+    summary = _summary_of(record)
+    if summary is None or record.target is None:
         return {}
-    summary = _summary(tuple(latency["samples"]))
-    result: dict[str, Any] = {"samples": summary.samples, "dispersion": summary.dispersion}
-    absent: dict[str, str] = {}
-    for name, value in summary.quantiles.items():
-        if isinstance(value, Absent):
-            absent[name] = value.reason
-        else:
-            result[name] = value
+    return {
+        "samples": summary.samples,
+        "dispersion": summary.dispersion,
+        **{name: one for name, one in summary.quantiles.items() if not isinstance(one, Absent)},
+        **({} if summary.precision is None else {"precision": summary.precision}),
+        "throughput": record.target.images / summary.median,
+    }
+
+
+def not_derived(record: Record) -> dict[str, str]:
+    """Why statistics of a cell's series are missing, by name."""
+    summary = _summary_of(record)
+    if summary is None:
+        return {}
+    absent = {
+        name: one.reason for name, one in summary.quantiles.items() if isinstance(one, Absent)
+    }
     if summary.precision is None:
         absent["precision"] = "the median's interval needs 6 samples"
-    else:
-        result["precision"] = summary.precision
-    result["throughput"] = record.target.images / summary.median
-    if absent:
-        result["absent"] = absent
-    return result
+    return absent
+
+
+def statistics_of(record: Record) -> dict[str, float | dict[str, str]]:
+    """Both, as results have them: what is missing is under ``absent``, if anything is."""
+    absent = not_derived(record)
+    return {**derived(record), **({"absent": absent} if absent else {})}
+
+
+def _summary_of(record: Record) -> Summary | None:
+    samples = record.metrics.get("latency", {}).get("samples")
+    if not samples or record.target is None or record.is_other_network:
+        return None
+    return _summary(tuple(samples))
 
 
 @lru_cache(maxsize=64)

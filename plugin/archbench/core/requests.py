@@ -162,7 +162,7 @@ def _is_plain(value: Any) -> bool:
 
 
 def arguments_text(arguments: Iterable[tuple[str, Any]] | Mapping[str, Any]) -> str:
-    """The part of an id that tells arguments: ``(pretrained=False,width=0.5)``; empty for none.
+    """The part of an id that names arguments: ``(pretrained=False,width=0.5)``; empty for none.
 
     Without spaces and single quotes, so that an id in single quotes can be pasted into any shell.
     """

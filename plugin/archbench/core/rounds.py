@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from archbench.core.forms import Stored
-from archbench.core.paired import Decision, PairedRule, decide, evidence, is_sure
-from archbench.core.telemetry import Reading, mean_clock, slowed_by
+from archbench.core.paired import Decision, PairedRule, decide, is_sure, log_e_value_beyond
+from archbench.core.telemetry import TelemetrySample, mean_clock, slowed_by
 
 CLOCKS = ("device", "cpu", "wall")
 """What a pass is timed by: events on an accelerator, processor time of the process, a monotonic
@@ -32,7 +32,7 @@ kept."""
 
 @dataclass(frozen=True, slots=True)
 class Burst(Stored):
-    """What one side answered to one token: seconds of each pass, per batch.
+    """What one side answered to one turn: seconds of each pass, per batch.
 
     Attributes:
         wall: by the monotonic clock.
@@ -41,7 +41,7 @@ class Burst(Stored):
         waited: seconds that the process was ready to run and did not; None where unknown.
         took: seconds from its beginning to its end, with what lies between two passes; None for
             the passes alone.
-        readings: the state of the accelerator before and after its passes; empty on a CPU.
+        telemetry: the state of the accelerator before and after its passes; empty on a CPU.
         is_full: whether the accelerator's queue was kept full, see
             :class:`archbench.measure.device_time.PassQueue`; None where that is not known.
 
@@ -54,7 +54,7 @@ class Burst(Stored):
     device: tuple[float, ...] = ()
     waited: float | None = None
     took: float | None = None
-    readings: tuple[Reading, ...] = ()
+    telemetry: tuple[TelemetrySample, ...] = ()
     is_full: bool | None = None
 
     def score(self, clock: str) -> float:
@@ -70,7 +70,7 @@ class Burst(Stored):
     @property
     def lost(self) -> float:
         """Seconds that others took of it. A pass that waits by itself, for a file or in a sleep,
-        loses nothing; where the kernel does not tell the two apart, all of it counts. A pass on an
+        loses nothing; where the kernel does not separate the two, all of it counts. A pass on an
         accelerator waits for it."""
         if self.waited is not None:
             return self.waited
@@ -79,12 +79,12 @@ class Burst(Stored):
     @property
     def slowed(self) -> tuple[str, ...]:
         """Why the accelerator was slower than it works, so that the burst says nothing."""
-        return slowed_by(*self.readings)
+        return slowed_by(*self.telemetry)
 
     @property
     def cycles(self) -> float | None:
         """Of the fastest pass on the accelerator; None where its clock is not known."""
-        clock = mean_clock(self.readings)
+        clock = mean_clock(self.telemetry)
         return None if clock is None or not self.device else self.score("device") * clock
 
     def __post_init__(self) -> None:
@@ -174,6 +174,17 @@ class PairedRun(Stored):
             return f"others took {self.lost:.0%} of the time"
         return None
 
+    @property
+    def is_full(self) -> bool:
+        """Whether the accelerator's queue was full in every burst."""
+        bursts = [burst for one in self.rounds for burst in (one.reference, one.candidate)]
+        return bool(bursts) and all(burst.is_full is True for burst in bursts)
+
+    def is_judged_by(self, clock: str) -> bool:
+        """Whether its times of a clock count. Passes that wait in a full queue take the accelerator
+        as long however late a busy host has started them."""
+        return self.disturbance is None or (clock == "device" and self.is_full)
+
     def differences(self, clock: str) -> list[float]:
         """Logarithm of the candidate's time for an image over the reference's, of each round."""
         return [one.difference(clock) + self._more for one in self.rounds]
@@ -212,9 +223,11 @@ def default_rules(kind: str, threads: int) -> tuple[ClockRule, ...]:
         kind: ``cpu`` or ``cuda``.
         threads: of the CPU per forward pass.
     """
-    wall = ClockRule("wall", PairedRule(tolerated=0.03, excluded=0.08))
+    wall = ClockRule("wall", PairedRule(tolerated_change=0.03, equivalence_margin=0.08))
     if kind != "cpu":
-        return ClockRule("device", PairedRule(tolerated=0.005, excluded=0.02, process_runs=3)), wall
+        return ClockRule(
+            "device", PairedRule(tolerated_change=0.005, equivalence_margin=0.02, process_runs=3)
+        ), wall
     return (ClockRule("cpu", PairedRule()), wall) if threads == 1 else (wall,)
 
 
@@ -225,7 +238,7 @@ class Judgement:
     Attributes:
         status: ``regressed``, ``improved``, ``unchanged``, ``inconclusive``; None to go on.
         reason: a code for programs; empty to go on.
-        clock: whose ratio is told: the one that decided.
+        clock: whose ratio is reported: the one that decided.
         decision: of that clock.
         unjudged: clocks that others disturbed too much.
     """
@@ -245,20 +258,29 @@ def _lost(process_runs: Sequence[PairedRun]) -> float:
     return max([lost, *(run.others for run in process_runs if run.others is not None)])
 
 
+def _judged_by(clock: str, process_runs: Sequence[PairedRun]) -> list[PairedRun]:
+    return [run for run in process_runs if run.is_judged_by(clock)]
+
+
 def _decisions(
-    good: Sequence[PairedRun], rules: Sequence[ClockRule]
+    process_runs: Sequence[PairedRun], rules: Sequence[ClockRule]
 ) -> tuple[dict[str, Decision], list[str]]:
     """The decision by each clock, and the clocks that others disturbed."""
     decisions = {
-        one.clock: decide([run.differences(one.clock) for run in good], one.rule) for one in rules
+        one.clock: decide(
+            [run.differences(one.clock) for run in _judged_by(one.clock, process_runs)], one.rule
+        )
+        for one in rules
     }
-    unjudged = ["wall"] if "wall" in decisions and _lost(good) > MOST_WAITED else []
+    calm = _judged_by("wall", process_runs)
+    is_disturbed = _lost(calm) > MOST_WAITED or (bool(process_runs) and not calm)
+    unjudged = ["wall"] if "wall" in decisions and is_disturbed else []
     for clock in unjudged:
         decisions[clock] = replace(decisions[clock], status=None, reason="")
     return decisions, unjudged
 
 
-def judge(process_runs: Sequence[PairedRun], rules: Sequence[ClockRule]) -> Judgement:
+def judge_rounds(process_runs: Sequence[PairedRun], rules: Sequence[ClockRule]) -> Judgement:
     """What the rounds of all process runs so far say about the candidate.
 
     Slower by any clock is slower. Faster, or unchanged, is what the first clock says, unless the
@@ -270,17 +292,16 @@ def judge(process_runs: Sequence[PairedRun], rules: Sequence[ClockRule]) -> Judg
         process_runs: of one cell, in their order; those that cannot be judged are left out.
         rules: see :func:`default_rules`.
     """
-    good = [run for run in process_runs if run.disturbance is None]
-    decisions, unjudged = _decisions(good, rules)
+    decisions, unjudged = _decisions(process_runs, rules)
     is_last = len(process_runs) >= max(one.rule.most_process_runs for one in rules)
-    first, told = rules[0].clock, decisions[rules[0].clock]
+    first, sharp = rules[0].clock, decisions[rules[0].clock]
 
     def judgement(status: str | None, reason: str, clock: str = first) -> Judgement:
         return Judgement(status, reason, clock, decisions[clock], tuple(unjudged))
 
     if process_runs and process_runs[-1].is_throttled:
         return judgement("inconclusive", "throttled")
-    doubt = _not_in_cycles(decisions, good, rules)
+    doubt = _not_in_cycles(decisions, process_runs, rules)
     if doubt is not None:
         if doubt.status is None and not is_last:
             return judgement(None, "")
@@ -290,13 +311,13 @@ def judge(process_runs: Sequence[PairedRun], rules: Sequence[ClockRule]) -> Judg
             return judgement("regressed", "slower" if clock == first else f"slower-{clock}", clock)
     undecided = {clock for clock, decision in decisions.items() if decision.status is None}
     can_object = undecided - {first, *unjudged}
-    if told.status in ("improved", "unchanged") and (is_last or not can_object):
+    if sharp.status in ("improved", "unchanged") and (is_last or not can_object):
         for clock, decision in decisions.items():
-            if told.status == "unchanged" and decision.status == "improved":
+            if sharp.status == "unchanged" and decision.status == "improved":
                 return judgement("improved", f"faster-{clock}", clock)
-        return judgement(told.status, told.reason)
-    if is_last or told.status == "inconclusive":
-        disturbed = first in unjudged or len(good) < len(process_runs)
+        return judgement(sharp.status, sharp.reason)
+    if is_last or sharp.status == "inconclusive":
+        disturbed = first in unjudged or len(_judged_by(first, process_runs)) < len(process_runs)
         return judgement("inconclusive", "disturbed" if disturbed else "not-decided")
     return judgement(None, "")
 
@@ -326,20 +347,20 @@ def decide_in_cycles(process_runs: Sequence[PairedRun], rule: PairedRule) -> Dec
     Returns:
         None where the clock is not known in any round: then time stands alone.
     """
-    cycles = [run.cycles() for run in process_runs if run.disturbance is None]
+    cycles = [run.cycles() for run in _judged_by("device", process_runs)]
     return decide(cycles, rule) if any(cycles) else None
 
 
-def has_told(process_runs: Sequence[PairedRun], rules: Sequence[ClockRule]) -> bool:
+def has_said_enough(process_runs: Sequence[PairedRun], rules: Sequence[ClockRule]) -> bool:
     """Whether the last process run has said what it can, though a verdict needs another one.
 
-    The evidence of a change is there, and what lacks is that more process runs agree: this one
-    does, and a longer one would agree no better. Or it is sure by itself of what the process runs
-    together have not decided: a process may be slow from its start to its end.
+    The e-value of a change is large enough, and what lacks is that more process runs agree: this
+    one does, and a longer one would agree no better. Or it is sure by itself of what the process
+    runs together have not decided: a process may be slow from its start to its end.
     """
-    good = [run for run in process_runs if run.disturbance is None]
-    is_good = bool(good) and good[-1] is process_runs[-1]
     for one in rules:
+        good = _judged_by(one.clock, process_runs)
+        is_good = bool(good) and good[-1] is process_runs[-1]
         series = [run.differences(one.clock) for run in good]
         last = process_runs[-1].differences(one.clock)
         if len(last) < one.rule.rounds:
@@ -352,12 +373,12 @@ def has_told(process_runs: Sequence[PairedRun], rules: Sequence[ClockRule]) -> b
         ):
             return True
         rounds = [difference for differences in series for difference in differences]
-        bound = math.log1p(one.rule.tolerated)
+        bound = math.log1p(one.rule.tolerated_change)
         for sign in (1, -1):
             agreeing = sum(sign * difference > bound for difference in last)
-            if agreeing * 4 > 3 * len(last) and evidence(rounds, sign, bound) >= -math.log(
-                one.rule.alpha
-            ):
+            if agreeing * 4 > 3 * len(last) and log_e_value_beyond(
+                rounds, sign, bound
+            ) >= -math.log(one.rule.alpha):
                 return True
     return False
 

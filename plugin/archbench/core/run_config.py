@@ -1,6 +1,6 @@
 """How a network is run: precision, batch size, threads and so on, each declared here and once.
 
-Options, the ids of tests, what child processes are told, the filters of commands, columns and the
+Options, the ids of tests, what child processes receive, the filters of commands, columns and the
 keys of baselines are derived from :func:`axes`.
 """
 
@@ -20,9 +20,15 @@ quantisation."""
 MEMORY_FORMATS = ("nchw", "nhwc")
 """Orders of the dimensions of images and activations in memory."""
 
-RUNTIMES = ("eager", "compiled", "cudagraph")
-"""How a forward pass is run: operator by operator, by ``torch.compile``, as a CUDA graph. Others
-may be registered, see :mod:`archbench.runtimes.registry`."""
+RUNTIMES = (
+    "eager", "compiled", "cudagraph", "onnxruntime", "onnxruntime-tensorrt", "openvino",
+    "aotinductor", "tensorrt",
+)  # fmt: skip
+"""How a forward pass is run: operator by operator, by ``torch.compile``, as a CUDA graph, or by an
+engine (docs/runtimes.md). Others may be registered, see :mod:`archbench.runtimes.registry`."""
+
+RUNTIME_NAME = r"[a-z][a-z0-9]*(?:-(?!cold\b)[a-z][a-z0-9]*\b(?!=))?"
+"""Of a runtime, as a regular expression: a word, or two with a hyphen between them."""
 
 Value = str | int | bool
 
@@ -87,6 +93,7 @@ class Axis:
         if self.is_flag:
             return f"(?P<{self.name}>{before})?"
         unusual = [value for value in self.values if value != self.usual]
+        unusual.sort(key=len, reverse=True)  # one may begin with another
         value = "|".join(map(re.escape, unusual)) if unusual else r"\d+"
         return f"(?:{before}(?P<{self.name}>{value}){behind})?"
 
@@ -308,14 +315,28 @@ class RunConfig(StatedConfig):
         """The part of a cell's name that does not depend on the device.
 
         ``fp32-b1``, ``bf16-b8-t2``, ``fp16-bmax-nhwc-compiled``: what is usual is left out. What
-        depends on the precision alone, as an accuracy does, chooses its batch size by itself:
-        ``fp32-bauto``.
+        depends on precision and runtime alone, as an accuracy does, chooses its batch size by
+        itself: ``fp32-bauto``, ``int8-bauto-openvino``.
         """
         if self.batch_size is None and not self.largest_batch:
-            return f"{self.dtype}-bauto"
+            return f"{self.dtype}-bauto{self._runtime_text}"
         size = "max" if self.largest_batch else self.batch_size
         rest = (one.id_text(self[one.name]) for one in axes()[2:])
         return "".join((f"{self.dtype}-b{size}", *rest))
+
+    @property
+    def precision(self) -> str:
+        """What an accuracy depends on: ``fp32``, ``int8-openvino``."""
+        return f"{self.dtype}{self._runtime_text}"
+
+    @property
+    def _runtime_text(self) -> str:
+        return axis("runtime").id_text(self.runtime)
+
+    @property
+    def batchless(self: Config) -> Config:
+        """The same without what an accuracy does not depend on."""
+        return replace(self, batch_size=None, threads=1, largest_batch=False)
 
     @property
     def id(self) -> str:
@@ -362,7 +383,7 @@ def config_pattern(*, any_runtime: bool = False) -> str:
     rest = "".join(one.pattern for one in axes()[2:])
     if any_runtime:
         known = axis("runtime").pattern
-        rest = rest.replace(known, r"(?:-(?P<runtime>(?!(?:nhwc|cold)\b)[a-z][a-z0-9]*(?!=)\b))?")
+        rest = rest.replace(known, rf"(?:-(?P<runtime>(?!(?:nhwc|cold)\b){RUNTIME_NAME}(?!=)\b))?")
     return rf"(?P<dtype>{dtypes})-b(?P<batch_size>\d+|max|auto){rest}"
 
 

@@ -337,11 +337,6 @@ class Target(RunConfig):
         return self.batch_size
 
     @property
-    def batchless(self) -> Target:
-        """The same without what an accuracy does not depend on."""
-        return replace(self, batch_size=None, threads=1, largest_batch=False)
-
-    @property
     def config(self) -> RunConfig:
         """How it is run, on whichever device."""
         config = RunConfig(**{one.name: getattr(self, one.name) for one in fields(RunConfig)})

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-QUANTILES = {"p50": 0.50, "p90": 0.90, "p95": 0.95, "p99": 0.99}
+SHOWN_QUANTILES = {"p50": 0.50, "p90": 0.90, "p95": 0.95, "p99": 0.99}
 """The quantiles of a latency that archbench reports, by name."""
 
 
@@ -144,7 +144,7 @@ def summarize(samples: Sequence[float]) -> Summary:
     ordered = sorted(samples)
     median = quantile(ordered, 0.5)
     quantiles: dict[str, float | Absent] = {}
-    for name, probability in QUANTILES.items():
+    for name, probability in SHOWN_QUANTILES.items():
         needed = required_samples(probability)
         quantiles[name] = (
             float(quantile(ordered, probability))

@@ -22,8 +22,8 @@ NVBench's throttle threshold."""
 
 
 @dataclass(frozen=True, slots=True)
-class Reading(Stored):
-    """The state of a device at one moment; what it does not tell is None.
+class TelemetrySample(Stored):
+    """The state of a device at one moment; what it does not report is None.
 
     Attributes:
         clock: of its multiprocessors, in Hz.
@@ -48,42 +48,42 @@ class Reading(Stored):
         return self.clock < LEAST_CLOCK * self.default_clock
 
 
-def throttled_by(*readings: Reading) -> tuple[str, ...]:
-    """Reasons that make what was measured between readings worthless.
+def throttled_by(*samples: TelemetrySample) -> tuple[str, ...]:
+    """Reasons that make what was measured between samples worthless.
 
     A device at its power limit is not among them: that is how it works under load.
     """
     return tuple(
         dict.fromkeys(
-            reason for reading in readings for reason in reading.throttle if reason != CAPPED
+            reason for sample in samples for reason in sample.throttle if reason != CAPPED
         )
     )
 
 
-def slowed_by(*readings: Reading) -> tuple[str, ...]:
-    """The same, for readings between which the device was never idle: a low clock is one more."""
-    low = (LOW_CLOCK,) if any(reading.is_low for reading in readings) else ()
-    return (*throttled_by(*readings), *low)
+def slowed_by(*samples: TelemetrySample) -> tuple[str, ...]:
+    """The same, for samples between which the device was never idle: a low clock is one more."""
+    low = (LOW_CLOCK,) if any(sample.is_low for sample in samples) else ()
+    return (*throttled_by(*samples), *low)
 
 
-def mean_clock(readings: Sequence[Reading]) -> float | None:
-    """Of the multiprocessors, in Hz; None where a reading lacks it, or where there is none."""
-    clocks = [reading.clock for reading in readings if reading.clock]
-    return sum(clocks) / len(clocks) if clocks and len(clocks) == len(readings) else None
+def mean_clock(samples: Sequence[TelemetrySample]) -> float | None:
+    """Of the multiprocessors, in Hz; None where a sample lacks it, or where there is none."""
+    clocks = [sample.clock for sample in samples if sample.clock]
+    return sum(clocks) / len(clocks) if clocks and len(clocks) == len(samples) else None
 
 
-def device_doubts(readings: Sequence[Reading], is_full: bool | None) -> list[Note]:
+def device_doubts(samples: Sequence[TelemetrySample], is_full: bool | None) -> list[Note]:
     """Notes on times of a device that were kept.
 
     Args:
-        readings: around all of them.
-        is_full: whether its queue was kept full; None where it cannot be told.
+        samples: around all of them.
+        is_full: whether its queue was kept full; None where it is not known.
     """
     notes = []
     if is_full is False:
         text = "the host was slower than the device, so the device's time has gaps in it"
         notes.append(Note("queue-not-full", text))
-    capped = sum(CAPPED in reading.throttle for reading in readings)
-    if 2 * capped > len(readings):
+    capped = sum(CAPPED in sample.throttle for sample in samples)
+    if 2 * capped > len(samples):
         notes.append(Note("power-capped", "the device was at its power limit"))
     return notes

@@ -43,17 +43,8 @@ class Override:
         return {name: value for name, value in fields.items() if value is not None}
 
 
-PAIRED_KEYS = MappingProxyType(
-    {
-        "d0": "tolerated",
-        "d1": "excluded",
-        "alpha": "alpha",
-        "beta": "beta",
-        "rounds": "rounds",
-        "process_runs": "process_runs",
-        "most_process_runs": "most_process_runs",
-    }
-)
+_SHARES = ("tolerated_change", "equivalence_margin")
+PAIRED_KEYS = (*_SHARES, "alpha", "beta", "rounds", "process_runs", "most_process_runs")
 """What a project may say about paired comparisons, with the field of the rule that it sets."""
 
 PAIRED_REPORTS = MappingProxyType(
@@ -189,13 +180,15 @@ def _fields(override: PairedOverride) -> dict[str, Any]:
     return dict(override.values)
 
 
-def parse_paired(selector: Selector, clock: str | None, given: Mapping[str, Any]) -> PairedOverride:
+def parse_paired(
+    selector: Selector, clock: str | None, given: Mapping[str, str | float]
+) -> PairedOverride:
     """A paired comparison's override from what a person writes.
 
     Args:
         selector: the cells.
         clock: one of :data:`archbench.core.rounds.CLOCKS`, or None.
-        given: of :data:`PAIRED_KEYS`; ``d0`` and ``d1`` in percent. Of :data:`PAIRED_REPORTS`,
+        given: of :data:`PAIRED_KEYS`, the shares in percent. Of :data:`PAIRED_REPORTS`,
             ``report`` or ``fail``.
 
     Raises:
@@ -205,16 +198,19 @@ def parse_paired(selector: Selector, clock: str | None, given: Mapping[str, Any]
         refuse_unknown(f"clock = {clock!r}", clock, CLOCKS, "clock")
     if not given:
         raise UsageError(
-            "paired", "nothing is given", "Add for example d0 = '1 %' or most_process_runs = 12"
+            "paired",
+            "nothing is given",
+            "Add for example tolerated_change = '1 %' or most_process_runs = 12",
         )
     values: list[tuple[str, float]] = []
     reports: list[tuple[str, bool]] = []
     for key, value in given.items():
         if key in PAIRED_REPORTS:
-            reports.append((key, _parse_report(key, value, clock)))
-            continue
-        share = _parse(key, value, "a share") if key in ("d0", "d1") else value
-        values.append((PAIRED_KEYS[key], share))
+            reports.append((key, _parse_report(key, str(value), clock)))
+        elif key in _SHARES:
+            values.append((key, _parse(key, str(value), "a share")))
+        elif not isinstance(value, str):
+            values.append((key, value))
     override = PairedOverride(selector, clock, tuple(values), tuple(reports))
     trouble = _no_rule(override) if values else None
     if trouble is not None:
@@ -313,26 +309,27 @@ def parse_override(
         UsageError: a metric without tolerance, a value that the metric does not take or that is
             none, or no value at all.
     """
-    _check_metric(f"metric = {metric!r}", metric)
-    known = METRICS[metric]
-    if known.check == "pairs" and (relative is not None or absolute is not None):
+    asked = f"metric = {metric!r}"
+    _check_metric(asked, metric)
+    if METRICS[metric].check == "pairs" and (relative is not None or absolute is not None):
         raise UsageError(
-            f"metric = {metric!r}",
+            asked,
             "an accuracy is compared image by image, and takes neither relative nor absolute",
             "Write confidence = 0.9999, or a budget for a limit: limit = 'top1 >= 75 %'",
         )
     if relative is None and confidence is None and absolute is None:
-        own = ("relative = '5 %'" if known.check != "pairs" else "", known.example)
-        raise UsageError(
-            f"metric = {metric!r}",
-            "no tolerance is given",
-            f"Add {' or '.join(filter(None, own))}",
-        )
+        raise UsageError(asked, "no tolerance is given", f"Add {_examples(metric)}")
     if confidence is not None:
         _check_confidence(metric, confidence)
     share = None if relative is None else _parse("relative", relative, "a share")
     amount = None if absolute is None else _parse_amount(metric, absolute)
     return Override(metric, selector, share, confidence, amount)
+
+
+def _examples(metric: str) -> str:
+    known = METRICS[metric]
+    own = ("relative = '5 %'" if known.check != "pairs" else "", known.example)
+    return " or ".join(filter(None, own))
 
 
 def _parse_amount(metric: str, absolute: str) -> float:

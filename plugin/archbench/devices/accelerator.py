@@ -109,17 +109,17 @@ class Accelerator(Backend):
         """Bytes of the whole device that are free, and all of them.
 
         Raises:
-            AbsentError: nobody tells.
+            AbsentError: nothing reports it.
         """
         ask = getattr(self.module(), "mem_get_info", None)
         if ask is None:
-            raise AbsentError("torch does not tell the memory of the whole device")
+            raise AbsentError("torch does not report the memory of the whole device")
         try:
             free, total = ask(self.device)
         except RuntimeError as error:
-            # Of Intel's devices some drivers do not tell it.
+            # Of Intel's devices some drivers do not report it.
             raise AbsentError(
-                f"the driver does not tell its memory: {first_line(error)}"
+                f"the driver does not report its memory: {first_line(error)}"
             ) from error
         return int(free), int(total)
 
@@ -127,7 +127,7 @@ class Accelerator(Backend):
         """Bytes of the whole device that are in use.
 
         Raises:
-            AbsentError: nobody tells.
+            AbsentError: nothing reports it.
         """
         free, total = self.memory_info()
         return total - free

@@ -12,13 +12,13 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any, ClassVar, Protocol
 
 from archbench.core.errors import AbsentError
-from archbench.core.telemetry import Reading
+from archbench.core.telemetry import TelemetrySample
 from archbench.devices.choosing import Device
 from archbench.devices.energy import EnergyCounter
 from archbench.devices.nvml import Process
 
 UNKNOWN_CACHE = 128 * 2**20
-"""Bytes of a last-level cache that nobody tells the size of: more than most have."""
+"""Bytes of a last-level cache whose size nothing reports: more than most have."""
 
 
 class Stamp(Protocol):
@@ -59,7 +59,7 @@ class MemoryCounters(Protocol):
         """Bytes that are free of the whole device.
 
         Raises:
-            AbsentError: nobody tells.
+            AbsentError: nothing reports it.
         """
 
     def peak_allocated(self) -> int:
@@ -72,11 +72,11 @@ class MemoryCounters(Protocol):
         """Bytes of the device that are in use now, by everybody and for everything.
 
         Raises:
-            AbsentError: nobody tells.
+            AbsentError: nothing reports it.
         """
 
 
-Telemetry = Callable[[], Reading]
+Telemetry = Callable[[], TelemetrySample]
 """Reads the state of a device."""
 
 Batch = tuple[Any, ...]
@@ -202,7 +202,7 @@ class Backend:
         raise AbsentError(f"nothing here lists the processes on {self.kind} devices")
 
     def cache_bytes(self) -> int:
-        """Size of its largest cache; a generous guess where it is not told."""
+        """Size of its largest cache; a generous guess where it is not known."""
         return UNKNOWN_CACHE
 
     def versions(self) -> dict[str, str]:
@@ -213,6 +213,19 @@ class Backend:
         """What it is to its framework and what that was built for, for people; empty for nothing
         to say."""
         return ""
+
+    def capability(self) -> tuple[int, int] | None:
+        """Compute capability of an NVIDIA device; None of others."""
+        return None
+
+    def on_a_stream(self) -> AbstractContextManager[Any]:
+        """Inside, what is started goes to a stream of the device that is not its default one, and
+        always the same; where devices have no streams nothing changes."""
+        return nullcontext()
+
+    def stream_handle(self) -> int:
+        """Of its current stream, for a library that takes one."""
+        raise NotImplementedError(f"{self.kind} devices have no handles of streams")
 
     def refuse_dtype(self, dtype: str) -> str | None:
         """Why a precision makes no sense on it, as far as that is known without trying."""

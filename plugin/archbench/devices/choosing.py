@@ -14,7 +14,7 @@ _VENDOR_WORDS = {
     "r", "tm", "data", "center", "gpu", "nvidia", "tesla", "geforce", "quadro", "amd", "radeon",
     "intel", "instinct", "graphics", "generation", "edition",
 }  # fmt: skip
-"""Of a device's name, what tells no two devices apart."""
+"""Parts of a device's name that distinguish no two devices."""
 
 _CPU_NOISE = re.compile(
     r"\((?:r|tm)\)|@.*$|\b(?:cpu|processor|with .*|\d+-core(?: processor)?)\b", re.IGNORECASE
@@ -135,7 +135,9 @@ def split_request(request: str) -> list[str]:
     return list(dict.fromkeys(parts))
 
 
-def choose(request: str, devices: Sequence[Device], *, worker: int = 0, remark: str = "") -> Device:
+def choose_device(
+    request: str, devices: Sequence[Device], *, worker: int = 0, remark: str = ""
+) -> Device:
     """The device that a request names.
 
     Args:
@@ -192,16 +194,16 @@ def _no_such_device(asked: str, wanted: str, devices: Sequence[Device], remark: 
     return UsageError(asked, f"no such device; this machine has {there}", todo)
 
 
-def choose_all(request: str, devices: Sequence[Device], *, remark: str = "") -> list[Device]:
+def choose_devices(request: str, devices: Sequence[Device], *, remark: str = "") -> list[Device]:
     """The devices of a request that may name several with commas, in its order.
 
     Raises:
-        UsageError: as :func:`choose`; or two of them have one name, so that their cells would be
-            the same.
+        UsageError: as :func:`choose_device`; or two of them have one name, so that their cells
+            would be the same.
     """
     chosen: list[Device] = []
     for part in split_request(request):
-        device = choose(part, devices, remark=remark)
+        device = choose_device(part, devices, remark=remark)
         twin = next((other for other in chosen if other.slug == device.slug), None)
         if twin == device:
             raise UsageError(

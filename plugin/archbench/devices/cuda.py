@@ -9,16 +9,18 @@ import re
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from types import ModuleType
 from typing import Any, ClassVar
 
 import torch
 
 from archbench.core.errors import AbsentError, FatalDeviceError, chain_of, first_line
-from archbench.core.telemetry import Reading
+from archbench.core.telemetry import TelemetrySample
 from archbench.devices.accelerator import Accelerator, TorchMemory
+from archbench.devices.amd_smi import AmdSmi
 from archbench.devices.backend import UNKNOWN_CACHE, Batch, MemoryCounters, Telemetry
-from archbench.devices.energy import EnergyCounter, NvmlEnergy
+from archbench.devices.energy import DriverEnergy, EnergyCounter
 from archbench.devices.nvml import Nvml, Process
 from archbench.devices.registry import register
 
@@ -29,13 +31,12 @@ _VOLTA, _OLDEST = (7, 4), (5, 0)
 """The last compute capability that only builds for CUDA 12.6 hold code for, from torch 2.11
 on, and the first one (torch's RELEASE.md, CUDA support matrix)."""
 
-_INDEX, _LEGACY = "https://download.pytorch.org/whl/", "cu126"
 
 _PROHIBITED, _EXCLUSIVE = 2, (1, 3)
 """Values of nvmlComputeMode_t (nvml.h)."""
 
 _INFINITY_CACHE = 256 * 2**20
-"""Bytes of the last-level cache of an MI300; ROCm tells the size of the level before it."""
+"""Bytes of the last-level cache of an MI300; ROCm reports the size of the level before it."""
 
 _CAPTURE_WARMUP = 3
 """Passes before a capture, on the stream of the capture, as torch's notes on CUDA graphs ask for:
@@ -57,7 +58,7 @@ class Cuda(Accelerator):
     fatal_speakers = (
         "cuda error", "cudaerror", "cuda driver error", "triton error [cuda]", "hip error",
         "hiperror", "triton error [hip]", "cublas_status", "cudnn_status", "cudacachingallocator",
-        "cudagraph.cpp", "cuda_graph",
+        "cudagraph.cpp", "cuda_graph", "cuda runtime (", "cuda failure",
     )  # fmt: skip
     # What the CUDA runtime calls errors that stay: every further call in the process returns them,
     # since its context is gone (CUDA Runtime API, cudaError_t: "the process must be terminated and
@@ -86,6 +87,7 @@ class Cuda(Accelerator):
         "internal assert failed",
     )
     open_nvml: ClassVar[Callable[[], Nvml]] = staticmethod(Nvml.open)
+    open_amd_smi: ClassVar[Callable[[], AmdSmi]] = staticmethod(AmdSmi.open)
 
     @classmethod
     def absence(cls, load: Callable[[str], ModuleType] = importlib.import_module) -> str | None:
@@ -94,38 +96,44 @@ class Cuda(Accelerator):
         Args:
             load: imports a module by name.
         """
-        if os.environ.get("CUDA_VISIBLE_DEVICES", "x").strip() in ("", "-1"):
-            return "CUDA_VISIBLE_DEVICES hides every device"
         if getattr(torch.version, "xpu", None) is not None:
-            return None  # of a build for other devices their own kind tells
+            return None  # a build for other devices is explained by their own kind
+        for name in cls._variables():
+            # What stands behind a number that is no device's is left out.
+            if os.environ.get(name, "x").split(",")[0].strip() in ("", "-1"):
+                return f"{name} hides every device"
         has_cuda = torch.version.cuda is not None
         if not has_cuda and torch.version.hip is None and platform.system() == "Linux":
             return f"torch {torch.__version__} is built without CUDA and ROCm"
-        if torch.version.hip is not None:
-            return "no accelerator is visible to torch for ROCm"
+        is_amd = torch.version.hip is not None
+        nothing = "no accelerator is visible to torch" + (" for ROCm" if is_amd else "")
+        maker = "AMD" if is_amd else "NVIDIA"
         try:
-            names = Nvml.open(load).names()
+            names = (AmdSmi if is_amd else Nvml).open(load).names()
         except AbsentError as error:
-            return f"no accelerator is visible to torch, and {error}"
+            return f"{nothing}, and {error}"
         if not names:
-            return "no accelerator is visible to torch, and the NVIDIA driver has none"
-        seen = f"the NVIDIA driver has {', '.join(names)}, which torch cannot use"
+            return f"{nothing}, and the {maker} driver has none"
+        seen = f"the {maker} driver has {', '.join(names)}, which torch cannot use"
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 torch.cuda.init()  # type: ignore[no-untyped-call]
         except (RuntimeError, AssertionError) as error:
-            if cls.hidden() and "No CUDA GPUs are available" in str(error):
+            if cls.hidden() and re.search("No (CUDA|HIP) GPUs are available", str(error)):
                 return f"{cls.hidden()}, and of {', '.join(names)} it leaves none"
             return f"{seen}: {first_line(error)}"
         return seen
 
+    @staticmethod
+    def _variables() -> list[str]:
+        """Of the environment, that choose what torch sees."""
+        of_amd = ["HIP_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES"]
+        return [*([] if torch.version.hip is None else of_amd), "CUDA_VISIBLE_DEVICES"]
+
     @classmethod
     def hidden(cls) -> str | None:
-        names = ["CUDA_VISIBLE_DEVICES"]
-        if torch.version.hip is not None:
-            names = ["HIP_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", *names]
-        name = next((name for name in names if name in os.environ), None)
+        name = next((name for name in cls._variables() if name in os.environ), None)
         return None if name is None else f"{name}={os.environ[name]} chooses what torch sees"
 
     def unusable(self) -> tuple[str, str] | None:
@@ -133,7 +141,7 @@ class Cuda(Accelerator):
 
     def _lacks_code(self) -> tuple[str, str] | None:
         """Why torch has no code for it: its wheels hold some architectures only."""
-        capability, held = self._capability(), torch.cuda.get_arch_list()
+        capability, held = self.capability(), torch.cuda.get_arch_list()
         if capability is None or not held or any(_runs(code, capability) for code in held):
             return None
         number = "".join(map(str, capability))
@@ -146,9 +154,10 @@ class Cuda(Accelerator):
         if capability < _OLDEST:
             return found, "No build of a torch that archbench runs with holds code for it"
         return found, (
-            "Install a build for CUDA 12.6, which holds it: "
-            f"`make bench TORCH_INDEX={_LEGACY}` in a fresh environment, or python -m pip install "
-            f"--force-reinstall torch torchvision --index-url {_INDEX}{_LEGACY}"
+            "Install a build for CUDA 12.6, which holds it, from the URL that "
+            "pytorch.org/get-started/locally gives for it: `make bench TORCH_INDEX=URL` in a fresh "
+            "environment, or python -m pip install --force-reinstall torch torchvision "
+            "--index-url URL"
         )
 
     def _is_prohibited(self) -> tuple[str, str] | None:
@@ -158,21 +167,24 @@ class Cuda(Accelerator):
 
     def _compute_mode(self) -> int:
         try:
-            nvml, uuid = self._nvml()
-            return nvml.compute_mode(uuid)
+            driver, uuid = self._driver()
+            return driver.compute_mode(uuid)
         except AbsentError:
             return 0
 
     def is_exclusive(self) -> bool:
         return self._compute_mode() in _EXCLUSIVE
 
-    def _nvml(self) -> tuple[Nvml, str]:
-        """NVML, and what it knows the device by."""
-        if torch.version.hip is not None:
-            raise AbsentError("nothing here reads the state of devices under ROCm")
+    @classmethod
+    def _opened(cls) -> Nvml | AmdSmi:
+        """The maker's management library."""
+        return cls.open_nvml() if torch.version.hip is None else cls.open_amd_smi()
+
+    def _driver(self) -> tuple[Nvml | AmdSmi, str]:
+        """The maker's management library, and what it knows the device by."""
         if self.uuid is None:
             raise AbsentError("the device has no UUID to find it by")
-        return type(self).open_nvml(), self.uuid
+        return self._opened(), self.uuid
 
     def record(self) -> Any:
         event = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
@@ -182,7 +194,7 @@ class Cuda(Accelerator):
     @contextmanager
     def within_memory(self) -> Iterator[None]:
         """See :class:`Backend`. Under WSL the driver goes on in the host's memory, many times
-        slower; so torch's own allocator is told where the device's ends."""
+        slower; so torch's own allocator is given the device's limit."""
         if "microsoft" in platform.release().lower():
             free, total = self.memory_info()
             fraction = (free + torch.cuda.memory_reserved(self.device)) / total
@@ -193,36 +205,32 @@ class Cuda(Accelerator):
         return _CudaMemory(self)
 
     def memory_used(self) -> int:
-        """By NVML, and by the driver through torch where NVML cannot be read: the two agree but for
-        what the driver keeps for itself."""
+        """By the management library, and by the driver through torch where that cannot be read:
+        the two agree but for what the driver keeps for itself."""
         try:
-            nvml, uuid = self._nvml()
-            return nvml.memory_used(uuid)
+            driver, uuid = self._driver()
+            return driver.memory_used(uuid)
         except AbsentError:
             return super().memory_used()
 
     def telemetry(self) -> Telemetry:
-        nvml, uuid = self._nvml()
-        nvml.read(uuid)
+        driver, uuid = self._driver()
+        driver.read(uuid)
 
-        def read() -> Reading:
+        def read() -> TelemetrySample:
             try:
-                return nvml.read(uuid)
+                return driver.read(uuid)
             except AbsentError:
-                return Reading()  # a device that is lost ends the cell by itself
+                return TelemetrySample()  # a device that is lost ends the cell by itself
 
         return read
 
     def energy(self) -> EnergyCounter:
-        nvml, uuid = self._nvml()
-        return NvmlEnergy(uuid, nvml)
+        driver, uuid = self._driver()
+        return DriverEnergy(uuid, driver)
 
     def processes(self) -> list[Process]:
-        if torch.version.hip is not None:
-            return super().processes()
-        if self.uuid is None:
-            return []
-        return type(self).open_nvml().processes(self.uuid)
+        return [] if self.uuid is None else self._opened().processes(self.uuid)
 
     def cache_bytes(self) -> int:
         properties = torch.cuda.get_device_properties(self.device)
@@ -239,26 +247,28 @@ class Cuda(Accelerator):
         else:
             found |= {} if cudnn is None else {"cudnn": str(cudnn)}
         try:
-            return {"driver": type(self).open_nvml().driver_version(), **found}
+            return {"driver": self._opened().driver_version(), **found}
         except AbsentError:
             return found
 
-    def _capability(self) -> tuple[int, int] | None:
-        """Of an NVIDIA device; None for AMD's."""
+    def capability(self) -> tuple[int, int] | None:
         if torch.version.hip is not None:
             return None
         return torch.cuda.get_device_capability(self.name)
 
     def build(self) -> str:
-        capability = self._capability()
+        capability = self.capability()
         kernels = ", ".join(torch.cuda.get_arch_list())
         own = "" if capability is None else f"compute capability {capability[0]}.{capability[1]}; "
         return f"{own}torch has kernels for {kernels or 'no device'}"
 
     def refuse_dtype(self, dtype: str) -> str | None:
-        capability = self._capability()
+        capability = self.capability()
         if dtype == "tf32" and capability is not None and capability >= _AMPERE:
-            return None
+            forbids = os.environ.get("NVIDIA_TF32_OVERRIDE") == "0"
+            return (
+                "NVIDIA_TF32_OVERRIDE=0 forbids it to all of CUDA's libraries" if forbids else None
+            )
         if dtype in ("bf16", "amp-bf16") and capability is not None and capability < _AMPERE:
             return "its hardware has no bf16, and torch would emulate it"
         return super().refuse_dtype(dtype)
@@ -299,6 +309,18 @@ class Cuda(Accelerator):
             raise FatalDeviceError(first_line(first)) from error
         return graph.replay, output
 
+    @contextmanager
+    def on_a_stream(self) -> Iterator[None]:
+        before = torch.cuda.current_stream(self.device)
+        stream = _stream(self.device)
+        stream.wait_stream(before)
+        with torch.cuda.stream(stream):
+            yield
+        before.wait_stream(stream)
+
+    def stream_handle(self) -> int:
+        return int(torch.cuda.current_stream(self.device).cuda_stream)
+
     def fed(self, batches: Iterable[Batch]) -> Iterator[Batch]:
         """See :class:`Backend`. The next batch is on its way while one is used."""
         stream: Any = torch.cuda.Stream(self.device)  # type: ignore[no-untyped-call]
@@ -315,6 +337,11 @@ class Cuda(Accelerator):
             ready = (moved, *rest)
         if ready is not None:
             yield ready
+
+
+@cache
+def _stream(device: torch.device) -> Any:
+    return torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
 
 
 def _runs(code: str, capability: tuple[int, int]) -> bool:

@@ -1,4 +1,4 @@
-"""Counters of energy: NVIDIA devices through NVML, processors through Linux."""
+"""Counters of energy: accelerators through their drivers, processors through Linux."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Protocol
 
 from archbench.core.errors import AbsentError
+from archbench.devices.amd_smi import AmdSmi
 from archbench.devices.nvml import Nvml
 
 POWERCAP = Path("/sys/class/powercap")
@@ -30,26 +31,25 @@ class EnergyCounter(Protocol):
         """
 
 
-class NvmlEnergy:
-    """The counter of an NVIDIA device, Volta or newer, in steps of a millijoule.
+class DriverEnergy:
+    """The counter of an accelerator: of NVIDIA's from Volta on in steps of a millijoule.
 
     Args:
         uuid: of the device.
-        nvml: opened.
+        driver: its maker's management library, opened.
 
     Raises:
         AbsentError: the device has none.
     """
 
-    name = "NVML"
     scope = "device"
 
-    def __init__(self, uuid: str, nvml: Nvml) -> None:
-        self._uuid, self._nvml = uuid, nvml
+    def __init__(self, uuid: str, driver: Nvml | AmdSmi) -> None:
+        self._uuid, self._driver, self.name = uuid, driver, driver.name
         self.joules()
 
     def joules(self) -> float:
-        return self._nvml.energy(self._uuid)
+        return self._driver.energy(self._uuid)
 
 
 class RaplEnergy:

@@ -47,7 +47,7 @@ def lease(
 
     Args:
         identity: see :func:`lease_path`.
-        say: told once if the device is not free within ``patience`` seconds.
+        say: called once if the device is not free within ``patience`` seconds.
         directory: see :func:`lease_path`.
         patience: in seconds.
     """

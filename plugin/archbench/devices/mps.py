@@ -60,8 +60,8 @@ class Mps(Accelerator):
 
 
 class _MpsMemory(TorchMemory):
-    """torch keeps no peak of tensors there. What its allocator has taken of the system's memory it
-    keeps until it is told to give it back, so that after a pass this is the most that was taken."""
+    """torch keeps no peak of tensors there. Its allocator keeps what it has taken of the system's
+    memory until it is asked to free it, so that after a pass this is the most that was taken."""
 
     def reset(self) -> None:
         self._device.synchronize()

@@ -15,7 +15,7 @@ from typing import Any
 import psutil
 
 from archbench.core.errors import AbsentError
-from archbench.core.telemetry import CAPPED, Reading
+from archbench.core.telemetry import CAPPED, TelemetrySample
 
 _REASONS = {
     0x04: CAPPED,
@@ -34,8 +34,8 @@ class Process:
     """A process that uses a device.
 
     Attributes:
-        pid: as NVML has it; inside a container it may be a number of the host.
-        memory: bytes of the device's memory; None where NVML does not say.
+        pid: as the driver has it; inside a container it may be a number of the host.
+        memory: bytes of the device's memory; None where the driver does not say.
     """
 
     pid: int
@@ -55,6 +55,8 @@ class Nvml:
     Raises:
         AbsentError: it cannot be used here; says why.
     """
+
+    name = "NVML"
 
     def __init__(self, library: Any) -> None:
         self._library = library
@@ -88,7 +90,7 @@ class Nvml:
         except AttributeError as error:
             raise AbsentError(f"this version of nvidia-ml-py cannot read {what}") from error
         except self._library.NVMLError as error:
-            raise AbsentError(f"NVML does not tell {what} ({error})") from error
+            raise AbsentError(f"NVML does not report {what} ({error})") from error
 
     def driver_version(self) -> str:
         """Of the driver."""
@@ -150,7 +152,7 @@ class Nvml:
         memory = self._ask("its memory", "nvmlDeviceGetMemoryInfo", self.handle(uuid))
         return int(memory.used)
 
-    def read(self, uuid: str) -> Reading:
+    def read(self, uuid: str) -> TelemetrySample:
         """The state of a device now."""
         library = self._library
         handle = self._whole(self.handle(uuid))
@@ -169,7 +171,7 @@ class Nvml:
         )
         if default is None:
             default = number("its highest clock", 1e6, "nvmlDeviceGetMaxClockInfo", sm)
-        return Reading(
+        return TelemetrySample(
             clock=number("its clock", 1e6, "nvmlDeviceGetClockInfo", sm),
             temperature=number("its temperature", 1.0, "nvmlDeviceGetTemperature", die),
             power=number("its power", 1e-3, "nvmlDeviceGetPowerUsage"),

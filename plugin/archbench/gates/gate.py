@@ -10,18 +10,20 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
+from archbench.core.lines import Line, StampedLine
 from archbench.core.records import Record
 from archbench.core.verdicts import FAILING, INFORMATIONAL, Verdict
 from archbench.store.baselines import (
     NAMES,
     Baselines,
     Updated,
-    key_of,
     read_baselines,
     update_baselines,
 )
+
+_Line = TypeVar("_Line", bound=Line)
 
 
 def verdict_lines(
@@ -34,7 +36,7 @@ def verdict_lines(
 
 
 @dataclass(frozen=True, slots=True)
-class Accepted:
+class Accepted(Generic[_Line]):
     """What was accepted of a cell.
 
     Attributes:
@@ -42,17 +44,18 @@ class Accepted:
         where: it stands, for people: ``baselines/v100/fp16.jsonl:3``.
     """
 
-    line: Mapping[str, Any] | None
+    line: _Line | None
     where: str
 
     @property
     def text(self) -> str:
         """Where it stands, when it was accepted and why."""
-        if self.line is None or "when" not in self.line:
+        line: Line | None = self.line
+        if not isinstance(line, StampedLine):
             return self.where
-        commit = f" on commit {self.line['commit'][:9]}" if self.line["commit"] else ""
-        reason = f": {self.line['reason']}" if self.line["reason"] else ""
-        return f"{self.where}, accepted {self.line['when']}{commit}{reason}"
+        commit = f" on commit {line.commit[:9]}" if line.commit else ""
+        reason = f": {line.reason}" if line.reason else ""
+        return f"{self.where}, accepted {line.when}{commit}{reason}"
 
     def lines(self, since: Sequence[str] = ()) -> list[str]:
         """What a failure says of it, with what has changed since; nothing where there is none."""
@@ -92,16 +95,16 @@ class Gate:
     is_required: bool = False
     is_strict: bool = False
     reason: str | None = None
-    _files: dict[Path, Baselines] = field(default_factory=dict)
+    _files: dict[Path, Baselines[Any]] = field(default_factory=dict)
 
     # Read.
 
-    def path(self, kind: str, slug: str = "", dtype: str = "") -> Path:
+    def path(self, kind: type[Line], slug: str = "", dtype: str = "") -> Path:
         """The file of a kind; of times there is one for each device and precision."""
         name = NAMES.get(kind) or f"{slug}/{dtype}.jsonl"
         return self.root / "baselines" / name
 
-    def file(self, kind: str, slug: str = "", dtype: str = "") -> Baselines:
+    def file(self, kind: type[_Line], slug: str = "", dtype: str = "") -> Baselines[_Line]:
         """What was accepted, read once.
 
         Raises:
@@ -112,7 +115,9 @@ class Gate:
             self._files[path] = read_baselines(path, kind)
         return self._files[path]
 
-    def accepted(self, kind: str, key: str, slug: str = "", dtype: str = "") -> Accepted:
+    def accepted(
+        self, kind: type[_Line], key: str, slug: str = "", dtype: str = ""
+    ) -> Accepted[_Line]:
         """The line of a cell.
 
         Raises:
@@ -170,7 +175,7 @@ class Gate:
         return {"when": when, "commit": commit, "reason": self.reason}
 
     def accept(
-        self, kind: str, lines: Sequence[tuple[Path, Mapping[str, Any]]]
+        self, kind: type[_Line], lines: Iterable[tuple[Path, _Line]]
     ) -> list[tuple[Path, Updated]]:
         """Write lines into their files, each once.
 
@@ -178,9 +183,9 @@ class Gate:
             UsageError: a file was damaged in the meantime.
             OSError: it cannot be written.
         """
-        files: dict[Path, dict[str, Mapping[str, Any]]] = {}
+        files: dict[Path, list[_Line]] = {}
         for path, line in lines:
-            files.setdefault(path, {})[key_of(line)] = line
+            files.setdefault(path, []).append(line)
         is_new = self.accepting == "new"
         return [
             (path, update_baselines(path, kind, found, self.lock, only_new=is_new))

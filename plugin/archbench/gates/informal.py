@@ -1,4 +1,4 @@
-"""The last run of the same environment: its times are shown beside new ones, and judge nothing."""
+"""The last runs: their times stand beside new ones and say what takes long, and judge nothing."""
 
 from __future__ import annotations
 
@@ -46,6 +46,9 @@ def since_last_run(cells: Iterable[Record], journal: Path) -> dict[tuple[str, st
 ENOUGH = 100
 """Lines of a journal from which a rate is read: those of a long run take a second."""
 
+FEW = 3
+"""Newest runs whose seconds are looked up: a journal of the whole catalogue takes 0.2 s to read."""
+
 
 def last_rate(runs: Path, is_cpu: bool) -> float | None:
     """Multiply-adds in a second of the last run that has timed anything: the median of its cells.
@@ -56,17 +59,32 @@ def last_rate(runs: Path, is_cpu: bool) -> float | None:
     """
     for run in _newest(runs, most=ENOUGH):
         rates = [
-            cell.metrics["macs"]["value"] * (cell.target.batch_size or 1) / derived(cell)["p50"]
+            macs * (cell.target.batch_size or 1) / p50
             for cell in run.cells
             if cell.target is not None
             and not (is_cpu and cell.target.kind != "cpu")
-            and "macs" in cell.metrics
-            and derived(cell).get("p50")
+            and (macs := cell.number("macs")) is not None
+            and (p50 := derived(cell).get("p50"))
         ]
         if rates:
-            rate: float = median(rates)
-            return rate
+            return median(rates)
     return None
+
+
+def last_seconds(runs: Path, is_cpu: bool) -> dict[tuple[str, str], float]:
+    """Seconds that cells took, by their ids and suffixes: the latest of the last few runs.
+
+    Args:
+        runs: where journals are stored.
+        is_cpu: whether only what was measured on a CPU counts, or on no device.
+    """
+    found: dict[tuple[str, str], float] = {}
+    for run in islice(_newest(runs), FEW):
+        for cell in run.cells:
+            is_its = not is_cpu or cell.target is None or cell.target.kind == "cpu"
+            if cell.seconds and is_its:
+                found.setdefault((cell.id, cell.suffix), sum(cell.seconds.values()))
+    return found
 
 
 def _newest(runs: Path, *, without: Path | None = None, most: int | None = None) -> Iterator[Run]:
@@ -92,5 +110,4 @@ def _is_new(cell: Record) -> bool:
 
 
 def _differ(now: Record, before: Record) -> bool:
-    of_then, of_now = (one.metrics.get("latency", {}).get("environment") for one in (before, now))
-    return bool(of_then != of_now)
+    return before.environment != now.environment

@@ -29,7 +29,8 @@ from archbench.models.preprocessing import ImageTransform, decode, normalized
 from archbench.models.weights import WeightedModel
 
 Progress = Callable[[int, int, float], None]
-"""Told how many images are done, how many there are, and the seconds since the first batch."""
+"""Called with the number of images that are done, that of all, and the seconds since the first
+batch."""
 
 TOP = 5
 
@@ -171,9 +172,8 @@ def evaluate(
         MemoryError, RuntimeError: not even one image fits into memory.
     """
     workers = workers or Workers.of(model.target)
-    # Forward passes set the threads of their target, and leave them so.
-    with threads(torch.get_num_threads()), forward_passes(model.loaded):
-        torch.set_num_threads(workers.threads)
+    # Forward passes have the threads of their target; these have what is left by decoding.
+    with forward_passes(model.loaded), threads(workers.threads):
         return _Evaluating(model, images, workers, progress).run(batch_size)
 
 
@@ -205,7 +205,7 @@ class _Evaluating:
         return torch.stack(self._model.exits(inputs))
 
     def run(self, batch_size: int | None) -> Evaluation:
-        size = batch_size or _batch_size(self._model, self._empty)
+        size = batch_size or fitting(self._model)
         total = len(self._images.images)
         labels = torch.tensor([image.label for image in self._images.images])
         right = torch.zeros((self._exits, 2, total), dtype=torch.bool)
@@ -320,14 +320,16 @@ def loaders_that_fit(batch: int, shared: Path = SHARED) -> int:
     return int(shutil.disk_usage(shared).free * MEMORY_SHARE) // (PREFETCH * max(batch, 1))
 
 
-def _batch_size(model: WeightedModel, pixels: Tensor) -> int:
-    """Images whose pass fits into the memory that is free."""
+def fitting(model: WeightedModel) -> int:
+    """Images whose pass fits into the memory that is free; to be called inside of
+    :func:`archbench.measure.running.forward_passes`."""
     device = model.loaded.device
     dtype = model.loaded.input_dtype
     largest = LARGEST_BATCH["host" if device.is_host else "accelerator"]
 
     def image() -> Tensor:
-        return normalized(pixels[None].to(device.place), model.transform, dtype)
+        pixels = torch.zeros((1, 3, *model.transform.crop), device=device.place)
+        return normalized(pixels, model.transform, dtype)
 
     try:
         counters = device.memory()

@@ -10,20 +10,27 @@ import time
 from collections.abc import Callable, Collection
 from dataclasses import replace
 from pkgutil import resolve_name
-from typing import Any
 
+from archbench.core.entries import MetricEntry
 from archbench.core.errors import AbsentError, ArchbenchError
+from archbench.core.forms import value_of
 from archbench.devices.energy import EnergyCounter
-from archbench.measure.counts import complexity_record, side_counts, timed_counts
+from archbench.measure.counts import (
+    complexity_record,
+    is_of_network,
+    side_counts,
+    timed_counts,
+)
 from archbench.measure.energy import absent_energy, energy_metrics, measure_energy
 from archbench.measure.instruments import Instruments
 from archbench.measure.largest_batch import LargestBatch, with_largest_batch
-from archbench.measure.memory import memory_metrics
+from archbench.measure.memory import memory_metrics, memory_of_engine
 from archbench.measure.running import Runner, forward_passes, load_guarded, within_memory
 from archbench.measure.times import latency_record
 from archbench.metrics import Family, measured_families
 from archbench.models.loading import LoadedModel
 from archbench.models.passes import forward_named
+from archbench.runtimes.own import runtime_named
 
 __all__ = [
     "Instruments",
@@ -31,6 +38,7 @@ __all__ = [
     "energy_of",
     "forward_passes",
     "further_metrics",
+    "is_of_network",
     "largest_batch",
     "latency_record",
     "load_guarded",
@@ -41,8 +49,8 @@ __all__ = [
 ]
 
 
-Metrics = dict[str, dict[str, Any]]
-"""Of a record: by name ``{"value", "unit", "source", ...}``."""
+Metrics = dict[str, MetricEntry]
+"""Of a record, by name."""
 
 
 def largest_batch(loaded: LoadedModel) -> tuple[LoadedModel, LargestBatch]:
@@ -59,10 +67,13 @@ def largest_batch(loaded: LoadedModel) -> tuple[LoadedModel, LargestBatch]:
             eager = replace(tried.target, runtime="eager")
             forward = Runner(replace(tried, target=eager), loaded.device.wait)
             forward()
-            # The output of one pass is there while the next one runs.
+            # Room for the scores of another pass besides, which others may keep.
+            kept = forward.output
             start = time.perf_counter()
             forward()
-            return time.perf_counter() - start
+            seconds = time.perf_counter() - start
+            del kept
+            return seconds
 
     with forward_named(loaded.spec):
         return with_largest_batch(loaded, run)
@@ -76,6 +87,8 @@ def memory_of(loaded: LoadedModel) -> Metrics:
     """
     with within_memory(loaded.target), forward_passes(loaded):
         forward = Runner(loaded, loaded.device.wait)
+        if runtime_named(loaded.target.runtime).is_engine:
+            return memory_of_engine(loaded.device, forward)
         forward()
         whole = forward.with_its_memory()
         return memory_metrics(loaded.device, loaded.module, forward.inputs, whole)
@@ -92,7 +105,8 @@ def energy_of(loaded: LoadedModel, open_: Callable[[], EnergyCounter] | None = N
     with within_memory(loaded.target), forward_passes(loaded):
         try:
             counter = (open_ or loaded.device.energy)()
-            window = measure_energy(Runner(loaded, loaded.device.wait), counter)
+            forward = Runner(loaded, loaded.device.wait)
+            window = measure_energy(forward, counter, beside=forward.restoring)
             return energy_metrics(window, counter, loaded.target.images)
         except AbsentError as error:
             return absent_energy(str(error))
@@ -133,10 +147,13 @@ def _of_family(family: Family, loaded: LoadedModel) -> Metrics:
                 f"--measure={family.name} gave {name} = {value!r}; it gives a finite number, or "
                 f"why there is none, of {', '.join(known)}"
             )
-    return {
-        name: {"unit": known[name].unit, "source": "measured", **entry}
-        for name, entry in given.items()
-    }
+    try:
+        return {
+            name: value_of(MetricEntry, {"unit": known[name].unit, "source": "measured", **entry})
+            for name, entry in given.items()
+        }
+    except ValueError as error:
+        raise ArchbenchError(f"--measure={family.name}: {error}") from None
 
 
 def _is_number(value: object) -> bool:

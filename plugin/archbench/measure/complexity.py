@@ -12,6 +12,7 @@ import random
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -40,8 +41,15 @@ from archbench.measure.sheets import Sheet, refuse_what_varies
 from archbench.models.building import build_on_meta
 from archbench.models.inputs import synthetic_inputs
 from archbench.models.networks import OwnNetwork, construct, let_go
-from archbench.models.outputs import class_scores, tensors_in
-from archbench.models.passes import GRADIENTS, forward_named, run_first, threads, with_other_size
+from archbench.models.outputs import class_scores, doubt_about, tensors_in
+from archbench.models.passes import (
+    GRADIENTS,
+    forward_named,
+    random_state,
+    run_first,
+    threads,
+    with_other_size,
+)
 from archbench.models.shapes import RememberedShapes
 
 MORE_PASSES, PATIENCE = 14, 5.0
@@ -96,12 +104,12 @@ def count_own(network: OwnNetwork, *, second_opinion: bool = True) -> Complexity
         ArchitectureError: its forward pass fails, or returns no class scores.
         NotMeasuredError: see :func:`count`. Its ``metrics`` have the parameters.
     """
-    keys = ("count with second opinion", *(() if second_opinion else ("count",)))
-    for key in keys:
-        found = network.found.get(key)
+    # A count with a second opinion serves one without.
+    for with_opinion in (True, second_opinion):
+        found = network.counted.get(with_opinion)
         if isinstance(found, Exception):
             raise found
-        if isinstance(found, Complexity):
+        if found is not None:
             return found
     try:
         # Threads that wait for one another take a minute for a second's work on a busy machine.
@@ -110,10 +118,9 @@ def count_own(network: OwnNetwork, *, second_opinion: bool = True) -> Complexity
     except ArchbenchError as error:
         if isinstance(error, ArchitectureError):
             error.metrics = parameter_metrics(network.module)
-        known = ("count with second opinion", "count")
-        network.found.update(dict.fromkeys(known, let_go(error)))
+        network.counted = dict.fromkeys((True, False), let_go(error))
         raise
-    network.found[keys[-1]] = counted
+    network.counted[second_opinion] = counted
     return counted
 
 
@@ -121,7 +128,7 @@ def _counted(network: OwnNetwork, second_opinion: bool) -> Complexity:
     spec, model = network.spec, network.module
     sheets: list[Sheet] = []
     with _fast_paths_off():
-        first, scores, gradients = _first_pass(network)
+        first, output, gradients = _first_pass(network)
     with _fast_paths_off(), GRADIENTS[gradients]():
         deadline = time.monotonic() + PATIENCE
         for seed in range(2 + MORE_PASSES):
@@ -130,7 +137,7 @@ def _counted(network: OwnNetwork, second_opinion: bool) -> Complexity:
             before, given = _seeded(seed), network.inputs(seed=seed)
             earlier = [first, *(one.ledger for one in sheets)]
             sheet = _sheet(spec, model, given, earlier)
-            sheet.draws = _seeds() != before
+            sheet.draws = random_state() != before
             sheets.append(sheet)
             if not sheets[0].is_alike(sheet):
                 _seeded(seed)
@@ -143,14 +150,15 @@ def _counted(network: OwnNetwork, second_opinion: bool) -> Complexity:
             ledger = sheets[0].ledger
             with sdpa_kernel(SDPBackend.MATH), _without_onednn(ledger):
                 opinion = second_opinion_of(model, network.inputs(), ledger, nullcontext())
-    return sheets[0].complexity(tuple(scores.shape), opinion)
+    counted = sheets[0].complexity(tuple(class_scores(spec, output, images=1).shape), opinion)
+    return replace(counted, doubt=doubt_about(spec, output, 1))
 
 
-def _first_pass(network: OwnNetwork) -> tuple[Ledger, Tensor, str]:
+def _first_pass(network: OwnNetwork) -> tuple[Ledger, object, str]:
     """Run a pass that is not counted, in which what is lazy learns its sizes and caches are filled.
 
     Returns:
-        Its ledger; the class scores; how it can be run, of :data:`GRADIENTS`.
+        Its ledger; what it returned; how it can be run, of :data:`GRADIENTS`.
 
     Raises:
         ArchitectureError: the pass fails.
@@ -166,7 +174,8 @@ def _first_pass(network: OwnNetwork) -> tuple[Ledger, Tensor, str]:
 
     try:
         output, gradients, _ = run_first(spec, watched)
-        return ledger, class_scores(spec, output, images=1), gradients
+        class_scores(spec, output, images=1)
+        return ledger, output, gradients
     except ArchitectureError as error:
         failed = error
     try:
@@ -219,17 +228,7 @@ def _seeded(seed: int) -> tuple[Any, ...]:
     torch.manual_seed(seed)
     random.seed(seed)
     np.random.seed(seed)
-    return _seeds()
-
-
-def _seeds() -> tuple[Any, ...]:
-    """The state of every generator of random numbers that a network may draw from."""
-    numbers: Any = np.random.get_state()
-    return (
-        torch.get_rng_state().numpy().tobytes(),
-        random.getstate(),
-        (numbers[1].tobytes(), numbers[2]),
-    )
+    return random_state()
 
 
 def _passed(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import platform
-from typing import Any
 
 import psutil
 
@@ -12,9 +11,10 @@ from archbench.devices.choosing import cpu_model
 from archbench.devices.kinds import backend_of
 from archbench.measure.environment import base_version, provenance
 from archbench.measure.reference_workload import workload_name
+from archbench.runtimes.own import runtime_named
 
 
-def timing_environment(target: Target, library: str) -> dict[str, Any]:
+def timing_environment(target: Target, library: str) -> dict[str, str | int | None]:
     """What a time was measured with: hardware first, then software.
 
     Args:
@@ -35,6 +35,7 @@ def timing_environment(target: Target, library: str) -> dict[str, Any]:
         "torch": base_version("torch"),
         "library": provenance(library),
         **{name: versions.get(name) for name in ("driver", "cuda", "cudnn")},
+        **runtime_named(target.runtime).versions(),
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.release()}",
     }

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict
+from collections import Counter
+from collections.abc import Iterable
 from typing import Any
 
+from torch import Tensor, nn
+
 from archbench.core.complexity import Complexity, disagreement, layer_census
+from archbench.core.entries import MetricEntry
 from archbench.core.errors import ArchbenchError
+from archbench.core.lines import CountLine, Layer
 from archbench.core.records import Record
 from archbench.core.spec import ModelSpec
 from archbench.core.verdicts import Note
 from archbench.measure.complexity import count
 from archbench.measure.environment import provenance_of
+from archbench.measure.parameters import layer_costs
+from archbench.measure.running import forward_passes, within_memory
 from archbench.models.libraries import library_version
 from archbench.models.loading import LoadedModel, ModelHolder
 
@@ -43,15 +50,16 @@ def complexity_record(
         notes=[
             *([Note("second-opinion", text)] if text else []),
             *([Note("not-parameters", outside)] if outside else []),
+            *([Note("which-scores", complexity.doubt)] if complexity.doubt else []),
         ],
         seconds={"count": seconds},
     )
     return record, complexity
 
 
-def _metrics(spec: ModelSpec, complexity: Complexity) -> dict[str, dict[str, Any]]:
-    counted = {"source": "counted"}
-    number = {"unit": "1", **counted}
+def _metrics(spec: ModelSpec, complexity: Complexity) -> dict[str, MetricEntry]:
+    counted: MetricEntry = {"source": "counted"}
+    number: MetricEntry = {"unit": "1", **counted}
     opinion = complexity.second_opinion
     return {
         "params": {"value": complexity.params, **number},
@@ -65,7 +73,7 @@ def _metrics(spec: ModelSpec, complexity: Complexity) -> dict[str, dict[str, Any
             "by_kind": dict(complexity.macs_by_kind),
             "flops_2_per_mac": complexity.flops_2_per_mac,
             "uncounted": dict(complexity.uncounted),
-            "second_opinion": None if opinion is None else asdict(opinion),
+            "second_opinion": opinion,
             "counted_with": {
                 "torch": library_version("torch"),
                 "library": provenance_of(spec),
@@ -74,16 +82,16 @@ def _metrics(spec: ModelSpec, complexity: Complexity) -> dict[str, dict[str, Any
         "activations": {"value": complexity.activations, "basis": "image", **number},
         "max_channels": {"value": complexity.max_channels, **number},
         "operator_calls": {"value": complexity.operator_calls, **number},
-        "input_shape": {"value": list(complexity.input_shape), **number},
-        "output_shape": {"value": list(complexity.output_shape), **number},
-        "layers": {"value": layer_census(complexity.layers), **counted},
+        "input_shape": {"value": [*complexity.input_shape], **number},
+        "output_shape": {"value": [*complexity.output_shape], **number},
+        "layers": {"value": [*layer_census(complexity.layers)], **counted},
     }
 
 
 def side_counts(loaded: LoadedModel) -> dict[str, int] | None:
     """Params, MACs and operator calls of a network that is set beside another.
 
-    None where it cannot be counted: that is the finding of another test.
+    None where it cannot be counted: another test reports that.
     """
     try:
         complexity = count(loaded.spec, loaded.network, second_opinion=False)
@@ -103,3 +111,43 @@ def timed_counts(loaded: LoadedModel) -> dict[str, int] | None:
     """
     counts = side_counts(loaded)
     return None if counts is None else {name: counts[name] for name in ("params", "macs")}
+
+
+_PLAIN = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
+"""Layers whose multiply-adds follow from the shape of their output."""
+
+
+def is_of_network(line: CountLine, loaded: LoadedModel) -> bool:
+    """Whether accepted counts are of a loaded network, as far as one pass shows it.
+
+    Compared are the input, the parameters of each layer, and the multiply-adds of convolutions and
+    linear layers. What torch has quantised has other layers, and shows nothing.
+    """
+    if line.input_shape[1:] != [*loaded.spec.input_size]:
+        return False
+    if loaded.is_quantised_by_torch:
+        return True
+    macs: Counter[nn.Module] = Counter()
+
+    def ran(module: Any, _: object, output: Tensor) -> None:
+        macs[module] += output.numel() * module.weight[0].numel() // loaded.target.images
+
+    modules = list(loaded.module.modules())
+    handles = [one.register_forward_hook(ran) for one in modules if type(one) in _PLAIN]
+    try:
+        with within_memory(loaded.target), forward_passes(loaded):
+            loaded.module(*loaded.inputs())
+    finally:
+        for handle in handles:
+            handle.remove()
+    others = {type(one).__name__ for one in modules if type(one) not in _PLAIN}
+    plain = {one.__name__ for one in _PLAIN} - others
+
+    def costs(layers: Iterable[Layer]) -> Counter[tuple[int, int]]:
+        found: Counter[tuple[int, int]] = Counter()
+        for kind, params, own, number in layers:
+            found[params, own if kind in plain else 0] += number
+        del found[0, 0]
+        return found
+
+    return costs(line.layers) == costs(layer_census(layer_costs(loaded.module, macs)))

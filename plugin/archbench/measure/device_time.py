@@ -15,12 +15,13 @@ from dataclasses import dataclass, field
 
 from archbench.core.errors import InconclusiveError
 from archbench.core.statistics import required_samples
-from archbench.core.telemetry import Reading, throttled_by
+from archbench.core.telemetry import TelemetrySample, throttled_by
 from archbench.devices.backend import DeviceClock, Stamp, Telemetry
 from archbench.measure.latency import is_precise, undisturbed
+from archbench.measure.parts import MARGIN, InParts, PassInParts
 
-MARGIN = 1.25
-"""By which a hold is longer than the host needed last time."""
+FIRST_FILL = 8
+"""Passes of the first fill, at most: how many find room in the queue is not known yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,28 +57,31 @@ class DeviceSeries:
         samples: in the order they were taken.
         bursts: how many they come from.
         discarded: bursts that were thrown away, with why each was throttled.
-        readings: the state of the device before and after each burst that was kept.
+        telemetry: the state of the device before and after each burst that was kept.
         is_full: whether every pass waited in the queue before the burst began; False where the
             host was slower and gaps may count, None where the device cannot be held back.
         stopped_by: ``precision`` or ``time-budget``.
+        parts: in which a pass was timed: more than one where the queue does not take it whole.
     """
 
     samples: tuple[float, ...]
     bursts: int
     discarded: tuple[tuple[str, ...], ...]
-    readings: tuple[Reading, ...]
+    telemetry: tuple[TelemetrySample, ...]
     is_full: bool | None
     stopped_by: str
+    parts: int = 1
 
 
 def sample_device_time(
     launch: Callable[[], object],
     clock: DeviceClock,
     plan: BurstPlan,
-    telemetry: Telemetry = Reading,
+    telemetry: Telemetry = TelemetrySample,
     before: Callable[[], object] | None = None,
     wall: Callable[[], float] = time.perf_counter,
     pause: Callable[[float], object] = time.sleep,
+    in_parts: InParts | None = None,
 ) -> DeviceSeries:
     """Time forward passes by events, burst by burst. The model is warm.
 
@@ -89,18 +93,19 @@ def sample_device_time(
         before: starts, ahead of each pass, what is not to be timed.
         wall: seconds of a monotonic clock of the host.
         pause: waits so many seconds.
+        in_parts: see :class:`PassQueue`.
 
     Raises:
         InconclusiveError: the device throttled in more than ``plan.most_retries`` bursts.
     """
     samples: list[float] = []
-    readings: list[Reading] = []
+    states: list[TelemetrySample] = []
     discarded: list[tuple[str, ...]] = []
-    bursts, next_check, stopped_by = 0, plan.enough_samples, "time-budget"
+    next_check, stopped_by = plan.enough_samples, "time-budget"
     is_full: bool | None = None
     with undisturbed():
         started = wall()
-        queue = PassQueue(launch, clock, plan, before, wall)
+        queue = PassQueue(launch, clock, plan, before, wall, in_parts)
         while True:
             first = telemetry()
             times = queue.burst()
@@ -115,8 +120,7 @@ def sample_device_time(
             if queue.is_full is not None:
                 is_full = queue.is_full and is_full is not False
             samples += times
-            readings += [first, last]
-            bursts += 1
+            states += [first, last]
             if len(samples) >= next_check:
                 if is_precise([round(value * 1e9) for value in samples], plan.precision):
                     stopped_by = "precision"
@@ -124,8 +128,9 @@ def sample_device_time(
                 next_check = len(samples) + len(samples) // 2
             if wall() - started >= plan.time_budget:
                 break
+    bursts = len(states) // 2
     return DeviceSeries(
-        tuple(samples), bursts, tuple(discarded), tuple(readings), is_full, stopped_by
+        tuple(samples), bursts, tuple(discarded), tuple(states), is_full, stopped_by, queue.parts
     )
 
 
@@ -143,7 +148,8 @@ class PassQueue:
 
     A queue takes a certain number of kernels, about a thousand on NVIDIA's devices; then the host
     waits until the device goes on. So a burst may need several fills of the queue, each behind a
-    hold of its own, and as many passes are put into a fill as have been seen to find room.
+    hold of its own, and as many passes are put into a fill as have been seen to find room. Of a
+    pass that does not find room alone each part is put into a fill of its own.
 
     Args:
         launch: starts a pass and does not wait for it. It has run before.
@@ -151,6 +157,7 @@ class PassQueue:
         plan: of the bursts: how long they are, and how long the device may be kept busy before.
         before: starts, ahead of each pass, what is not to be timed.
         wall: seconds of a monotonic clock of the host.
+        in_parts: starts a pass that can be cut; None where it cannot.
 
     Attributes:
         is_full: whether every pass of the last burst waited in the queue before it began; False
@@ -165,15 +172,25 @@ class PassQueue:
         plan: BurstPlan,
         before: Callable[[], object] | None = None,
         wall: Callable[[], float] = time.perf_counter,
+        in_parts: InParts | None = None,
     ) -> None:
         self._launch, self._clock, self._before, self._wall = launch, clock, before, wall
         self._most_hold = plan.most_hold
         self.is_full: bool | None = None
-        enqueue, duration = self._rehearse()
+        self._in_parts = in_parts
+        self._divided: PassInParts | None = None
+        self._enqueue, duration = self._rehearse()
         passes = round(plan.burst_seconds / max(duration, 1e-9))
-        self._wanted = self._passes = max(1, min(plan.most_passes, passes))
+        self._wanted = self._room = max(1, min(plan.most_passes, passes))
+        self._passes = min(self._wanted, FIRST_FILL)
+        self._found_room = 0
         self._hold = 0.0
-        self._hold_for(2 * enqueue)
+        self._hold_for(2 * self._enqueue)
+
+    @property
+    def parts(self) -> int:
+        """In which a pass is timed."""
+        return 1 if self._divided is None else self._divided.number
 
     def _rehearse(self) -> tuple[float, float]:
         """Seconds that the host needs to start a pass, and that the pass takes to its end."""
@@ -205,10 +222,22 @@ class PassQueue:
         times: list[float] = []
         all_full: bool | None = None
         while not times or (len(times) < self._wanted and self._wall() - began < self._most_hold):
-            times += self._fill(self._wanted - len(times))
+            times += self._divided_pass() or self._fill(self._wanted - len(times))
             all_full = self.is_full if all_full is None else all_full and self.is_full
         self.is_full = all_full
         return times
+
+    def _divided_pass(self) -> list[float]:
+        """The time of a pass that does not find room in the queue alone; empty for one that does,
+        or that cannot be divided."""
+        if self._divided is None:
+            return []
+        seconds = self._divided.time()
+        if seconds is None:
+            self._divided = self._in_parts = None
+            return []
+        self.is_full = True
+        return [seconds]
 
     def _fill(self, wanted: int) -> list[float]:
         """Times of passes that were in the queue before the first of them began; of a single one
@@ -232,6 +261,8 @@ class PassQueue:
             counted = stamps[:ahead] if clock.can_hold else stamps[1:]
             if clock.can_hold:
                 self._adapt(number, ahead, enqueued)
+            if self._divided is not None:
+                return self._divided_pass()
             if counted or self.is_full is False:
                 return [end.seconds_since(start) for start, end in counted or stamps[:1]]
 
@@ -245,10 +276,20 @@ class PassQueue:
         """
         if not ahead:
             self.is_full = None if self._hold < self._most_hold else False
+            enough = min(4 * self._enqueue, self._most_hold)
+            if number == 1 and self._in_parts is not None and self._hold >= enough:
+                # The host had time, unless it had to wait for room in the queue.
+                self._divided = PassInParts(
+                    self._in_parts, self._clock, self._most_hold, self._before, self._wall
+                )
             self._passes, self._hold = 1, min(self._most_hold, 2 * max(self._hold, 1e-4))
             return
         self.is_full = True
         if ahead < number and enqueued < self._hold / 2:
-            # The host had time left: it waited for room in the queue.
-            self._passes = ahead
+            # The host had time left: it waited for room in the queue, unless it has paused.
+            self._room = ahead if ahead == self._found_room else self._room
+            self._passes = self._found_room = ahead
+        if ahead == number:
+            # There may be room for more again, after a pause of the host.
+            self._passes = min(max(self._passes, 2 * number), self._room)
         self._hold_for(MARGIN * enqueued / ahead)

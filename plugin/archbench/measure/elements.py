@@ -13,6 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from archbench.core.convention import ELEMENTS
 from archbench.measure.operators import name_of
+from archbench.models.dispatching import spared_compiler
 from archbench.models.shapes import RememberedShapes
 
 _ACTIVATIONS = {
@@ -31,7 +32,7 @@ _ACTIVATIONS = {
 def count_elements(model: nn.Module, inputs: Sequence[torch.Tensor]) -> dict[str, int]:
     """Numbers of :data:`archbench.core.convention.ELEMENTS` for one image.
 
-    An operator does not tell which layer called it: a mean over places counts as adaptive pooling,
+    An operator does not show which layer called it: a mean over places counts as adaptive pooling,
     which it is in most networks.
 
     Args:
@@ -65,6 +66,7 @@ def count_elements(model: nn.Module, inputs: Sequence[torch.Tensor]) -> dict[str
     return {name: seen[name] for name in ELEMENTS}
 
 
+@spared_compiler
 class _ElementCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]

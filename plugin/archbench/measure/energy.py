@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
 
+from archbench.core.entries import MetricEntry
 from archbench.core.errors import AbsentError
 from archbench.devices.energy import EnergyCounter
 
@@ -23,6 +23,7 @@ class WindowPlan:
         most: seconds; a counter that is coarser is of no use.
         warmup: seconds of passes before the window, in which clock and temperature rise.
         probe: seconds in which a counter that works must have moved several times.
+        beside: seconds of what is done beside the passes and does not count.
     """
 
     least: float = 5.0
@@ -30,6 +31,7 @@ class WindowPlan:
     most: float = 60.0
     warmup: float = 1.0
     probe: float = 3.0
+    beside: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +99,7 @@ def measure_energy(
     counter: EnergyCounter,
     plan: WindowPlan | None = None,
     wall: Callable[[], float] = time.perf_counter,
+    beside: Callable[[], int] | None = None,
 ) -> EnergyWindow:
     """Run forward passes and read the counter before and after.
 
@@ -105,6 +108,7 @@ def measure_energy(
         counter: of the device.
         plan: of the window.
         wall: seconds of a monotonic clock.
+        beside: does what each pass does beside and is not to be counted, so often as it returns.
 
     Raises:
         AbsentError: the counter stands still, or is too coarse for a window of ``plan.most``.
@@ -120,20 +124,34 @@ def measure_energy(
     start = wall()
     while wall() - start < plan.warmup:
         run()
-    before = counter.joules()
-    start = wall()
-    passes = 0
-    while wall() - start < needed:
+
+    def one() -> int:
         run()
-        passes += 1
-    joules = counter.joules() - before
-    seconds = wall() - start
+        return 1
+
+    joules, seconds, passes = _spent(one, counter, wall, needed)
     if joules <= 0:
         raise AbsentError(f"the {counter.name} counter stood still for {seconds:.0f} s")
+    if beside is not None:
+        more, took, times = _spent(beside, counter, wall, max(plan.beside, 10 * period))
+        joules -= more * passes / times
+        seconds -= took * passes / times
     return EnergyWindow(joules, seconds, passes, period)
 
 
-def energy_metrics(window: EnergyWindow, counter: EnergyCounter, batch: int) -> dict[str, Any]:
+def _spent(
+    do: Callable[[], int], counter: EnergyCounter, wall: Callable[[], float], needed: float
+) -> tuple[float, float, int]:
+    """Joules and seconds of something that is done for so long, and how often it was."""
+    before, start, times = counter.joules(), wall(), 0
+    while wall() - start < needed:
+        times += do()
+    return counter.joules() - before, wall() - start, times
+
+
+def energy_metrics(
+    window: EnergyWindow, counter: EnergyCounter, batch: int
+) -> dict[str, MetricEntry]:
     """Metrics of a record: ``energy_per_image`` and ``average_power``.
 
     Args:
@@ -142,7 +160,7 @@ def energy_metrics(window: EnergyWindow, counter: EnergyCounter, batch: int) -> 
         batch: images of a pass.
     """
     images = window.passes * batch
-    shared = {"source": "measured", "counter": counter.name, "scope": counter.scope}
+    shared: MetricEntry = {"source": "measured", "counter": counter.name, "scope": counter.scope}
     return {
         "energy_per_image": {
             "value": window.joules / images,
@@ -157,7 +175,7 @@ def energy_metrics(window: EnergyWindow, counter: EnergyCounter, batch: int) -> 
     }
 
 
-def absent_energy(reason: str) -> dict[str, Any]:
+def absent_energy(reason: str) -> dict[str, MetricEntry]:
     """The same metrics where they are not to be had."""
     return {
         name: {"absent": reason, "unit": unit, "source": "measured"}

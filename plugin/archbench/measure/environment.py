@@ -6,12 +6,12 @@ import os
 import platform
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
 
 import psutil
 
 from archbench import __version__
 from archbench.core.constructors import file_of
+from archbench.core.headers import GitState, RunEnvironment
 from archbench.core.spec import ModelSpec, OwnSource
 from archbench.devices.choosing import cpu_name
 from archbench.measure.imports import version_of
@@ -28,7 +28,7 @@ def package_versions() -> dict[str, str]:
     return {name: version for name in _PACKAGES if (version := version_of(name))}
 
 
-def git_state(directory: Path) -> dict[str, Any] | None:
+def git_state(directory: Path) -> GitState | None:
     """Commit and whether tracked files differ from it; None outside a git work tree."""
     commit = git_text(directory, "rev-parse", "HEAD", timeout=10)
     if commit is None:
@@ -37,7 +37,7 @@ def git_state(directory: Path) -> dict[str, Any] | None:
     return {"commit": commit, "dirty": bool(status) if status is not None else None}
 
 
-def describe_environment(directory: Path) -> dict[str, Any]:
+def describe_environment(directory: Path) -> RunEnvironment:
     """Machine, load, versions and revision, as builtin types. Does not import torch.
 
     Args:

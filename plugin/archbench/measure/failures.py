@@ -10,7 +10,9 @@ from pathlib import Path
 import archbench
 from archbench.core.errors import (
     ArchbenchError,
+    EndedError,
     InconclusiveError,
+    NoClassifierError,
     NotMeasuredError,
     first_line,
     is_out_of_memory,
@@ -30,7 +32,9 @@ def describe_failure(
     pass that failed the traceback of what they raised.
     """
     details = ""
-    if is_out_of_memory(error):
+    if isinstance(error, EndedError):
+        status, reason, sentence = error.status, error.reason, str(error)
+    elif is_out_of_memory(error):
         status, reason = "out-of-memory", "out-of-memory"
         where = f" at batch size {target.batch_size} in {target.dtype}" if target else ""
         sentence = (
@@ -39,7 +43,7 @@ def describe_failure(
         )
     elif isinstance(error, InconclusiveError):
         status, reason, sentence = "inconclusive", error.reason, str(error)
-    elif isinstance(error, NotMeasuredError):
+    elif isinstance(error, (NotMeasuredError, NoClassifierError)):
         status, reason, sentence = "not-measured", error.reason, str(error)
         details = _own_traceback(error.__cause__)
     else:

@@ -8,8 +8,10 @@ from typing import Any
 import numpy
 import torch
 from PIL import Image as PilImage
+from torch import Tensor
 
-from archbench.core.fingerprints import Fingerprint
+from archbench.core.errors import NotMeasuredError
+from archbench.core.fingerprints import Fingerprint, unsteady
 from archbench.core.images import ImageSet
 from archbench.measure.running import forward_passes, refuse_not_finite
 from archbench.models.preprocessing import ImageTransform, normalized
@@ -36,11 +38,15 @@ def synthetic_picture(width: int, height: int, seed: int) -> Any:
     return PilImage.fromarray(numpy.stack(channels, axis=-1))
 
 
-def fingerprint_of(model: WeightedModel) -> tuple[Fingerprint, str]:
+def fingerprint_of(model: WeightedModel, *, passes: int = 1) -> tuple[Fingerprint, str]:
     """The model's fingerprint, and a digest of all its scores to the last bit.
 
+    Args:
+        model: with its weights.
+        passes: over the same images, which have to agree.
+
     Raises:
-        NotMeasuredError: scores are not finite.
+        NotMeasuredError: scores are not finite, or another pass returns others.
         ArchitectureError: the forward pass fails.
     """
     transform = ImageTransform(model.transform)
@@ -51,10 +57,22 @@ def fingerprint_of(model: WeightedModel) -> tuple[Fingerprint, str]:
         ]
     ).to(model.loaded.device.place)
     inputs = normalized(pixels, model.transform, torch.float32).cpu()
+    dtype = model.loaded.input_dtype
     with forward_passes(model.loaded):
-        dtype = model.loaded.input_dtype
-        scores = model.scores(normalized(pixels, model.transform, dtype)).float().cpu()
+        scores, *others = [
+            model.scores(normalized(pixels, model.transform, dtype)).float().cpu().clone()
+            for _ in range(passes)
+        ]
     refuse_not_finite(model.loaded, scores)
+    found = _fingerprint(model, inputs, scores)
+    for other in others:
+        doubt = unsteady(found, _fingerprint(model, inputs, other), model.target.dtype)
+        if doubt is not None:
+            raise NotMeasuredError("scores-not-repeatable", f"{model.spec.id}: {doubt}")
+    return found, hashlib.sha256(scores.numpy().tobytes()).hexdigest()
+
+
+def _fingerprint(model: WeightedModel, inputs: Tensor, scores: Tensor) -> Fingerprint:
     kept_inputs: list[float] = []
     kept_outputs: list[float] = []
     for image, row in zip(inputs, scores, strict=True):
@@ -64,12 +82,8 @@ def fingerprint_of(model: WeightedModel) -> tuple[Fingerprint, str]:
         kept_inputs += image.mean(dim=(1, 2)).tolist() + image.std(dim=(1, 2)).tolist()
         places = torch.linspace(0, len(row) - 1, min(SCORES, len(row))).long()
         kept_outputs += [*row[places].tolist(), float(row.mean()), float(row.std())]
-    digest = hashlib.sha256(scores.numpy().tobytes()).hexdigest()
     top = tuple(int(value) for value in scores.argmax(dim=1))
-    return (
-        Fingerprint(tuple(kept_inputs), tuple(kept_outputs), top, model.weights_name),
-        digest,
-    )
+    return Fingerprint(tuple(kept_inputs), tuple(kept_outputs), top, model.weights_name)
 
 
 def evaluation_key(model: WeightedModel, images: ImageSet, scores_digest: str) -> str:
@@ -85,7 +99,7 @@ def evaluation_key(model: WeightedModel, images: ImageSet, scores_digest: str) -
     parts = (
         model.spec.id,
         model.target.device,
-        model.target.dtype,
+        model.target.precision,
         str(model.transform.as_dict()),
         model.weights_name,
         images.path,

@@ -11,17 +11,18 @@ import subprocess
 import sys
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from functools import cache
 from types import ModuleType
 
 import torch
 
 from archbench.core.errors import AbsentError, UsageError, first_line
+from archbench.core.headers import Sharing
 from archbench.core.run_config import RunConfig
 from archbench.core.spec import Target
 from archbench.devices.backend import Backend
-from archbench.devices.choosing import Device, choose, choose_all, split_request
+from archbench.devices.choosing import Device, choose_device, choose_devices, split_request
 from archbench.devices.kinds import backend_of, kinds
 from archbench.devices.nvml import own_family
 from archbench.measure.precision import check_dtype
@@ -43,7 +44,7 @@ def list_devices() -> list[Device]:
 def _found(kind: type[Backend]) -> list[Device]:
     try:
         with warnings.catch_warnings():
-            # A driver that cannot be used is told by `absence`.
+            # A driver that cannot be used is reported by `absence`.
             warnings.simplefilter("ignore")
             return kind.found()
     except (RuntimeError, AssertionError) as error:
@@ -195,8 +196,8 @@ def make_target(
     there = list_devices() if devices is None else list(devices)
     remark = _hidden() if len(there) > 1 else absence()
     if "," in gpu:
-        choose_all(gpu, there, remark=remark)
-    device = choose(config.asked or gpu, there, worker=worker, remark=remark)
+        choose_devices(gpu, there, remark=remark)
+    device = choose_device(config.asked or gpu, there, worker=worker, remark=remark)
     _refuse_threads(config.threads)
     _refuse_device(device, config, measures=measures)
     given = {one.name: getattr(config, one.name) for one in fields(config)}
@@ -237,7 +238,8 @@ def check_config(device: Device, config: RunConfig) -> None:
     Raises:
         UsageError: it lacks the precision or the runtime; has the reason.
     """
-    _check_dtype(device, config.dtype)
+    if config.dtype != "int8" or not runtime_named(config.runtime).is_engine:
+        _check_dtype(device, config.dtype)
     _check_runtime(device, config)
 
 
@@ -248,30 +250,15 @@ def _check_runtime(device: Device, config: RunConfig) -> None:
         raise UsageError(f"--runtime={config.runtime}{beside}", refusal.found, refusal.todo)
 
 
-@dataclass(frozen=True, slots=True)
-class Sharing:
-    """Who else uses the devices of a run.
-
-    Attributes:
-        others: for each device that others use, which processes, for people.
-        unknown: for each device of which that cannot be told, why.
-    """
-
-    others: dict[str, str]
-    unknown: dict[str, str]
-
-    def as_dict(self) -> dict[str, dict[str, str]]:
-        """Builtin types only."""
-        return {"others": self.others, "unknown": self.unknown}
-
-
 def _used(gpu: str, there: Sequence[Device], workers: int) -> list[Device]:
     """The devices of a request, with those of further workers."""
     if len(there) < 2:
         return []
-    chosen = choose_all(gpu, there)
+    chosen = choose_devices(gpu, there)
     parts = split_request(gpu) if workers > 1 else []
-    further = [choose(one, there, worker=number) for number in range(1, workers) for one in parts]
+    further = [
+        choose_device(one, there, worker=number) for number in range(1, workers) for one in parts
+    ]
     return list(dict.fromkeys([*chosen, *further]))
 
 
@@ -300,10 +287,9 @@ def refuse_shared(
     others: dict[str, str] = {}
     unknown: dict[str, str] = {}
     ours = own_family()
-    for device in _used(gpu, there, workers):
-        backend = backend_of(device.name, device.uuid)
-        if backend.is_host:
-            continue
+    used = {device: backend_of(device.name, device.uuid) for device in _used(gpu, there, workers)}
+    accelerators = {device: one for device, one in used.items() if not one.is_host}
+    for device, backend in accelerators.items():
         try:
             found = [one for one in backend.processes() if one.pid not in ours]
         except AbsentError as error:
@@ -318,4 +304,15 @@ def refuse_shared(
                 "Wait for it, choose another device, or measure all the same with --shared-ok: "
                 "the results then say that the device was shared",
             )
-    return Sharing(others, unknown)
+    return Sharing(others, unknown, _turns(workers, [device.name for device in accelerators]))
+
+
+def _turns(workers: int, devices: Sequence[str]) -> str:
+    """What is to be said where workers are more than the accelerators that they measure on."""
+    if not 0 < len(devices) < workers:
+        return ""
+    what = f"device, {devices[0]}" if len(devices) == 1 else f"devices, {', '.join(devices)}"
+    return (
+        f"{workers} workers share {len(devices)} {what}: one at a time measures on a device, and "
+        f"the others wait for it. -n {len(devices)} takes as long, unless they count as well"
+    )

@@ -11,12 +11,11 @@ import importlib.metadata
 import importlib.util
 import sys
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from archbench.core.forms import Stored
+from archbench.core.entries import Imported
 from archbench.models.importing import INSTALLED
 
 _MODULES = {"pytest-benchmark": "pytest_benchmark", "pytest-xdist": "xdist"}
@@ -27,24 +26,6 @@ _ZOO = "archbench.zoo."
 
 _MARKERS = (".git", "pyproject.toml", "setup.py", "setup.cfg", "pytest.ini", "tox.ini")
 """Files that lie in the root directory of a project."""
-
-
-@dataclass(frozen=True, slots=True)
-class Imported(Stored):
-    """A package or a module of its own, as this process has imported it.
-
-    Attributes:
-        name: that it is imported by.
-        version: of the installation that it belongs to, else what it says of itself; None where it
-            says nothing.
-        path: of the directory of a package, of the file of a module.
-        is_installed: whether it belongs to an installation.
-    """
-
-    name: str
-    version: str | None
-    path: str
-    is_installed: bool
 
 
 def project_root(directory: Path) -> Path:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from archbench.core.errors import AbsentError
-from archbench.core.telemetry import Reading
+from archbench.core.telemetry import TelemetrySample
 from archbench.devices.backend import Backend, DeviceClock, Telemetry
 from archbench.measure.cold_cache import flusher
 
@@ -25,7 +25,7 @@ class Instruments:
 
     synchronize: Callable[[], object] | None = None
     clock: DeviceClock | None = None
-    telemetry: Telemetry = Reading
+    telemetry: Telemetry = TelemetrySample
     no_telemetry: str | None = None
     flush: Callable[[], object] | None = None
 
@@ -35,7 +35,7 @@ class Instruments:
         flush = flusher(device) if cold_cache else None
         if device.is_host:
             return cls(flush=flush)
-        telemetry: Telemetry = Reading
+        telemetry: Telemetry = TelemetrySample
         reason = None
         try:
             telemetry = device.telemetry()

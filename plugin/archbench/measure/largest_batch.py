@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from archbench.core.errors import NotMeasuredError, is_out_of_memory, is_too_large
 from archbench.measure.running import release
-from archbench.models.loading import LoadedModel
+from archbench.models.loading import LoadedModel, free_cached
 
 MOST = 65_536
 """Images; a device that takes more is not found out by this search."""
@@ -73,7 +73,8 @@ def with_largest_batch(
 ) -> tuple[LoadedModel, LargestBatch]:
     """The model with the largest batch that it can be run with.
 
-    Each try that fails is undone: what it had allocated goes back to the device before the next.
+    Each try finds the device's memory in one piece, and so does what measures afterwards: images
+    that lie within a large block kept from another try would keep all of it from going back.
 
     Args:
         loaded: the model; its own batch size does not count.
@@ -84,6 +85,7 @@ def with_largest_batch(
     """
 
     def seconds_of(size: int) -> float | str:
+        free_cached(loaded.device)
         tried = loaded.fed(size)
         try:
             return run(tried)
@@ -95,4 +97,5 @@ def with_largest_batch(
             return found
 
     found = search_largest(seconds_of, patience=CPU_PATIENCE if loaded.target.is_host else PATIENCE)
+    free_cached(loaded.device)
     return loaded.fed(found.size), found

@@ -9,9 +9,32 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from archbench.core.entries import MetricEntry
 from archbench.core.errors import AbsentError
 from archbench.devices.backend import Backend, MemoryCounters
 from archbench.models.parameters import packed_tensors
+from archbench.models.storages import memory_of, parts_of
+
+
+def memory_of_engine(device: Backend, forward: Callable[[], object]) -> dict[str, MetricEntry]:
+    """Memory of a runtime that torch's counters do not see: on an accelerator what is in use of the
+    whole device while the engine is open.
+
+    Args:
+        device: of the engine.
+        forward: runs a pass until its result is there.
+    """
+    measured: MetricEntry = {"unit": "B", "source": "measured"}
+    reason = "an engine's memory is none of torch's: process_memory has it, of a process"
+    if device.is_host:
+        return {"peak_memory": {"absent": reason, **measured}}
+    forward()
+    reason = "an engine's memory is none of torch's: device_memory has it, with all else there"
+    try:
+        used = _counted(device.memory().device_used)
+    except AbsentError as error:
+        used = {"absent": str(error)}
+    return {"peak_memory": {"absent": reason, **measured}, "device_memory": {**used, **measured}}
 
 
 def memory_metrics(
@@ -20,7 +43,7 @@ def memory_metrics(
     inputs: Sequence[Tensor],
     forward: Callable[[], object],
     counters: MemoryCounters | None = None,
-) -> dict[str, dict[str, Any]]:
+) -> dict[str, MetricEntry]:
     """Run one pass and count what it needs.
 
     On an accelerator: the framework's peak of allocated and of reserved bytes, and the use of the
@@ -39,7 +62,7 @@ def memory_metrics(
         Metrics of a record: ``peak_memory``, and on an accelerator ``reserved_memory`` and
         ``device_memory``; what is absent has a reason in place of its value.
     """
-    measured = {"unit": "B", "source": "measured"}
+    measured: MetricEntry = {"unit": "B", "source": "measured"}
     if device.is_host:
         value = stored_bytes(module, inputs) + _peak_of_pass(forward)
         return {"peak_memory": {"value": value, "counter": "allocator", **measured}}
@@ -55,12 +78,14 @@ def memory_metrics(
         "reserved_memory": counters.peak_reserved,
         "device_memory": counters.device_used,
     }
-    metrics = {name: {**_counted(count), **measured} for name, count in counted.items()}
+    metrics: dict[str, MetricEntry] = {
+        name: {**_counted(count), **measured} for name, count in counted.items()
+    }
     metrics["peak_memory"]["counter"] = "framework"
     return metrics
 
 
-def _counted(count: Callable[[], int]) -> dict[str, Any]:
+def _counted(count: Callable[[], int]) -> MetricEntry:
     try:
         return {"value": count()}
     except AbsentError as error:
@@ -95,7 +120,7 @@ def stored_bytes(module: nn.Module, others: Iterable[Tensor] = ()) -> int:
     Weights of quantised layers are not parameters, and are among them.
     """
     tensors = [*module.parameters(), *module.buffers(), *others]
-    storages = {tensor.untyped_storage().data_ptr(): tensor for tensor in tensors}
-    total = sum(tensor.untyped_storage().nbytes() for tensor in storages.values())
+    parts = [part for tensor in tensors for part in parts_of(tensor)]
+    total = sum(dict(map(memory_of, parts)).values())
     total += sum(tensor.numel() * tensor.element_size() for tensor in packed_tensors(module))
     return total

@@ -13,6 +13,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from archbench.measure.operators import COMPLEX_CONVOLUTIONS, complex_convolution_flops
+from archbench.models.dispatching import spared_compiler
 from archbench.models.storages import tensors_in
 
 
@@ -26,6 +27,7 @@ class NoModules:
     def __exit__(self, *error: object) -> None: ...
 
 
+@spared_compiler
 class Noting(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Shows a ledger every operator that runs in one thread."""
 

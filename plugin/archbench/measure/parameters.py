@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from torch import Tensor, nn
 
 from archbench.core.complexity import LayerCost
+from archbench.core.entries import MetricEntry
 from archbench.core.run_config import DTYPES
 from archbench.models.loading import TORCH_DTYPES
 from archbench.models.parameters import Elements, weights_by_module
@@ -23,10 +23,10 @@ def count_parameters(model: nn.Module) -> tuple[int, int]:
     return sum(one.elements for one in weights_by_module(model)), trainable
 
 
-def parameter_metrics(model: nn.Module) -> dict[str, dict[str, Any]]:
+def parameter_metrics(model: nn.Module) -> dict[str, MetricEntry]:
     """What can be said of a network that cannot be counted: its parameters and buffers."""
     params, trainable = count_parameters(model)
-    number = {"unit": "1", "source": "counted"}
+    number: MetricEntry = {"unit": "1", "source": "counted"}
     return {
         "params": {"value": params, **number},
         "trainable_params": {"value": trainable, **number},

@@ -12,14 +12,19 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from archbench.core.entries import MetricEntry
 from archbench.core.errors import ArchbenchError, NotMeasuredError, chain_of, is_out_of_memory
 from archbench.core.spec import ModelSpec, Target
 from archbench.devices.kinds import backend_of
+from archbench.measure.parts import InParts, in_parts
 from archbench.models.loading import LoadedModel, ModelHolder, free_cached
 from archbench.models.memory_guard import memory_guard
 from archbench.models.passes import forward_named
 from archbench.runtimes.own import runtime_named
 from archbench.runtimes.runtime import Job, Prepared
+
+RESTORED = 100
+"""Times that inputs are restored between two looks at the clock."""
 
 
 def load_guarded(holder: ModelHolder, spec: ModelSpec, target: Target) -> LoadedModel:
@@ -105,7 +110,7 @@ class Runner:
 
     Attributes:
         inputs: the batch: images, and further inputs where the network has some.
-        output: of the last pass.
+        prepared: the network as its runtime has prepared it.
         metrics: what preparing it cost, by the runtime: ``compile_time``, ``graph_breaks``.
     """
 
@@ -115,29 +120,50 @@ class Runner:
         synchronize: Callable[[], object] | None,
     ) -> None:
         self.inputs = loaded.inputs()
-        self.output: object = None
+        self._raw: Any = None
         self._kept = [tensor.clone() for tensor in self.inputs] if loaded.changes_inputs else []
         self._is_fresh = True
         self._synchronize = synchronize
         self._runtime = runtime_named(loaded.target.runtime)
         self._loaded = loaded
-        prepared = self._prepare()
-        self._recompilations = prepared.recompilations
-        self.metrics: dict[str, dict[str, Any]] = prepared.metrics
+        self.metrics: dict[str, MetricEntry] = self._prepare().metrics
+
+    @property
+    def output(self) -> object:
+        """What the network returned in the last pass."""
+        return self._raw if self._read is None else self._read(self._raw)
 
     def _prepare(self) -> Prepared:
         loaded = self._loaded
-        job = Job(loaded.spec, loaded.module, self.inputs, loaded.device, loaded.artefact)
+        job = Job(
+            loaded.spec, loaded.module, self.inputs, loaded.device, loaded.target,
+            loaded.artefact, loaded.artefacts,
+        )  # fmt: skip
         prepared = self._runtime.prepare(job)
         loaded.artefact = prepared.artefact
-        self._start = prepared.start
+        self._start, self._read = prepared.start, prepared.read
+        self._recompilations = prepared.recompilations
+        self.prepared = prepared
         return prepared
+
+    def elsewhere(self) -> None:
+        """Have the runtime prepare the network anew, elsewhere in memory."""
+        self._loaded.artefact = self._runtime.anew(self._loaded.artefact)
+        self._prepare()
 
     def launch(self) -> None:
         """Start a pass, and do not wait for it."""
         if self._kept:
             self.fresh_inputs()
-        self.output = self._start()
+        # The scores of the last pass would lie somewhere in the memory of the next one, where a
+        # batch that fills the device needs each of its blocks in one piece.
+        self._raw = None
+        self._raw = self._start()
+
+    @property
+    def in_parts(self) -> InParts | None:
+        """Starts a pass that can be cut; None where the runtime has none."""
+        return in_parts(self.launch) if self._runtime.runs_operators else None
 
     def fresh_inputs(self) -> tuple[Any, ...]:
         """The batch for a pass that is about to start, with the values it had at first."""
@@ -151,11 +177,28 @@ class Runner:
         them."""
         if self._is_fresh:
             return
+        pairs = zip(self._kept, self.inputs, strict=True)
+        self._kept = [kept.to(tensor.device) for kept, tensor in pairs]
         for tensor, kept in zip(self.inputs, self._kept, strict=True):
             if (tensor.shape, tensor.stride()) != (kept.shape, kept.stride()):
                 tensor.resize_(kept.shape).as_strided_(kept.shape, kept.stride())
             tensor.copy_(kept)
         self._is_fresh = True
+
+    @property
+    def restoring(self) -> Callable[[], int] | None:
+        """Gives the inputs their values back many times, as each pass does once, and tells how
+        often; None where a pass does not."""
+
+        def restore() -> int:
+            for _ in range(RESTORED):
+                self._is_fresh = False
+                self._restore()
+            if self._synchronize is not None:
+                self._synchronize()
+            return RESTORED
+
+        return restore if self._kept else None
 
     def before(
         self, flush: Callable[[], object] | None, *, waits: bool = True
@@ -165,7 +208,7 @@ class Runner:
         Args:
             flush: empties the caches; None where they are to stay as a pass leaves them.
             waits: whether the device has done it before the pass is started. Not in a queue of
-                passes, where the device's own stamps tell one from the other.
+                passes, where the device's own time stamps separate them.
         """
         steps: list[Callable[[], object]] = [self._restore] if self._kept else []
         if flush is not None:
@@ -189,11 +232,14 @@ class Runner:
 
     def with_its_memory(self) -> Callable[[], object]:
         """What runs a pass until its result is there, and takes all the memory that it needs: a
-        runtime that takes it ahead, when the pass is prepared, has to prepare it anew."""
-        self.output = None
+        runtime that takes it ahead, when the pass is prepared, has to prepare it anew. It takes no
+        more: the values that inputs had at first are kept by the host until the pass after it."""
+        self._raw = None
+        self._restore()
+        self._kept = [tensor.cpu() for tensor in self._kept]
         if not self._runtime.allocates_ahead:
             return self
-        del self._start  # with the memory that it holds
+        del self._start, self.prepared  # with the memory that they hold
 
         def prepare_and_run() -> None:
             self._prepare()

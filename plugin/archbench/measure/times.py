@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any
 
+from archbench.core.entries import MetricEntry
 from archbench.core.errors import InconclusiveError
 from archbench.core.process_runs import COMPARED, ProcessRun
 from archbench.core.records import Record
 from archbench.core.spec import Target
 from archbench.core.statistics import Summary, summarize
-from archbench.core.telemetry import Reading, device_doubts, throttled_by
+from archbench.core.telemetry import TelemetrySample, device_doubts, throttled_by
 from archbench.core.verdicts import Note
 from archbench.measure.background_load import BackgroundLoad
 from archbench.measure.conditions import timing_environment
@@ -92,7 +92,7 @@ class _Timed:
     forward: Runner = field(init=False)
     placed: list[tuple[LatencySeries, tuple[float, ...]]] = field(default_factory=list)
     device: DeviceSeries | None = None
-    readings: list[Reading] = field(default_factory=list)
+    telemetry: list[TelemetrySample] = field(default_factory=list)
     others: float = 0.0
 
     def sample(self, placements: int, seed: int) -> None:
@@ -135,7 +135,7 @@ class _Timed:
             last = self.tools.telemetry()
             reasons = throttled_by(first, last)
             if not reasons:
-                self.readings += [first, last]
+                self.telemetry += [first, last]
                 return series
         raise InconclusiveError(
             "throttled",
@@ -153,8 +153,9 @@ class _Timed:
             BurstPlan(time_budget=self.plan.time_budget / 2, precision=self.plan.precision),
             self.tools.telemetry,
             self.forward.before(self.tools.flush, waits=False),
+            in_parts=self.forward.in_parts,
         )
-        self.readings += self.device.readings
+        self.telemetry += self.device.telemetry
 
     def _all(self, name: str) -> tuple[float, ...]:
         return tuple(value for series, _ in self.placed for value in getattr(series, name))
@@ -178,18 +179,20 @@ class _Timed:
             return fastest
         return fastest.with_device(self.device.samples, self.device.is_full)
 
-    def metrics(self, environment: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    def metrics(self, environment: dict[str, str | int | None]) -> dict[str, MetricEntry]:
         """As a record has them."""
-        common = {"unit": "s", "basis": "batch", "source": "measured"}
-        metrics: dict[str, dict[str, Any]] = {
+        common: MetricEntry = {"unit": "s", "basis": "batch", "source": "measured"}
+        settings = self.forward.prepared.settings
+        metrics: dict[str, MetricEntry] = {
             "latency": {
                 **common,
                 "samples": list(self._all("wall")),
                 "clock": "wall",
                 "warmup": list(self._all("warmup")),
                 "stopped_by": self.placed[0][0].stopped_by,
-                "process_runs": [self._fastest(environment["clock"]).as_dict()],
+                "process_runs": [self._fastest(str(environment["clock"]))],
                 "environment": environment,
+                **({"engine": dict(settings)} if settings else {}),
             },
             "cpu_time": {**common, "samples": list(self._all("cpu")), "clock": "process"},
             **self.forward.metrics,
@@ -201,17 +204,16 @@ class _Timed:
             }  # fmt: skip
         if self.device is not None:
             metrics["device_time"] = {**common, **_device_entry(self.device)}
-            metrics["latency"]["telemetry"] = self.tools.no_telemetry or [
-                reading.as_dict() for reading in self.readings
-            ]
+            metrics["latency"]["telemetry"] = self.tools.no_telemetry or self.telemetry
         return metrics
 
     def doubts(self) -> list[Note]:
         """Why the samples may not deserve trust."""
         wall, cpu = self._all("wall"), self._all("cpu")
         notes = _doubts(summarize(wall), wall, cpu, self.loaded.target)
+        notes += self.forward.prepared.notes
         if self.device is not None:
-            notes += device_doubts(self.readings, self.device.is_full)
+            notes += device_doubts(self.telemetry, self.device.is_full)
         return notes
 
 
@@ -225,13 +227,14 @@ def _refuse_what_is_not_finite(loaded: LoadedModel, output: object) -> None:
         refuse_not_finite(loaded, scores, f"; the time of such a run means nothing. {remedy}")
 
 
-def _device_entry(device: DeviceSeries) -> dict[str, Any]:
+def _device_entry(device: DeviceSeries) -> MetricEntry:
     return {
         "samples": list(device.samples),
         "clock": "device",
         "bursts": device.bursts,
         "discarded": [list(reasons) for reasons in device.discarded],
         "queue_full": device.is_full,
+        "parts": device.parts,
         "stopped_by": device.stopped_by,
     }
 

@@ -12,7 +12,8 @@ import warnings
 from importlib.metadata import entry_points
 
 # isort: off
-from archbench.metrics import counts, times, accuracy, memory, energy, derived  # noqa: F401
+from archbench.metrics import counts, times, accuracy, memory, energy  # noqa: F401
+from archbench.metrics import deployed, output, derived  # noqa: F401
 
 # isort: on
 from archbench.metrics.metric import (

@@ -1,9 +1,26 @@
-"""What follows from other metrics, see :func:`archbench.core.points.with_derived`."""
+"""What follows from other metrics, see :func:`archbench.core.rows.with_derived`."""
 
 from __future__ import annotations
 
 from archbench.metrics.metric import Family, Metric, register
 
+register(
+    Family(
+        "speedup",
+        (
+            Metric(
+                name="speedup",
+                unit="1",
+                title="speed-up",
+                digits=3,
+                better="higher",
+                axis="speed-up over eager torch",
+                tables=("list", "select"),
+                place=45,
+            ),
+        ),
+    )
+)
 register(
     Family(
         "density",

@@ -14,6 +14,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from archbench.models.storages import write
+
 _TENSORS = ("_parameters", "_buffers", "_modules")
 """What a module keeps elsewhere than in attributes of its own."""
 
@@ -100,7 +102,7 @@ def _is_small(buffer: Tensor) -> bool:
     return is_plain and 0 < buffer.numel() <= _MOST_VALUES
 
 
-def _picked(attributes: dict[str, Any]) -> dict[str, Any]:
+def _picked(attributes: dict[str, object]) -> dict[str, object]:
     return {name: value for name, value in attributes.items() if name not in _TENSORS}
 
 
@@ -117,7 +119,9 @@ def _containers(value: Any, seen: set[int]) -> list[tuple[Any, Any]]:
     return found
 
 
-def _put(attributes: list[tuple[dict[str, Any], Any]], containers: list[tuple[Any, Any]]) -> None:
+def _put(
+    attributes: list[tuple[dict[str, object], Any]], containers: list[tuple[Any, Any]]
+) -> None:
     for owner, kept in attributes:
         for name in _picked(owner).keys() - kept.keys():
             del owner[name]
@@ -135,4 +139,4 @@ def _put(attributes: list[tuple[dict[str, Any], Any]], containers: list[tuple[An
 
 def _write(values: list[tuple[Tensor, Tensor]]) -> None:
     for tensor, kept in values:
-        tensor.copy_(kept)
+        write(tensor, kept)

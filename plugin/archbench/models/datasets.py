@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import io
 import os
 import re
@@ -88,7 +89,7 @@ def open_images(path: Path) -> ImageSet:
     if not path.exists():
         raise UsageError(asked, "there is no such file or directory", "Name one that exists")
     is_archive = not path.is_dir()
-    files = list(_members(path, asked) if is_archive else _walk(path))
+    files = list(_members(path, asked) if is_archive else _walk(path, asked))
     beside = path.parent if is_archive else path
 
     def read(file: _File) -> bytes:
@@ -120,8 +121,23 @@ def open_images(path: Path) -> ImageSet:
     )
 
 
-def _walk(root: Path) -> Iterator[_File]:
+def _walk(root: Path, asked: str) -> Iterator[_File]:
+    """The files below a directory, those behind links included.
+
+    Raises:
+        UsageError: a link leads to what is there already, whose images would count twice, or
+            without end.
+    """
+    seen: dict[str, str] = {}
     for directory, names, files in os.walk(root, followlinks=True):
+        real = os.path.realpath(directory)
+        first = seen.setdefault(real, directory)
+        if first != directory:
+            raise UsageError(
+                asked,
+                f"{directory} is a link to {first}, whose images would be counted again",
+                "Remove the link, or name a directory without it",
+            )
         names.sort()
         inside = Path(directory).relative_to(root).as_posix()
         for file in sorted(files):
@@ -150,7 +166,10 @@ def read_image_bytes(path: Path, image: Image) -> bytes:
         OSError: it cannot be read, or the archive ends before it does.
     """
     if image.offset is None:
-        return (path / image.name).read_bytes()
+        file = path / image.name
+        if file.exists() and not file.is_file():
+            raise OSError(errno.EINVAL, "it is a device or a pipe, and no regular file", str(file))
+        return file.read_bytes()
     with path.open("rb") as archive:
         archive.seek(image.offset)
         data = archive.read(image.size)

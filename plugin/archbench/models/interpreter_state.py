@@ -115,7 +115,7 @@ def _set_logging(values: tuple[int, int, list[logging.Handler], list[Any]]) -> N
 _STREAMS = ("stdin", "stdout", "stderr", "excepthook", "displayhook", "unraisablehook")
 
 
-def _set_streams(values: Mapping[str, Any]) -> None:
+def _set_streams(values: Mapping[str, object]) -> None:
     for name, value in values.items():
         setattr(sys, name, value)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 
-from archbench.catalog.lists import SCHEMA
+from archbench.catalog.lists import SCHEMA, StatedPreprocessing, StoredList, StoredModel
 from archbench.core.errors import ArchitectureError, UsageError
 from archbench.core.spec import ModelSpec
 from archbench.models.building import build, build_on_meta
@@ -31,7 +31,7 @@ def names(library: str) -> list[str]:
     return sorted(_library(library).names())
 
 
-def discover(library: str, progress: Callable[[str], None] | None = None) -> dict[str, Any]:
+def discover(library: str, progress: Callable[[str], None] | None = None) -> StoredList:
     """The list of a library's ImageNet-1k classifiers, as the catalogue stores it.
 
     Every architecture is built without memory for its weights and gets one image: those that
@@ -42,16 +42,12 @@ def discover(library: str, progress: Callable[[str], None] | None = None) -> dic
         library: ``timm``, ``torchvision`` or ``pytorchcv``.
         progress: called with each name before it is tried.
 
-    Returns:
-        JSON values: ``schema``, ``library``, ``version``, ``torch``, ``models`` (sorted by name)
-        and ``skipped`` (name -> reason).
-
     Raises:
         UsageError: this version of the library says too little about its weights.
     """
     _refuse_old(library)
     entry = _library(library).entry
-    models: list[dict[str, Any]] = []
+    models: list[StoredModel] = []
     skipped: dict[str, str] = {}
     for name in names(library):
         if progress is not None:
@@ -60,17 +56,11 @@ def discover(library: str, progress: Callable[[str], None] | None = None) -> dic
             with warnings.catch_warnings():
                 # Constructors warn about their own defaults.
                 warnings.simplefilter("ignore")
-                models.append({"name": name, **entry(name)})
+                models.append(entry(name))
         except ArchitectureError as error:
             skipped[name] = " ".join(str(error).split())[:160]
-    return {
-        "schema": SCHEMA,
-        "library": library,
-        "version": library_version(library),
-        "torch": library_version("torch"),
-        "models": models,
-        "skipped": skipped,
-    }
+    versions = library_version(library), library_version("torch")
+    return StoredList(SCHEMA, library, *versions, tuple(models), skipped)
 
 
 def _refuse_old(library: str) -> None:
@@ -110,38 +100,35 @@ def _output_shape(model: nn.Module, spec: ModelSpec, device: str) -> tuple[int, 
     return tuple(output.shape) if isinstance(output, torch.Tensor) else type(output).__name__
 
 
-def _timm_entry(name: str) -> dict[str, Any]:
+def _timm_entry(name: str) -> StoredModel:
     config = timm_config(name)
     # timm gives a model the head of its default weights, which for pretraining on other data is
     # none or another one; the architecture is then listed as the ImageNet-1k classifier that timm
     # builds on request, and those weights' figures do not belong to it.
     native_head = config["num_classes"] == CLASSES
-    kwargs = {} if native_head else {"num_classes": CLASSES}
+    kwargs: dict[str, object] = {} if native_head else {"num_classes": CLASSES}
     spec = _spec("timm", name, config["input_size"], kwargs)
-    has_weights = any(config.get(place) for place in ("url", "file", "hf_hub_id"))
+    has_weights = config.get("url") or config.get("file") or config.get("hf_hub_id")
     _require_class_scores(spec, build_on_meta(spec))
-    return {
-        "input_size": list(config["input_size"]),
-        "kwargs": kwargs,
-        "weights": config["tag"] if native_head and has_weights else None,
-        "preprocessing": {
-            "mean": list(config["mean"]),
-            "std": list(config["std"]),
-            "crop_fraction": config["crop_pct"],
-            "crop_mode": config["crop_mode"],
-            "interpolation": config["interpolation"],
-        },
-    }
+    tag = config["tag"] if native_head and has_weights else None
+    stated = StatedPreprocessing(
+        tuple(config["mean"]),
+        tuple(config["std"]),
+        config["crop_pct"],
+        config["crop_mode"],
+        config["interpolation"],
+    )
+    return StoredModel(name, config["input_size"], kwargs, tag, stated)
 
 
-_TORCHVISION_KWARGS: dict[str, dict[str, Any]] = {
+_TORCHVISION_KWARGS: dict[str, dict[str, object]] = {
     # The auxiliary classifiers are for training only; left unset, init_weights warns and is slow.
     "googlenet": {"aux_logits": False, "init_weights": False},
     "inception_v3": {"aux_logits": False, "init_weights": False},
 }
 
 
-def _torchvision_entry(name: str) -> dict[str, Any]:
+def _torchvision_entry(name: str) -> StoredModel:
     weights = constructors("torchvision").get_model_weights(name).DEFAULT
     transform = weights.transforms()
     (pixels,), (resized,) = transform.crop_size, transform.resize_size
@@ -152,20 +139,15 @@ def _torchvision_entry(name: str) -> dict[str, Any]:
     spec = _spec("torchvision", name, (3, pixels, pixels), kwargs)
     _require_class_scores(spec, build_on_meta(spec))
     metrics = weights.meta["_metrics"]["ImageNet-1K"]
-    return {
-        "input_size": [3, pixels, pixels],
-        "kwargs": kwargs,
-        "weights": weights.name,
-        "preprocessing": {
-            "mean": list(transform.mean),
-            "std": list(transform.std),
-            "crop_fraction": pixels / resized,
-            "crop_mode": "center",
-            "interpolation": transform.interpolation.value,
-        },
-        "top1": metrics["acc@1"],
-        "top5": metrics["acc@5"],
-    }
+    stated = StatedPreprocessing(
+        tuple(transform.mean),
+        tuple(transform.std),
+        pixels / resized,
+        "center",
+        transform.interpolation.value,
+    )
+    accuracies = metrics["acc@1"], metrics["acc@5"]
+    return StoredModel(name, (3, pixels, pixels), kwargs, weights.name, stated, *accuracies)
 
 
 @cache
@@ -178,7 +160,7 @@ def _pytorchcv_tested() -> dict[str, dict[str, str]]:
     return {row["model_name"]: row for row in rows if row["test_dataset"] == "in1k"}
 
 
-def _pytorchcv_entry(name: str) -> dict[str, Any]:
+def _pytorchcv_entry(name: str) -> StoredModel:
     spec = _spec("pytorchcv", name, (3, 224, 224), {})
     model = build_on_meta(spec)
     classes = getattr(model, "num_classes", None)
@@ -196,31 +178,20 @@ def _pytorchcv_entry(name: str) -> dict[str, Any]:
     tested = _pytorchcv_tested().get(name)
     crop = None if tested is None or tested["img_scale"] == "NA" else float(tested["img_scale"])
     has_weights = tested is not None and tested["checksum"] != "NA"
-    return {
-        "input_size": list(spec.input_size),
-        "kwargs": {},
-        "weights": tested["repo_release_tag"] if tested is not None and has_weights else None,
-        "preprocessing": None
-        if crop is None
-        else {
-            "mean": None,
-            "std": None,
-            "crop_fraction": crop,
-            "crop_mode": None,
-            "interpolation": None,
-        },
-    }
+    tag = tested["repo_release_tag"] if tested is not None and has_weights else None
+    stated = None if crop is None else StatedPreprocessing(None, None, crop, None, None)
+    return StoredModel(name, (3, height, width), {}, tag, stated)
 
 
 def _spec(
-    library: str, name: str, input_size: tuple[int, int, int], kwargs: dict[str, Any]
+    library: str, name: str, input_size: tuple[int, int, int], kwargs: Mapping[str, object]
 ) -> ModelSpec:
     return ModelSpec(library, name, input_size, tuple(sorted(kwargs.items())))
 
 
 class _Library(NamedTuple):
     names: Callable[[], Iterable[str]]
-    entry: Callable[[str], dict[str, Any]]
+    entry: Callable[[str], StoredModel]
 
 
 _LIBRARIES = {

@@ -22,11 +22,11 @@ _KEPT_BY_LIBRARIES = {
 }
 """Modules whose variables networks change, by the package whose import fills them."""
 
-_PRISTINE: dict[str, dict[str, Any]] = {}
+_PRISTINE: dict[str, dict[str, object]] = {}
 """What was in such a module right after its package had been imported."""
 
 
-def _variables(name: str) -> dict[str, Any] | None:
+def _variables(name: str) -> dict[str, object] | None:
     """The variables of a module that can be put back; None while it is not imported."""
     module = sys.modules.get(name)
     if module is None:
@@ -45,7 +45,7 @@ def _copied(value: Any) -> Any:
     return value.copy() if isinstance(value, (set, list)) else value
 
 
-def _set_variables(name: str, values: Mapping[str, Any] | None) -> None:
+def _set_variables(name: str, values: Mapping[str, object] | None) -> None:
     if values is None:
         # It was imported meanwhile: as it was when that had been done.
         values = _PRISTINE.get(name)
@@ -57,7 +57,7 @@ def _set_variables(name: str, values: Mapping[str, Any] | None) -> None:
         if isinstance(held, (dict, set)) and type(held).__name__ != "mappingproxy":
             held.clear()
             held.update(_copied(value))
-        elif isinstance(held, list):
+        elif isinstance(held, list) and isinstance(value, list):
             held[:] = value
         else:
             setattr(module, key, value)

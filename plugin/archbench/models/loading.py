@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import atexit
 import contextlib
-import gc
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -26,9 +25,11 @@ from archbench.models.installed import require
 from archbench.models.networks import OwnNetwork, construct, let_go
 from archbench.models.numerics import numerics
 from archbench.models.outputs import class_scores
-from archbench.models.passes import GRADIENTS
+from archbench.models.passes import GRADIENTS, threads
 from archbench.models.quantizing import quantize
+from archbench.models.requiring import collect, keep_for_good, times_kept
 from archbench.models.trying import try_out
+from archbench.runtimes.own import runtime_named
 
 TORCH_DTYPES = {
     "fp32": torch.float32,
@@ -59,6 +60,7 @@ class LoadedModel:
         notes: what has to be said of its figures: code and text.
         state: values of a person's own network, where they are not its constructor's.
         artefact: what the runtime has made of the model, once it has.
+        artefacts: directory of the files that runtimes make of networks.
     """
 
     spec: ModelSpec
@@ -71,11 +73,17 @@ class LoadedModel:
     notes: list[Note] = field(default_factory=list)
     state: Mapping[str, Tensor] | None = field(default=None, repr=False)
     artefact: object = None
+    artefacts: Path | None = None
 
     @property
     def device(self) -> Backend:
         """That it is on."""
         return backend_of(self.target.device, self.target.uuid)
+
+    @property
+    def is_quantised_by_torch(self) -> bool:
+        """Whether its weights are int8 in torch: an engine is given fp32 and quantises itself."""
+        return _quantised_by_torch(self.target)
 
     @property
     def input_dtype(self) -> torch.dtype:
@@ -84,7 +92,7 @@ class LoadedModel:
             return self.network.input_dtype
         return TORCH_DTYPES[self.target.dtype]
 
-    def inputs(self) -> tuple[Tensor, ...]:
+    def inputs(self, seed: int = 0) -> tuple[Tensor, ...]:
         """A batch of synthetic inputs, as the target wants them: the images first."""
         return synthetic_inputs(
             self.spec,
@@ -92,6 +100,7 @@ class LoadedModel:
             device=self.device.place,
             dtype=self.input_dtype,
             memory_format=torch_memory_format(self.target),
+            seed=seed,
         )
 
     def images(self) -> Tensor:
@@ -136,11 +145,16 @@ class LoadedModel:
         """On the target's device, in its precision and with its threads."""
         with (
             self.device.current(),
+            self._stream(),
             numerics(self.target.dtype, self.device.place),
             self.target.held(),
+            threads(self.target.threads),
         ):
-            torch.set_num_threads(self.target.threads)
             yield
+
+    def _stream(self) -> AbstractContextManager[object]:
+        needs_one = runtime_named(self.target.runtime).needs_stream
+        return self.device.on_a_stream() if needs_one else nullcontext()
 
     def fed(self, batch_size: int) -> LoadedModel:
         """The same model, fed batches of another size."""
@@ -159,6 +173,7 @@ def load(
     state: Mapping[str, Tensor] | None = None,
     *,
     tried: bool = True,
+    artefacts: Path | None = None,
 ) -> LoadedModel:
     """Bring an architecture to the target's device and precision.
 
@@ -171,6 +186,7 @@ def load(
         network: as it was built, where it is a person's own and that has been done.
         state: other values for a person's own network than its constructor's, by name.
         tried: whether a person's own runs a first pass, which finds what it needs.
+        artefacts: directory of the files that runtimes make of networks.
 
     Raises:
         ArchitectureError: the constructor failed or did not return a module; or the forward pass of
@@ -180,9 +196,11 @@ def load(
     """
     start = time.perf_counter()
     if spec.is_own:
-        return _load_own(network or construct(spec), target, start, state, tried=tried)
+        loaded = _load_own(network or construct(spec), target, start, state, tried=tried)
+        loaded.artefacts = artefacts
+        return loaded
     module = build_unfilled(spec)
-    loaded = LoadedModel(spec, target, module, 0.0)
+    loaded = LoadedModel(spec, target, module, 0.0, artefacts=artefacts)
     fill_weights(module, torch.device(loaded.device.place), TORCH_DTYPES[target.dtype])
     finish(loaded)
     loaded.load_seconds = time.perf_counter() - start
@@ -200,7 +218,7 @@ def finish(loaded: LoadedModel) -> None:
     module.eval().requires_grad_(False)
     if target.memory_format == "nhwc":
         module.to(memory_format=torch.channels_last)
-    if target.dtype == "int8":
+    if loaded.is_quantised_by_torch:
         with loaded.computing():
             loaded.module = quantize(loaded.spec, module, loaded.images())
 
@@ -217,7 +235,7 @@ def _load_own(
     with loaded.in_place(), loaded.computing():
         if tried:
             try_out(loaded)
-    if target.dtype == "int8":
+    if loaded.is_quantised_by_torch:
         with loaded.in_place(), loaded.computing():
             loaded.module = quantize(network.spec, deepcopy(network.module), loaded.images())
     loaded.load_seconds = network.seconds + time.perf_counter() - start
@@ -231,15 +249,17 @@ class ModelHolder:
     for all its cells, its count included; what failed to build is not tried again.
 
     Args:
-        tried: see :func:`load`.
+        tried, artefacts: see :func:`load`.
     """
 
-    def __init__(self, *, tried: bool = True) -> None:
+    def __init__(self, *, tried: bool = True, artefacts: Path | None = None) -> None:
         self._tried = tried
+        self._artefacts = artefacts
         self._loaded: LoadedModel | None = None
         self._network: OwnNetwork | None = None
         self._failures: list[tuple[ModelSpec, Exception]] = []
         self._libraries: set[str] = set()
+        self._since = times_kept()
 
     def network(self, spec: ModelSpec) -> OwnNetwork:
         """A person's own network, built unless it is the one that is held.
@@ -249,9 +269,9 @@ class ModelHolder:
                 :func:`archbench.models.networks.construct`; the same again for a network that
                 failed before.
         """
-        held = self._network
-        if held is not None and held.spec.is_same_network(spec):
-            return held
+        # No name here for what is held: it would keep it while the next one is built.
+        if self._network is not None and self._network.spec.is_same_network(spec):
+            return self._network
         for failed, error in self._failures:
             if failed.is_same_network(spec):
                 raise error
@@ -265,17 +285,16 @@ class ModelHolder:
 
     def get(self, spec: ModelSpec, target: Target) -> LoadedModel:
         """The model, loaded unless it is the one that is held."""
-        held = self._loaded
         if (
-            held is not None
-            and held.spec.is_same_network(spec)
-            and _same_model(held.target, target)
+            self._loaded is not None
+            and self._loaded.spec.is_same_network(spec)
+            and _same_model(self._loaded.target, target)
         ):
-            return replace(held, target=target, artefact=None)
+            return replace(self._loaded, target=target, artefact=None)
         network = self.network(spec) if spec.is_own else None
         self._let_go(keeping=network)
         self._import(spec)
-        self._loaded = load(spec, target, network, tried=self._tried)
+        self._loaded = load(spec, target, network, tried=self._tried, artefacts=self._artefacts)
         return self._loaded
 
     def forget(self, spec: ModelSpec) -> None:
@@ -289,12 +308,7 @@ class ModelHolder:
             return
         require(spec)
         self._libraries.add(spec.library)
-        # Hundreds of thousands of objects that will never be garbage: out of the collector's way,
-        # since it runs before each series of samples.
-        gc.collect()
-        gc.freeze()
-        # Frozen objects would survive the interpreter's own clean-up, and be called leaks.
-        atexit.register(gc.unfreeze)
+        keep_for_good()
 
     def free(self) -> None:
         """Let the model go, with the device memory that it holds."""
@@ -307,7 +321,9 @@ class ModelHolder:
         if self._network is not keeping:
             self._network = None
         if lets_go:
-            gc.collect()
+            collect(self._since)
+        if self._network is None:
+            self._since = times_kept()
         if device is not None:
             free_cached(device)
 
@@ -321,9 +337,14 @@ def free_cached(device: Backend) -> None:
         device.empty_cache()
 
 
+def _quantised_by_torch(target: Target) -> bool:
+    return target.dtype == "int8" and not runtime_named(target.runtime).is_engine
+
+
 def _same_model(one: Target, other: Target) -> bool:
-    return (one.device, one.dtype, one.memory_format) == (
+    return (one.device, one.dtype, one.memory_format, _quantised_by_torch(one)) == (
         other.device,
         other.dtype,
         other.memory_format,
+        _quantised_by_torch(other),
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import inspect
 import random
 import time
 import traceback
@@ -15,8 +14,9 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.parameter import UninitializedParameter
+from torch.nn.parameter import is_lazy
 
+from archbench.core.complexity import Complexity
 from archbench.core.errors import (
     ArchitectureError,
     NotMeasuredError,
@@ -26,16 +26,18 @@ from archbench.core.errors import (
     named,
     orders_to_end,
     raised_as,
+    some,
     text_of,
 )
-from archbench.core.requests import arguments_text
 from archbench.core.spec import ModelSpec, OwnSource
+from archbench.models.arguments import check_arguments, refused_argument
 from archbench.models.built import Built, hold, places_of
 from archbench.models.importing import OwnModules, import_source, own_modules
 from archbench.models.inputs import synthetic_inputs
 from archbench.models.onnx_graph import graph_metrics
 from archbench.models.passes import run_first
 from archbench.models.process_state import Changes, contained
+from archbench.models.storages import write
 
 SEED = 0
 """Of the random numbers of torch, NumPy and Python while a network is built: it has the same values
@@ -57,7 +59,8 @@ def construction_named(spec: ModelSpec) -> contextlib.AbstractContextManager[Non
     """
 
     def failed(error: BaseException) -> ArchitectureError:
-        cause = f"{type(error).__name__}: {text_of(error)}".removesuffix(": ")
+        cause = refused_argument(error, dict(spec.kwargs))
+        cause = cause or f"{type(error).__name__}: {text_of(error)}".removesuffix(": ")
         return ArchitectureError(f"{spec.id} cannot be built: {cause}")
 
     return raised_as(failed, passed=(ArchitectureError, NotMeasuredError))
@@ -75,7 +78,10 @@ class OwnNetwork:
         changes: what its code has changed in the process, see
             :mod:`archbench.models.process_state`.
         built: what its constructor has left.
-        found: what was found out about it and need not be found out again, by name.
+        filled: what to say of values that it was given since it had no usable ones; empty where it
+            has its own.
+        counted: what counting it gave, by whether there is a second opinion; the error where it
+            failed.
     """
 
     spec: ModelSpec
@@ -83,7 +89,9 @@ class OwnNetwork:
     seconds: float
     changes: Changes
     built: Built
-    found: dict[str, Any] = field(default_factory=dict)
+    filled: str = ""
+    counted: dict[bool, Complexity | Exception] = field(default_factory=dict)
+    _input_dtype: torch.dtype | None = None
     _modules: OwnModules | None = None
     _placed: tuple[Any, ...] | None = None
     _state: Mapping[str, Tensor] | None = None
@@ -123,12 +131,10 @@ class OwnNetwork:
     def input_dtype(self) -> torch.dtype:
         """Of images for the network as it was built: the precision that it is in. Where its code
         casts, or layers are of several precisions, the first in which a pass runs."""
-        known: torch.dtype | None = self.found.get("input dtype")
-        if known is None:
+        if self._input_dtype is None:
             with self.in_place(), self.as_built():
-                known = self._found_input_dtype()
-            self.found["input dtype"] = known
-        return known
+                self._input_dtype = self._found_input_dtype()
+        return self._input_dtype
 
     def _found_input_dtype(self) -> torch.dtype:
         tensors = (*self.module.parameters(), *self.module.buffers())
@@ -200,7 +206,7 @@ class OwnNetwork:
 
 def _restoring(data: Tensor, values: Tensor) -> Callable[[], None]:
     def restore() -> None:
-        data.copy_(values)
+        write(data, values)
 
     return restore
 
@@ -211,6 +217,8 @@ def _placed(
     dtype: torch.dtype | None,
     memory_format: torch.memory_format,
 ) -> Tensor:
+    if tensor.is_meta:
+        return tensor  # a shape only
     kind = dtype if dtype is not None and tensor.is_floating_point() else tensor.dtype
     placed = tensor.to(device=device, dtype=kind)
     is_image = tensor.dim() == 4 and memory_format is not torch.contiguous_format
@@ -251,10 +259,21 @@ def construct(spec: ModelSpec) -> OwnNetwork:
                 )
             with contextlib.suppress(NotImplementedError):
                 module.eval()  # an exported program has no modes
-        if any(isinstance(one, UninitializedParameter) for one in module.parameters()):
+        if any(map(is_lazy, module.parameters())):
             run_first(spec, lambda: module(*synthetic_inputs(spec, 1)))  # it learns its sizes
+            _refuse_lazy(spec, module)
         built = Built(module)
     return OwnNetwork(spec, module, time.perf_counter() - start, changes, built, _modules=modules)
+
+
+def _refuse_lazy(spec: ModelSpec, module: nn.Module) -> None:
+    names = [name for name, one in module.named_parameters() if is_lazy(one)]
+    if names:
+        raise ArchitectureError(
+            f"{spec.id} has parameters without a size, {some(names)}: a pass does not run their "
+            "lazy layers, so nothing tells how large they are. Leave those layers out, or give "
+            "them their sizes"
+        )
 
 
 def _built(spec: ModelSpec) -> Any:
@@ -277,7 +296,7 @@ def _built(spec: ModelSpec) -> Any:
             f"{spec.id} cannot be built: it is of type {type(source).__name__}, expected a "
             "function, a class or a torch.nn.Module"
         )
-    _check_arguments(spec, source, kwargs)
+    check_arguments(spec, source, kwargs)
     return source(**kwargs)
 
 
@@ -297,37 +316,6 @@ def _defined(spec: ModelSpec, source: OwnSource) -> Any:
             )
         found = getattr(found, name)
     return found
-
-
-def _check_arguments(spec: ModelSpec, constructor: Any, kwargs: dict[str, Any]) -> None:
-    """Say what is wrong with the arguments before the constructor is called with them."""
-    try:
-        signature = inspect.signature(constructor)
-    except (TypeError, ValueError):
-        return
-    try:
-        signature.bind(**kwargs)
-    except TypeError as error:
-        needed = [
-            name
-            for name, value in signature.parameters.items()
-            if value.default is value.empty
-            and value.kind in (value.POSITIONAL_OR_KEYWORD, value.KEYWORD_ONLY)
-            and name not in kwargs
-        ]
-        shown = arguments_text({**kwargs, **dict.fromkeys(needed, "...")}).replace('"', "")
-        name = getattr(constructor, "__name__", spec.name)
-        text = str(signature)
-        text = text if len(text) <= 200 else f"{text[:200]} ..."
-        remedy = (
-            f"Give what it needs: {name}{shown}; where that is no literal, write a function "
-            "without arguments that returns the network"
-            if needed
-            else "Name arguments that it has"
-        )
-        raise ArchitectureError(
-            f"{spec.id} cannot be built: {error} of {name}{text}. {remedy}"
-        ) from None
 
 
 def _read(spec: ModelSpec, path: Path) -> nn.Module:

@@ -8,10 +8,11 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
+from archbench.core.entries import MetricEntry
 from archbench.core.errors import NotMeasuredError, first_line
 
 
-def graph_metrics(path: Path) -> dict[str, dict[str, Any]]:
+def graph_metrics(path: Path) -> dict[str, MetricEntry]:
     """Parameters and nodes of a graph, those of functions and branches inside it among them.
 
     Returns:
@@ -41,7 +42,7 @@ def graph_metrics(path: Path) -> dict[str, dict[str, Any]]:
     for function in model.functions:
         operators.update(node.op_type for node in function.node)
     params = _params(model.graph, onnx.TensorProto)
-    counted = {"unit": "1", "source": "counted"}
+    counted: MetricEntry = {"unit": "1", "source": "counted"}
     return {
         "params": {"value": params, **counted},
         "nodes": {"value": sum(operators.values()), "by_operator": dict(operators), **counted},

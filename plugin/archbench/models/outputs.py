@@ -18,14 +18,14 @@ from typing import Any
 
 from torch import Tensor
 
-from archbench.core.errors import ArchitectureError
+from archbench.core.errors import NoClassifierError
 from archbench.core.spec import ModelSpec
 
 IMAGENET_CLASSES = 1000
-"""Classes that a library's own architectures tell apart."""
+"""Number of classes of a library's own architectures."""
 
 NAMES = ("logits", "out")
-"""What class scores are called, the most telling first."""
+"""What class scores are called, the clearest name first."""
 
 EVERY = "every"
 """``scores="every"``: all exits of a network are looked at; the last one is its result."""
@@ -40,11 +40,11 @@ def class_scores(
         spec: what it is.
         output: what it returned.
         images: that it was given.
-        any_classes: whether an architecture of a library may tell other classes apart than those
+        any_classes: whether an architecture of a library may have other classes than those
             of ImageNet-1k, as weights of other data do.
 
     Raises:
-        ArchitectureError: there is no tensor in it, or not one row of scores for each image. Some
+        NoClassifierError: there is no tensor in it, or not one row of scores for each image. Some
             architectures answer to a size that is not their own with a score for each place in
             the image, silently.
     """
@@ -59,7 +59,7 @@ def class_scores(
             if spec.is_own
             else "Use the input size that the architecture is made for"
         )
-        raise ArchitectureError(
+        raise NoClassifierError(
             f"{spec.id} returned scores of shape {shape} for {images} images of {spec.input_size}, "
             f"expected ({images}, {'classes' if is_free else IMAGENET_CLASSES}). {remedy}"
         )
@@ -72,7 +72,7 @@ def every_exit(
     """The class scores of each exit of a network that has several; of any other the one.
 
     Raises:
-        ArchitectureError: see :func:`class_scores`.
+        NoClassifierError: see :func:`class_scores`.
     """
     if spec.scores != EVERY:
         return [class_scores(spec, output, images, any_classes=any_classes)]
@@ -181,28 +181,28 @@ def _named(spec: ModelSpec, output: object) -> Tensor:
         ):  # fmt: skip
             found = found[index]
         else:
-            raise ArchitectureError(
+            raise NoClassifierError(
                 f"{spec.id} has no {spec.scores!r} in what it returns, which is "
                 f"{_described(output)}. Name one of these parts with scores="
             )
     if not isinstance(found, Tensor):
         deeper = [f"{spec.scores}.{name}" for name in _tensors(found)]
         remedy = f"Say which of it: scores={deeper[0]!r}" if deeper else "Name another part"
-        raise ArchitectureError(
+        raise NoClassifierError(
             f"{spec.id} returned {type(found).__name__} as {spec.scores!r}, expected a tensor of "
             f"class scores. {remedy}"
         )
     return found
 
 
-def _nothing_found(spec: ModelSpec, output: object, images: int) -> ArchitectureError:
+def _nothing_found(spec: ModelSpec, output: object, images: int) -> NoClassifierError:
     tensors = _tensors(output)
     if not tensors:
-        return ArchitectureError(
+        return NoClassifierError(
             f"{spec.id} returned {_described(output)}, expected a tensor of class scores; "
             "return the scores alone in evaluation mode"
         )
-    return ArchitectureError(
+    return NoClassifierError(
         f"{spec.id} returned {_described(output)}, and none of it is a row of class scores for "
         f"each of {images} images. Say which: ModelSpec.of(..., scores={next(iter(tensors))!r}), "
         "or return the scores alone in evaluation mode"

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import random
+import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -23,6 +26,17 @@ from archbench.core.requests import size_text
 from archbench.core.spec import ModelSpec
 from archbench.models.inputs import synthetic_inputs
 from archbench.models.outputs import class_scores
+
+
+def random_state() -> tuple[Any, ...]:
+    """Of every generator of random numbers that a network may draw from."""
+    numbers: Any = np.random.get_state()
+    return (
+        torch.get_rng_state().numpy().tobytes(),
+        random.getstate(),
+        (numbers[1].tobytes(), numbers[2]),
+    )
+
 
 GRADIENTS: dict[str, Callable[[], AbstractContextManager[Any]]] = {
     "inference": torch.inference_mode,
@@ -47,7 +61,23 @@ PATIENCE = 5.0
 
 def failed_forward(spec: ModelSpec, error: BaseException) -> ArchitectureError:
     """What is said of a network whose forward pass raised an error."""
-    return ArchitectureError(f"{spec.id} failed in its forward pass: {named(error)}")
+    text = f"{spec.id} failed in its forward pass: {named(error)}{lacked_inputs(spec, error)}"
+    return ArchitectureError(text)
+
+
+def lacked_inputs(spec: ModelSpec, error: BaseException | None) -> str:
+    """How inputs are given where a person's network seems to lack some, as what follows an error's
+    text; empty where it does not."""
+    text = text_of(error) if isinstance(error, TypeError) else ""
+    is_single = spec.is_own and spec.inputs is None
+    if not is_single or not re.search(r"forward\(\) missing \d+ required", text):
+        return ""
+    name, shape = spec.name.partition("(")[0], ", ".join(map(str, spec.input_size))
+    return (
+        ". A network of several inputs stands in pytest_archbench_models of the project's "
+        "conftest.py, with the shapes of all of them, without the batch: "
+        f"ModelSpec.of({name}, inputs=[({shape}), (10,)])"
+    )
 
 
 def forward_named(spec: ModelSpec) -> AbstractContextManager[None]:
@@ -145,14 +175,16 @@ def with_other_size(
         module: the network.
         error: that its first pass has raised.
     """
+    if lacked_inputs(spec, error.__cause__):
+        return error  # which no size gives it
     size = "x".join(map(str, spec.input_size))
     working = None
     if spec.is_native_size and spec.inputs is None and spec.is_own:
         working = next(_working_sizes(spec, module), None)
     if working is None:
-        return ArchitectureError(f"{error} (images of {size})")
+        return type(error)(f"{error} (images of {size})")
     sides, asked = "x".join(map(str, working)), size_text(working, spec.input_size[0])
-    better = ArchitectureError(
+    better = type(error)(
         f"{error}. That was with images of {size}; it runs with {sides}: add @{asked}, or "
         "input_size= to its ModelSpec"
     )

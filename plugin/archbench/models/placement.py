@@ -7,6 +7,8 @@ import random
 import torch
 from torch import Tensor, nn
 
+from archbench.models.storages import has_memory
+
 MOST_PADDING = 1 << 16
 """Bytes of a gap between two tensors, at most: several pages."""
 
@@ -42,7 +44,6 @@ def relocate(module: nn.Module, seed: int) -> None:
 def _by_memory(module: nn.Module) -> list[list[Tensor]]:
     groups: dict[int, dict[int, Tensor]] = {}
     for tensor in (*module.parameters(), *module.buffers()):
-        is_plain = not (tensor.is_quantized or tensor.is_conj() or tensor.is_neg())
-        if tensor.layout is torch.strided and is_plain:
+        if has_memory(tensor) and not (tensor.is_quantized or tensor.is_conj() or tensor.is_neg()):
             groups.setdefault(tensor.untyped_storage()._cdata, {})[id(tensor)] = tensor
     return [list(tensors.values()) for tensors in groups.values()]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from io import BytesIO
 from typing import Any
 
@@ -16,7 +16,7 @@ from archbench.core.errors import NotMeasuredError
 from archbench.core.preprocessing import Transform
 from archbench.core.spec import ModelSpec, Preprocessing
 from archbench.models.installed import constructors, require
-from archbench.models.timm_configs import data_config, timm_config
+from archbench.models.timm_configs import TimmConfig, data_config, timm_config
 
 
 def transform_of(
@@ -24,7 +24,7 @@ def transform_of(
     *,
     resize: int | None = None,
     crop: int | None = None,
-    config: Mapping[str, Any] | None = None,
+    config: TimmConfig | None = None,
 ) -> Transform:
     """What the weights' own library does with an image, or the sizes that a person asks for.
 
@@ -52,7 +52,7 @@ def transform_of(
     return stated.with_sizes(resize, crop)
 
 
-def _of_timm(spec: ModelSpec, config: Mapping[str, Any] | None) -> Transform:
+def _of_timm(spec: ModelSpec, config: TimmConfig | None) -> Transform:
     require(spec)
     if config is None:
         try:
@@ -74,7 +74,7 @@ def _of_timm(spec: ModelSpec, config: Mapping[str, Any] | None) -> Transform:
     return Transform.of(spec.input_size, stated)
 
 
-def _of_torchvision(spec: ModelSpec, config: Mapping[str, Any] | None) -> Transform:
+def _of_torchvision(spec: ModelSpec, config: TimmConfig | None) -> Transform:
     del config
     require(spec)
     models = constructors("torchvision")
@@ -94,7 +94,7 @@ def _of_torchvision(spec: ModelSpec, config: Mapping[str, Any] | None) -> Transf
     return Transform.of(spec.input_size, stated, resize=resized if is_native else None)
 
 
-def _of_pytorchcv(spec: ModelSpec, config: Mapping[str, Any] | None) -> Transform:
+def _of_pytorchcv(spec: ModelSpec, config: TimmConfig | None) -> Transform:
     del config
     fraction = spec.preprocessing.crop_fraction if spec.preprocessing else None
     stated = Preprocessing(
@@ -107,12 +107,12 @@ def _of_pytorchcv(spec: ModelSpec, config: Mapping[str, Any] | None) -> Transfor
     return Transform.of(spec.input_size, stated, round_up=True)
 
 
-def _of_spec(spec: ModelSpec, config: Mapping[str, Any] | None) -> Transform:
+def _of_spec(spec: ModelSpec, config: TimmConfig | None) -> Transform:
     del config
     return Transform.of(spec.input_size, spec.preprocessing)
 
 
-_STATED: dict[str, Callable[[ModelSpec, Mapping[str, Any] | None], Transform]] = {
+_STATED: dict[str, Callable[[ModelSpec, TimmConfig | None], Transform]] = {
     "timm": _of_timm,
     "torchvision": _of_torchvision,
     "pytorchcv": _of_pytorchcv,

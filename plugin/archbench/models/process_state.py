@@ -42,7 +42,7 @@ class ProcessState:
         running: threads and child processes.
     """
 
-    values: Mapping[str, Any]
+    values: Mapping[str, object]
     running: frozenset[tuple[str, int]]
 
     @classmethod
@@ -50,7 +50,7 @@ class ProcessState:
         """As it is now."""
         return cls(_values(), _running())
 
-    def changed(self) -> dict[str, Any]:
+    def changed(self) -> dict[str, object]:
         """What is another now, with its value."""
         now = _values()
         return {
@@ -59,7 +59,7 @@ class ProcessState:
             if name in now and not _items()[name].same(value, now[name])
         }
 
-    def put_back(self, left: Mapping[str, Any] | None = None) -> list[str]:
+    def put_back(self, left: Mapping[str, object] | None = None) -> list[str]:
         """Make it so again.
 
         Args:
@@ -82,7 +82,7 @@ class ProcessState:
         return [*left, *busy]
 
 
-def _values() -> dict[str, Any]:
+def _values() -> dict[str, object]:
     values = {}
     for name, item in _items().items():
         with warnings.catch_warnings(), contextlib.suppress(Exception):
@@ -108,7 +108,7 @@ def _running() -> frozenset[tuple[str, int]]:
 
 
 def _children() -> set[int]:
-    """Numbers of child processes. Linux tells them at once, psutil looks through all processes."""
+    """Numbers of child processes. Linux lists them at once, psutil looks through all processes."""
     lists = list(Path("/proc/self/task").glob("*/children"))
     try:
         if lists:
@@ -137,16 +137,33 @@ def _is_busy(started: frozenset[tuple[str, int]]) -> bool:
                     processes.append(process)
 
     def spent() -> float:
-        total = time.process_time()
+        total = wanted_seconds(Path("/proc/self/task"), time.process_time())
         for process in processes:
             with contextlib.suppress(psutil.Error):
                 times = process.cpu_times()
-                total += times.user + times.system
+                used = times.user + times.system
+                total += wanted_seconds(Path(f"/proc/{process.pid}/task"), used)
         return total
 
     before = spent()
     time.sleep(_LOOK)
     return spent() - before > _IDLE * _LOOK
+
+
+def wanted_seconds(threads: Path, used: float) -> float:
+    """Seconds for which threads had a core or waited for one: on a busy machine one that works
+    without end may hardly get one.
+
+    Args:
+        threads: where Linux lists them, a directory for each.
+        used: seconds that they had one, for where nothing is listed.
+    """
+    found = []
+    for path in threads.glob("*/schedstat"):
+        with contextlib.suppress(OSError, ValueError):  # it has ended meanwhile
+            used_ns, waited_ns, _ = map(int, path.read_text("ascii").split())
+            found.append(used_ns + waited_ns)
+    return sum(found) / 1e9 if found else used
 
 
 @dataclass(slots=True)
@@ -160,7 +177,7 @@ class Changes:
     """
 
     owner: str = ""
-    settings: dict[str, Any] = field(default_factory=dict)
+    settings: dict[str, object] = field(default_factory=dict)
     left: list[str] = field(default_factory=list)
 
 

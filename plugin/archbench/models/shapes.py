@@ -15,7 +15,10 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from archbench.models.dispatching import spared_compiler
 
+
+@spared_compiler
 class RememberedShapes(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Answers an operator on meta tensors that was called before on tensors like these.
 

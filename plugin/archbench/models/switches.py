@@ -59,7 +59,7 @@ def write_fp32(values: Mapping[tuple[str, str], str]) -> None:
 
 def read_older_fp32() -> tuple[str, bool] | None:
     """Precision of matrix products, and whether convolutions may use TF32, by torch's older
-    switches; None where torch refuses to tell since a newer one says something else."""
+    switches; None where torch refuses to read it, since a newer switch disagrees."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that there are newer ones
         try:
@@ -144,7 +144,7 @@ def _drop_function_modes(depth: int) -> None:
         torch._C._pop_torch_function_stack()
 
 
-def _global_hooks() -> dict[str, Any]:
+def _global_hooks() -> dict[str, object]:
     hooks = {name: value for name, value in vars(nn_module).items() if name.startswith("_global_")}
     return {name: dict(value) for name, value in hooks.items() if isinstance(value, dict)}
 

@@ -7,8 +7,8 @@ timm than :func:`timm.create_model` and its list of models asks here.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Sequence
+from typing import TypedDict, cast
 
 from archbench.core.errors import NotMeasuredError
 from archbench.models.installed import constructors, named_version
@@ -21,11 +21,41 @@ _KEYS = (
 
 
 def tags_weights() -> bool:
-    """Whether this timm tells weights of one architecture apart by tags, as 0.9 and newer do."""
+    """Whether this timm distinguishes weights of one architecture by tags, as 0.9 and newer do."""
     return hasattr(constructors("timm").models, "PretrainedCfg")
 
 
-def timm_config(name: str, tag: str | None = None) -> dict[str, Any]:
+class TimmConfig(TypedDict, total=False):
+    """What is used of timm's configuration of an architecture's weights."""
+
+    tag: str | None
+    url: str
+    file: str
+    hf_hub_id: str
+    hf_hub_filename: str
+    num_classes: int
+    classifier: str | Sequence[str] | None
+    input_size: tuple[int, int, int]
+    test_input_size: tuple[int, int, int] | None
+    fixed_input_size: bool
+    mean: Sequence[float]
+    std: Sequence[float]
+    crop_pct: float
+    crop_mode: str
+    interpolation: str
+
+
+class DataConfig(TypedDict):
+    """What timm makes of an image."""
+
+    mean: Sequence[float]
+    std: Sequence[float]
+    crop_pct: float
+    crop_mode: str
+    interpolation: str
+
+
+def timm_config(name: str, tag: str | None = None) -> TimmConfig:
     """The configuration of an architecture; empty where timm has none.
 
     Args:
@@ -38,9 +68,9 @@ def timm_config(name: str, tag: str | None = None) -> dict[str, Any]:
     models = constructors("timm").models
     if not hasattr(models, "get_pretrained_cfg"):
         found = {key: models.get_model_default_value(name, key) for key in _KEYS}
-        return {key: value for key, value in found.items() if value is not None}
+        return cast("TimmConfig", {key: one for key, one in found.items() if one is not None})
     if not tags_weights():
-        return dict(models.get_pretrained_cfg(name))
+        return cast("TimmConfig", dict(models.get_pretrained_cfg(name)))
     try:
         config = models.get_pretrained_cfg(f"{name}.{tag}" if tag else name)
     except RuntimeError:
@@ -49,7 +79,7 @@ def timm_config(name: str, tag: str | None = None) -> dict[str, Any]:
             f"{named_version('timm')} is installed and has no weights of {name} with the tag "
             f"{tag}. Install a newer one, or give a file: --weights=PATH",
         ) from None
-    return {} if config is None else dict(config.to_dict())
+    return cast("TimmConfig", {} if config is None else dict(config.to_dict()))
 
 
 def is_bound_to_size(name: str) -> bool:
@@ -57,9 +87,8 @@ def is_bound_to_size(name: str) -> bool:
     return bool(timm_config(name).get("fixed_input_size"))
 
 
-def data_config(config: Mapping[str, Any], *, use_test_size: bool) -> dict[str, Any]:
-    """What timm makes of an image: ``mean``, ``std``, ``crop_pct``, ``interpolation``,
-    ``crop_mode``.
+def data_config(config: TimmConfig, *, use_test_size: bool) -> DataConfig:
+    """What timm makes of an image.
 
     Args:
         config: of an architecture or of its weights.
@@ -67,6 +96,6 @@ def data_config(config: Mapping[str, Any], *, use_test_size: bool) -> dict[str, 
     """
     resolve_data_config = constructors("timm").data.resolve_data_config
     # By place: the second argument has had two names.
-    found: dict[str, Any] = resolve_data_config({}, dict(config), use_test_size=use_test_size)
+    found = resolve_data_config({}, dict(config), use_test_size=use_test_size)
     # Before 0.9 there is but one mode.
-    return {"crop_mode": "center", **found}
+    return cast("DataConfig", {"crop_mode": "center", **found})

@@ -26,7 +26,7 @@ def _torch_namespaces() -> tuple[Any, ...]:
     return (*modules, torch.Tensor, *sorted(classes, key=lambda cls: cls.__qualname__))
 
 
-def torch_code() -> dict[int, dict[str, Any]]:
+def torch_code() -> dict[int, dict[str, object]]:
     """What can be called, by namespace and name."""
     return {
         place: {name: value for name, value in vars(space).items() if callable(value)}
@@ -34,13 +34,13 @@ def torch_code() -> dict[int, dict[str, Any]]:
     }
 
 
-def is_same_code(one: dict[int, dict[str, Any]], other: dict[int, dict[str, Any]]) -> bool:
+def is_same_code(one: dict[int, dict[str, object]], other: dict[int, dict[str, object]]) -> bool:
     """Whether nothing was replaced but by torch itself."""
     return not any(_replaced(one, other)) and not any(_replaced(other, one))
 
 
 def _replaced(
-    before: dict[int, dict[str, Any]], now: dict[int, dict[str, Any]]
+    before: dict[int, dict[str, object]], now: dict[int, dict[str, object]]
 ) -> Iterator[tuple[Any, str, Any]]:
     """Namespace, name and value of what is another now; of what was added to a class, no value."""
     for place, space in enumerate(_torch_namespaces()):
@@ -67,7 +67,7 @@ def _is_torchs(value: Any) -> bool:
     return str(getattr(value, "__module__", None) or "torch").startswith("torch")
 
 
-def set_torch_code(values: dict[int, dict[str, Any]]) -> None:
+def set_torch_code(values: dict[int, dict[str, object]]) -> None:
     """Undo what was replaced."""
     for space, name, value in list(_replaced(values, torch_code())):
         if value is None:

@@ -14,6 +14,7 @@ from archbench.models.outputs import class_scores, doubt_about
 from archbench.models.passes import (
     GRADIENTS,
     forward_named,
+    random_state,
     refusal_of_inference,
     run_first,
     with_other_size,
@@ -29,6 +30,10 @@ _OF_PRECISION = ("dtype", "scalar type", "same type", "bfloat16", "half")
 
 MOST_TRIED = 4
 """Images of the pass."""
+
+_CHANCES = 8
+"""Further passes of a network that draws random numbers, until one calls others than the first: an
+even chance goes unseen once in 256."""
 
 
 def try_out(loaded: LoadedModel) -> None:
@@ -58,13 +63,13 @@ def try_out(loaded: LoadedModel) -> None:
             fed = loaded.fed(batch)
             cause = refusal_of_inference(loaded.spec, lambda: loaded.module(*fed.inputs()))
             loaded.gradients = "inference" if cause is None else "none"
-        later = _calls_of_a_later_pass(loaded, batch) if watched is not None else None
+        later = _later_passes(loaded, batch, watched) if watched is not None else None
     except ArchitectureError as error:
         _refuse_fixed_precision(loaded, error)
         raise with_other_size(loaded.spec, loaded.module, error) from error.__cause__
     _note_precision(loaded)
     _note_how_it_runs(loaded, cause)
-    _note_kept_results(loaded, watched, later)
+    _note_other_passes(loaded, watched, later)
     doubt = doubt_about(loaded.spec, output, batch)
     if doubt is not None:
         loaded.notes.append(Note("which-scores", doubt))
@@ -75,8 +80,8 @@ def try_out(loaded: LoadedModel) -> None:
 
 def _note_filling(loaded: LoadedModel) -> None:
     network = loaded.network
-    if network is not None and loaded.state is None and "filled" in network.found:
-        loaded.notes.append(Note("filled", network.found["filled"]))
+    if network is not None and loaded.state is None and network.filled:
+        loaded.notes.append(Note("filled", network.filled))
 
 
 def _note_how_it_runs(loaded: LoadedModel, cause: BaseException | None) -> None:
@@ -121,8 +126,22 @@ def _is_same(now: Tensor, before: Tensor) -> bool:
     return is_alike and torch.equal(torch.nan_to_num(now), torch.nan_to_num(before))
 
 
-def _note_kept_results(loaded: LoadedModel, first: Seen | None, later: Calls | None) -> None:
-    if first is None or later is None or first.calls is None or first.products is None:
+def _note_other_passes(
+    loaded: LoadedModel, first: Seen | None, found: tuple[Calls, bool] | None
+) -> None:
+    if first is None or found is None or first.calls is None or first.products is None:
+        return
+    later, draws = found
+    if draws:
+        few, many = sorted((first.products, later.products))
+        text = (
+            "it draws random numbers in evaluation mode: its scores may be others at each pass, "
+            "its work is the same"
+            if few == many
+            else f"passes call {few} or {many} products: it draws random numbers in evaluation "
+            "mode, and its time is that of whatever comes up"
+        )
+        loaded.notes.append(Note("draws-at-random", text))
         return
     if 2 * later.calls < first.calls:
         text = f"calls {later.calls} operators where the first called {first.calls}"
@@ -160,14 +179,25 @@ def _refuse_fixed_precision(loaded: LoadedModel, error: ArchitectureError) -> No
     ) from error.__cause__
 
 
-def _calls_of_a_later_pass(loaded: LoadedModel, batch: int) -> Calls:
-    """What a pass on other images calls."""
-    inputs, watch = loaded.fed(batch).inputs(), Calls()
+def _later_passes(loaded: LoadedModel, batch: int, first: Seen) -> tuple[Calls, bool]:
+    """What a pass on other images calls, or one on the same again where that is less, and whether
+    it draws random numbers: of those that draw the first that calls other products, or the last of
+    a few."""
     # In inference mode an operator that is made of others is one; the first pass had its parts.
     how = "none" if loaded.gradients == "inference" else loaded.gradients
-    with forward_named(loaded.spec), GRADIENTS[how](), watch:
+    for _ in range(_CHANCES):
+        inputs, watch, before = loaded.fed(batch).inputs(), Calls(), random_state()
+        with forward_named(loaded.spec), GRADIENTS[how](), watch:
+            loaded.module(*inputs)
+        draws = random_state() != before
+        if not draws or watch.products != first.products:
+            break
+    if draws or loaded.changes_inputs:
+        return watch, draws
+    # Passes that are timed are all given the same tensors.
+    with forward_named(loaded.spec), GRADIENTS[how](), Calls() as again:
         loaded.module(*inputs)
-    return watch
+    return min(watch, again, key=lambda one: one.calls), draws
 
 
 def _fill(loaded: LoadedModel, inputs: tuple[Tensor, ...], found: Trouble) -> None:
@@ -180,7 +210,7 @@ def _fill(loaded: LoadedModel, inputs: tuple[Tensor, ...], found: Trouble) -> No
         network.built.keep_values(list(filled.values()))
         loaded.place()
         if filled:
-            network.found["filled"] = _filled_text(network.module, found, list(filled))
+            network.filled = _filled_text(network.module, found, list(filled))
         with GRADIENTS[loaded.gradients]():
             fed = [tensor.clone() for tensor in inputs]
             _, seen = watch_pass(loaded.module, lambda: loaded.module(*fed))  # noqa: B023
@@ -190,7 +220,7 @@ def _fill(loaded: LoadedModel, inputs: tuple[Tensor, ...], found: Trouble) -> No
     # What its constructor gave it is as good.
     network.put_back()
     network.built.give_back_values()
-    network.found.pop("filled", None)
+    network.filled = ""
     loaded.place()
     text = f"its values are {trouble}, which moves times, and filling it did not help"
     loaded.notes.append(Note("doubtful-values", text))

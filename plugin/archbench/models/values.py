@@ -16,8 +16,9 @@ from torch import Tensor, nn
 from torch.nn.modules.module import register_module_forward_pre_hook
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from archbench.models.dispatching import spared_compiler
 from archbench.models.filling import fill_parameter
-from archbench.models.storages import has_storage
+from archbench.models.storages import has_storage, without_repetitions
 
 _DENORMAL_SHARE = 0.01
 """Of the numbers that an operator writes, or of a parameter: from here on times are not its own."""
@@ -45,6 +46,7 @@ class Trouble:
         return f"{self.kind} in {self.place or 'it'}"
 
 
+@spared_compiler
 class Calls(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Counts the operators that are called."""
 
@@ -59,6 +61,7 @@ class Calls(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return func(*args, **(kwargs or {}))
 
 
+@spared_compiler
 class _Watch(Calls):
     """Looks at what each operator writes."""
 
@@ -226,7 +229,8 @@ def fill_in_place(
                     tensor.detach(),
                     tensor.detach().clone(),
                 )
-                fill_parameter(noise, module, name, tensor.data, constructed=False)
+                data = without_repetitions(tensor.data, tensor)
+                fill_parameter(noise, module, name, data, constructed=False)
     return filled
 
 

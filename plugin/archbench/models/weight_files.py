@@ -15,12 +15,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
+from archbench.core.entries import StoredWeights
 from archbench.core.errors import (
     NotMeasuredError,
     UsageError,
@@ -30,7 +31,7 @@ from archbench.core.errors import (
 )
 from archbench.core.spec import ModelSpec
 from archbench.models.installed import constructors, named_version, pytorchcv_store
-from archbench.models.timm_configs import tags_weights, timm_config
+from archbench.models.timm_configs import TimmConfig, tags_weights, timm_config
 
 FILLED = "none"
 """``--weights=none``: numbers of archbench's own, the same in every run."""
@@ -58,10 +59,10 @@ class WeightsFile:
     source: str
     sha256: str
     size: int
-    config: Mapping[str, Any] | None = None
+    config: TimmConfig | None = None
     is_published: bool = False
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> StoredWeights:
         """Builtin types, for a record."""
         return {
             "source": self.source,
@@ -90,15 +91,7 @@ def locate_weights(spec: ModelSpec, asked: str) -> WeightsFile | None:
     if asked == FILLED:
         return None
     if asked == "pretrained":
-        find = _PUBLISHED.get(spec.library)
-        if find is None or spec.weights is None:
-            raise NotMeasuredError(
-                "no-weights",
-                f"no weights are published for {spec.id} that classify ImageNet-1k. "
-                "Give a file: --weights=PATH",
-            )
-        path, source = find(spec)
-        return _described(path, source, is_published=True)
+        return _published(spec)
     path = Path(asked).expanduser()
     if path.is_file():
         return _described(path, "file")
@@ -115,11 +108,23 @@ def locate_weights(spec: ModelSpec, asked: str) -> WeightsFile | None:
     return _described(_from_hub(repository, HUB_FILES, revision), repository, config=config)
 
 
+def _published(spec: ModelSpec) -> WeightsFile:
+    find = _PUBLISHED.get(spec.library)
+    if find is None or spec.weights is None:
+        raise NotMeasuredError(
+            "no-weights",
+            f"no weights are published for {spec.id} that classify ImageNet-1k. "
+            "Give a file: --weights=PATH",
+        )
+    path, source = find(spec)
+    return _described(path, source, is_published=True)
+
+
 def _described(
     path: Path,
     source: str,
     *,
-    config: Mapping[str, Any] | None = None,
+    config: TimmConfig | None = None,
     is_published: bool = False,
 ) -> WeightsFile:
     digest = hashlib.sha256()
@@ -172,7 +177,7 @@ def _from_hub(repository: str, names: Sequence[str], revision: str | None) -> Pa
     )
 
 
-def _hub_config(repository: str, revision: str | None) -> Mapping[str, Any] | None:
+def _hub_config(repository: str, revision: str | None) -> TimmConfig | None:
     """timm's configuration in a repository; None where it has none."""
     try:
         path = _from_hub(repository, ("config.json",), revision)
@@ -180,7 +185,7 @@ def _hub_config(repository: str, revision: str | None) -> Mapping[str, Any] | No
     except (NotMeasuredError, OSError, ValueError):
         return None
     config = content.get("pretrained_cfg")
-    return config if isinstance(config, dict) else None
+    return cast("TimmConfig", config) if isinstance(config, dict) else None
 
 
 def _of_timm(spec: ModelSpec) -> tuple[Path, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,11 +14,12 @@ from archbench.catalog.lists import LISTED_LIBRARIES
 from archbench.core.errors import NotMeasuredError, is_out_of_memory
 from archbench.core.preprocessing import Transform
 from archbench.core.spec import ModelSpec, Target
+from archbench.core.verdicts import Note
 from archbench.models.building import build_unfilled
 from archbench.models.installed import constructors, require
 from archbench.models.loading import TORCH_DTYPES, LoadedModel, finish, load
 from archbench.models.networks import OwnNetwork, construct
-from archbench.models.outputs import IMAGENET_CLASSES, class_scores, every_exit
+from archbench.models.outputs import IMAGENET_CLASSES, every_exit
 from archbench.models.preprocessing import transform_of
 from archbench.models.timm_configs import is_bound_to_size, tags_weights, timm_config
 from archbench.models.weight_files import FILLED, WeightsFile, locate_weights, read_state_dict
@@ -38,11 +39,16 @@ class WeightedModel:
         loaded: the model; the batch size of its target is not used.
         transform: what the weights expect of an image.
         weights: their file; None where it has the values that are timed.
+        run: how a runtime runs it: gets images and returns the class scores of each exit. None
+            where it is run as it is written.
+        notes: what has to be said of that.
     """
 
     loaded: LoadedModel
     transform: Transform
     weights: WeightsFile | None
+    run: Callable[[Tensor], list[Tensor]] | None = None
+    notes: tuple[Note, ...] = ()
 
     @property
     def spec(self) -> ModelSpec:
@@ -72,7 +78,7 @@ class WeightedModel:
         Raises:
             ArchitectureError: it does not return a row of scores for each image.
         """
-        return class_scores(self.spec, self.module(images), len(images), any_classes=True)
+        return self.exits(images)[-1]
 
     def exits(self, images: Tensor) -> list[Tensor]:
         """The class scores of each exit, the last one those of :meth:`scores`.
@@ -80,6 +86,8 @@ class WeightedModel:
         Raises:
             ArchitectureError: see :meth:`scores`.
         """
+        if self.run is not None:
+            return self.run(images)
         return every_exit(self.spec, self.module(images), len(images), any_classes=True)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Generator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,10 +18,14 @@ import pytest
 from archbench.core.run_config import RunConfig
 from archbench.pytest_plugin import hookspecs
 from archbench.pytest_plugin.options import (
+    HOST_OPTION,
     add_options,
     given_options,
     has_workers,
     is_child,
+    is_elsewhere,
+    may_have_hosts,
+    refuse_misspelled,
 )
 from archbench.pytest_plugin.shared import (
     MODEL_ARGUMENT,
@@ -59,6 +64,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     add_options(parser)
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_load_initial_conftests(parser: pytest.Parser, args: list[str]) -> Generator[None]:
+    """Name the nearest option, once a project's conftest has declared its own."""
+    yield
+    refuse_misspelled(parser, args)
+
+
 def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
     """Declare the hooks that a project may implement."""
     pluginmanager.add_hookspecs(hookspecs)
@@ -66,16 +78,23 @@ def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_cmdline_main(config: pytest.Config) -> None:
-    """Become a worker where that is what this process is for, before anything is configured."""
+    """Become a worker where that is what this process is for, or find the hosts of the run, before
+    anything is configured."""
     if is_child(config):
         from archbench.pytest_plugin.turns import become_worker
 
         become_worker(config)
+    elif is_elsewhere(config) or may_have_hosts(config):
+        from archbench.pytest_plugin.distributing import begin
+
+        begin(config)
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
     """Refuse settings that make no sense before anything runs."""
+    # A conftest that is met only as tests are collected comes too late to declare short options.
+    setattr(config.option, HOST_OPTION, getattr(config.option, HOST_OPTION, False))
     if given_options(config):
         cells_of(config)
     config.stash[_ONLY] = bool(getattr(config.option, "benchmark_only", False))
@@ -119,10 +138,12 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
-    """Tell a worker where to find what fresh processes have measured."""
+    """Tell a worker where to find what fresh processes have measured, and what has ended."""
+    from archbench.pytest_plugin.resuming import done_tests
     from archbench.pytest_plugin.starting import files_of
 
     node.workerinput["archbench_files"] = str(files_of(node.config))
+    node.workerinput["archbench_done"] = sorted(done_tests(node.config))
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -132,7 +153,22 @@ def pytest_xdist_node_collection_finished(node: Any, ids: Sequence[str]) -> None
 
     named = [nodeid for nodeid in ids if cell_of(nodeid) is not None]
     if named:
-        cells_of(node.config).collected_elsewhere(named, is_here=bool(node.gateway.spec.popen))
+        spec = node.gateway.spec
+        is_here = bool(spec.popen) and not spec.via
+        cells_of(node.config).collected_elsewhere(named, is_here=is_here)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> object | None:
+    """Hand out the tests of one architecture together, unless another way is asked for."""
+    if config.option.dist != "load":
+        return None
+    from archbench.pytest_plugin.handing_out import ByArchitecture
+
+    def units(nodeids: Sequence[str], workers: int) -> list[list[int]]:
+        return cells_of(config).units(nodeids, workers) if _CELLS in config.stash else []
+
+    return ByArchitecture(config, log, units)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -186,18 +222,17 @@ def model_spec(_archbench_model: ModelSpec) -> ModelSpec:
 
 
 @pytest.fixture(scope="session")
-def _archbench_precision(request: pytest.FixtureRequest) -> str:
-    dtype: str = request.param
-    return dtype
+def _archbench_precision(request: pytest.FixtureRequest) -> RunConfig:
+    run_config: RunConfig = request.param
+    return run_config
 
 
 @pytest.fixture(scope="session")
-def accuracy_target(_archbench_precision: str, pytestconfig: pytest.Config) -> Target:
-    """Device and precision of this test, which runs once for all batch sizes, on the first of
-    several devices."""
+def accuracy_target(_archbench_precision: RunConfig, pytestconfig: pytest.Config) -> Target:
+    """Device, precision and runtime of this test, which runs once for all batch sizes, on the first
+    of several devices."""
     cells = cells_of(pytestconfig)
-    asked = cells.settings.configs[0].asked
-    return cells.target(RunConfig(dtype=_archbench_precision, asked=asked))
+    return cells.target(replace(_archbench_precision, asked=cells.settings.configs[0].asked))
 
 
 @pytest.fixture(scope="session")

@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 from archbench.core.errors import UsageError
-from archbench.core.process_runs import LEAST_BASELINE, ProcessRun
+from archbench.core.lines import TimeLine
+from archbench.core.process_runs import LEAST_BASELINE
 from archbench.core.records import Record
 from archbench.pytest_plugin.accuracy_gate import write_accuracies
-from archbench.pytest_plugin.gate import write_counts, write_times
+from archbench.pytest_plugin.gate import accepted_of, write_counts, write_times
 from archbench.pytest_plugin.settings import settings_of
 from archbench.store.baselines import Updated
 
@@ -32,6 +33,8 @@ class Accepting:
         """Take what a test measured, unless it failed: then nothing of it is accepted."""
         if not report.passed:
             self._timed.pop(test, None)
+            if report.skipped and any(one.status == "inconclusive" for one in record.verdicts):
+                self._timed[test] = record
             self._evaluated.pop(test, None)
         elif report.when == "call":
             if "layers" in record.metrics:
@@ -81,22 +84,24 @@ class Accepting:
         """Records with process runs enough to be a baseline; says which have too few."""
         good, poor = [], []
         for record in self._timed.values():
-            process_runs = [
-                ProcessRun.from_dict(one) for one in record.metrics["latency"]["process_runs"]
-            ]
+            process_runs = record.process_runs
             enough = sum(one.disturbance is None for one in process_runs) >= LEAST_BASELINE
             is_new = settings_of(self._config).baseline_update == "new"
             if enough:
                 good.append(record)
-            elif not is_new or any(v.status == "no-baseline" for v in record.verdicts):
-                poor.append((record, process_runs))
+            elif not is_new or accepted_of(self._config, TimeLine, record).line is None:
+                poor.append(record)
         problems = []
         if poor:
-            record, process_runs = poor[0]
-            causes = sorted({one.disturbance for one in process_runs if one.disturbance})
+            record = poor[0]
+            causes = sorted({one.disturbance for one in record.process_runs if one.disturbance})
+            if not record.process_runs:
+                causes += [one.sentence for one in record.verdicts if one.status == "inconclusive"]
+            were = "1 time was" if len(poor) == 1 else f"{len(poor):,} times were"
             problems.append(
-                f"{len(poor)} times were not accepted, {record.id} {record.suffix} among "
-                f"them: a baseline needs {LEAST_BASELINE} process runs that can be judged"
+                f"{were} not accepted, {record.id} {record.suffix}"
+                f"{' among them' if len(poor) > 1 else ''}: a baseline needs {LEAST_BASELINE} "
+                "process runs that can be judged"
                 + (f", and {'; '.join(causes[:2])}" if causes else "")
                 + (
                     ", and --quick takes one. Leave it out"

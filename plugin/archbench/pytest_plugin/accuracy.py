@@ -4,48 +4,57 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from typing import Any
+from dataclasses import replace
 
 import pytest
 
 from archbench.core.accuracy import Outcomes, wilson_interval
+from archbench.core.entries import EagerTop, MetricEntry
 from archbench.core.errors import UsageError
-from archbench.core.fingerprints import METRIC, Fingerprint, fingerprint_verdict
-from archbench.core.images import ImageSet, sampled
+from archbench.core.fingerprints import FINGERPRINT, Fingerprint, fingerprint_verdict
+from archbench.core.images import ImageSet, apart, sampled
+from archbench.core.lines import FingerprintLine
 from archbench.core.records import Record
 from archbench.core.spec import ModelSpec, Target
 from archbench.core.verdicts import Note, Verdict
 from archbench.gates.gate import changes, verdict_lines
-from archbench.measure.accuracy import Evaluation, Workers, evaluate
-from archbench.measure.fingerprints import evaluation_key, fingerprint_of
+from archbench.measure.accuracy import Evaluation, Workers, evaluate, fitting
+from archbench.measure.by_runtime import by_runtime
+from archbench.measure.fingerprints import FINGERPRINT_IMAGES, evaluation_key, fingerprint_of
+from archbench.measure.running import forward_passes
 from archbench.models.datasets import open_images
 from archbench.models.weights import WeightedModel, load_weighted
-from archbench.pytest_plugin.accuracy_gate import TO_ACCEPT, environment_changes, judge_accuracy
+from archbench.pytest_plugin.accuracy_gate import environment_changes, judge_accuracy
+from archbench.pytest_plugin.advice import how_to_accept
+from archbench.pytest_plugin.ending import end_run
 from archbench.pytest_plugin.evaluations import evaluation_path, outcomes_of, taken_up
 from archbench.pytest_plugin.gate import accepted_of, gate_of, judged
 from archbench.pytest_plugin.holding import holder_of
-from archbench.pytest_plugin.options import spelled, worker_count
+from archbench.pytest_plugin.options import worker_count
 from archbench.pytest_plugin.progress import EvaluationProgress
 from archbench.pytest_plugin.settings import settings_of
+from archbench.pytest_plugin.starting import artefacts_of
 from archbench.store.outcomes import StoredOutcomes, write_outcomes
 
-_IMAGES: pytest.StashKey[ImageSet] = pytest.StashKey()
+_IMAGES: pytest.StashKey[tuple[ImageSet, ImageSet]] = pytest.StashKey()
+
+RANGES = 128
+"""Images that an engine takes the ranges of int8 from, but no more than a tenth of all."""
 
 
-def images_of(config: pytest.Config) -> ImageSet | None:
-    """The images of ``--imagenet``, or the sample of them, found once in each process.
+def images_of(config: pytest.Config) -> tuple[ImageSet, ImageSet]:
+    """The images of ``--imagenet`` that are evaluated, and all of them, found once in each process.
 
     Raises:
         UsageError: they cannot be used; says why.
     """
     settings = settings_of(config)
-    if settings.imagenet is None:
-        return None
+    assert settings.imagenet is not None
     if _IMAGES not in config.stash:
-        images = open_images(settings.imagenet)
+        found = images = open_images(settings.imagenet)
         if settings.accuracy_samples is not None:
             images = sampled(images, settings.accuracy_samples)
-        config.stash[_IMAGES] = images
+        config.stash[_IMAGES] = images, found
     return config.stash[_IMAGES]
 
 
@@ -64,29 +73,61 @@ def measured_accuracy(
         ArchitectureError, NotMeasuredError, MemoryError, RuntimeError: as
             :func:`archbench.measure.accuracy.evaluate`.
     """
-    config = node.config
-    settings = settings_of(config)
-    images = images_of(config)
-    assert images is not None
-    model = weighted(config, spec, target, settings.weights or "pretrained")
+    config, eager = node.config, dict[str, Outcomes]()
+    images, found = images_of(config)
+    reference = ranges = None
+    if target.runtime != "eager":
+        if target.dtype == "int8":
+            images, ranges = apart(images, found, max(min(RANGES, len(found.images) // 10), 1))
+        as_written = replace(target, dtype="fp32", runtime="eager")
+        reference = _evaluation(config, spec, as_written, images)
+        eager = dict(outcomes_of(config, reference))
+    record = _evaluation(config, spec, target, images, ranges)
+    if reference is not None:
+        top1 = reference.metrics["top1"]
+        beside = EagerTop(value=top1["value"], right=top1["right"], key=top1["key"])
+        record.metrics["top1"]["eager"] = beside
+    return record, judge_accuracy(node, record, spec, outcomes_of(config, record), eager)
+
+
+def _evaluation(
+    config: pytest.Config,
+    spec: ModelSpec,
+    target: Target,
+    images: ImageSet,
+    ranges: ImageSet | None = None,
+) -> Record:
+    """An architecture evaluated by its target's runtime, unless that was done before."""
+    model = weighted(config, spec, target, settings_of(config).weights or "pretrained")
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    workers = Workers.of(target, max((cores or 1) // worker_count(config), 1))
+    size = None
+    if target.runtime != "eager":
+        # Ranges that are taken anew in each pass depend on the whole batch. Files of one size are
+        # made once, whatever memory is free.
+        with forward_passes(model.loaded):
+            size = 1 if target.dtype == "int8" else 2 ** (fitting(model).bit_length() - 1)
+        size = min(size, len(images.images))
+        model = by_runtime(
+            model, size, cores=workers.threads, ranges=ranges, artefacts=artefacts_of(config)
+        )
     _, digest = fingerprint_of(model)
     key = evaluation_key(model, images, digest)
     record = taken_up(config, key)
-    if record is None:
-        record = _evaluated(config, model, images, key)
-    return record, judge_accuracy(node, record, spec, outcomes_of(config, record))
+    return record or _evaluated(config, model, images, key, workers, size)
 
 
-def _evaluated(config: pytest.Config, model: WeightedModel, images: ImageSet, key: str) -> Record:
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+def _evaluated(
+    config: pytest.Config,
+    model: WeightedModel,
+    images: ImageSet,
+    key: str,
+    workers: Workers,
+    size: int | None,
+) -> Record:
     progress = EvaluationProgress(config, model.spec.id)
     try:
-        found = evaluate(
-            model,
-            images,
-            workers=Workers.of(model.target, max((cores or 1) // worker_count(config), 1)),
-            progress=progress,
-        )
+        found = evaluate(model, images, workers=workers, batch_size=size, progress=progress)
     finally:
         progress.close()
     record = _record(model, images, found, key)
@@ -97,7 +138,7 @@ def _evaluated(config: pytest.Config, model: WeightedModel, images: ImageSet, ke
     return record
 
 
-def _top(outcomes: Outcomes) -> dict[str, Any]:
+def _top(outcomes: Outcomes) -> MetricEntry:
     """The entry of one accuracy among the metrics of a cell."""
     low, high = wilson_interval(outcomes.right, outcomes.images)
     return {
@@ -115,7 +156,7 @@ def _top(outcomes: Outcomes) -> dict[str, Any]:
 
 
 def _record(model: WeightedModel, images: ImageSet, found: Evaluation, key: str) -> Record:
-    top1 = {
+    top1: MetricEntry = {
         **_top(found.top1),
         "key": key,
         "dataset": {
@@ -145,7 +186,7 @@ def _record(model: WeightedModel, images: ImageSet, found: Evaluation, key: str)
         model.spec.id,
         model.target.batchless,
         {"top1": top1, **({"top5": _top(found.top5)} if found.top5 is not None else {})},
-        notes=[*_doubts(found, len(images.images)), *which_scores],
+        notes=[*_doubts(found, len(images.images)), *which_scores, *model.notes],
         seconds={"load_weights": model.loaded.load_seconds, "evaluate": found.seconds},
     )
 
@@ -185,7 +226,7 @@ def weighted(config: pytest.Config, spec: ModelSpec, target: Target, weights: st
         )
     except UsageError as error:
         # The same request for every architecture: one message instead of one for each.
-        pytest.exit(spelled(config, f"archbench: {error}"), returncode=pytest.ExitCode.USAGE_ERROR)
+        end_run(config, str(error), pytest.ExitCode.USAGE_ERROR)
 
 
 # The fingerprint.
@@ -202,29 +243,36 @@ def fingerprint_record(
         The record, and the text of the failure where the test is to fail.
 
     Raises:
-        ArchitectureError, NotMeasuredError: the network cannot be loaded or run.
+        ArchitectureError, NotMeasuredError: the network cannot be loaded or run, or returns other
+            scores for the same images.
     """
     config, gate, settings = node.config, gate_of(node.config), settings_of(node.config)
     record = Record(spec.id, target.batchless)
-    accepted = accepted_of(config, "fingerprint", record)
-    cell, line = f"{spec.id} {target.dtype}", accepted.line
+    accepted = accepted_of(config, FingerprintLine, record)
+    cell, line = f"{spec.id} {target.precision}", accepted.line
     if line is None and gate.accepting is None:
         return record, _no_fingerprint(config, record, target)
-    asked = settings.weights or (line["asked"] if line is not None else None)
+    asked = settings.weights or (line.asked if line is not None else None)
     asked = asked or ("none" if settings.imagenet is None else "pretrained")
     model = weighted(config, spec, target, asked)
-    now, _ = fingerprint_of(model)
+    if target.runtime != "eager":
+        size = 1 if target.dtype == "int8" else len(FINGERPRINT_IMAGES)
+        model = by_runtime(model, size, artefacts=artefacts_of(config))
+    now, _ = fingerprint_of(model, passes=2)
     record.seconds["load_weights"] = model.loaded.load_seconds
-    record.metrics[METRIC] = {
-        **now.as_dict(),
+    record.metrics[FINGERPRINT] = {
+        "inputs": [*now.short.inputs],
+        "outputs": [*now.short.outputs],
+        "top": [*now.top],
+        "weights": now.weights,
         "unit": "1",
         "source": "measured",
         "preprocessing": model.transform.as_dict(),
         # A path is of one machine.
         "asked": asked if asked in ("none", "pretrained") else "none",
     }
-    before = None if line is None else Fingerprint.from_dict(line)
-    device = target.device_name if line is None else line["environment"]["device_name"]
+    before = None if line is None else line.value
+    device = target.device_name if line is None else line.environment.get("device_name")
     verdict = fingerprint_verdict(
         before, now, target.dtype, same_device=device == target.device_name, accept=gate.replaces
     )
@@ -234,22 +282,22 @@ def fingerprint_record(
         since: list[str] = []
         if line is not None:
             stated = model.transform.as_dict()
-            since += changes(line["preprocessing"], stated, without=["source"])
+            since += changes(line.preprocessing, stated, without=["source"])
             since += environment_changes(line, record)
         yield from accepted.lines(since)
-        yield TO_ACCEPT
+        yield how_to_accept(node)
 
     return record, judged(config, record, [verdict], explain)
 
 
 def _no_fingerprint(config: pytest.Config, record: Record, target: Target) -> str | None:
     """The failure of a test whose network has no accepted fingerprint, where others have one."""
-    file = gate_of(config).file("fingerprint")
+    file = gate_of(config).file(FingerprintLine)
     where = file.path.relative_to(config.rootpath)
     missing = judged(
         config,
         record,
         [fingerprint_verdict(None, Fingerprint((), (), (), "none"), target.dtype)],
-        lambda _: [f"no-baseline: {record.id} {target.dtype} has no line in {where}"],
+        lambda _: [f"no-baseline: {record.id} {target.precision} has no line in {where}"],
     )
     return missing if file.lines else None

@@ -4,77 +4,93 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from archbench.catalog.published import published_accuracies
-from archbench.core.accuracy import Outcomes, accuracy_verdict, published_verdict
-from archbench.core.fingerprints import METRIC
+from archbench.core.accuracy import Outcomes, accuracy_verdict, published_verdict, runtime_verdict
+from archbench.core.fingerprints import FINGERPRINT
+from archbench.core.lines import AccuracyLine, FingerprintLine, Hits
 from archbench.core.records import Record
 from archbench.core.spec import ModelSpec
 from archbench.core.verdicts import Verdict
 from archbench.gates.gate import changes, verdict_lines
 from archbench.measure.environment import provenance
 from archbench.metrics import compared_by
+from archbench.pytest_plugin.advice import how_to_accept
 from archbench.pytest_plugin.configuration import configuration_of
-from archbench.pytest_plugin.gate import accepted_of, gate_of, judged, stamp_of
+from archbench.pytest_plugin.gate import (
+    accepted_of,
+    checked_line,
+    gate_of,
+    judged,
+    stamp_of,
+)
 from archbench.store.baselines import Updated
 from archbench.store.outcomes import outcomes_from_text, outcomes_text, read_outcomes
 
 
 def judge_accuracy(
-    node: pytest.Item, record: Record, spec: ModelSpec, outcomes: Mapping[str, Outcomes]
+    node: pytest.Item,
+    record: Record,
+    spec: ModelSpec,
+    outcomes: Mapping[str, Outcomes],
+    eager: Mapping[str, Outcomes],
 ) -> str | None:
     """Compare outcomes with the accepted ones, image by image, and note the verdicts.
+
+    Args:
+        eager: outcomes of eager fp32 that those of another runtime are compared with as well.
 
     Returns:
         The text of the failure where the test is to fail.
     """
     config, gate = node.config, gate_of(node.config)
     assert record.target is not None
-    accepted = accepted_of(config, "accuracy", record)
+    accepted = accepted_of(config, AccuracyLine, record)
     line, verdicts = accepted.line, []
     for metric, now in outcomes.items():
         tolerance = configuration_of(config).rules.tolerance(
             metric, record.id, record.target.slug, record.target.dtype
         )
         assert tolerance.confidence is not None
-        path = gate.path("accuracy")
+        confidence, target = tolerance.confidence, record.target
+        if metric in eager:
+            beside = runtime_verdict(
+                eager[metric], now, dtype=target.dtype, runtime=target.runtime,
+                metric=metric, confidence=confidence,
+            )  # fmt: skip
+            verdicts.append(beside)
+        path = gate.path(AccuracyLine)
         before = _stored_outcomes(line, metric, path) if line is not None else None
         if line is not None and before is None:
             continue
         verdict = accuracy_verdict(
-            before, now, metric=metric, confidence=tolerance.confidence, accept=gate.replaces
+            before, now, metric=metric, confidence=confidence, accept=gate.replaces
         )
         if before is None:
             verdict = _beside_published(record, spec, metric, now) or verdict
         verdicts.append(verdict)
-    cell = f"{record.id} {record.target.dtype}"
+    cell = f"{record.id} {record.target.precision}"
 
     def explain(bad: list[Verdict]) -> Iterator[str]:
         yield from verdict_lines(
             cell, bad, lambda one: f"{one.metric.replace('top', 'top-')} {one.sentence}"
         )
         yield from accepted.lines([] if line is None else _changes(line, record))
-        yield TO_ACCEPT
+        yield how_to_accept(node)
 
     return judged(config, record, verdicts, explain)
 
 
-TO_ACCEPT = "If this is meant, run the same command with --baseline-update."
-
-
-def _stored_outcomes(line: Mapping[str, Any], metric: str, path: Path) -> Outcomes | None:
-    entry = line[metric]
+def _stored_outcomes(line: AccuracyLine, metric: str, path: Path) -> Outcomes | None:
+    entry: Hits | None = getattr(line, metric)
     if entry is None:
         return None
     try:
-        return outcomes_from_text(entry["bits"], entry["images"], entry["digest"])
+        return outcomes_from_text(entry.bits, entry.images, entry.digest)
     except ValueError as error:
-        raise pytest.UsageError(
-            f"{path}: the outcomes of {line['id']} are damaged: {error}"
-        ) from None
+        raise pytest.UsageError(f"{path}: the outcomes of {line.id} are damaged: {error}") from None
 
 
 def _beside_published(
@@ -89,28 +105,29 @@ def _beside_published(
     return published_verdict(metric, now.right, now.images, figure.value, figure.source)
 
 
-def _changes(line: Mapping[str, Any], record: Record) -> list[str]:
+def _changes(line: AccuracyLine, record: Record) -> list[str]:
     """What differs between two evaluations of the same images, for whoever looks for the cause."""
     top1 = record.metrics["top1"]
+    now = top1["weights"]
     weights = [
-        {"weights": (side or {}).get("sha256", "none")[:16]}
-        for side in (line["weights"], top1["weights"])
+        {"weights": side["sha256"][:16] if isinstance(side, Mapping) else "none"}
+        for side in (line.weights, now)
     ]
     return [
-        *changes(line["preprocessing"], top1["preprocessing"], without=["source"]),
+        *changes(line.preprocessing, top1["preprocessing"], without=["source"]),
         *changes(*weights),
         *environment_changes(line, record),
     ]
 
 
-def environment_changes(line: Mapping[str, Any], record: Record) -> list[str]:
+def environment_changes(line: AccuracyLine | FingerprintLine, record: Record) -> list[str]:
     """What differs between the environment of a line and that of this run."""
-    then = line["environment"]
+    then = line.environment
     now = _environment(record)
     return changes(then, {name: value for name, value in now.items() if name in then})
 
 
-def _environment(record: Record) -> dict[str, Any]:
+def _environment(record: Record) -> dict[str, str]:
     from archbench.models.libraries import library_version
 
     assert record.target is not None
@@ -139,39 +156,49 @@ def write_accuracies(
         OSError: it cannot be written.
     """
     gate, stamp = gate_of(config), stamp_of(config)
-    lines: dict[str, list[tuple[Path, Mapping[str, Any]]]] = {"accuracy": [], "fingerprint": []}
+    accuracies, fingerprints = [], []
     for record in records:
-        assert record.target is not None
-        shared = {
-            "id": record.id,
-            "cell": record.target.dtype,
-            "environment": _environment(record),
-            **stamp,
-        }
-        top1 = record.metrics.get("top1")
-        if top1 is not None and run is not None:
-            stored = read_outcomes(run / top1["outcomes"]).outcomes
-            line = {
-                **shared,
-                **{name: _outcomes_line(stored.get(name)) for name in compared_by("pairs")},
-                **{name: top1[name] for name in ("weights", "preprocessing")},
-                **{name: top1["dataset"][name] for name in ("sample", "seed")},
-            }
-            lines["accuracy"].append((gate.path("accuracy"), line))
-        taken = record.metrics.get(METRIC)
-        if taken is not None:
-            fields = ("inputs", "outputs", "top", "weights", "preprocessing", "asked")
-            line = {**shared, **{name: taken[name] for name in fields}}
-            lines["fingerprint"].append((gate.path("fingerprint"), line))
-    return [one for kind, found in lines.items() for one in gate.accept(kind, found)]
+        if "top1" in record.metrics and run is not None:
+            accuracies.append(_accuracy_line(record, run, stamp))
+        if FINGERPRINT in record.metrics:
+            fingerprints.append(_fingerprint_line(record, stamp))
+    place, of_fingerprints = gate.path(AccuracyLine), gate.path(FingerprintLine)
+    return [
+        *gate.accept(AccuracyLine, [(place, line) for line in accuracies]),
+        *gate.accept(FingerprintLine, [(of_fingerprints, line) for line in fingerprints]),
+    ]
 
 
-def _outcomes_line(outcomes: Outcomes | None) -> dict[str, Any] | None:
+def _accuracy_line(record: Record, run: Path, stamp: Mapping[str, str | None]) -> AccuracyLine:
+    top1 = record.metrics["top1"]
+    stored = read_outcomes(run / top1["outcomes"]).outcomes
+    return checked_line(
+        AccuracyLine,
+        **_about(record),
+        **stamp,
+        **{name: _outcomes_line(stored.get(name)) for name in compared_by("pairs")},
+        weights=top1["weights"],
+        preprocessing=top1["preprocessing"],
+        sample=top1["dataset"]["sample"],
+        seed=top1["dataset"]["seed"],
+    )
+
+
+def _fingerprint_line(record: Record, stamp: Mapping[str, str | None]) -> FingerprintLine:
+    fields = ("inputs", "outputs", "top", "weights", "preprocessing", "asked")
+    taken = record.metrics[FINGERPRINT]
+    stated = {name: value for name, value in taken.items() if name in fields}
+    return checked_line(FingerprintLine, **_about(record), **stamp, **stated)
+
+
+def _about(record: Record) -> dict[str, str | dict[str, str]]:
+    """Which cell a line is about, and with what it was measured."""
+    assert record.target is not None
+    cell = record.target.precision
+    return {"id": record.id, "cell": cell, "environment": _environment(record)}
+
+
+def _outcomes_line(outcomes: Outcomes | None) -> Hits | None:
     if outcomes is None:
         return None
-    return {
-        "images": outcomes.images,
-        "right": outcomes.right,
-        "digest": outcomes.digest,
-        "bits": outcomes_text(outcomes),
-    }
+    return Hits(outcomes.images, outcomes.right, outcomes.digest, outcomes_text(outcomes))

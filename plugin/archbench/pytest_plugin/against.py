@@ -6,13 +6,16 @@ import os
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from functools import partial
+from pathlib import Path
 
+import msgspec
 import pytest
 
 from archbench.core.errors import ArchbenchError
-from archbench.core.records import target_of
+from archbench.core.forms import Json, value_of
 from archbench.core.rounds import ClockRule
+from archbench.core.side_facts import SideFacts
 from archbench.pytest_plugin.compared import Comparison, comparison
 from archbench.pytest_plugin.compared_lines import comparison_lines
 from archbench.pytest_plugin.configuration import configuration_of
@@ -22,6 +25,7 @@ from archbench.pytest_plugin.options import spelled
 from archbench.pytest_plugin.settings import settings_of
 from archbench.pytest_plugin.sides import Side, make_sides
 from archbench.pytest_plugin.starting import (
+    artefacts_of,
     chance_environment,
     files_of,
     hand_on,
@@ -31,12 +35,12 @@ from archbench.pytest_plugin.starting import (
     start,
 )
 from archbench.pytest_plugin.targets import leased, targets_of
+from archbench.workers.messages import Failure
 from archbench.workers.orders import Order
 from archbench.workers.pairs import (
     CANDIDATE,
     REFERENCE,
     SIDES,
-    Failure,
     Holder,
     NoPairError,
     Pair,
@@ -73,11 +77,32 @@ def against_lines(config: pytest.Config) -> list[str]:
     return list(config.stash[_COMPARISONS].lines) if _COMPARISONS in config.stash else []
 
 
-def _did_not_come_up(reference: Reference, label: str, error: NoPairError) -> str:
-    return (
+def _did_not_come_up(reference: Reference, sides: Mapping[str, Side], error: NoPairError) -> str:
+    label = sides[error.side].label if error.side in sides else error.side
+    other = sides.get(REFERENCE)
+    text = (
         f"--against={reference.text}: the process of {label} did not come up: "
-        f"{error.sentence}. This is what it printed:\n{error.output}"
+        f"{error.sentence}. This is what it printed:\n{_in_revision(other, error.output)}"
     )
+    if error.side != REFERENCE or not (commit := _commit(other)):
+        return text
+    return (
+        f"{text}\nIf that is about a file of the revision itself, compare with another one, as "
+        f"--against={commit}~1."
+    )
+
+
+def _commit(other: Side | None) -> str:
+    """The start of the name of the commit that the other side is; empty where it is none."""
+    return "" if other is None else Path(other.imports.theirs).name[:9]
+
+
+def _in_revision(other: Side | None, text: str) -> str:
+    """What a side said, with the files of a revision named as git does: ``1a2b3c4d5:net.py``."""
+    commit = _commit(other)
+    if other is None or not commit:
+        return text
+    return text.replace(f"{other.imports.theirs}{os.sep}", f"{commit}:")
 
 
 def compare(
@@ -86,6 +111,7 @@ def compare(
     say: Callable[[str], None],
     *,
     show: Callable[[str], object] = lambda _: None,
+    kept: PairsKept | None = None,
     plan: Plan | None = None,
     patience: Patience | None = None,
 ) -> None:
@@ -94,6 +120,7 @@ def compare(
     Args:
         say: given a sentence for each process run.
         show: given a line that stands until the next one, about what is going on.
+        kept: what is on the disk of this run.
 
     Raises:
         pytest.UsageError: what ``--against`` names is not there, a side does not come up, or no
@@ -104,16 +131,8 @@ def compare(
     found = config.stash[_COMPARISONS] = _Comparisons()
     cells = [nodeid for nodeid in nodeids if _is_timed(nodeid)]
     if not cells:
-        count = "the one selected test measures no time"
-        if len(nodeids) > 1:
-            count = f"none of the {len(nodeids):,} selected tests measures a time"
-        raise pytest.UsageError(
-            spelled(
-                config,
-                f"--against={reference.text}: {count}, so nothing would be compared. Select tests "
-                "that do, as benchmarks/test_latency.py, or leave --against out",
-            )
-        )
+        raise pytest.UsageError(spelled(config, _nothing_timed(reference, len(nodeids))))
+    kept = kept or PairsKept()
     try:
         sides = make_sides(config, reference, show)
         labels = {side: one.label for side, one in sides.items()}
@@ -124,19 +143,60 @@ def compare(
             targets = [] if settings_of(config).gpu == "cpu" else targets_of(config)
             with leased(targets, say):
                 paired = run_schedule(
-                    cells, pairs.start, pairs.rules_of, plan=plan, say=say, show=show
-                )
+                    cells, pairs.start, pairs.rules_of,
+                    plan=plan, say=say, show=show, known=kept.known, keep=kept.add,
+                )  # fmt: skip
         else:
             paired = {nodeid: PairedCell(failures=(_without_file(nodeid),)) for nodeid in cells}
     except NoPairError as error:
-        message = _did_not_come_up(reference, labels.get(error.side, error.side), error)
+        message = _did_not_come_up(reference, sides, error)
         raise pytest.UsageError(spelled(config, message)) from None
     except ArchbenchError as error:
         raise pytest.UsageError(spelled(config, str(error))) from None
+    told = partial(_in_revision, sides[REFERENCE])
     for nodeid, one in paired.items():
+        one.failures = tuple(
+            msgspec.structs.replace(
+                failure, sentence=told(failure.sentence), details=told(failure.details)
+            )
+            for failure in one.failures
+        )
         found.by_test[nodeid] = comparison(config, nodeid, one, reference, labels)
     found.lines = comparison_lines(config, paired, reference, labels, set(cells), found.by_test)
     hand_on(config, _FILE, found.by_test)
+
+
+def _nothing_timed(reference: Reference, selected: int) -> str:
+    """What to say where no selected test is about time."""
+    count = "the one selected test measures no time"
+    if selected > 1:
+        count = f"none of the {selected:,} selected tests measures a time"
+    return (
+        f"--against={reference.text}: {count}, so nothing would be compared. Select tests "
+        "that do, as benchmarks/test_latency.py, or leave --against out"
+    )
+
+
+class PairsKept:
+    """What pairs of processes have brought, on the disk of a run.
+
+    Args:
+        before: by test, what the run that this one goes on with has of it.
+        add: puts it there.
+    """
+
+    def __init__(
+        self,
+        before: Mapping[str, Json] | None = None,
+        add: Callable[[str, PairedCell], object] = lambda *_: None,
+    ) -> None:
+        self._before = before or {}
+        self.add = add
+
+    def known(self, test: str) -> PairedCell:
+        """What there is of a test."""
+        before = self._before.get(test)
+        return PairedCell() if before is None else value_of(PairedCell, before)
 
 
 def _is_timed(nodeid: str) -> bool:
@@ -172,12 +232,14 @@ class _Pairs:
             patience = replace(patience, ready=patience.ready + patience.compiling)
         self._patience = patience
 
-    def rules_of(self, facts: Mapping[str, Any]) -> tuple[ClockRule, ...]:
+    def rules_of(self, facts: SideFacts) -> tuple[ClockRule, ...]:
         """The rules of a cell, from what the candidate says about its model."""
-        target = target_of(facts["target"])
-        return configuration_of(self._config).rules.paired_rules(
-            facts["id"], target.slug, target.dtype, target.kind, target.threads
+        target = facts.target
+        rules = configuration_of(self._config).rules.paired_rules(
+            facts.id, target.slug, target.dtype, target.kind, target.threads
         )
+        # An accelerator without a clock of its own has the host's alone.
+        return tuple(one for one in rules if one.clock != "device" or facts.has_clock)
 
     def start(self, seed: int, cells: Sequence[str]) -> Pair:
         """Start a pair of processes, or the one that holds both sides, and wait until it is up.
@@ -216,6 +278,7 @@ class _Pairs:
             foreign={"timeout": 0},
             imports=side.imports,
             files=str(files_of(self._config)),
+            artefacts=str(artefacts_of(self._config)),
             seed=chance.randrange(2**31),
             core=core,
             sides=tuple(names),

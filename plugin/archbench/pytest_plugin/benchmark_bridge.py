@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from archbench.core.forms import Json
 from archbench.core.records import Record, derived, target_of
 from archbench.pytest_plugin.options import has_workers, is_child, is_worker
 
@@ -171,8 +172,8 @@ def add_benchmark(config: pytest.Config, report: pytest.TestReport, record: Reco
     session.benchmarks.append(entry)
 
 
-def _extra_info(record: Record) -> dict[str, Any]:
-    info: dict[str, Any] = {
+def _extra_info(record: Record) -> dict[str, Json]:
+    info: dict[str, Json] = {
         "archbench": record.id,
         **(asdict(record.target) if record.target is not None else {}),
     }

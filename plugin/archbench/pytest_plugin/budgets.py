@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import pytest
 
-from archbench.core.budgets import Budget, judge, unjudged
+from archbench.core.budgets import Budget, judge_budget, unjudged
 from archbench.core.records import Record
 from archbench.core.verdicts import Verdict
 from archbench.gates.gate import verdict_lines
@@ -30,9 +30,9 @@ def budget_verdicts(config: pytest.Config, record: Record) -> list[Verdict]:
         pytest.UsageError: the configuration makes no sense.
     """
     return [
-        judge(budget, record, dtype)
+        judge_budget(budget, record, dtype)
         for budget in configuration_of(config).budgets
-        if budget.figure.metric in record.metrics
+        if budget.limited.metric in record.metrics
         for dtype in _precisions(config, budget, record)
         if budget.selects(record, dtype)
     ]
@@ -40,7 +40,7 @@ def budget_verdicts(config: pytest.Config, record: Record) -> list[Verdict]:
 
 def _precisions(config: pytest.Config, budget: Budget, record: Record) -> Sequence[str | None]:
     """A count is taken once for all precisions of a run, and parameters have a size in each."""
-    if budget.limit.figure == "param_bytes" and record.target is None:
+    if budget.limit.name == "param_bytes" and record.target is None:
         return settings_of(config).values("dtype")
     return [None]
 
@@ -67,6 +67,6 @@ def unjudged_lines(config: pytest.Config, cells: Sequence[Record]) -> list[str]:
     """What is said below the table about budgets that the run's tests did not touch."""
     return [
         f"Budget not judged in {number:,} of {len(cells):,} cells: {budget}; no test of this run "
-        f"{'counted' if budget.figure.counted else 'measured'} its figure."
+        f"{'counted' if budget.limited.counted else 'measured'} its figure."
         for budget, number in unjudged(configuration_of(config).budgets, cells)
     ]

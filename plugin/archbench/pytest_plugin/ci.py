@@ -10,7 +10,8 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from archbench.core.gate import COUNTS, METRIC
+from archbench.core.gate import COMPLEXITY, COUNTS
+from archbench.core.lines import CountLine
 from archbench.core.records import Record
 from archbench.core.verdicts import FAILING
 from archbench.pytest_plugin.gate import accepted_counts, gate_of
@@ -125,7 +126,7 @@ def _locator(
     config: pytest.Config, records: Mapping[str, Record]
 ) -> Callable[[Diagnostic], tuple[str, int]]:
     """The accepted line that a count is compared with; for the rest the file of its test."""
-    baselines = gate_of(config).path("complexity").relative_to(config.rootpath).as_posix()
+    baselines = gate_of(config).path(CountLine).relative_to(config.rootpath).as_posix()
     tests = {
         (record.id, verdict.metric): nodeid.partition("::")[0]
         for nodeid, record in records.items()
@@ -133,7 +134,7 @@ def _locator(
     }
 
     def locate(diagnostic: Diagnostic) -> tuple[str, int]:
-        if diagnostic.metric in (METRIC, *COUNTS):
+        if diagnostic.metric in (COMPLEXITY, *COUNTS):
             number = accepted_counts(config).numbers.get(diagnostic.id)
             if number is not None:
                 return baselines, number

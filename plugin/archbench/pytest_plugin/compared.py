@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import base64
-import struct
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from archbench.core.gate import COUNTS
-from archbench.core.records import Record, target_of
+from archbench.core.agreement import METRIC, output_verdict
+from archbench.core.differences import Growth, ScoreAgreement, agreement, attribution
+from archbench.core.entries import Imported, MetricEntry
+from archbench.core.lines import TimeLine
+from archbench.core.records import Record
 from archbench.core.run_config import RunConfig, axes
+from archbench.core.side_facts import SideFacts
 from archbench.core.sides import (
     OF_FRAMEWORK,
-    Agreement,
-    Growth,
     accept_changes,
-    agreement,
-    attribution,
     breaks_changed,
     compiling_text,
     count_changes,
@@ -31,8 +28,14 @@ from archbench.core.sides import (
 from archbench.core.telemetry import device_doubts
 from archbench.core.verdicts import INFORMATIONAL, Note, Verdict
 from archbench.gates.gate import verdict_lines
+from archbench.pytest_plugin.advice import how_to_accept_counts, how_to_let_pass, table_of
 from archbench.pytest_plugin.configuration import configuration_of
-from archbench.pytest_plugin.gate import accepted_counts, accepted_of, gate_of, judged
+from archbench.pytest_plugin.gate import (
+    accepted_counts,
+    accepted_of,
+    judged,
+    other_counts,
+)
 from archbench.pytest_plugin.manifest import cell_of, name_of
 from archbench.pytest_plugin.targets import target_for
 from archbench.workers.pairs import CANDIDATE, REFERENCE, SIDES
@@ -79,29 +82,25 @@ def comparison(
     """
     if one.failures:
         return _without_times(config, nodeid, one, labels)
-    assert one.judgement is not None
+    judgement = one.judgement
+    assert judgement is not None
     facts = one.facts
-    counts = {side: facts[side].get("counts", {}) for side in SIDES}
-    changes = count_changes(counts[REFERENCE], counts[CANDIDATE])
-    alike = run_alike(facts[REFERENCE], facts[CANDIDATE])
-    unmeant = [
-        change
-        for change in changes
-        if not reference.means_difference and (alike or change.metric not in OF_FRAMEWORK)
-    ]
+    changes = count_changes(facts[REFERENCE].counts, facts[CANDIDATE].counts)
+    unmeant = [] if reference.means_difference else _of_network(changes, facts)
     differences = _Differences.of(one, changes)
     record = _record(one)
-    record.metrics["paired_ratio"] = {
-        **_ratio(one, labels, counts),
-        "different": differences.different,
-        "agreement": None if differences.agreement is None else differences.agreement.as_dict(),
-        "growth": [item.as_dict() for item in differences.growth],
-        "series": [run.as_dict() for run in one.process_runs],
-    }
-    if one.judgement.decision.ratio is not None:
-        record.metrics["paired_ratio"]["value"] = one.judgement.decision.ratio
-    verdict = paired_verdict(one.judgement, one.process_runs, one.rules)
-    verdicts = [verdict, *_accepted(config, one, unmeant)]
+    counts = facts[CANDIDATE].counts or {}
+    record.notes += other_counts(
+        config,
+        record.id,
+        lambda line: all(
+            counts.get(name, then) == then
+            for name, then in (("params", line.params), ("macs", line.macs))
+        ),
+    )
+    record.metrics["paired_ratio"] = _ratio(one, labels, differences)
+    verdict = paired_verdict(judgement, one.process_runs, one.rules)
+    verdicts = [verdict, *_accepted(config, one, unmeant), *_output_verdicts(one)]
 
     def explain(bad: list[Verdict]) -> Iterator[str]:
         # What a change of counts has cost is the question, also where the answer is: no time.
@@ -110,9 +109,25 @@ def comparison(
         yield f"Compared: {labels[CANDIDATE]}, against {labels[REFERENCE]}."
         yield from _difference_lines(config, one, labels, differences)
         if any(item.status == "changed" for item in bad):
-            yield _how_to_accept(config, facts[CANDIDATE], bad)
+            yield how_to_accept_counts(config, facts[CANDIDATE], bad)
+        if verdict in bad and verdict.status == "regressed":
+            yield how_to_let_pass(config, facts[CANDIDATE], judgement)
 
     return Comparison(record, judged(config, record, verdicts, explain))
+
+
+def _of_network(changes: Sequence[Verdict], facts: Mapping[str, SideFacts]) -> Sequence[Verdict]:
+    """Changes that are the network's, and not those of another framework or way of running."""
+    if run_alike(facts[REFERENCE], facts[CANDIDATE]):
+        return changes
+    return [change for change in changes if change.metric not in OF_FRAMEWORK]
+
+
+def _output_verdicts(one: PairedCell) -> list[Verdict]:
+    """Whether the candidate's runtime returns what the network returns, where it is no eager."""
+    facts = one.facts[CANDIDATE]
+    metric, target = facts.metrics.get(METRIC, {}), facts.target
+    return [output_verdict(metric, target.dtype, target.runtime)] if "tolerance" in metric else []
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +143,7 @@ class _Differences:
     """
 
     different: list[str]
-    agreement: Agreement | None
+    agreement: ScoreAgreement | None
     growth: list[Growth]
     total: float
     same_shapes: bool
@@ -137,11 +152,12 @@ class _Differences:
     def of(cls, one: PairedCell, changes: Sequence[Verdict]) -> _Differences:
         different = [
             *versions_changed(*(_stated(one, side) for side in SIDES)),
-            *breaks_changed(*(metrics_of(one, side) for side in SIDES)),
+            *breaks_changed(*(one.facts[side].metrics for side in SIDES)),
             *(change.sentence for change in changes),
         ]
         same_shapes = all(change.metric != "output_shape" for change in changes)
-        agreed = agreement(*(_scores(one.facts[side].get("scores")) for side in SIDES))
+        scores = [one.facts[side].scores for side in SIDES]
+        agreed = agreement(*(side.rows if side is not None else [] for side in scores))
         return cls(different, agreed, *attribution(one.modules), same_shapes)
 
 
@@ -163,13 +179,11 @@ def _difference_lines(
         yield from (f"  {item.text(found.total)}" for item in found.growth)
 
 
-def _ratio(
-    one: PairedCell, labels: Mapping[str, str], counts: Mapping[str, Mapping[str, Any]]
-) -> dict[str, Any]:
-    """The entry of a comparison among the metrics of a cell, without what follows from both."""
+def _ratio(one: PairedCell, labels: Mapping[str, str], differences: _Differences) -> MetricEntry:
+    """The entry of a comparison among the metrics of a cell."""
     assert one.judgement is not None
     decision = one.judgement.decision
-    return {
+    found: MetricEntry = {
         "unit": "1",
         "source": "measured",
         "clock": one.judgement.clock,
@@ -183,54 +197,42 @@ def _ratio(
         "sides": {
             side: {
                 "label": labels[side],
-                "counts": counts[side],
-                "metrics": metrics_of(one, side),
-                "versions": _versions(one, side),
-                "imported": _imported(one, side),
-                "no_telemetry": one.facts[side].get("no_telemetry"),
-                "notes": one.facts[side].get("notes", []),
+                "counts": facts.counts,
+                "metrics": facts.metrics,
+                "versions": one.hellos[side].versions,
+                "imported": [*facts.imported],
+                "no_telemetry": facts.no_telemetry,
+                "notes": [*facts.notes],
             }
-            for side in SIDES
+            for side, facts in sorted(one.facts.items(), key=lambda item: SIDES.index(item[0]))
         },
+        "different": differences.different,
+        "agreement": differences.agreement,
+        "growth": differences.growth,
+        "series": one.process_runs,
     }
+    if decision.ratio is not None:
+        found["value"] = decision.ratio
+    return found
 
 
 def _accepted(config: pytest.Config, one: PairedCell, changes: Sequence[Verdict]) -> list[Verdict]:
     """The same changes, with those said to be so that are informational."""
     facts = one.facts[CANDIDATE]
-    target = target_of(facts["target"])
+    target = facts.target
     if not changes:
         return []
-    counts = accepted_counts(config).lines.get(facts["id"])
-    times = accepted_of(config, "latency", Record(facts["id"], target)).line
-    peak = (times or {}).get("memory_and_energy", {}).get("peak_memory")
-    changes = accept_changes(changes, facts["counts"], counts, peak)
+    counts = accepted_counts(config).lines.get(facts.id)
+    times = accepted_of(config, TimeLine, Record(facts.id, target)).line
+    peak = None if times is None else times.memory_and_energy.get("peak_memory")
+    changes = accept_changes(changes, facts.counts, counts, peak)
     rules = configuration_of(config).rules
-    if not rules.reports("counts", facts["id"], target.slug, target.dtype):
+    if not rules.reports("counts", facts.id, target.slug, target.dtype):
         return changes
     return [
         change if change.reason in INFORMATIONAL else replace(change, reason="reported")
         for change in changes
     ]
-
-
-def _how_to_accept(config: pytest.Config, facts: Mapping[str, Any], bad: Sequence[Verdict]) -> str:
-    """What to do where other counts are meant."""
-    instead = "with --baseline-update in place of --against"
-    if any(item.metric in COUNTS for item in bad):
-        path = gate_of(config).path("complexity")
-        number = accepted_counts(config).numbers.get(facts["id"])
-        what = f"run a test that calls bench.complexity {instead}"
-        has = f"has others in line {number}" if number else f"has none of {facts['id']}"
-    else:
-        target = target_of(facts["target"])
-        path = gate_of(config).path("latency", target.slug, target.dtype)
-        what, has = f"run the same on this device {instead}", "holds what was accepted there"
-    return (
-        f"If this is meant: {what}, and commit {path.relative_to(config.rootpath)}, which {has}.\n"
-        "Or let counts = 'report' in [[tool.archbench.paired]] report such changes: they fail "
-        "nothing."
-    )
 
 
 def _without_times(
@@ -257,8 +259,8 @@ def _without_times(
         yield "\n".join(verdict_lines(name_of(nodeid), bad)) + details
         if is_new:
             yield (
-                "If it is new: let new = 'report' in [[tool.archbench.paired]] report it: it fails "
-                "nothing then."
+                f"If it is new: let new = 'report' in {table_of(config, 'paired')} report it: it "
+                "fails nothing then."
             )
 
     return Comparison(record, judged(config, record, [verdict], explain))
@@ -277,36 +279,37 @@ def _new_is_informational(config: pytest.Config, nodeid: str) -> bool:
 
 def _record(one: PairedCell, name: str = "") -> Record:
     """What the candidate's bursts say, in the form of a measurement of its own."""
-    facts = one.facts.get(CANDIDATE, {})
-    record = Record(
-        facts.get("id", name),
-        target_of(facts["target"]) if "target" in facts else None,
-        notes=[Note(**note) for note in facts.get("notes", ())],
-    )
+    facts = one.facts.get(CANDIDATE)
+    if facts is None:
+        return Record(name)
+    record = Record(facts.id, facts.target, notes=[*facts.notes])
     bursts = [item.candidate for run in one.process_runs for item in run.rounds]
     if bursts:
-        common = {"unit": "s", "basis": "batch", "source": "measured"}
+        common: MetricEntry = {"unit": "s", "basis": "batch", "source": "measured"}
         record.metrics = {
             "latency": {
                 **common,
                 "samples": [value for burst in bursts for value in burst.wall],
                 "clock": "wall",
-                "environment": facts.get("environment"),
+                "environment": facts.environment,
             },
             "cpu_time": {
                 **common,
                 "samples": [value for burst in bursts for value in burst.cpu],
                 "clock": "process",
             },
-            **metrics_of(one, CANDIDATE),
+            **facts.metrics,
         }
         device = [value for burst in bursts for value in burst.device]
         if device:
             record.metrics["device_time"] = {**common, "samples": device, "clock": "device"}
         record.notes += device_doubts(
-            [reading for burst in bursts for reading in burst.readings],
+            [sample for burst in bursts for sample in burst.telemetry],
             False if any(burst.is_full is False for burst in bursts) else None,
         )
+        if one.judgement is not None and "wall" in one.judgement.unjudged:
+            text = "others took too much of the machine to judge its wall time"
+            record.notes.append(Note("disturbed", text))
         record.seconds = {"forward": sum(burst.seconds for burst in bursts)}
     return record
 
@@ -315,32 +318,21 @@ _HARDWARE = ("device_name", "processor", "machine", "logical_cores", "clock", "r
 """Fields of an environment that are the machine's, which both sides share."""
 
 
-def _stated(one: PairedCell, side: str) -> dict[str, Any]:
+def _stated(one: PairedCell, side: str) -> dict[str, object]:
     """What a side ran with, each thing once."""
-    environment = one.facts[side].get("environment") or {}
-    libraries = {each["name"]: each["version"] for each in _imported(one, side) if each["version"]}
-    packages = {**_versions(one, side), **libraries}
+    facts = one.facts[side]
+    libraries = {each.name: each.version for each in facts.imported if each.version}
     named = {
         name: value
-        for name, value in environment.items()
+        for name, value in (facts.environment or {}).items()
         if name not in (*_HARDWARE, "torch", "library") and value is not None
     }
-    return {**packages, **named, **_target_fields(one.facts[side]["target"])}
-
-
-def _target_fields(target: Mapping[str, Any]) -> dict[str, Any]:
-    stated = target_of(target)
-    return {one.name: stated[one.name] for one in axes() if one.several}
-
-
-def _versions(one: PairedCell, side: str) -> dict[str, Any]:
-    return dict(one.hellos.get(side, {}).get("versions", {}))
-
-
-def _imported(one: PairedCell, side: str) -> list[dict[str, Any]]:
-    """Packages and files that the network's code was imported from, see
-    :class:`archbench.measure.imports.Imported`."""
-    return list(one.facts.get(side, {}).get("imported", ()))
+    return {
+        **one.hellos[side].versions,
+        **libraries,
+        **named,
+        **{axis.name: facts.target[axis.name] for axis in axes() if axis.several},
+    }
 
 
 MOST_NAMED = 6
@@ -351,43 +343,31 @@ def code_of(config: pytest.Config, one: PairedCell) -> dict[str, str]:
     """Whose code each side ran, for people; empty where a side did not say."""
     places = {
         # The file that was asked for may be the package's own.
-        side: list(dict.fromkeys(_place(config, each) for each in _imported(one, side)))
+        side: list(dict.fromkeys(_place(config, each) for each in one.facts[side].imported))
         for side in SIDES
+        if side in one.facts
     }
     texts = {
         side: ", ".join(names[:MOST_NAMED])
         + (f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else "")
         for side, names in places.items()
     }
-    return texts if all(texts.values()) else {}
+    return texts if len(texts) == len(SIDES) and all(texts.values()) else {}
 
 
-def _place(config: pytest.Config, imported: Mapping[str, Any]) -> str:
+def _place(config: pytest.Config, imported: Imported) -> str:
     """``timm 1.0.31`` where it is installed, else ``timm 1.1.0.dev0 (./timm)``, ``./net.py``."""
-    named = " ".join(filter(None, (imported["name"], imported["version"])))
-    if imported["is_installed"]:
+    named = " ".join(filter(None, (imported.name, imported.version)))
+    if imported.is_installed:
         return named
-    path = Path(imported["path"])
+    path = Path(imported.path)
     if path.is_relative_to(config.rootpath):
         path = path.relative_to(config.rootpath)
     text = str(path) if path.is_absolute() else f"./{path.as_posix()}"
-    return f"{named} ({text})" if imported["version"] else text
-
-
-def metrics_of(one: PairedCell, side: str) -> dict[str, Any]:
-    """What running it took, beside its time."""
-    return dict(one.facts[side].get("metrics", {}))
+    return f"{named} ({text})" if imported.version else text
 
 
 def compiled(one: PairedCell) -> list[tuple[str, str]]:
     """What to say of each side that is compiled."""
-    texts = [(side, compiling_text(metrics_of(one, side))) for side in SIDES if side in one.facts]
+    texts = [(side, compiling_text(one.facts[side].metrics)) for side in SIDES if side in one.facts]
     return [(side, text) for side, text in texts if text is not None]
-
-
-def _scores(data: Mapping[str, Any] | None) -> list[list[float]]:
-    if data is None:
-        return []
-    images, classes = data["shape"]
-    values = struct.unpack(f"<{images * classes}f", base64.b64decode(data["fp32"]))
-    return [list(values[i * classes : (i + 1) * classes]) for i in range(images)]

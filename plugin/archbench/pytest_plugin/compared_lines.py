@@ -31,15 +31,16 @@ def comparison_lines(
         f"{measured:.0f} s of bursts in "
         f"{most} process run{'' if most == 1 else 's'}."
     ]
-    hello = next((one.hellos[REFERENCE] for one in paired.values() if one.hellos), {})
+    hello = next((one.hellos[REFERENCE] for one in paired.values() if one.hellos), None)
     narrowed = any(
         getattr(config.option, name, None) for name in ("keyword", "markexpr", "deselect")
     ) or any("::" in argument for argument in config.args)
-    gone = [name for name in hello.get("only_here", ()) if name not in cells]
+    only_there = hello.only_here if hello is not None else ()
+    gone = [name for name in only_there if name not in cells]
     if gone and not narrowed:
         names = ", ".join(map(name_of, gone[:3]))
         more = f" and {len(gone) - 3} more" if len(gone) > 3 else ""
-        lines.append(f"  Only {labels[REFERENCE]} has {names}{more}: not-measured.")
+        lines.append(f"  Only in {labels[REFERENCE]}, and not measured: {names}{more}.")
     lines += _ran_lines(config, paired, reference, labels)
     said = [
         f"  {name_of(nodeid)}: {labels[side]} was {text}."

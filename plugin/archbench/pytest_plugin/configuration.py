@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from archbench.core.errors import UsageError
 from archbench.pytest_plugin.options import refusing
 from archbench.store.configuration import Configuration, read_configuration
 
@@ -18,5 +21,23 @@ def configuration_of(config: pytest.Config) -> Configuration:
     """
     if _CONFIGURATION not in config.stash:
         with refusing(config):
-            config.stash[_CONFIGURATION] = read_configuration(config.rootpath)
+            found = read_configuration(config.rootpath)
+            if found == Configuration() and config.inipath is None:
+                _refuse_rules_above(config.rootpath)
+            config.stash[_CONFIGURATION] = found
     return config.stash[_CONFIGURATION]
+
+
+def _refuse_rules_above(root: Path) -> None:
+    """pytest takes for the root the directory in which it is started, where nothing configures it:
+    below the project it would be about other networks."""
+    inside = next((one for one in (root, *root.parents) if (one / ".git").exists()), None)
+    if inside is None:
+        return
+    for above in root.parents[: len(root.parts) - len(inside.parts)]:
+        if (above / "archbench.toml").exists():
+            raise UsageError(
+                f"a run in {root}",
+                f"it has no rules of archbench's; {above} has, in archbench.toml",
+                f"Run pytest in {above}, or add --rootdir={above}",
+            )

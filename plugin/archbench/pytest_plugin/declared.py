@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from archbench.core.run_config import Axis, RunConfig, axes, on_axis
+from archbench.core.shards import Shard
 
 if TYPE_CHECKING:
+    from archbench.core.forms import Json
     from archbench.workers.references import Reference
 
 QUICK_TIME_BUDGET = 0.3
@@ -42,7 +44,7 @@ class Option:
     def declaration(self) -> dict[str, Any]:
         """Arguments of argparse.
 
-        Nothing has a default, so that "given" can be told from "not given", and so that the long
+        Nothing has a default, so that "given" differs from "not given", and so that the long
         and the short spelling of an option, which share a destination, do not overwrite each
         other. What is repeated is gathered, so that none is dropped silently.
         """
@@ -164,6 +166,26 @@ class Settings:
         "PATH",
         default=Path(".archbench"),
     )
+    resume: str | None = _option(
+        "text",
+        "go on with a run that did not reach its end: the last one, or the one of this id",
+        "RUN",
+        const="latest",
+    )
+    shard: Shard | None = _option(
+        "shard",
+        "measure one of several parts, as 2/4, each about as long: `archbench merge` joins them",
+        "I/N",
+    )
+    shard_times: Path | None = _option(
+        "path",
+        "a run whose times say how long cells take (default: their multiply-adds); the same for "
+        "all shards",
+        "RUN",
+    )
+    hosts: Path | None = _option(
+        "path", "a file of hosts that measure, each reached by ssh: docs/scaling.md", "FILE"
+    )
     results: Path | None = _option("output file", "write everything about the run as JSON", "FILE")
     code_quality: Path | None = _option(
         "output file",
@@ -188,17 +210,21 @@ class Settings:
         """Of the CPU per forward pass, one number for a run."""
         return self.configs[0].threads
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, Json]:
         """Builtin types, for the run's header."""
-        stated: dict[str, Any] = {}
+        stated: dict[str, Json] = {}
         for one in fields(self):
             if one.name == "configs":
                 for axis in axes():
                     values = list(self.values(axis.name))
                     stated |= {f"{axis.name}s": values} if axis.several else {axis.name: values[0]}
-            elif one.metadata["option"].kind != "output file" and one.name != "directory":
+            elif one.metadata["option"].kind != "output file" and one.name not in _OF_NO_FIGURE:
                 stated[one.name] = _builtin(getattr(self, one.name))
         return stated
+
+
+_OF_NO_FIGURE = ("directory", "resume")
+"""Settings that are about where a run is kept, and not about what it measures."""
 
 
 def _builtin(value: Any) -> Any:

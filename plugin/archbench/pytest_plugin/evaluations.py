@@ -10,15 +10,12 @@ import pytest
 
 from archbench.core.accuracy import Outcomes
 from archbench.core.errors import ArchbenchError
-from archbench.core.records import Record
+from archbench.core.records import NOT_MEASURED, Record
 from archbench.core.spec import ModelSpec, Target
 from archbench.core.verdicts import Note, Verdict
 from archbench.pytest_plugin.options import spelled
 from archbench.pytest_plugin.settings import settings_of
 from archbench.store.outcomes import outcomes_path, read_outcomes
-
-ACCURACY_NOTE = "accuracy-not-measured"
-"""Code of the note on a cell whose accuracy nobody asked for."""
 
 
 def not_measured(config: pytest.Config, spec: ModelSpec, target: Target) -> tuple[Record, str]:
@@ -29,7 +26,7 @@ def not_measured(config: pytest.Config, spec: ModelSpec, target: Target) -> tupl
         spec.id,
         target.batchless,
         verdicts=[verdict],
-        notes=[Note(ACCURACY_NOTE, sentence)],
+        notes=[Note(NOT_MEASURED, sentence)],
     )
     return record, f"not-measured: {sentence}"
 
@@ -63,15 +60,19 @@ def keep_outcomes(config: pytest.Config, record: Record, run: Path) -> None:
         record: with a top-1.
     """
     top1 = record.metrics["top1"]
-    kept = outcomes_path(run, record.id, record.target.dtype if record.target else "")
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(evaluation_path(config, top1["key"]), kept)
+    kept = outcomes_path(run, record.id, record.target.precision if record.target else "")
+    found = evaluation_path(config, top1["key"])
+    # A run that goes on with this one may have them beside it already.
+    if found.exists() or not kept.exists():
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(found, kept)
     top1["outcomes"] = kept.relative_to(run).as_posix()
 
 
 def forget_evaluations(config: pytest.Config, records: Sequence[Record]) -> None:
     """Delete what a run that reached its end need not take up again."""
     for record in records:
-        key = record.metrics.get("top1", {}).get("key")
-        if key is not None:
-            evaluation_path(config, key).unlink(missing_ok=True)
+        top1 = record.metrics.get("top1", {})
+        for entry in (top1, top1.get("eager", {})):
+            if (key := entry.get("key")) is not None:
+                evaluation_path(config, str(key)).unlink(missing_ok=True)

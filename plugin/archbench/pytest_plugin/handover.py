@@ -10,21 +10,22 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
 
 import pytest
 
-from archbench.core.records import Record, target_of
+from archbench.core.records import Record
 from archbench.core.spec import Target
 from archbench.core.verdicts import Verdict
+from archbench.pytest_plugin.ending import end_as_worker
 from archbench.pytest_plugin.leaving import why_leave
 from archbench.pytest_plugin.options import is_worker, spelled
 from archbench.pytest_plugin.progress import EvaluationProgress
 from archbench.pytest_plugin.recording import known_of, metric_of
-from archbench.pytest_plugin.shared import uses_archbench
+from archbench.pytest_plugin.resuming import done_tests, report_of
+from archbench.pytest_plugin.shared import leave_fixtures, uses_archbench
 from archbench.pytest_plugin.starting import cell_timeout, make_order, start, tests_of
+from archbench.workers.messages import Ended, HowFar, Said, Warned
 from archbench.workers.pool import Pool
 from archbench.workers.process import Lost, Worker, WorkerLostError
 
@@ -96,7 +97,7 @@ class HandOver:
         self._leave_timeout(item)
         self._target = None
         report: pytest.TestReport | None = None
-        ended: dict[str, Any] = {}
+        ended = Ended()
         try:
             ended = self._pool.run(
                 item.nodeid,
@@ -113,10 +114,10 @@ class HandOver:
         if report is not None:
             item.ihook.pytest_runtest_logreport(report=report)
         item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
-        if "ends" in ended:
-            pytest.exit(ended["ends"], returncode=ended["status"])
-        for name, why in ended.get("stops", {}).items():
+        end_as_worker(self._config, ended)
+        for name, why in ended.stops.items():
             setattr(item.session, name, why)
+        leave_fixtures(item, nextitem)
         return True
 
     def _is_there(self, item: pytest.Item) -> bool:
@@ -138,55 +139,55 @@ class HandOver:
 
         What a worker of pytest-xdist gets next is decided as it goes.
         """
-        if nextitem is None or self.takes(nextitem):
+        done = done_tests(self._config)
+        if nextitem is None or (self.takes(nextitem) and nextitem.nodeid not in done):
             return None if nextitem is None else nextitem.nodeid
         if is_worker(self._config):
             return None
         later = self._items[self._items.index(item) + 1 :]
-        return next((one.nodeid for one in later if self.takes(one)), None)
+        return next(
+            (one.nodeid for one in later if self.takes(one) and one.nodeid not in done), None
+        )
 
-    def _take(self, item: pytest.Item, message: Mapping[str, Any]) -> None:
+    def _take(self, item: pytest.Item, message: Said) -> None:
         """Let this process know what a worker says."""
-        if "report" in message:
-            data = message["report"]
-            if isinstance(data["longrepr"], list):  # a skip's; JSON has no tuples
-                data["longrepr"] = tuple(data["longrepr"])
-            report = self._config.hook.pytest_report_from_serializable(
-                config=self._config, data=data
-            )
-            item.ihook.pytest_runtest_logreport(report=report)
-        elif "warning" in message:
-            self._warn(message["nodeid"], message["warning"])
-        elif "target" in message:
-            self._target = target_of(message["target"])
-        elif "progress" in message:
-            self._show(*message["progress"])
-        elif "doing" in message:
-            self._doing(message["doing"])
+        if message.report is not None:
+            item.ihook.pytest_runtest_logreport(report=report_of(self._config, message.report))
+        elif message.warning is not None:
+            self._warn(message.warning)
+        elif message.target is not None:
+            self._target = message.target
+        elif message.progress is not None:
+            self._show(message.progress)
+        elif message.doing is not None:
+            self._doing(message.doing)
 
     def _doing(self, what: str) -> None:
         session = self._config.pluginmanager.get_plugin("archbench-session")
         if session is not None:
             session.doing(what)
 
-    def _show(self, model: str, done: int, total: int, seconds: float) -> None:
+    def _show(self, how_far: HowFar) -> None:
         if self._evaluation is None:
-            self._evaluation = EvaluationProgress(self._config, model)
-        self._evaluation(done, total, seconds)
-        if done == total:
+            self._evaluation = EvaluationProgress(self._config, how_far.model)
+        self._evaluation(how_far.done, how_far.total, how_far.seconds)
+        if how_far.done == how_far.total:
             self._evaluation.close()
             self._evaluation = None
 
-    def _warn(self, nodeid: str, data: Mapping[str, Any]) -> None:
+    def _warn(self, warned: Warned) -> None:
         # A class of a module that only the worker has imported is not to be had here.
-        known = getattr(sys.modules.get(data["module"]), data["category"], None)
-        text = data["text"] if known is not None else f"{data['category']}: {data['text']}"
-        warning = warnings.WarningMessage(text, known or UserWarning, data["file"], data["line"])
+        known = getattr(sys.modules.get(warned.module), warned.category, None)
+        text = warned.text if known is not None else f"{warned.category}: {warned.text}"
+        warning = warnings.WarningMessage(text, known or UserWarning, warned.file, warned.line)
         self._config.hook.pytest_warning_recorded.call_historic(
             kwargs={
-                "warning_message": warning, "when": "runtest", "nodeid": nodeid, "location": None
+                "warning_message": warning,
+                "when": "runtest",
+                "nodeid": warned.nodeid,
+                "location": None,
             }
-        )  # fmt: skip
+        )
 
     def _lost(self, item: pytest.Item, lost: Lost) -> pytest.TestReport:
         """The report of a test over which a worker was lost."""
@@ -199,10 +200,14 @@ class HandOver:
             lost = replace(lost, sentence=sentence)
         return _crashed(item, lost, self._target)
 
+    def let_go(self) -> None:
+        """End the worker; the next test gets another one."""
+        self._pool.close()
+
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self) -> None:
         """Leave nothing behind."""
-        self._pool.close()
+        self.let_go()
 
 
 def _crashed(item: pytest.Item, lost: Lost, target: Target | None) -> pytest.TestReport:

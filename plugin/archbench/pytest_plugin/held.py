@@ -6,19 +6,22 @@ Needs torch.
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
+from archbench.core.entries import MetricEntry
 from archbench.core.errors import NotMeasuredError
 from archbench.core.records import Record
+from archbench.core.side_facts import SideFacts
 from archbench.measure.cells import load_guarded
-from archbench.measure.imports import imported_of
-from archbench.measure.partner import Partner, seed_of, undisturbed, varied
+from archbench.measure.imports import imported_by, imported_of
+from archbench.measure.side_network import SideNetwork, seed_of, undisturbed, varied
 from archbench.models.loading import LoadedModel, ModelHolder
 from archbench.pytest_plugin.selection import one_model
 from archbench.pytest_plugin.turns import TakingTurns
+from archbench.runtimes.own import runtime_named
 from archbench.workers.imports import Trees
+from archbench.workers.messages import Said
 from archbench.workers.pairs import REFERENCE
 
 
@@ -30,7 +33,7 @@ def take_turns(here: TakingTurns, loaded_model: LoadedModel) -> Record:
     """
     order = here.order
     held = _held(here, loaded_model)
-    partners = {side: one.partner for side, one in held.items()}
+    networks = {side: one.network for side, one in held.items()}
     walls: list[float] = []
     cpus: list[float] = []
     with undisturbed():
@@ -42,28 +45,23 @@ def take_turns(here: TakingTurns, loaded_model: LoadedModel) -> Record:
             for one in held.values():
                 one.refuse_other_tree(order.imports.trees)
         here.settle()
-        here.channel.send({"ready": facts})
+        here.channel.send(Said(ready=facts))
         while True:
             message = here.channel.receive()
-            side = message.get("side", order.sides[-1])
-            if message["do"] == "burst":
-                burst = here.blaming(
-                    side,
-                    partners[side].burst,
-                    float(message["seconds"]),
-                    bool(message.get("move")),
-                )
-                here.channel.send({"burst": burst.as_dict()})
+            side = message.side or order.sides[-1]
+            if message.do == "burst":
+                burst = here.blaming(side, networks[side].burst, message.seconds, message.move)
+                here.channel.send(Said(burst=burst))
                 if side == order.sides[-1]:
                     walls += burst.wall
                     cpus += burst.cpu
-            elif message["do"] == "modules":
-                modules = here.blaming(side, partners[side].modules, int(message["passes"]))
-                here.channel.send({"modules": modules})
+            elif message.do == "modules":
+                modules = here.blaming(side, networks[side].modules, message.passes)
+                here.channel.send(Said(modules=modules))
             else:
                 break
     here.timed = True
-    common = {"unit": "s", "basis": "batch", "source": "measured"}
+    common: MetricEntry = {"unit": "s", "basis": "batch", "source": "measured"}
     return Record(
         loaded_model.spec.id,
         loaded_model.target,
@@ -78,18 +76,19 @@ def take_turns(here: TakingTurns, loaded_model: LoadedModel) -> Record:
 class _Held:
     """A side that this process holds."""
 
-    partner: Partner
+    network: SideNetwork
     loaded: LoadedModel
     tree: Path | None
 
-    def facts(self, exact: bool, alone: bool) -> dict[str, Any]:
-        """What it says about its model, with where the model's code is from."""
-        facts = self.partner.facts(exact=exact, alone=alone)
+    def facts(self, exact: bool, alone: bool) -> SideFacts:
+        """What it says about its model, with where its code and that of an engine are from."""
+        facts = self.network.facts(exact=exact, alone=alone)
         if exact:
             # What a network of a person's own imports is in place for it alone.
             with self.loaded.in_place():
                 found = imported_of(self.loaded.module, self.loaded.spec.constructor, self.tree)
-            facts["imported"] = [one.as_dict() for one in found]
+            engine = imported_by(getattr(runtime_named(self.loaded.target.runtime), "packages", ()))
+            return replace(facts, imported=(*found, *engine))
         return facts
 
     def refuse_other_tree(self, trees: Trees) -> None:
@@ -123,7 +122,9 @@ def _held(here: TakingTurns, loaded: LoadedModel) -> dict[str, _Held]:
             if "model" in flags:
                 spec = one_model(here.config, flags["model"], "--against=model=")
             # A holder of its own: the other side's model stays.
-            own = load_guarded(ModelHolder(), spec, varied(loaded.target, flags))
-        return _Held(Partner(own, seed), own, Path(tree) if tree else None)
+            own = load_guarded(
+                ModelHolder(artefacts=loaded.artefacts), spec, varied(loaded.target, flags)
+            )
+        return _Held(SideNetwork(own, seed), own, Path(tree) if tree else None)
 
     return {side: here.blaming(side, hold, side) for side in order.sides}

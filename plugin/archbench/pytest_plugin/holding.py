@@ -11,13 +11,16 @@ from archbench.models.loading import ModelHolder, free_cached
 from archbench.pytest_plugin.options import worker_count
 from archbench.pytest_plugin.settings import settings_of
 from archbench.pytest_plugin.shared import HOLDER, free_holder
+from archbench.pytest_plugin.starting import artefacts_of
 
 
 def holder_of(config: pytest.Config) -> ModelHolder:
     """What keeps the model of this process that is loaded."""
     if HOLDER not in config.stash:
         # A comparison's passes run in processes of its own, and what fails there is said there.
-        config.stash[HOLDER] = ModelHolder(tried=settings_of(config).against is None)
+        config.stash[HOLDER] = ModelHolder(
+            tried=settings_of(config).against is None, artefacts=artefacts_of(config)
+        )
     return config.stash[HOLDER]
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
 
 import pytest
 
+from archbench.core.agreement import METRIC, output_verdict
 from archbench.core.complexity import Complexity
 from archbench.core.gate import (
     TimeRule,
@@ -16,12 +16,14 @@ from archbench.core.gate import (
     time_sentence,
     time_verdict,
 )
+from archbench.core.lines import CountLine, Environment, TimedCounts, TimeLine
 from archbench.core.memory_and_energy import tolerance_verdict
 from archbench.core.process_runs import LOST, ProcessRun
 from archbench.core.records import Record
 from archbench.core.verdicts import Verdict
-from archbench.gates.gate import changes, verdict_lines
+from archbench.gates.gate import Accepted, changes, verdict_lines
 from archbench.metrics import METRICS
+from archbench.pytest_plugin.advice import how_to_accept
 from archbench.pytest_plugin.configuration import configuration_of
 from archbench.pytest_plugin.gate import (
     accepted_of,
@@ -38,8 +40,8 @@ def time_rules(
     config: pytest.Config,
     record: Record,
     baseline: Sequence[ProcessRun],
-    then: Mapping[str, Any],
-    now: Mapping[str, Any],
+    then: Environment,
+    now: Environment,
 ) -> dict[str, TimeRule]:
     """How the project compares the times of a cell, by metric: its latency, and the device's time.
 
@@ -61,7 +63,7 @@ _HARDWARE = ("device_name", "processor", "machine", "logical_cores", "clock", "b
 """Fields of an environment that make two runs not comparable where they differ."""
 
 
-def not_comparable(then: Mapping[str, Any], now: Mapping[str, Any], metric: str) -> Verdict | None:
+def not_comparable(then: Environment, now: Environment, metric: str) -> Verdict | None:
     """The verdict where a baseline is of other hardware; None where it can be compared with.
 
     Args:
@@ -80,39 +82,59 @@ def not_comparable(then: Mapping[str, Any], now: Mapping[str, Any], metric: str)
     )
 
 
-def judge_time(
+def judge_timed(
     node: pytest.Item,
     record: Record,
     confirmations: Sequence[ProcessRun],
     counts: Callable[[], Mapping[str, int] | None],
-) -> str | None:
-    """Compare process runs with the accepted ones, and note the verdicts in the cell's record.
+) -> list[str | None]:
+    """Compare a timed cell with what was accepted of it, and note the verdicts in its record: on
+    its times, memory and energy.
 
-    There is one on the latency and, where the baseline has times by the device's own clock, one on
-    the device's time.
+    A metric that the baseline lacks is no news: it was accepted before that was measured, or on a
+    device without a counter.
 
     Args:
         confirmations: process runs after a suspicion.
         counts: of what was timed, for the text of a failure; None where it cannot be counted.
 
     Returns:
-        The text of the failure where the test is to fail.
+        Texts of failures; None where there is none.
     """
+    if record.target is None or settings_of(node.config).quick:
+        return []
+    accepted = accepted_of(node.config, TimeLine, record)
+    return [
+        _judge_times(node, record, accepted, confirmations, counts),
+        _judge_memory_and_energy(node, record, accepted),
+    ]
+
+
+def _cell(record: Record) -> str:
+    return f"{record.id} {record.suffix} on {record.target.slug if record.target else ''}"
+
+
+def _judge_times(
+    node: pytest.Item,
+    record: Record,
+    accepted: Accepted[TimeLine],
+    confirmations: Sequence[ProcessRun],
+    counts: Callable[[], Mapping[str, int] | None],
+) -> str | None:
+    """There is one verdict on the latency and, where the baseline has times by the device's own
+    clock, one on the device's time."""
     config, gate = node.config, gate_of(node.config)
-    if record.target is None or settings_of(config).quick:
-        return None
-    accepted = accepted_of(config, "latency", record)
-    line, latency = accepted.line, record.metrics["latency"]
-    now = latency["environment"]
-    then = line["environment"] if line is not None else now
-    before = None if line is None else [ProcessRun.from_dict(one) for one in line["process_runs"]]
-    process_runs = [ProcessRun.from_dict(one) for one in latency["process_runs"]]
+    line, now = accepted.line, record.environment
+    then = line.environment if line is not None else now
+    before = None if line is None else line.runs
+    process_runs = record.process_runs
     rules = time_rules(config, record, before or (), then, now)
-    cell = f"{record.id} {record.suffix} on {record.target.slug}"
 
     def explain(bad: list[Verdict]) -> Iterator[str]:
-        yield from verdict_lines(cell, bad, lambda one: time_sentence(one.metric, one.sentence))
-        since = [] if line is None else _counts_changed(line["counts"], counts)
+        yield from verdict_lines(
+            _cell(record), bad, lambda one: time_sentence(one.metric, one.sentence)
+        )
+        since = [] if line is None else _counts_changed(line.counts, counts)
         # What has no reference workload says nothing about one.
         unknown = ["reference_workload"] if now.get("reference_workload") is None else []
         yield from accepted.lines([*since, *changes(then, now, without=unknown)])
@@ -133,41 +155,31 @@ def judge_time(
 
 
 def _counts_changed(
-    then: Mapping[str, int] | None, counts: Callable[[], Mapping[str, int] | None]
+    then: TimedCounts | None, counts: Callable[[], Mapping[str, int] | None]
 ) -> list[str]:
     """A slower network may have more to do: that is not for the machine to answer."""
     now = counts() if then is not None else None
     if then is None or now is None:
         return []
-    return [difference_text(name, then[name], now[name]) for name in now if then[name] != now[name]]
+    before = {"params": then.params, "macs": then.macs}
+    return [
+        difference_text(name, before[name], now[name]) for name in now if before[name] != now[name]
+    ]
 
 
-def judge_memory_and_energy(node: pytest.Item, record: Record) -> str | None:
-    """Compare memory and energy with the accepted ones, and note the verdicts in the cell's record.
-
-    A value that the baseline lacks is no news: it was accepted before it was measured, or on a
-    device without a counter.
-
-    Args:
-        record: of the cell, with its latency.
-
-    Returns:
-        The text of the failure where the test is to fail.
-    """
+def _judge_memory_and_energy(
+    node: pytest.Item, record: Record, accepted: Accepted[TimeLine]
+) -> str | None:
     config, gate = node.config, gate_of(node.config)
-    if record.target is None or settings_of(config).quick:
+    line, target = accepted.line, record.target
+    if line is None or target is None:
         return None
-    accepted = accepted_of(config, "latency", record)
-    line = accepted.line
-    if line is None:
-        return None
-    cell, target = f"{record.id} {record.suffix} on {record.target.slug}", record.target
-    then, now = line["environment"], record.metrics["latency"]["environment"]
+    then, now = line.environment, record.environment
     rules = configuration_of(config).rules
 
     def explain(bad: list[Verdict]) -> Iterator[str]:
         yield from verdict_lines(
-            cell, bad, lambda one: f"{METRICS[one.metric].spoken} {one.sentence}"
+            _cell(record), bad, lambda one: f"{METRICS[one.metric].spoken} {one.sentence}"
         )
         yield from accepted.lines()
         yield how_to_accept(node, record.id)
@@ -176,15 +188,30 @@ def judge_memory_and_energy(node: pytest.Item, record: Record) -> str | None:
         not_comparable(then, now, name)
         or tolerance_verdict(
             name,
-            line["memory_and_energy"][name],
+            line.memory_and_energy[name],
             value,
             rules.tolerance(name, record.id, target.slug, target.dtype),
             accept=gate.replaces,
         )
         for name, value in memory_and_energy_of(record).items()
-        if name in line["memory_and_energy"]
+        if name in line.memory_and_energy
     ]
     return judged(config, record, verdicts, explain)
+
+
+def judge_output(node: pytest.Item, record: Record) -> str | None:
+    """See that the runtime returned what the network returns, and note the verdict in the cell's
+    record.
+
+    Returns:
+        The text of the failure where it did not, whatever is being accepted.
+    """
+    metric, target = record.metrics.get(METRIC), record.target
+    if metric is None or target is None or "tolerance" not in metric:
+        return None
+    cell = f"{record.id} {record.suffix} on {target.slug}"
+    verdict = output_verdict(metric, target.dtype, target.runtime)
+    return judged(node.config, record, [verdict], lambda bad: verdict_lines(cell, bad))
 
 
 def judge_counts(node: pytest.Item, record: Record, complexity: Complexity) -> str | None:
@@ -194,12 +221,12 @@ def judge_counts(node: pytest.Item, record: Record, complexity: Complexity) -> s
         The text of the failure where anything changed and is not being accepted.
     """
     config, gate = node.config, gate_of(node.config)
-    accepted = accepted_of(config, "complexity", record)
+    accepted = accepted_of(config, CountLine, record)
     baseline, line = accepted.line, count_line(record)
 
     def explain(bad: list[Verdict]) -> Iterator[str]:
         if baseline is None:
-            yield f"no-baseline: {record.id} has no line in {gate.path('complexity').name}"
+            yield f"no-baseline: {record.id} has no line in {gate.path(CountLine).name}"
         else:
             yield f"changed: {record.id} differs from {accepted.where}"
             yield changed_text(bad, baseline, complexity.layers)
@@ -209,22 +236,11 @@ def judge_counts(node: pytest.Item, record: Record, complexity: Complexity) -> s
     return judged(config, record, count_verdicts(baseline, line, accept=gate.replaces), explain)
 
 
-def _versions(baseline: Mapping[str, Any], line: Mapping[str, Any]) -> str:
-    def text(side: Mapping[str, Any]) -> str:
+def _versions(baseline: CountLine, line: CountLine) -> str:
+    def text(side: CountLine) -> str:
         # Of a network of one's own this is the file, and older lines do not name it.
-        library = "" if side["library"] == "local" else f"{side['library']}, "
-        return f"{library}torch {side['torch']}"
+        library = "" if side.library == "local" else f"{side.library}, "
+        return f"{library}torch {side.torch}"
 
     then, now = text(baseline), text(line)
     return f"Both with {now}." if then == now else f"Accepted with {then}; now {now}."
-
-
-def how_to_accept(node: pytest.Item, model: str) -> str:
-    """What to type where a change is meant."""
-    path = node.nodeid.partition("::")[0]
-    config = node.config
-    # The id of a test is relative to the root, and names no file where that lies elsewhere.
-    is_here = config.invocation_params.dir == config.rootpath and (config.rootpath / path).is_file()
-    if model.startswith("local/") or not is_here:
-        return "If this is meant, run the same command with --baseline-update."
-    return f"If this is meant: pytest {path} --models={model} --baseline-update"

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from functools import cache
 
-from archbench.core.run_config import config_pattern, dtype_of
+from archbench.core.run_config import RunConfig, config_pattern
 from archbench.core.spec import LIBRARIES
 
 _REPEAT = re.compile(r"(?P<test>.+)-(?P<number>\d+)-(?P<of>\d+)\]")
@@ -20,7 +20,7 @@ def cell_of(nodeid: str) -> tuple[str, str] | None:
     chooses its batch size by itself ``fp32-bauto``.
     """
     if "/" not in nodeid.partition("[")[2]:
-        return None  # of most tests of most projects, whose ids workers of pytest-xdist tell too
+        return None  # of most tests of most projects, whose ids workers of pytest-xdist report too
     alone, among_others = _patterns(config_pattern())
     match = alone.search(nodeid)
     if match is None or not match["target"]:
@@ -60,11 +60,17 @@ BATCHLESS = "-bauto"
 
 def is_batchless(suffix: str) -> bool:
     """Whether the suffix of a cell is of a test that chooses its batch size by itself."""
-    return suffix.endswith(BATCHLESS)
+    return BATCHLESS in suffix
+
+
+@cache
+def _batchless(suffix: str) -> str:
+    """The suffix of what has the same precision and runtime, and no batch size of its own."""
+    return RunConfig.parse(suffix).batchless.suffix if suffix else ""
 
 
 def _without_repeats(nodeids: Iterable[str]) -> dict[str, str]:
-    """What each id would be whose end tells the repetitions of a test apart, as pytest-repeat does:
+    """What each id would be whose end numbers the repetitions of a test, as pytest-repeat does:
     ``test[net-1-3]``, ``test[net-2-3]`` and ``test[net-3-3]``, all of which there are."""
     repeats: dict[tuple[str, int], set[int]] = {}
     for nodeid in nodeids:
@@ -83,8 +89,8 @@ class Manifest:
     """The expected cells in their order, and which tests of them are still to come.
 
     A test without a target, such as a count, belongs to every cell of its architecture, and one
-    without a batch size, such as an accuracy, to every cell of its precision; where there is no
-    other test it is a cell of its own.
+    without a batch size, such as an accuracy, to every cell of its precision and runtime; where
+    there is no other test it is a cell of its own.
     """
 
     def __init__(self, nodeids: Iterable[str]) -> None:
@@ -102,11 +108,10 @@ class Manifest:
                 targets = {"": set()}
             of_precision = {name: targets[name] for name in targets if is_batchless(name)}
             for target, tests in targets.items():
-                precision = dtype_of(target) + BATCHLESS
+                precision = _batchless(target)
                 own = of_precision.get(precision, set())
                 if target == precision and any(
-                    name != precision and name.startswith(precision.removesuffix(BATCHLESS) + "-")
-                    for name in targets
+                    name != precision and _batchless(name) == precision for name in targets
                 ):
                     continue
                 self._open[model, target] = tests | own | shared
@@ -123,6 +128,10 @@ class Manifest:
     def cells(self) -> list[tuple[str, str]]:
         """All expected cells."""
         return list(self._open)
+
+    def cells_but(self, tests: Collection[str]) -> list[tuple[str, str]]:
+        """Those of which there is more to come than some tests."""
+        return [key for key, some in self._open.items() if not some <= set(tests)]
 
     @property
     def done(self) -> int:

@@ -5,17 +5,21 @@ from __future__ import annotations
 import hashlib
 import importlib
 from collections.abc import Sequence
-from typing import Any, NoReturn
+from functools import partial
+from typing import NoReturn
 
 import pytest
 
 from archbench.catalog.lists import LISTED_LIBRARIES
-from archbench.core.errors import ArchitectureError, InconclusiveError, NotMeasuredError
-from archbench.core.records import Record, derived
+from archbench.core.entries import MetricEntry
+from archbench.core.errors import EndedError, InconclusiveError, NotMeasuredError
+from archbench.core.joined import merged, process_runs_of
+from archbench.core.records import Record, statistics_of
 from archbench.core.spec import ModelSpec, Target
 from archbench.measure.cells import (
     complexity_record,
     further_metrics,
+    is_of_network,
     largest_batch,
     latency_record,
     load_guarded,
@@ -23,6 +27,7 @@ from archbench.measure.cells import (
 )
 from archbench.measure.failures import describe_failure
 from archbench.measure.hardware import check_torchvision
+from archbench.measure.largest_batch import LargestBatch
 from archbench.measure.latency import SamplingPlan
 from archbench.models.installed import import_library
 from archbench.models.loading import LoadedModel
@@ -30,15 +35,20 @@ from archbench.pytest_plugin.against import comparison_of
 from archbench.pytest_plugin.budgets import over_budget
 from archbench.pytest_plugin.compared import not_compared
 from archbench.pytest_plugin.evaluations import not_measured
+from archbench.pytest_plugin.gate import other_counts
 from archbench.pytest_plugin.held import take_turns
 from archbench.pytest_plugin.holding import holder_of
-from archbench.pytest_plugin.judging import judge_counts, judge_memory_and_energy, judge_time
+from archbench.pytest_plugin.judging import (
+    judge_counts,
+    judge_output,
+    judge_timed,
+)
 from archbench.pytest_plugin.options import spelled
 from archbench.pytest_plugin.recording import keep_record
-from archbench.pytest_plugin.repeated import Repeated, merged, process_runs_of, repeated
+from archbench.pytest_plugin.repeated import Repeated, repeated
 from archbench.pytest_plugin.settings import Settings
 from archbench.pytest_plugin.starting import hand_on, handed_on, measures_only, times_order
-from archbench.pytest_plugin.targets import device_lease
+from archbench.pytest_plugin.targets import beside_others, device_lease, timing_alone
 from archbench.pytest_plugin.turns import taking_turns
 from archbench.workers.inside import doing
 
@@ -59,7 +69,7 @@ class Bench:
         keep_record(self._node, record)
         return record
 
-    def complexity(self, model_spec: ModelSpec) -> dict[str, dict[str, Any]]:
+    def complexity(self, model_spec: ModelSpec) -> dict[str, MetricEntry]:
         """Count an architecture on the meta device, and compare with the accepted counts.
 
         The test fails where any count differs from ``baselines/complexity.jsonl``, unless the
@@ -76,7 +86,8 @@ class Bench:
             NotMeasuredError: it cannot be counted.
         """
         doing(self._node.config, "counting")
-        record, complexity = complexity_record(model_spec, holder_of(self._node.config))
+        with beside_others(self._node.config):
+            record, complexity = complexity_record(model_spec, holder_of(self._node.config))
         failures = (
             []
             if measures_only(self._node.config)
@@ -89,7 +100,7 @@ class Bench:
         _fail(failures)
         return metrics
 
-    def latency(self, loaded_model: LoadedModel) -> dict[str, Any]:
+    def latency(self, loaded_model: LoadedModel) -> dict[str, float | dict[str, str]]:
         """Time forward passes until the median is known or the time budget is spent.
 
         On an accelerator its own clock is read as well: latency and device time are two metrics,
@@ -110,7 +121,7 @@ class Bench:
         config = self._node.config
         record = self._side_by_side(loaded_model)
         if record is not None:
-            return derived(record)
+            return statistics_of(record)
         order = times_order(config)
         runtime = loaded_model.target.runtime
         doing(config, "timing" if runtime == "eager" else f"making it {runtime}, and timing")
@@ -119,33 +130,36 @@ class Bench:
             record = self._measured(
                 loaded_model, order.time_budget, placements=PLACEMENTS, seed=order.seed
             )
-            return derived(self._record(record))
-        item = repeated(config).get(self._node.nodeid)
+            return statistics_of(self._record(record))
+        item = repeated(config, self._node.nodeid)
         confirmations = [] if item is None else process_runs_of(item.confirmations)
         try:
             if item is not None:
                 record = self._brought(loaded_model, item)
             else:
-                record = self._measured(loaded_model, self._settings.time_budget)
+                with timing_alone(config, loaded_model.target):
+                    record = self._measured(loaded_model, self._settings.time_budget)
         except InconclusiveError as error:
             self._give_up(loaded_model, error)
         if confirmations:
-            record.metrics["latency"]["confirmations"] = [one.as_dict() for one in confirmations]
+            record.metrics["latency"]["confirmations"] = confirmations
         if self._settings.baseline_update is not None:
             record.metrics["latency"]["counts"] = timed_counts(loaded_model)
+        of_network = partial(is_of_network, loaded=loaded_model)
+        record.notes += other_counts(config, record.id, of_network)
         doing(config, "measuring memory")
         # The batch size of a process run, where it is the largest that fits.
         record.metrics.update(further_metrics(loaded_model, self._settings.measure))
         failures = [
-            judge_time(self._node, record, confirmations, lambda: timed_counts(loaded_model)),
-            judge_memory_and_energy(self._node, record),
+            *judge_timed(self._node, record, confirmations, lambda: timed_counts(loaded_model)),
+            judge_output(self._node, record),
             over_budget(self._node.config, record),
         ]
-        statistics = derived(self._record(record))
+        statistics = statistics_of(self._record(record))
         _fail(failures)
         return statistics
 
-    def accuracy(self, model_spec: ModelSpec, target: Target) -> dict[str, dict[str, Any]]:
+    def accuracy(self, model_spec: ModelSpec, target: Target) -> dict[str, MetricEntry]:
         """Show all images of ``--imagenet`` to the network with its weights, and compare.
 
         Where no images are given the test is skipped, and its cell is ``not-measured``.
@@ -174,7 +188,7 @@ class Bench:
         _fail([failure, over])
         return metrics
 
-    def fingerprint(self, model_spec: ModelSpec, target: Target) -> dict[str, Any]:
+    def fingerprint(self, model_spec: ModelSpec, target: Target) -> MetricEntry:
         """Compare what the network makes of fixed images with what was accepted.
 
         Returns:
@@ -190,7 +204,7 @@ class Bench:
 
         with device_lease(self._node, target):
             record, failure = fingerprint_record(self._node, model_spec, target)
-        taken = self._record(record).metrics.get("fingerprint", {})
+        taken: MetricEntry = self._record(record).metrics.get("fingerprint", {})
         _fail([failure])
         return taken
 
@@ -227,13 +241,14 @@ class Bench:
             return loaded_model
         config = self._node.config
         name = f"batch-{hashlib.sha256(self._node.nodeid.encode()).hexdigest()[:16]}.json"
-        found = handed_on(config, name, dict[str, Any])
+        found = handed_on(config, name, LargestBatch)
         if found is None:
-            _, searched = largest_batch(loaded_model)
-            found = {"value": searched.size, "stopped_by": searched.stopped_by}
+            _, found = largest_batch(loaded_model)
             hand_on(config, name, found)
-        sized = loaded_model.fed(found["value"])
-        metric = {**found, "unit": "1", "source": "measured"}
+        sized = loaded_model.fed(found.size)
+        metric: MetricEntry = {
+            "value": found.size, "stopped_by": found.stopped_by, "unit": "1", "source": "measured"
+        }  # fmt: skip
         record = Record(sized.spec.id, sized.target, {"max_batch_size": metric})
         self._record(record)
         return sized
@@ -242,12 +257,13 @@ class Bench:
         """What the processes that measured the cell have brought, as one record.
 
         Raises:
-            ArchitectureError: the network ended them.
-            InconclusiveError: the last of them could not tell, and none could.
+            EndedError: the network ended them.
+            InconclusiveError: the last of them could not decide, and none could.
             NotMeasuredError: none of them measured anything.
         """
         if item.died is not None:
-            raise ArchitectureError(f"{loaded_model.spec.id}: {item.died}")
+            died, id = item.died, loaded_model.spec.id
+            raise EndedError(died.status, died.reason, f"{id}: {died.sentence}")
         if not item.process_runs and item.lost:
             raise InconclusiveError(*item.lost[-1])
         if not item.process_runs:
@@ -295,8 +311,10 @@ def import_for(metric: str, spec: ModelSpec | None) -> None:
     Raises:
         Exception: whatever an import raises.
     """
+    if spec is not None and spec.is_own:
+        return  # what it needs is its own affair
     if metric == "complexity":
-        importlib.import_module("torch._dynamo")  # which torch needs once a pass is counted
+        importlib.import_module("torch._dynamo")  # which torchvision imports too
     else:
         check_torchvision()
     if spec is not None and spec.library in LISTED_LIBRARIES:

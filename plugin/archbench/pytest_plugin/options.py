@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 
 import pytest
@@ -12,6 +12,7 @@ import pytest
 from archbench.core.errors import UsageError
 from archbench.core.run_config import Axis, on_axis
 from archbench.pytest_plugin.declared import OPTIONS
+from archbench.store.directory import as_typed
 
 __all__ = [
     "HOST_OPTION",
@@ -22,10 +23,14 @@ __all__ = [
     "given_options",
     "has_workers",
     "is_child",
+    "is_elsewhere",
     "is_worker",
+    "may_have_hosts",
+    "refuse_misspelled",
     "refusing",
     "spelled",
     "worker_count",
+    "worker_names",
     "worker_number",
 ]
 
@@ -89,20 +94,53 @@ def add_options(parser: pytest.Parser, prefix: str = "--archbench-") -> None:
         )
 
 
+def refuse_misspelled(parser: pytest.Parser, arguments: Sequence[str]) -> None:
+    """Point to the nearest of our options where pytest itself would only say that it knows none.
+
+    Args:
+        parser: with all options of this run.
+        arguments: the command line.
+
+    Raises:
+        pytest.UsageError: an option is unknown, and one of ours is near to it.
+    """
+    prefixes = {prefix for _, prefix in _PARSERS}
+    ours = [f"{prefix}{name}" for prefix in sorted(prefixes) for name in OPTIONS]
+    given = [argument.partition("=")[0] for argument in arguments if argument.startswith("--")]
+    likely = "--" if "--" in prefixes else "--archbench-"
+    if all(one in ours or not one.startswith(likely) for one in given):
+        return
+    from difflib import get_close_matches
+
+    for argument in parser.parse_known_and_unknown_args(arguments)[1]:
+        name = argument.partition("=")[0]
+        near = get_close_matches(name, ours, n=1, cutoff=0.8)
+        if near:
+            raise pytest.UsageError(f"{name}: there is no such option. Write {near[0]}")
+
+
 def is_worker(config: pytest.Config) -> bool:
     """Whether this process is a worker of pytest-xdist."""
     return hasattr(config, "workerinput")
 
 
+def is_elsewhere(config: pytest.Config) -> bool:
+    """Whether this process is a worker of pytest-xdist on another host than its controller."""
+    return "archbench_host" in getattr(config, "workerinput", ())
+
+
 def worker_number(config: pytest.Config) -> int:
-    """Which of pytest-xdist's workers this process is or works for, counted from 0; 0 where it is
-    none."""
+    """Which of pytest-xdist's workers on this host this process is or works for, counted from 0; 0
+    where it is none."""
     if is_child(config):
         from archbench.workers.inside import order_of
 
         order = order_of(config)
         return 0 if order is None else order.number
-    name = str(getattr(config, "workerinput", {"workerid": "gw0"})["workerid"])
+    given = getattr(config, "workerinput", {"workerid": "gw0"})
+    if is_elsewhere(config):
+        return int(given.get("archbench_number", 0))
+    name = str(given["workerid"])
     return int(name.removeprefix("gw")) if name.removeprefix("gw").isdigit() else 0
 
 
@@ -116,14 +154,36 @@ def worker_count(config: pytest.Config) -> int:
     return int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")) if is_worker(config) else 1
 
 
+def worker_names(config: pytest.Config) -> dict[str, str]:
+    """What the fixtures of pytest-xdist return in the worker that this process is or works for, by
+    their name; empty where it is none."""
+    if is_child(config):
+        from archbench.workers.inside import order_of
+
+        order = order_of(config)
+        return {} if order is None else order.names
+    given = getattr(config, "workerinput", None)
+    if given is None:
+        return {}
+    return {"worker_id": given["workerid"], "testrun_uid": given["testrunuid"]}
+
+
 def has_workers(config: pytest.Config) -> bool:
     """Whether this process hands its tests out to workers of pytest-xdist."""
-    return bool(getattr(config.option, "tx", None))
+    return bool(getattr(config.option, "tx", None)) and config.option.dist != "no"
 
 
 def is_child(config: pytest.Config) -> bool:
     """Whether this process measures for another one."""
     return getattr(config.option, ORDER_OPTION, None) is not None
+
+
+def may_have_hosts(config: pytest.Config) -> bool:
+    """Whether this run is about benchmarks, and may hand them out to other hosts."""
+    option = config.option
+    asks = getattr(option, "tx", None) or getattr(option, destination("hosts"), None)
+    is_ours = given_options(config) or getattr(option, HOST_OPTION, False)
+    return bool(asks and is_ours) and not (is_worker(config) or is_child(config))
 
 
 def given_options(config: pytest.Config) -> bool:
@@ -132,9 +192,10 @@ def given_options(config: pytest.Config) -> bool:
 
 
 def spelled(config: pytest.Config, text: str) -> str:
-    """A message with our options spelled as they exist in this project."""
+    """A message with our options and the suite spelled as they exist in this project."""
     if config.getoption(HOST_OPTION, False):
         return text
+    text = as_typed(text, config.rootpath)
     for name in OPTIONS:
         text = text.replace(f"--{name}", f"--archbench-{name}")
     return text

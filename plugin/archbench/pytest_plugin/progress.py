@@ -21,6 +21,7 @@ from archbench.pytest_plugin.settings import settings_of
 from archbench.report.live_line import OFTEN_SECONDS, LiveLine
 from archbench.report.table import cell_line, is_bad
 from archbench.workers.inside import inside_of
+from archbench.workers.messages import HowFar
 
 _PACE: pytest.StashKey[Pace] = pytest.StashKey()
 
@@ -32,10 +33,15 @@ def expected_seconds(config: pytest.Config, model: str, suffix: str, time_budget
         settings = settings_of(config)
         rate = last_rate(settings.directory / "runs", settings.gpu == "cpu")
         config.stash[_PACE] = Pace() if rate is None else Pace(rate)
+    return seconds_at(config.stash[_PACE], model, suffix, time_budget)
+
+
+def seconds_at(pace: Pace, model: str, suffix: str, time_budget: float) -> float:
+    """Seconds that a cell takes at some pace, from its multiply-adds, as accepted."""
     is_timed = bool(suffix) and not is_batchless(suffix)
     batch_size = (RunConfig.parse(suffix).batch_size or 1) if is_timed else 1
     macs = counted_figures(model.partition("@")[0]).get("macs")
-    return config.stash[_PACE].cell(
+    return pace.cell(
         None if macs is None else macs.value, batch_size, time_budget if is_timed else 0.0
     )
 
@@ -139,7 +145,9 @@ class EvaluationProgress:
             # The process shows it that speaks to the person, and knows that this one does not hang.
             if done == total or now - self._shown_at >= OFTEN_SECONDS:
                 self._shown_at = now
-                self._inside.progress(self._model, done, total, seconds)
+                self._inside.progress(
+                    HowFar(model=self._model, done=done, total=total, seconds=seconds)
+                )
             return
         if not self._line.is_due():
             return

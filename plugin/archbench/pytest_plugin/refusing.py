@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
-from typing import TYPE_CHECKING
 
 import pytest
 
 from archbench.core.errors import AbsentError
+from archbench.core.headers import Sharing
+from archbench.devices.amd_smi import AmdSmi
 from archbench.devices.nvml import Nvml
 from archbench.models.requiring import require_torch
-from archbench.pytest_plugin.options import is_child, refusing
+from archbench.pytest_plugin.options import is_child, refusing, spelled
+from archbench.pytest_plugin.selection import selected_models
 from archbench.pytest_plugin.settings import settings_of
 from archbench.pytest_plugin.targets import targets_of
-
-if TYPE_CHECKING:
-    from archbench.measure.hardware import Sharing
 
 DISTRIBUTIONS = ("pytest-archbench", "pytest-archbench-core")
 """Both hold the same files."""
@@ -40,6 +40,19 @@ def refuse_mixed_files() -> None:
         )
 
 
+def refuse_broken_libraries(config: pytest.Config) -> None:
+    """Import torch, and for the networks of libraries torchvision.
+
+    Raises:
+        UsageError: one cannot be imported; has the reason.
+    """
+    require_torch()
+    if not all(model.is_own for model in selected_models(config)):
+        from archbench.measure.hardware import check_torchvision
+
+        check_torchvision()
+
+
 def refuse_absent_devices(config: pytest.Config) -> None:
     """Check what was asked for by name: one thread of ``auto`` in fp32 exists everywhere, and
     finding out would import torch into runs that measure nothing.
@@ -54,14 +67,20 @@ def refuse_absent_devices(config: pytest.Config) -> None:
 
         with refusing(config):
             images_of(config)
-    run_in = {(one.dtype, one.threads, one.runtime) for one in settings.configs}
-    if settings.gpu in ("auto", "cpu") and run_in == {("fp32", 1, "eager")}:
+    if is_simple(config):
         return
 
     with refusing(config):
         require_torch()
         sharing_of(config)
         targets_of(config)
+
+
+def is_simple(config: pytest.Config) -> bool:
+    """Whether what is asked for exists everywhere."""
+    settings = settings_of(config)
+    run_in = {(one.dtype, one.threads, one.runtime) for one in settings.configs}
+    return settings.gpu in ("auto", "cpu") and run_in == {("fp32", 1, "eager")}
 
 
 _SHARING: pytest.StashKey[Sharing | None] = pytest.StashKey()
@@ -77,22 +96,32 @@ def sharing_of(config: pytest.Config) -> Sharing | None:
         pytest.UsageError: others use one of them, and ``--shared-ok`` is not given.
     """
     if _SHARING not in config.stash:
-        config.stash[_SHARING] = _look_for_others(config)
+        workers = getattr(config.option, "numprocesses", None) or 1
+        gpu = settings_of(config).gpu
+        found = None if is_child(config) else look_for_others(config, gpu, workers)
+        terminal = config.pluginmanager.get_plugin("terminalreporter")
+        if found is not None and found.turns and terminal is not None:
+            terminal.write_line(spelled(config, found.turns), yellow=True)
+        config.stash[_SHARING] = found
     return config.stash[_SHARING]
 
 
-def _look_for_others(config: pytest.Config) -> Sharing | None:
-    settings = settings_of(config)
-    if settings.gpu == "cpu" or is_child(config):
+def _has_driver(open_: Callable[[], object]) -> bool:
+    try:
+        open_()
+    except AbsentError:
+        return False
+    return True
+
+
+def look_for_others(config: pytest.Config, gpu: str, workers: int) -> Sharing | None:
+    """Who else uses the devices of a request on this machine, as :func:`sharing_of`."""
+    if gpu == "cpu":
         return None
-    if settings.gpu == "auto":
-        try:
-            # Importing torch for a machine without a device of this kind takes too long.
-            Nvml.open()
-        except AbsentError:
-            return None
+    # Importing torch for a machine without a device of these makers takes too long.
+    if gpu == "auto" and not any(map(_has_driver, (Nvml.open, AmdSmi.open))):
+        return None
     from archbench.measure.hardware import refuse_shared
 
     with refusing(config):
-        workers = getattr(config.option, "numprocesses", None) or 1
-        return refuse_shared(settings.gpu, shared_ok=settings.shared_ok, workers=workers)
+        return refuse_shared(gpu, shared_ok=settings_of(config).shared_ok, workers=workers)

@@ -201,6 +201,13 @@ def _named(
     config: pytest.Config, settings: Settings, request: str, own: Sequence[ModelSpec]
 ) -> list[ModelSpec]:
     if is_own_request(request):
+        if settings.suite is not None:
+            raise UsageError(
+                f"--models={request} with --suite",
+                "a suite filters names of the catalogue, and a file of networks is none",
+                "Leave --suite out, or name the file in the project's table as models, which a "
+                "suite joins",
+            )
         return _own(config, request, "--models=")
     mine = _matching(request, own)
     if request.startswith("local/") and not mine:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 import time
 from collections.abc import Generator, Mapping, Sequence
 from typing import Any
@@ -13,35 +11,39 @@ import pytest
 from archbench.core.foreign import plain
 from archbench.core.records import Record, merge_records
 from archbench.core.verdicts import Note, Verdict
-from archbench.measure.environment import describe_environment
 from archbench.pytest_plugin.accepting import Accepting
-from archbench.pytest_plugin.against import compare
+from archbench.pytest_plugin.against import PairsKept, compare
 from archbench.pytest_plugin.benchmark_bridge import add_benchmark, prepare_benchmark_session
+from archbench.pytest_plugin.brought import ProcessRunsKept
 from archbench.pytest_plugin.ci import report_to_ci
 from archbench.pytest_plugin.configuration import configuration_of
+from archbench.pytest_plugin.ending import Ending, ended_by
 from archbench.pytest_plugin.evaluations import forget_evaluations, keep_outcomes
-from archbench.pytest_plugin.gate import (
-    accepted_counts,
-    gate_of,
-)
+from archbench.pytest_plugin.gate import accepted_counts, gate_of
+from archbench.pytest_plugin.hosts import hosts_of
+from archbench.pytest_plugin.keeping import Keeping
 from archbench.pytest_plugin.manifest import Manifest, cell_name
-from archbench.pytest_plugin.options import is_child, spelled
+from archbench.pytest_plugin.options import has_workers, is_child, spelled
 from archbench.pytest_plugin.progress import Progress, expected_of
 from archbench.pytest_plugin.refusing import sharing_of
 from archbench.pytest_plugin.repeated import prepare
+from archbench.pytest_plugin.resuming import done_tests, report_again
 from archbench.pytest_plugin.settings import settings_of
 from archbench.pytest_plugin.shared import runs_again
-from archbench.pytest_plugin.starting import files_of
+from archbench.pytest_plugin.starting import ending_on_full_disk, remove_files
 from archbench.pytest_plugin.summary import in_order, print_summary, published_of, title_of
 from archbench.pytest_plugin.terminal import write_command
 from archbench.report.live_line import LiveLine
 from archbench.report.table import is_bad
-from archbench.store.directory import make_directory
-from archbench.store.journal import Journal
 from archbench.store.results import results_document, write_results
 
 CRASHED_WORKER = "???"
 """What pytest-xdist gives as the phase of a test whose worker died."""
+
+_TO_THE_END = (
+    pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.NO_TESTS_COLLECTED
+)  # fmt: skip
+"""Exit statuses of a run that has reached its end."""
 
 
 class ArchbenchSession:
@@ -54,9 +56,9 @@ class ArchbenchSession:
         self._by_model: dict[str, dict[str, Record]] = {}
         self._merged: dict[str, list[Record]] = {}
         self._progress: Progress | None = None
-        self._journal: Journal | None = None
-        self._written: dict[tuple[str, str], Record] = {}
-        self._header: dict[str, Any] = {}
+        self._keeping = Keeping(config)
+        self._ending = Ending(config)
+        self._hosts = hosts_of(config)
         self._start = time.monotonic()
         self._problems: list[str] = []
         self._accepting = Accepting(config)
@@ -71,51 +73,58 @@ class ArchbenchSession:
         if self._manifest is not None:
             return
 
+        done = done_tests(self._config)
         self._manifest = Manifest(nodeids)
         if not len(self._manifest) or self._config.option.collectonly:
             return
 
-        self._run_header()  # the machine's load before the run, not during it
-        self._refuse_unwritable_journal()
+        header = self._keeping.header  # the machine's load before the run, not during it
+        terminal = self._config.pluginmanager.get_plugin("terminalreporter")
+        line = LiveLine(terminal)
+        self._keeping.begin(nodeids, line.leave)
+        self._ending.begin()
 
         # What is damaged is refused before anything is measured.
         configuration_of(self._config)
         accepted_counts(self._config)
         if any(suffix for _, suffix in self._manifest.cells):
-            sharing = sharing_of(self._config)
+            sharing = sharing_of(self._config) if self._hosts is None else self._hosts.sharing
             if sharing is not None and (sharing.others or sharing.unknown):
                 self._others = sharing.others
-                self._header["devices"] = sharing.as_dict()
-        terminal = self._config.pluginmanager.get_plugin("terminalreporter")
-        self._measure_before(nodeids, LiveLine(terminal))
-        self._progress = Progress(terminal, expected_of(self._config, self._manifest.cells))
+                header["devices"] = sharing.as_dict()
+        if self._hosts is None:
+            self._measure_before(nodeids, line)
+        expected = expected_of(self._config, self._manifest.cells_but(done))
+        cells = map(cell_name, *zip(*self._manifest.cells, strict=True))
+        self._progress = Progress(terminal, dict.fromkeys(cells, 0.0) | expected)
+        if has_workers(self._config):
+            for test in nodeids:
+                if test in done:
+                    report_again(self._config, test)
 
     def _measure_before(self, nodeids: Sequence[str], line: LiveLine) -> None:
         """Measure what is measured before the tests run."""
+        keeping, before = self._keeping, self._keeping.resumption
         if settings_of(self._config).against is not None:
-            compare(self._config, nodeids, line.leave, show=line.keep)
+            kept = before.kept.pairs if before is not None else {}
+            journal = PairsKept(kept, keeping.pair)
+            compare(self._config, nodeids, line.leave, show=line.keep, kept=journal)
         else:
-            prepare(self._config, nodeids, line.leave, show=line.keep)
+            done = done_tests(self._config)
+            runs = before.kept.process_runs if before is not None else {}
+            prepare(
+                self._config,
+                [one for one in nodeids if one not in done],
+                line.leave,
+                show=line.keep,
+                kept=ProcessRunsKept(runs, keeping.process_run),
+            )
         line.clear()
 
     def doing(self, what: str) -> None:
         """Show what is being done about the cell that is measured."""
         if self._progress is not None:
             self._progress.doing(what)
-
-    def _refuse_unwritable_journal(self) -> None:
-        directory = settings_of(self._config).directory
-        runs = directory / "runs"
-        try:
-            make_directory(runs, directory)
-            with tempfile.NamedTemporaryFile(dir=runs):
-                pass
-        except OSError as error:
-            text = (
-                f"{runs}: runs are stored there, and nothing can be written ({error.strerror}). "
-                "Move what is in the way, or keep them elsewhere: --directory=PATH"
-            )
-            raise pytest.UsageError(spelled(self._config, text)) from None
 
     # Running
 
@@ -153,31 +162,35 @@ class ArchbenchSession:
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Take the record off a test's report; of several attempts the last one counts."""
+        self._keeping.add_report(report)
         if runs_again(report):
             return
         data = getattr(report, "archbench", None)
+        record = None if data is None else Record.from_dict(data)
         if report.when == CRASHED_WORKER and report.failed:
-            data = self._crashed(report.nodeid)
-        if data is None:
+            record = self._crashed(report.nodeid)
+        if record is None:
             return
 
         report.sections = [(title, plain(content)) for title, content in report.sections]
-        record = Record.from_dict(data)
         if report.when == "call":
             add_benchmark(self._config, report, record)
         test = self._test_of(report.nodeid)
         if test != report.nodeid and self._failed_before(test, record):
             return
         self._records[test] = record
-        others = self._others
-        if record.target is not None and record.target.device in others:
-            text = f"others used the device: {others[record.target.device]}"
+        device = record.target.device if record.target is not None else ""
+        if device and hasattr(report, "node") and self._hosts is not None:
+            device = f"{device} of {report.node.workerinput['archbench_host']}"
+        if device in self._others:
+            text = f"others used the device: {self._others[device]}"
             record.notes.append(Note("shared-device", text))
         self._by_model.setdefault(record.id, {})[test] = record
         self._merged.pop(record.id, None)
         self._accepting.add(test, record, report)
         if "top1" in record.metrics:
-            keep_outcomes(self._config, record, self._the_journal().path.parent)
+            with ending_on_full_disk(self._config, self._keeping.run):
+                keep_outcomes(self._config, record, self._keeping.run)
         if report.when == CRASHED_WORKER:
             # No further report comes from a worker that died.
             self.pytest_runtest_logfinish(report.nodeid)
@@ -191,7 +204,7 @@ class ArchbenchSession:
         before = self._records.get(test)
         return before is not None and is_bad(before) and not is_bad(record)
 
-    def _crashed(self, nodeid: str) -> dict[str, Any] | None:
+    def _crashed(self, nodeid: str) -> Record | None:
         """The record of a cell whose worker died while it was being measured."""
         cells = self._manifest.cells_with(nodeid) if self._manifest is not None else []
         if not cells:
@@ -201,10 +214,14 @@ class ArchbenchSession:
         sentence = f"the worker process died while it was measuring {model}"
         metric = "latency" if any(suffix for _, suffix in cells) else "complexity"
         verdict = Verdict(metric, "crashed", "worker-died", sentence)
-        return Record(model, verdicts=[verdict]).as_dict()
+        if self._hosts is not None and nodeid in self._hosts.unmeasured:
+            sentence = self._hosts.unmeasured[nodeid]
+            verdict = Verdict(metric, "not-measured", "host-lost", sentence)
+        return Record(model, verdicts=[verdict])
 
     def pytest_runtest_logfinish(self, nodeid: str) -> None:
         """Write each cell that has ended to the journal, then say so."""
+        self._keeping.test_ended(nodeid)
         manifest = self._manifest
         if manifest is not None and manifest.cells_with(nodeid):
             ended = manifest.finish(nodeid)
@@ -214,16 +231,16 @@ class ArchbenchSession:
             ended = [(record.id, record.suffix)]
         else:
             return
-        for model, suffix in ended:
+        for later, (model, suffix) in enumerate(ended, 1 - len(ended)):
             merged = self._cells_of(model)
             cell = next((c for c in merged if suffix in (c.suffix, c.test_suffix)), None)
             if cell is None and merged and not merged[0].target:
                 # Nothing but its count or its failure to load is known.
                 cell = merged[0]
             if cell is not None:
-                self._write(cell)
+                self._keeping.write(cell)
             if self._progress is not None and manifest is not None:
-                self._progress.finished(cell_name(model, suffix), cell, manifest.done)
+                self._progress.finished(cell_name(model, suffix), cell, manifest.done + later)
 
     def _cells_of(self, model: str) -> list[Record]:
         """The cells of an architecture, merged once for all who ask until another test ends."""
@@ -234,61 +251,56 @@ class ArchbenchSession:
     def _cells(self) -> list[Record]:
         return [cell for model in self._by_model for cell in self._cells_of(model)]
 
-    def _run_header(self) -> dict[str, Any]:
-        if not self._header:
-            self._header = {
-                "environment": describe_environment(self._config.rootpath),
-                "settings": settings_of(self._config).as_dict(),
-            }
-        return self._header
-
-    def _the_journal(self) -> Journal:
-        if self._journal is None:
-            self._journal = Journal(
-                settings_of(self._config).directory / "runs", self._run_header()
-            )
-        return self._journal
-
-    def _write(self, cell: Record) -> None:
-        if self._written.get(cell.key) == cell:
-            return
-        self._the_journal().append(cell)
-        self._written[cell.key] = cell
-
     # The end
+
+    def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
+        """Say of Ctrl-C how the run goes on; other signals have said it."""
+        if excinfo.errisinstance(KeyboardInterrupt) and self._keeping.path is not None:
+            self._problems.append(ended_by())
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_sessionfinish(
         self, session: pytest.Session, exitstatus: int
     ) -> Generator[None, None, None]:
         """Keep what was measured, whatever ended the run; a run without a figure is red."""
+        self._ending.finish()
         if self._progress is not None:
             # From here on pytest's own words for outcomes are wanted, in its summary.
             self._progress.close()
         cells = self._cells() if self._records else []
         for cell in cells:
-            self._write(cell)
+            self._keeping.write(cell)
         if cells:
             prepare_benchmark_session(self._config, cells)
             self._write_results(cells)
-        lacks = self._manifest is not None and bool(self._manifest.missing())
-        run = None if self._journal is None else self._journal.path.parent
+        unmeasured = () if self._hosts is None else self._hosts.unmeasured
+        if unmeasured:
+            self._problems.append(
+                f"{len(unmeasured)} tests were not measured: hosts were lost. --resume goes on"
+            )
+        lacks = bool(unmeasured) or (self._manifest is not None and bool(self._manifest.missing()))
+        run = None if self._keeping.path is None else self._keeping.path.parent
         self._accepted, problems = self._accepting.write(
             is_whole=not (self._is_stopped(session) or lacks), run=run
         )
         self._problems += problems
         self._check(session, cells)
+        self._problems += filter(None, [self._keeping.problem])
         self._report_to_ci(cells)
         if any("top1" in cell.metrics for cell in cells) and not self._is_stopped(session):
             forget_evaluations(self._config, cells)
         if self._problems and session.exitstatus == pytest.ExitCode.OK:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
-        if self._journal is not None:
-            self._journal.close(int(session.exitstatus), time.monotonic() - self._start)
+        self._keeping.close(
+            int(session.exitstatus),
+            time.monotonic() - self._start,
+            complete=not (self._is_stopped(session) or lacks),
+        )
 
         result = yield
         # What workers left is in the records by now, and they have ended.
-        shutil.rmtree(files_of(self._config), ignore_errors=True)
+        remove_files(self._config)
+        self._ending.end()
         return result
 
     @staticmethod
@@ -297,12 +309,7 @@ class ArchbenchSession:
         return (
             bool(session.shouldstop)
             or bool(session.shouldfail)
-            or session.exitstatus
-            in (
-                pytest.ExitCode.INTERRUPTED,
-                pytest.ExitCode.USAGE_ERROR,
-                pytest.ExitCode.INTERNAL_ERROR,
-            )
+            or session.exitstatus not in _TO_THE_END
         )
 
     def _check(self, session: pytest.Session, cells: Sequence[Record]) -> None:
@@ -332,14 +339,13 @@ class ArchbenchSession:
             return
 
         published = {
-            model: {"top1": {"value": figure.value, "unit": "%", "source": figure.source}}
-            for model, figure in published_of(self._config, cells).items()
+            model: figure.as_top1() for model, figure in published_of(self._config, cells).items()
         }
-        document = results_document(self._run_header(), cells, published)
+        document = results_document(self._keeping.header, cells, published)
         try:
             write_results(settings.results, document)
         except OSError as error:
-            journal = self._journal.path if self._journal else "nowhere"
+            journal = self._keeping.path or "nowhere"
             self._problems.append(
                 f"--results={settings.results} could not be written: {error}. "
                 f"Everything measured is in {journal}"
@@ -367,8 +373,7 @@ class ArchbenchSession:
         """Print the table, doubts about it, and where the run is stored."""
         if self._records:
             cells = in_order(self._config, self._cells())
-            title = title_of(self._config, cells)
-            terminalreporter.section(f"archbench: {title}", sep="-")
+            terminalreporter.section(f"archbench: {title_of(self._config, cells)}", sep="-")
             print_summary(
                 self._config,
                 cells,
@@ -376,12 +381,13 @@ class ArchbenchSession:
                 expected=len(self._manifest) if self._manifest is not None else 0,
                 elapsed=time.monotonic() - self._start,
                 sharing=self._others,
-                journal=None if self._journal is None else self._journal.path,
+                journal=self._keeping.path,
+                is_accepted=bool(self._accepted) and not self._problems,
             )
-            for line in self._accepted:
+            for line in (*self._accepted, *filter(None, [self._keeping.went_on])):
                 terminalreporter.write_line(line)
-            if self._journal is not None:
-                path = self._journal.path
+            if self._keeping.path is not None:
+                path = self._keeping.path
                 if path.is_relative_to(self._config.rootpath):
                     path = path.relative_to(self._config.rootpath)
                 terminalreporter.write_line(f"Stored in {path}")

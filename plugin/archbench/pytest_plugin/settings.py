@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from itertools import product
@@ -13,12 +12,15 @@ import pytest
 
 from archbench.core.process_runs import LEAST_BASELINE
 from archbench.core.run_config import Axis, RunConfig, add_value, axes
+from archbench.core.shards import Shard
 from archbench.devices.choosing import split_request
 from archbench.metrics import measured_families
 from archbench.pytest_plugin.declared import OPTIONS, QUICK_TIME_BUDGET, Settings
 from archbench.pytest_plugin.options import destination, refusing
+from archbench.pytest_plugin.output_files import refuse_one_for_two
 from archbench.runtimes.registry import runtime_names
 from archbench.store.directory import own_directory
+from archbench.store.output_files import problem_of
 from archbench.workers.references import Reference, parse_reference
 
 __all__ = ["KINDS", "Settings", "settings_of"]
@@ -189,17 +191,7 @@ def _output_file(given: Given) -> Path:
     A link is followed, so that the file behind it is replaced and not the link.
     """
     path = (given.here / given.text).resolve()
-    problem = ""
-    if path.exists() and not path.is_file():
-        problem = "is not a regular file"
-    elif not path.parent.is_dir():
-        problem = f"{path.parent} does not exist"
-    else:
-        try:
-            with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}."):
-                pass
-        except OSError as error:
-            problem = f"nothing can be written in {path.parent} ({error.strerror})"
+    problem = problem_of(given.name, path)
     if problem:
         raise given.refused(f"{problem}. Name a file in a directory that exists and is writable")
     return path
@@ -224,6 +216,7 @@ KINDS: Mapping[str, Callable[[Given], Any]] = {
     "update": _update,
     "families": _families,
     "reference": _reference,
+    "shard": lambda given: Shard.parse(given.text),
     "path": lambda given: (given.here / Path(given.text).expanduser()).resolve(),
     "file or text": _file_or_text,
     "output file": _output_file,
@@ -261,6 +254,12 @@ _RULES = (
         "quick",
         "time-budget",
         "--quick and --time-budget both say how long a cell may take. Give one of them",
+    ),
+    _Rule(
+        "shard-times",
+        "shard",
+        "--shard-times={0}: there are no shards. Add --shard=1/4, or leave it out",
+        needs=True,
     ),
     *(
         _Rule("quick", other, _GLANCE.format(other=other))
@@ -339,6 +338,8 @@ def _read(config: pytest.Config) -> Settings:
     by_axis = {axis.name: _axis_values(axis, given[axis.option]) for axis in axes()}
     settings = Settings(configs=_configs(devices, by_axis), **values)
     _refuse_contradictions(given, settings)
+    outputs = (name for name, option in OPTIONS.items() if option.kind == "output file")
+    refuse_one_for_two(config, {name: values.get(name.replace("-", "_")) for name in outputs})
     # pytest's own --strict is about markers and the like; who asks for it wants no leniency.
     measure = dict.fromkeys((*(("energy",) if settings.energy else ()), *settings.measure))
     return replace(

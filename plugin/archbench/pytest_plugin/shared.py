@@ -30,6 +30,11 @@ def runs_again(report: pytest.TestReport | pytest.CollectReport) -> bool:
     return str(report.outcome) not in ("passed", "failed", "skipped")
 
 
+def leave_fixtures(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    """Tear down what only tests before this one needed, which does not run in this process."""
+    item.session._setupstate.teardown_exact(nextitem)
+
+
 def forget_network(config: pytest.Config, spec: ModelSpec) -> None:
     """Have a network built anew when it is next asked for."""
     if HOLDER in config.stash:

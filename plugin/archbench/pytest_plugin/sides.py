@@ -7,7 +7,6 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -20,9 +19,10 @@ from archbench.pytest_plugin.selection import listed_requests, one_model
 from archbench.pytest_plugin.settings import settings_of
 from archbench.pytest_plugin.starting import imports_of, options_of
 from archbench.pytest_plugin.targets import targets_of
-from archbench.store.directory import make_directory
+from archbench.store.directory import make_directory, writing
 from archbench.workers.environments import interpreter, overlay
 from archbench.workers.imports import Imports, Trees
+from archbench.workers.orders import OptionValue
 from archbench.workers.pairs import CANDIDATE, REFERENCE
 from archbench.workers.references import Reference
 from archbench.workers.revisions import Revision, check_out, describe_work_tree, top_of
@@ -51,7 +51,7 @@ class Side:
     inifile: Path | None
     arguments: tuple[str, ...]
     plugins: tuple[str, ...]
-    options: dict[str, Any]
+    options: dict[str, OptionValue]
     imports: Imports
 
 
@@ -73,7 +73,8 @@ def make_sides(
         raise UsageError(
             asked, "processes inherit a socket, which only POSIX systems do", "Run it on Linux"
         )
-    store = make_directory(directory / "against", directory)
+    with writing(directory / "against", "what is compared with is kept there"):
+        store = make_directory(directory / "against", directory)
     candidate = _candidate(config)
     if reference.kind == "revision":
         return _of_revisions(config, reference, candidate, store)
@@ -100,7 +101,7 @@ def _candidate(config: pytest.Config) -> Side:
     """The project as it is here, with whatever this process imports."""
     directory = config.invocation_params.dir
     return Side(
-        describe_work_tree(config.rootpath),
+        describe_work_tree(config.rootpath, _reports(config)),
         sys.executable,
         directory,
         config.rootpath,
@@ -108,12 +109,20 @@ def _candidate(config: pytest.Config) -> Side:
         # Which tests of a file are meant the order says: of one that is not there nothing is found.
         tuple(dict.fromkeys(map(file_of, config.args))),
         _plugins(config),
-        options_of(config, without=("against",)) | _models_named(config),
+        {**options_of(config, without=("against",)), **_models_named(config)},
         replace(
             imports_of(),
             path=tuple(dict.fromkeys(_absolute(directory, one) for one in sys.path)),
         ),
     )
+
+
+def _reports(config: pytest.Config) -> list[Path]:
+    """Files that this run writes for those who read its results."""
+    settings = settings_of(config)
+    junit = getattr(config.option, "xmlpath", None)
+    given = [settings.results, settings.code_quality, settings.openmetrics, junit]
+    return [config.invocation_params.dir / one for one in given if one]
 
 
 _KEPT = ("-p", "-o", "--override-ini", "--import-mode", "-W", "--pythonwarnings")
@@ -181,7 +190,7 @@ def _check_flags(config: pytest.Config, reference: Reference) -> None:
     flags = dict(reference.flags)
     if "model" in flags:
         one_model(config, flags["model"], "--against=model=")
-    from archbench.measure.partner import varied
+    from archbench.measure.side_network import varied
 
     targets = targets_of(config)
     try:
@@ -205,7 +214,9 @@ def _of_revisions(
 
     That is what is to be compared, also where an installed copy would be found first.
     """
-    revision = check_out(config.rootpath, reference.value, store / "revisions")
+    revision = check_out(
+        config.rootpath, reference.value, store / "revisions", reports=_reports(config)
+    )
     trees = Trees(str(revision.top), str(revision.tree), _kept(config))
     root = config.rootpath
     own = [

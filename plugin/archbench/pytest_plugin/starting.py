@@ -1,13 +1,15 @@
-"""How workers of this run are started: what they are told, with which variables, for how long."""
+"""How workers of this run are started: with which orders and variables, for how long."""
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import random
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -22,17 +24,20 @@ from archbench.pytest_plugin.manifest import cell_of, is_batchless
 from archbench.pytest_plugin.options import (
     OPTIONS,
     destination,
+    is_elsewhere,
     is_worker,
+    refusing,
     spelled,
     worker_count,
+    worker_names,
     worker_number,
 )
 from archbench.pytest_plugin.settings import settings_of
 from archbench.store.atomic import write_text
-from archbench.store.directory import make_directory
+from archbench.store.directory import make_directory, writing
 from archbench.workers import imports
 from archbench.workers.inside import order_of
-from archbench.workers.orders import OF_THE_REPORTER, Order
+from archbench.workers.orders import OF_THE_REPORTER, OptionValue, Order
 from archbench.workers.pool import Pool
 from archbench.workers.process import Patience, Worker, WorkerLostError
 
@@ -51,16 +56,36 @@ _PADDING = 4096
 0.9 % alone."""
 
 _NOT_PASSED = ("PYTEST_XDIST_WORKER", "PYTEST_XDIST_WORKER_COUNT")
-"""Variables that make a pytest something else than what it is told to be."""
+"""Variables that make a pytest something else than what is asked for."""
 
 _DRAWN = ("randomly_seed",)
 """Options of other plugins whose value is drawn where it is not given."""
 
 
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
+"""Errors of a disk that no other run of the same kind would do without."""
+
+
+@contextmanager
+def ending_on_full_disk(config: pytest.Config, place: Path) -> Iterator[None]:
+    """End the run where nothing can be written any more, in whichever of its processes."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
+        text = (
+            f"{place} could not be written: {error.strerror}. What was measured before is stored. "
+            "Make room, and go on with --resume"
+        )
+        pytest.exit(spelled(config, text), returncode=pytest.ExitCode.INTERRUPTED)
+
+
 def hand_on(config: pytest.Config, name: str, data: object) -> None:
     """Let the other processes of this run know something, by a file of JSON."""
     make_files(config)
-    write_text(files_of(config) / name, json.dumps(form_of(data)))
+    with ending_on_full_disk(config, files_of(config)):
+        write_text(files_of(config) / name, json.dumps(form_of(data)))
 
 
 def handed_on(config: pytest.Config, name: str, kind: type[_Kind]) -> _Kind | None:
@@ -120,9 +145,18 @@ def files_of(config: pytest.Config) -> Path:
     order = order_of(config)
     if order is not None:
         return Path(order.files)
+    if is_elsewhere(config):
+        # By the process of the host's connection, whose workers have one directory.
+        return settings_of(config).directory / "processes" / str(os.getppid())
     if is_worker(config):
         return Path(config.workerinput["archbench_files"])  # type: ignore[attr-defined]
     return settings_of(config).directory / "processes" / str(os.getpid())
+
+
+def artefacts_of(config: pytest.Config) -> Path:
+    """Where the files lie that runtimes make of networks."""
+    order = order_of(config)
+    return settings_of(config).directory / "artefacts" if order is None else Path(order.artefacts)
 
 
 def make_files(config: pytest.Config) -> Path:
@@ -132,25 +166,30 @@ def make_files(config: pytest.Config) -> Path:
         pytest.UsageError: nothing can be written there.
     """
     place, directory = files_of(config), settings_of(config).directory
-    try:
+    with refusing(config), writing(place, "messages between processes are kept there"):
         make_directory(place, directory)
-    except OSError as error:
-        text = (
-            f"{place}: what processes tell each other is kept there, and nothing can be written "
-            f"({error.strerror}). Move what is in the way, or keep it elsewhere: --directory=PATH"
-        )
-        raise pytest.UsageError(spelled(config, text)) from None
-    for other in place.parent.iterdir():
+    _remove_left_behind(place.parent)
+    return place
+
+
+def remove_files(config: pytest.Config) -> None:
+    """Remove the directory of this run, and those that killed ones have left."""
+    place = files_of(config)
+    shutil.rmtree(place, ignore_errors=True)
+    _remove_left_behind(place.parent)
+
+
+def _remove_left_behind(places: Path) -> None:
+    for other in places.glob("*"):
         if other.name.isdigit() and not _runs(int(other.name)):
             shutil.rmtree(other, ignore_errors=True)
-    return place
 
 
 def _runs(process: int) -> bool:
     return bool(psutil.pid_exists(process))
 
 
-def options_of(config: pytest.Config, without: Sequence[str] = ()) -> dict[str, Any]:
+def options_of(config: pytest.Config, without: Sequence[str] = ()) -> dict[str, OptionValue]:
     """All options of ours as a worker is to have them: the values that this process has.
 
     Args:
@@ -171,7 +210,7 @@ def imports_of() -> imports.Imports:
 
 
 def make_order(config: pytest.Config, purpose: str, **more: Any) -> Order:
-    """What a worker is told that runs tests as this process would: with the same command line."""
+    """The order of a worker that runs tests as this process would: with the same command line."""
     foreign = {name: getattr(config.option, name, None) for name in _DRAWN}
     return Order(
         purpose=purpose,
@@ -180,8 +219,10 @@ def make_order(config: pytest.Config, purpose: str, **more: Any) -> Order:
         foreign={name: value for name, value in foreign.items() if value is not None},
         imports=imports_of(),
         files=str(files_of(config)),
+        artefacts=str(artefacts_of(config)),
         number=worker_number(config),
         beside=worker_count(config),
+        names=worker_names(config),
         **more,
     )
 
@@ -216,23 +257,24 @@ def start(
     remembers = config.pluginmanager.has_plugin("cacheprovider")
     cache = ("-o", f"cache_dir={files / 'cache'}") if remembers else ()
     more = ("-p", "archbench.pytest_plugin", *cache)
-    return Worker.start(
-        lambda path: [
-            executable or sys.executable,
-            imports.__file__,
-            str(path),
-            f"--archbench-order={path}",
-            *more,
-            *order.arguments,
-        ],
-        environment,
-        directory or config.invocation_params.dir,
-        order,
-        files,
-        patience or Patience(),
-        name=f"{order.purpose}-{os.getpid()}-{number}",
-        prints_here=order.purpose == "cells" and config.option.capture == "no",
-    )
+    with ending_on_full_disk(config, files):
+        return Worker.start(
+            lambda path: [
+                executable or sys.executable,
+                imports.__file__,
+                str(path),
+                f"--archbench-order={path}",
+                *more,
+                *order.arguments,
+            ],
+            environment,
+            directory or config.invocation_params.dir,
+            order,
+            files,
+            patience or Patience(),
+            name=f"{order.purpose}-{os.getpid()}-{number}",
+            prints_here=order.purpose == "cells" and config.option.capture == "no",
+        )
 
 
 def chance_environment(chance: random.Random) -> dict[str, str]:

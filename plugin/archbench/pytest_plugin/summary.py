@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from archbench.catalog import published_top1
-from archbench.core.records import Record
+from archbench.catalog.published import PublishedFigure
+from archbench.core.lines import CountLine
+from archbench.core.records import Record, not_derived
 from archbench.core.run_config import further_axes
 from archbench.core.spec import LIBRARIES
 from archbench.gates.informal import since_last_run
@@ -17,11 +18,12 @@ from archbench.metrics import format_seconds
 from archbench.pytest_plugin.against import against_lines
 from archbench.pytest_plugin.budgets import unjudged_lines
 from archbench.pytest_plugin.gate import accepted_counts, unasked_lines
+from archbench.pytest_plugin.hosts import hosts_of
 from archbench.pytest_plugin.options import has_workers, spelled
 from archbench.pytest_plugin.selection import selected_models
 from archbench.pytest_plugin.settings import settings_of
 from archbench.report.provenance import provenance_lines
-from archbench.report.summary_lines import last_run_lines, network_lines, summary_lines
+from archbench.report.summary_lines import last_run_lines, note_lines, summary_lines
 from archbench.report.table import doubts, has_accepted_counts, run_table
 
 
@@ -34,6 +36,7 @@ def print_summary(
     elapsed: float,
     sharing: Mapping[str, str],
     journal: Path | None,
+    is_accepted: bool,
 ) -> None:
     """Print the table of a run and what is to be known about it.
 
@@ -44,6 +47,7 @@ def print_summary(
         elapsed: seconds of the run.
         sharing: who else used a device, by its name.
         journal: of the run, beside which earlier ones are looked for; None where there is none.
+        is_accepted: whether what had no baseline was accepted as one.
     """
     published = {model: figure.value for model, figure in published_of(config, cells).items()}
     targets = {cell.key[1] for cell in cells if cell.target}
@@ -53,17 +57,19 @@ def print_summary(
     is_alone = not (settings.quick or settings.against)
     last = since_last_run(cells, journal) if journal is not None and is_alone else {}
     changes = {key: one.change for key, one in last.items()}
-    write(run_table(cells, published, with_target=len(targets) > 1, counts=counts, changes=changes))
+    write(
+        run_table(
+            cells,
+            published,
+            with_target=len(targets) > 1,
+            counts=counts,
+            changes=changes,
+            is_accepted=is_accepted,
+        )
+    )
     write("")
-    remarks = {
-        "* published, not measured here.": bool(published),
-        "^ accepted, not counted in this run.": has_accepted_counts(cells, counts),
-        "p95 needs 130 samples, so it is absent (-) where the time budget allowed fewer.": any(
-            "latency" in cell.metrics for cell in cells
-        ),
-    }
-    if any(remarks.values()):
-        write(" ".join(remark for remark, applies in remarks.items() if applies))
+    if said := remarks(cells, has_published=bool(published), counts=counts):
+        write(said)
     for line in _doubtful(config, cells, sharing):
         write(line, yellow=True)
     if spent := _spent(cells, expected, elapsed):
@@ -73,7 +79,7 @@ def print_summary(
     # Beside another version no stored baseline has a part, that could be accepted.
     accepting = settings.baseline_update is not None or settings.against is not None
     for line in (
-        *network_lines(cells),
+        *note_lines(cells),
         *against_lines(config),
         *summary_lines(cells, accepting=accepting),
         *last_run_lines(last),
@@ -82,11 +88,25 @@ def print_summary(
         write(spelled(config, line))
 
 
+def remarks(
+    cells: Sequence[Record], *, has_published: bool, counts: Mapping[str, CountLine]
+) -> str:
+    """What the signs in the table mean that stand in it."""
+    said = {
+        "* published, not measured here.": has_published,
+        "^ accepted, not counted in this run.": has_accepted_counts(cells, counts),
+        "p95 needs 130 samples, so it is absent (-) where the time budget allowed fewer.": any(
+            "p95" in not_derived(cell) for cell in cells
+        ),
+    }
+    return " ".join(remark for remark, applies in said.items() if applies)
+
+
 def _doubtful(
     config: pytest.Config, cells: Sequence[Record], sharing: Mapping[str, str]
 ) -> Iterator[str]:
     """Why figures are to be taken with care."""
-    for sentence in doubts(cells, workers=has_workers(config)):
+    for sentence in doubts(cells, workers=has_workers(config) and hosts_of(config) is None):
         yield spelled(config, sentence)
     yield from provenance_lines(cells, _own_libraries(config))
     for device, others in sharing.items():
@@ -112,7 +132,7 @@ def _how_many(cells: Sequence[Record], expected: int) -> str:
     return f"{len(cells)} cell{'' if len(cells) == 1 else 's'}"
 
 
-def published_of(config: pytest.Config, cells: Sequence[Record]) -> dict[str, Any]:
+def published_of(config: pytest.Config, cells: Sequence[Record]) -> dict[str, PublishedFigure]:
     """The published top-1 of each architecture among some cells, where there is one."""
     models = {}
     specs = {model.id: model for model in selected_models(config)}
@@ -140,8 +160,8 @@ def title_of(config: pytest.Config, cells: Sequence[Record]) -> str:
     targets = [cell.target for cell in cells if cell.target]
     if not targets:
         return "counted"
-    first = targets[0]
-    parts = [f"{first.device} ({first.device_name})"]
+    devices = dict.fromkeys(f"{one.device} ({one.device_name})" for one in targets)
+    parts = [" and ".join(devices)]
     threads, dtype, batch = (
         value.pop() if len(value := {getattr(target, field) for target in targets}) == 1 else None
         for field in ("threads", "dtype", "batch_size")

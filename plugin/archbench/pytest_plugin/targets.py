@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 
 import pytest
 
 from archbench.core.run_config import RunConfig
 from archbench.core.spec import Target
-from archbench.pytest_plugin.options import worker_count
+from archbench.devices.cores import Cores
+from archbench.pytest_plugin.options import is_elsewhere, worker_count
 from archbench.pytest_plugin.settings import settings_of
+from archbench.pytest_plugin.starting import make_files
 from archbench.workers.inside import inside_of
 
 
@@ -29,7 +32,11 @@ def target_for(
     """
     from archbench.measure.hardware import make_target
 
-    return make_target(settings_of(config).gpu, config=run_config, worker=worker, measures=measures)
+    gpu = settings_of(config).gpu
+    if measures or is_elsewhere(config):
+        # A host need not have the other devices of a run.
+        gpu = run_config.asked or gpu
+    return make_target(gpu, config=run_config, worker=worker, measures=measures)
 
 
 def targets_of(config: pytest.Config) -> list[Target]:
@@ -43,7 +50,7 @@ def leased(targets: Iterable[Target], say: Callable[[str], None]) -> Iterator[No
 
     Args:
         targets: those of them that are no accelerators are nobody's alone.
-        say: tells the person for whom this process waits.
+        say: prints for whom this process waits.
     """
     held = {one.identity for one in targets if not one.is_host}
     with ExitStack() as stack:
@@ -52,6 +59,33 @@ def leased(targets: Iterable[Target], say: Callable[[str], None]) -> Iterator[No
 
             for identity in sorted(held):
                 stack.enter_context(lease(identity, say))
+        yield
+
+
+_CORES: pytest.StashKey[Cores | None] = pytest.StashKey()
+
+
+def _cores_of(config: pytest.Config) -> Cores | None:
+    """What the workers of a run share the cores by; None where this one is alone."""
+    if _CORES not in config.stash:
+        has_others = worker_count(config) > 1 and os.name == "posix"
+        config.stash[_CORES] = Cores(make_files(config) / "cores.lock") if has_others else None
+    return config.stash[_CORES]
+
+
+@contextmanager
+def beside_others(config: pytest.Config) -> Iterator[None]:
+    """Load, count or evaluate while other workers do, and not while one of them times."""
+    cores = _cores_of(config)
+    with cores.shared() if cores is not None else nullcontext():
+        yield
+
+
+@contextmanager
+def timing_alone(config: pytest.Config, target: Target) -> Iterator[None]:
+    """Time on cores on which no other worker of this run works."""
+    cores = _cores_of(config) if target.is_host else None
+    with cores.alone() if cores is not None else nullcontext():
         yield
 
 
@@ -65,8 +99,12 @@ def device_lease(node: pytest.Item, target: Target) -> Iterator[None]:
     inside = inside_of(node.config)
     # Both sides of a comparison are on the device at once: the process that schedules them holds
     # it.
-    if target.is_host or (inside is not None and inside.order.sides):
+    if inside is not None and inside.order.sides:
         yield
+        return
+    if target.is_host:
+        with beside_others(node.config):
+            yield
         return
     with leased([target], say):
         yield

@@ -20,7 +20,7 @@ def guard_terminal(config: pytest.Config) -> None:
     """Have everything that is written to pytest's terminal made harmless, whoever wrote it: what
     networks print stands in pytest's own sections, and warnings in its summary.
 
-    Where nothing is captured (``-s``) GitHub is told to obey nothing until the end.
+    Where nothing is captured (``-s``) GitHub is asked to obey nothing until the end.
     """
     terminal = config.pluginmanager.get_plugin("terminalreporter")
     if terminal is None or _RAW in config.stash:

@@ -1,4 +1,4 @@
-"""A worker that is a side of a paired comparison: it runs the tests it is told, turn by turn.
+"""A worker that is a side of a paired comparison: it runs the tests of its order, turn by turn.
 
 In it ``bench.latency(loaded_model)`` does not measure by itself: it says that it is ready, and lets
 time pass whenever it is its turn (:mod:`archbench.workers.schedule`). So a project's own fixtures,
@@ -17,15 +17,20 @@ import pytest
 
 from archbench.core.errors import UsageError
 from archbench.core.records import Record
+from archbench.core.spec import Target
 from archbench.measure.environment import package_versions, provenance
+from archbench.models.requiring import importing
+from archbench.pytest_plugin.ending import end_run
 from archbench.pytest_plugin.leaving import left_behind, why_leave
 from archbench.pytest_plugin.manifest import cell_of
 from archbench.pytest_plugin.node_ids import file_of, importable_name
 from archbench.pytest_plugin.options import ORDER_OPTION
+from archbench.pytest_plugin.refusing import refuse_broken_libraries
 from archbench.pytest_plugin.selection import select_models
 from archbench.pytest_plugin.settings import settings_of
 from archbench.pytest_plugin.shared import MODEL_ARGUMENT, runs_again
 from archbench.workers.inside import Inside, follow, inside_of
+from archbench.workers.messages import VERSION, Ask, Ended, Failure, Hello
 from archbench.workers.orders import Order
 
 _Result = TypeVar("_Result")
@@ -53,7 +58,8 @@ class TakingTurns(Inside):
         super().__init__(order, path, why_leave)
         self.exact = False
         self.timed = False
-        self.ended: dict[str, Any] = {}
+        self.failure: Failure | None = None
+        self._blamed = ""
         self._only_here: list[str] = []
         self._tests: set[str] = set()
         self._uncollected: dict[str, str] = {}
@@ -88,16 +94,18 @@ class TakingTurns(Inside):
         ]
         items[:] = [item for item in items if item.nodeid in wanted]
 
-    def about(self, target: Mapping[str, Any]) -> None:
+    def about(self, target: Target) -> None:
         """Nobody asks: it is among what is said about a model that is ready."""
 
-    def greeting(self, session: pytest.Session) -> dict[str, Any]:
+    def greeting(self, session: pytest.Session) -> Hello:
         """What is said at the start."""
         self._import()
-        return {
-            "only_here": self._only_here,
-            "versions": package_versions(),
-        }
+        return Hello(
+            version=VERSION,
+            stacks=self.stacks is not None,
+            only_here=tuple(self._only_here),
+            versions=package_versions(),
+        )
 
     def _leave_core(self) -> None:
         """Go wherever there is room: both sides import and load side by side, on their own."""
@@ -109,35 +117,40 @@ class TakingTurns(Inside):
         try:
             return work(*given)
         except Exception:
-            self.ended["side"] = side
+            self._blamed = side
             raise
 
     def _import(self) -> None:
         """What every cell needs, before the time of the first one starts."""
-        from archbench.measure import cells, partner  # noqa: F401
+        with importing():
+            try:
+                refuse_broken_libraries(self.config)
+            except UsageError as error:
+                end_run(self.config, str(error), pytest.ExitCode.USAGE_ERROR)
+            from archbench.measure import cells, side_network  # noqa: F401
 
-    def run(self, message: Mapping[str, Any], items: Mapping[str, pytest.Item]) -> dict[str, Any]:
+    def run(self, message: Ask, items: Mapping[str, pytest.Item]) -> Ended:
         """Run one test, which waits for its turns; what comes of it does not matter any more."""
-        cell = message["test"]
-        self.exact, self.timed, self.ended = bool(message["facts"]), False, {}
+        cell = message.test
+        self.exact, self.timed, self.failure, self._blamed = message.facts, False, None, ""
         item = items.get(cell)
         if item is None:
-            self.ended = self._absent(cell)
+            self.failure = self._absent(cell)
         else:
             self._leave_core()
             # Without a next one all fixtures are torn down: what the next cell has is its own.
             item.config.hook.pytest_runtest_protocol(item=item, nextitem=None)
         # What this network has left behind would move the times of the next one.
-        return {**self.ended, "leaves": bool(left_behind())}
+        return Ended(leaves=", ".join(left_behind()) or None, failure=self.failure)
 
-    def _absent(self, cell: str) -> dict[str, str]:
+    def _absent(self, cell: str) -> Failure:
         """Why there is no test of an id here."""
         file = file_of(cell)
         if file in self._uncollected:
             text = self._uncollected[file]
             lines = [line for line in text.strip().splitlines() if line.strip()] or [file]
             sentence = f"the tests of {file} cannot be collected: {lines[-1]}"
-            return _ended("crashed", "not-collected", sentence, text)
+            return Failure("", "crashed", "not-collected", sentence, text)
         name = _test_of(cell).partition("::")[2]
         found = cell_of(cell)
         if _test_of(cell) in self._tests and found is not None:
@@ -147,7 +160,7 @@ class TakingTurns(Inside):
             sentence = f"it has no test {name} in {file}"
         else:
             sentence = f"it has no {file}"
-        return _ended("not-measured", "only-on-one-side", sentence)
+        return Failure("", "not-measured", "only-on-one-side", sentence)
 
     def _has(self, file: str) -> bool:
         return (self.config.rootpath / file).is_file()
@@ -155,27 +168,25 @@ class TakingTurns(Inside):
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Note why a test ended before it was timed."""
-        if self.timed or self.ended.get("status") or report.passed or runs_again(report):
+        if self.timed or self.failure is not None or report.passed or runs_again(report):
             return
         record = getattr(report, "archbench", None)
         verdicts = Record.from_dict(record).verdicts if record is not None else []
         text = report.longreprtext
         if report.skipped:
             reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else text
-            self.ended |= _ended("not-measured", "skipped", f"it is skipped: {reason}")
+            self._failed("not-measured", "skipped", f"it is skipped: {reason}")
         elif record is not None and report.when == "setup" and (lacking := _lacking(record["id"])):
-            self.ended |= _ended("not-measured", "only-on-one-side", lacking)
+            self._failed("not-measured", "only-on-one-side", lacking)
         elif verdicts:
             last, details = verdicts[-1], text.partition("\n\n")[2]
-            self.ended |= _ended(last.status, last.reason, last.sentence, details)
+            self._failed(last.status, last.reason, last.sentence, details)
         else:
             lines = text.strip().splitlines() or ["its test failed"]
-            self.ended |= _ended("crashed", "test-failed", f"its test failed: {lines[-1]}", text)
+            self._failed("crashed", "test-failed", f"its test failed: {lines[-1]}", text)
 
-
-def _ended(status: str, reason: str, sentence: str, details: str = "") -> dict[str, str]:
-    """Why a test has no times, as the other process reads it."""
-    return {"status": status, "reason": reason, "sentence": sentence, "details": details}
+    def _failed(self, status: str, reason: str, sentence: str, details: str = "") -> None:
+        self.failure = Failure(self._blamed, status, reason, sentence, details)
 
 
 def _test_of(nodeid: str) -> str:

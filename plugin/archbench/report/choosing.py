@@ -8,7 +8,7 @@ from archbench.core.choosing import Choice, Limit, LimitTable, limit_options
 from archbench.core.errors import some
 from archbench.core.run_config import further_axes
 from archbench.metrics import METRICS
-from archbench.report.listing import figure_text, published_note
+from archbench.report.listing import figure_text, noise_note, published_note
 from archbench.report.tables import BLANK, Table, json_text, markdown
 
 SCHEMA = 1
@@ -24,30 +24,28 @@ def choice_table(choice: Choice, limits: Sequence[Limit], format: str) -> str:
         metric
         for metric in METRICS
         if metric in limited
-        or (
-            "select" in METRICS[metric].tables
-            and any(metric in point.figures for point in choice.best)
-        )
+        or ("select" in METRICS[metric].tables and any(metric in row.values for row in choice.best))
     ]
     metrics.sort(key=lambda metric: metric != "top1")
-    rows = []
-    for place, point in enumerate(choice.best):
+    lines = []
+    for place, row in enumerate(choice.best):
         doubtful = {limit_options()[name].name for name in choice.doubtful.get(place, ())}
-        rows.append(
+        lines.append(
             [
                 str(place + 1),
-                point.name,
-                point.library,
-                point.target,
+                row.name,
+                row.library,
+                row.target,
                 *(
-                    f"{DOUBT_MARK if metric in doubtful else ''}{figure_text(point, metric)}"
+                    f"{DOUBT_MARK if metric in doubtful - {*row.noisy} else ''}"
+                    f"{figure_text(row, metric)}"
                     for metric in metrics
                 ),
             ]
         )
     titles = (METRICS[metric].title for metric in metrics)
     words = ["", "architecture", "library", "target"]
-    return Table([*words, *titles], rows, words).print_as(format)
+    return Table([*words, *titles], lines, words).print_as(format)
 
 
 def choice_remarks(choice: Choice, limits: Sequence[Limit]) -> list[str]:
@@ -64,10 +62,10 @@ def choice_remarks(choice: Choice, limits: Sequence[Limit]) -> list[str]:
         f"Left out, no {METRICS[metric].title}: {len(cells)} ({some(cells)})."
         for metric, cells in choice.without.items()
     ]
-    remarks += published_note(figure for point in choice.best for figure in point.figures.values())
+    remarks += published_note(figure for row in choice.best for figure in row.values.values())
     if choice.doubtful:
         remarks.append(f"{DOUBT_MARK} the limit lies within the measuring error.")
-    return remarks
+    return remarks + noise_note(choice.best)
 
 
 def _choice_dict(choice: Choice) -> dict[str, object]:
@@ -77,8 +75,8 @@ def _choice_dict(choice: Choice) -> dict[str, object]:
         "outside": dict(choice.outside),
         "without": {metric: list(cells) for metric, cells in choice.without.items()},
         "best": [
-            {**point.as_dict(), "doubtful": list(choice.doubtful.get(place, ()))}
-            for place, point in enumerate(choice.best)
+            {**row.as_dict(), "doubtful": list(choice.doubtful.get(place, ()))}
+            for place, row in enumerate(choice.best)
         ],
     }
 
@@ -112,20 +110,20 @@ def limit_tables_text(tables: Sequence[LimitTable], format: str) -> str:
     """One block for each device: a row for each memory limit and place, a column for each rate."""
     blocks = []
     for table in tables:
-        rows = []
+        lines = []
         for memory in table.memory_limits:
             choices = [table.cells[memory, rate] for rate in table.frame_rates]
             for place in range(max(1, *(len(choice.best) for choice in choices))):
-                row = [f"<= {_memory(memory)}" if place == 0 else BLANK]
+                line = [f"<= {_memory(memory)}" if place == 0 else BLANK]
                 for choice in choices:
-                    point = choice.best[place] if place < len(choice.best) else None
-                    row += [point.name, figure_text(point, "top1")] if point else [BLANK, BLANK]
-                rows.append(row)
+                    row = choice.best[place] if place < len(choice.best) else None
+                    line += [row.name, figure_text(row, "top1")] if row else [BLANK, BLANK]
+                lines.append(line)
         headers = ["memory"]
         for rate in table.frame_rates:
             headers += [f">= {rate:g} images/s", METRICS["top1"].title]
         title = f"**{markdown(_heading(table))}**\n" if format == "markdown" else _heading(table)
-        blocks.append(f"{title}\n{Table(headers, rows, headers).print_as(format)}")
+        blocks.append(f"{title}\n{Table(headers, lines, headers).print_as(format)}")
     return "\n\n".join(blocks)
 
 
@@ -134,16 +132,16 @@ def limit_tables_csv(tables: Sequence[LimitTable]) -> str:
     metrics = ("top1", "peak_memory", "throughput")
     found = ("memory_limit", "frame_rate", "place", "id", "name", *metrics)
     headers = ["device", "dtype", *(one.name for one in further_axes()), *found]
-    rows = [
+    lines = [
         [
             *(table.device, table.dtype, *_run_in(table).values()),
-            *(memory, rate, place, point.id, point.name, *map(point.value, metrics)),
+            *(memory, rate, place, row.id, row.name, *map(row.value, metrics)),
         ]
         for table in tables
         for (memory, rate), choice in table.cells.items()
-        for place, point in enumerate(choice.best, 1)
+        for place, row in enumerate(choice.best, 1)
     ]
-    return Table(headers, rows).print_as("csv")
+    return Table(headers, lines).print_as("csv")
 
 
 def limit_tables_json(tables: Sequence[LimitTable], remarks: Sequence[str]) -> str:
@@ -178,5 +176,5 @@ def table_remarks(tables: Sequence[LimitTable]) -> list[str]:
             f"{where}: left out, no {METRICS[metric].title}: {len(cells)} ({some(cells)})."
             for metric, cells in choice.without.items()
         ]
-    best = [point for table in tables for cell in table.cells.values() for point in cell.best]
-    return remarks + published_note(point.figures["top1"] for point in best)
+    best = [row for table in tables for cell in table.cells.values() for row in cell.best]
+    return remarks + published_note(row.values["top1"] for row in best)

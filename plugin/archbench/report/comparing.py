@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from archbench.core.comparing import Change, Comparison
+from archbench.core.comparing import ComparedRows, Comparison
 from archbench.core.errors import some
+from archbench.core.gate import difference_text
 from archbench.core.run_config import axis
 from archbench.metrics import METRICS
-from archbench.report.listing import figure_text, published_note
+from archbench.report.listing import figure_text, noise_note, published_note
 from archbench.report.tables import Table, json_text
 
 SCHEMA = 1
@@ -21,7 +22,7 @@ def _percent(relative: float | None) -> str:
     return "" if relative is None else f"{relative * 100:+.1f} %"
 
 
-def _shared_target(change: Change, comparison: Comparison) -> str:
+def _shared_target(change: ComparedRows, comparison: Comparison) -> str:
     """What both cells of a pair were timed on and how, as far as it is one."""
     left, shared, apart = change.left, comparison.shared, comparison.apart
     differing = [name for name in ("dtype", "batch_size", "threads") if name not in shared]
@@ -54,8 +55,8 @@ def comparison_table(comparison: Comparison, titles: tuple[str, str], format: st
             [
                 change.left.id,
                 _shared_target(change, comparison),
-                str(change.left.figures[metric].value),
-                str(change.right.figures[metric].value),
+                str(change.left.values[metric].value),
+                str(change.right.values[metric].value),
                 "" if change.relative is None else str(change.relative),
                 str(change.within_error).lower(),
             ]
@@ -79,6 +80,20 @@ def comparison_table(comparison: Comparison, titles: tuple[str, str], format: st
     return Table(headers, rows, words).print_as(format)
 
 
+def _other(change: ComparedRows) -> str:
+    """What was counted of both cells of a pair and differs; empty where nothing does."""
+    pairs = [
+        (name, change.left.values.get(name), change.right.values.get(name))
+        for name in ("params", "macs")
+    ]
+    return ", ".join(
+        difference_text(name, int(then.value), int(now.value))
+        for name, then, now in pairs
+        if then is not None and now is not None and then.value != now.value
+        and then.kind == now.kind == "counted"
+    )  # fmt: skip
+
+
 def comparison_remarks(comparison: Comparison, titles: tuple[str, str]) -> list[str]:
     """What a reader of the table should know."""
     metric = comparison.metric
@@ -91,19 +106,24 @@ def comparison_remarks(comparison: Comparison, titles: tuple[str, str]) -> list[
         f"{len(changes)} compared: {better} better, {worse} worse, {unclear} within the measuring "
         f"error, {equal} equal."
     ]
+    others = [f"{change.left.name} ({text})" for change in changes if (text := _other(change))]
+    if others:
+        named = "; ".join(dict.fromkeys(others))
+        remarks.append(f"Other networks under the same name, by their counts: {named}.")
     if comparison.apart:
-        told = (f"{_runs(comparison, side)} ({titles[side]})" for side in (0, 1))
-        remarks.append(f"Run differently: {' against '.join(told)}.")
+        differences = (f"{_runs(comparison, side)} ({titles[side]})" for side in (0, 1))
+        remarks.append(f"Run differently: {' against '.join(differences)}.")
     if comparison.mean is not None and len(changes) > 1:
         remarks.append(f"Geometric mean of the ratios: {comparison.mean:.3f}.")
-    for side, points in zip(titles, (comparison.only_left, comparison.only_right), strict=True):
-        names = list(dict.fromkeys(point.name for point in points))
-        if points:
-            remarks.append(f"Only in {side}: {len(points)} ({some(names)}).")
+    for side, rows in zip(titles, (comparison.only_left, comparison.only_right), strict=True):
+        names = list(dict.fromkeys(row.name for row in rows))
+        if rows:
+            remarks.append(f"Only in {side}: {len(rows)} ({some(names)}).")
     if unclear:
         remarks.append(f"{ERROR_MARK} may be no change: the intervals of the two touch.")
-    sides = [point for change in changes for point in (change.left, change.right)]
-    return remarks + published_note(point.figures[metric] for point in sides)
+    sides = [row for change in changes for row in (change.left, change.right)]
+    remarks += published_note(row.values[metric] for row in sides)
+    return remarks + noise_note([row for row in sides if metric in row.noisy])
 
 
 def comparison_json(comparison: Comparison, titles: tuple[str, str], remarks: Sequence[str]) -> str:
@@ -126,8 +146,8 @@ def comparison_json(comparison: Comparison, titles: tuple[str, str], remarks: Se
             }
             for change in comparison.changes
         ],
-        "only_left": [point.as_dict() for point in comparison.only_left],
-        "only_right": [point.as_dict() for point in comparison.only_right],
+        "only_left": [row.as_dict() for row in comparison.only_left],
+        "only_right": [row.as_dict() for row in comparison.only_right],
         "remarks": list(remarks),
     }
     return json_text(document)

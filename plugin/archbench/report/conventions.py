@@ -39,7 +39,7 @@ def _rows(
         flops = convention.flops(complexity, elements)
         params = convention.params(complexity, elements)
         if convention.name == "ptflops" and ptflops is not None:
-            # Its own count: it goes by types of modules, which operators do not tell.
+            # Its own count: it goes by types of modules, which operators do not show.
             params, flops = ptflops
         yield (
             convention,

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
 from archbench.core.complexity import Complexity, LayerCost
 from archbench.core.errors import some
 from archbench.core.gate import difference_text
+from archbench.core.lines import CountLine, Layer
 from archbench.core.verdicts import Verdict
 from archbench.report.tables import Table
 
@@ -20,7 +20,7 @@ Cost = tuple[str, int, int]
 
 
 def changed_layers(
-    baseline: Iterable[Sequence[Any]], layers: Sequence[LayerCost]
+    baseline: Iterable[Layer], layers: Sequence[LayerCost]
 ) -> tuple[Counter[Cost], Counter[Cost]]:
     """Which costs went and which came, with how many layers have them.
 
@@ -35,18 +35,18 @@ def changed_layers(
 
 def changed_text(
     verdicts: Iterable[Verdict],
-    baseline: Mapping[str, Any],
+    baseline: CountLine,
     layers: Sequence[LayerCost],
 ) -> str:
     """Old and new value of each count that changed, then the layers that did.
 
     Args:
         verdicts: with the status ``changed``.
-        baseline: the accepted line: ``layers`` among its fields.
+        baseline: the accepted line.
         layers: of now.
     """
     lines = [f"  {verdict.sentence}" for verdict in verdicts]
-    gone, came = changed_layers(baseline["layers"], layers)
+    gone, came = changed_layers(baseline.layers, layers)
     if gone or came:
         lines.append("layers that changed (- baseline, + now):")
     named: dict[Cost, list[str]] = {}
@@ -62,7 +62,7 @@ def _side(sign: str, costs: Counter[Cost], named: Mapping[Cost, list[str]]) -> l
     for cost, number in list(costs.items())[:SHOWN]:
         type, params, macs = cost
         names = named.get(cost, [])
-        # A cost that other layers had before does not tell which of them is new.
+        # A cost that other layers had before does not show which of them is new.
         among = "among " if len(names) > number else ""
         shown = f"  {among}{some(names, 4)}"
         lines.append(

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
+from archbench.core.forms import Json
 from archbench.core.history import (
-    Change,
+    ChangePoint,
     Entry,
     Series,
     changes_at,
@@ -17,8 +18,8 @@ from archbench.core.history import (
 )
 from archbench.core.run_config import StatedConfig
 from archbench.metrics import METRICS
-from archbench.report.change_points import change_points, why_none
-from archbench.report.tables import ABSENT, BLANK, Table, json_text, markdown
+from archbench.report.change_points import change_points_of, why_none
+from archbench.report.tables import ABSENT, BLANK, NOISY_MARK, Table, json_text, markdown
 
 CHANGE_MARK = "◆"
 _BARS = "▁▂▃▄▅▆▇█"
@@ -35,7 +36,7 @@ class Line:
     """
 
     series: Series
-    changes: tuple[Change, ...] = ()
+    changes: tuple[ChangePoint, ...] = ()
     absent: str | None = None
     first: int = 0
 
@@ -49,17 +50,19 @@ class Line:
         """Whether it was counted and never differed."""
         return is_exact(self.series.metric) and not self.changes
 
-    def change_at(self, index: int) -> Change | None:
+    def change_at(self, index: int) -> ChangePoint | None:
         """The change point at an entry of the whole series."""
         return next((change for change in self.changes if change.index == index), None)
 
     def relative_at(self, index: int) -> float | None:
         """The entry's change to the one before; None where there is none to relate to."""
-        values = self.series.values
-        return None if index == 0 else relative_change(values[index - 1], values[index])
+        entries = self.series.entries
+        if index == 0:
+            return None
+        return relative_change(entries[index - 1].value, entries[index].value)
 
     @property
-    def last_change(self) -> Change | None:
+    def last_change(self) -> ChangePoint | None:
         """The latest change point among what is to be shown."""
         shown = [change for change in self.changes if change.index >= self.first]
         return shown[-1] if shown else None
@@ -71,6 +74,8 @@ def judged(series: Sequence[Series]) -> list[Line]:
     Of counts every difference is one. Series without any follow, by how far their last value is
     from the one before.
     """
+    timed = [one for one in series if not is_exact(one.metric)]
+    found = iter(change_points_of([one.values for one in timed]))
     lines = []
     for one in series:
         values = one.values
@@ -78,7 +83,7 @@ def judged(series: Sequence[Series]) -> list[Line]:
             absent = None if len(values) > 1 else "a change needs 2 entries, there is 1"
             indices = exact_change_points(values)
         else:
-            absent, indices = why_none(len(values)), change_points(values)
+            absent, indices = why_none(len(values)), next(found)
         lines.append(Line(one, tuple(changes_at(values, indices)), absent))
     lines.sort(key=_by_name)
     lines.sort(key=_latest_first, reverse=True)
@@ -112,8 +117,13 @@ def shown_since(lines: Sequence[Line], when: str) -> list[Line]:
     return sorted(found, key=_latest_first, reverse=True)
 
 
-def history_data(series: Sequence[Series]) -> dict[str, list[dict[str, object]]]:
+def history_data(
+    series: Sequence[Series], most: int | None = None
+) -> dict[str, list[dict[str, Json]]]:
     """The history as the page draws it, in builtin types.
+
+    Args:
+        most: entries of each, the last ones; all by default. Change points are those of all.
 
     Returns:
         For each cell (``timm/resnet50 cpu-amd-epyc fp32 batch 1``, without the target for counts)
@@ -121,8 +131,10 @@ def history_data(series: Sequence[Series]) -> dict[str, list[dict[str, object]]]
         ``metric``, ``value`` in SI, ``low`` and ``high`` or None, ``change`` to the entry before
         or None, ``change_point`` (whether a new level begins here), ``events``, ``sources``.
     """
-    found: dict[str, list[dict[str, object]]] = {}
+    found: dict[str, list[dict[str, Json]]] = {}
     for line in judged(series):
+        first = 0 if most is None else max(0, len(line.series.entries) - most)
+        line = replace(line, first=first)
         entries = found.setdefault(line.series.cell.title, [])
         for item in _entries(line):
             is_change = item["change_point"] is not None
@@ -130,7 +142,7 @@ def history_data(series: Sequence[Series]) -> dict[str, list[dict[str, object]]]
     return found
 
 
-def _entries(line: Line) -> list[dict[str, object]]:
+def _entries(line: Line) -> list[dict[str, Json]]:
     return [
         {
             **dict(zip(_ENTRY, _figures(line, index, entry), strict=True)),
@@ -139,6 +151,7 @@ def _entries(line: Line) -> list[dict[str, object]]:
             else {"before": change.before, "after": change.after, "change": change.relative},
             "events": list(entry.events),
             "sources": list(entry.sources),
+            "noisy": entry.noisy,
         }
         for index, entry in enumerate(line.entries, line.first)
     ]
@@ -147,7 +160,7 @@ def _entries(line: Line) -> list[dict[str, object]]:
 _ENTRY = ("when", "commit", "dirty", "value", "low", "high", "change")
 
 
-def _figures(line: Line, index: int, entry: Entry) -> list[object]:
+def _figures(line: Line, index: int, entry: Entry) -> list[Json]:
     return [*(getattr(entry, name) for name in _ENTRY[:-1]), line.relative_at(index)]
 
 
@@ -171,8 +184,8 @@ def _json(lines: Sequence[Line], remarks: Sequence[str], detailed: bool) -> str:
 
 
 def _csv(lines: Sequence[Line], remarks: Sequence[str], detailed: bool) -> str:
-    told = ("change_point", "events", "sources")
-    columns = ("id", "device", *StatedConfig().as_columns(), "metric", "unit", *_ENTRY, *told)
+    remarked = ("change_point", "events", "sources", "noisy")
+    columns = ("id", "device", *StatedConfig().as_columns(), "metric", "unit", *_ENTRY, *remarked)
     rows = []
     for line in lines:
         cell, metric = line.series.cell, line.series.metric
@@ -181,7 +194,7 @@ def _csv(lines: Sequence[Line], remarks: Sequence[str], detailed: bool) -> str:
             change = line.change_at(index)
             lists = ("; ".join(entry.events), "; ".join(entry.sources))
             step = None if change is None else change.relative
-            rows.append([*shared, *_figures(line, index, entry), step, *lists])
+            rows.append([*shared, *_figures(line, index, entry), step, *lists, entry.noisy])
     return Table(columns, rows).print_as("csv")
 
 
@@ -192,6 +205,10 @@ def _percent(share: float | None) -> str:
 def _figure(metric: str, value: float) -> str:
     """As elsewhere; a count in full, since the change of a single layer is small."""
     return f"{value:,.0f}" if is_exact(metric) else METRICS[metric].text(value)
+
+
+def _marked(metric: str, entry: Entry) -> str:
+    return f"{NOISY_MARK if entry.noisy else ''}{_figure(metric, entry.value)}"
 
 
 def _title(metric: str) -> str:
@@ -227,16 +244,16 @@ def _course(line: Line) -> str:
     return "".join(_BARS[round((v - low) / (high - low) * (len(_BARS) - 1))] for v in values)
 
 
-def _told(change: Change, metric: str) -> str:
+def _change_text(change: ChangePoint, metric: str) -> str:
     before, after = _figure(metric, change.before), _figure(metric, change.after)
     return f"{before} -> {after}, {_difference(metric, change.before, change.after)}"
 
 
 def _to_one_before(line: Line, index: int) -> str:
-    values = line.series.values
+    entries = line.series.entries
     if index == 0:
         return ABSENT
-    return _difference(line.series.metric, values[index - 1], values[index])
+    return _difference(line.series.metric, entries[index - 1].value, entries[index].value)
 
 
 def _overview(lines: Sequence[Line], style: str) -> str:
@@ -251,9 +268,9 @@ def _overview(lines: Sequence[Line], style: str) -> str:
                 _title(series.metric),
                 str(len(line.entries)),
                 _course(line),
-                _figure(series.metric, entries[-1].value),
+                _marked(series.metric, entries[-1]),
                 _to_one_before(line, len(entries) - 1),
-                ABSENT if change is None else _told(change, series.metric),
+                ABSENT if change is None else _change_text(change, series.metric),
                 ABSENT if change is None else _date(entries[change.index].when),
                 ABSENT if change is None else _commit(entries[change.index]),
             ]
@@ -277,7 +294,7 @@ def _detail(line: Line, style: str) -> str:
     rows = []
     for index, entry in enumerate(line.entries, line.first):
         change = line.change_at(index)
-        remarks = [f"{CHANGE_MARK} {_told(change, series.metric)}"] if change else []
+        remarks = [f"{CHANGE_MARK} {_change_text(change, series.metric)}"] if change else []
         remarks += entry.events
         if len(entry.sources) > 1:
             remarks.append(f"{len(entry.sources)} runs")
@@ -285,7 +302,7 @@ def _detail(line: Line, style: str) -> str:
             [
                 _date(entry.when),
                 _commit(entry),
-                _figure(series.metric, entry.value),
+                _marked(series.metric, entry),
                 _to_one_before(line, index),
                 "; ".join(remarks) or BLANK,
             ]
@@ -315,6 +332,8 @@ def _document(style: str, lines: Sequence[Line], remarks: Sequence[str], detaile
         blocks += [f"No change points in some lines: {reason}." for reason in absent]
     if any(entry.dirty for line in lines for entry in line.entries):
         blocks.append("+ tracked files differed from the commit.")
+    if any(entry.noisy for line in lines for entry in line.entries):
+        blocks.append(f"{NOISY_MARK} too noisy to trust: other work ran beside it.")
     if remarks:
         said = map(markdown, remarks) if style == "markdown" else remarks
         blocks.append("\n".join(f"- {remark}" for remark in said))

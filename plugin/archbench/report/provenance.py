@@ -44,9 +44,10 @@ def provenance_lines(cells: Sequence[Record], own: Mapping[str, str]) -> list[st
 
 def _named(cell: Record) -> Iterator[str]:
     """``timm 1.0.31`` and ``torch 2.9.0``, as a cell's counts and times have them."""
-    for metric, part in (("macs", "counted_with"), ("latency", "environment")):
-        fields = cell.metrics.get(metric, {}).get(part) or {}
-        if isinstance(fields.get("library"), str):
-            yield fields["library"]
-        if isinstance(fields.get("torch"), str):
-            yield f"torch {fields['torch']}"
+    counted_with = cell.metrics.get("macs", {}).get("counted_with", {})
+    for fields in (counted_with, cell.environment):
+        library, torch = fields.get("library"), fields.get("torch")
+        if isinstance(library, str):
+            yield library
+        if isinstance(torch, str):
+            yield f"torch {torch}"

@@ -7,10 +7,18 @@ from collections.abc import Collection, Mapping, Sequence
 from statistics import median
 
 from archbench.core.complexity import BIASES
-from archbench.core.fingerprints import METRIC as FINGERPRINT
-from archbench.core.gate import COUNTS, share_text, time_sentence
-from archbench.core.gate import METRIC as COMPLEXITY
-from archbench.core.records import ABOUT_NETWORKS, Record, SinceLastRun
+from archbench.core.entries import half_interval
+from archbench.core.errors import some
+from archbench.core.fingerprints import FINGERPRINT
+from archbench.core.gate import COMPLEXITY, COUNTS, share_text, time_sentence
+from archbench.core.records import (
+    NOT_MEASURED,
+    OF_ACCURACY,
+    OTHER_COUNTS,
+    SAID_ELSEWHERE,
+    Record,
+    SinceLastRun,
+)
 from archbench.core.verdicts import NEWS, Verdict
 from archbench.metrics import METRICS, compared_by
 
@@ -21,7 +29,9 @@ SHOWN_OPINIONS = 12
 BARELY = 1.005
 """A threshold that exceeds the tolerance by less is no news."""
 
-NOT_MEASURED = "accuracy-not-measured"
+_INSTEAD = {"peak_memory": "process_memory"}
+"""Metrics that an engine has instead of others."""
+
 ACCEPT_NEW = "  Accept what has no baseline: the same command with --baseline-update=new"
 
 
@@ -52,20 +62,20 @@ def shortened(lines: Sequence[str], most: int = SHOWN) -> list[str]:
     return [*lines[:most], *(more if len(lines) > most else [])]
 
 
-def network_lines(cells: Sequence[Record]) -> list[str]:
-    """How networks of a person's own were run, where that has to be said beside their figures.
+def note_lines(cells: Sequence[Record]) -> list[str]:
+    """What has to be said beside figures: how a network was run, what an engine or a device did.
 
     Args:
         cells: merged records.
     """
-    lines = [
-        f"  {cell.id}: {note.text}."
-        for cell in cells
-        for note in cell.notes
-        if note.code in ABOUT_NETWORKS
-    ]
-    lines = list(dict.fromkeys(lines))
-    return ["Networks:", *shortened(lines)] if lines else []
+    ids: dict[str, list[str]] = {}
+    for cell in cells:
+        for note in cell.notes:
+            is_counted = note.code == OTHER_COUNTS and "params" in cell.metrics
+            if note.code not in SAID_ELSEWHERE and not is_counted:
+                ids.setdefault(note.text, []).append(cell.id)
+    lines = [f"  {some(list(dict.fromkeys(of)))}: {text}." for text, of in ids.items()]
+    return ["Notes:", *shortened(lines)] if lines else []
 
 
 def _judged(cells: Sequence[Record], metrics: Collection[str]) -> list[tuple[Record, Verdict]]:
@@ -98,14 +108,14 @@ def count_lines(cells: Sequence[Record], *, accepting: bool) -> list[str]:
     if "no-baseline" in states.values() and not accepting:
         lines.append(ACCEPT_NEW)
     if opinions:
-        told = {id: text for id, text in opinions.items() if not _is_about_biases(text)}
-        by_biases = len(opinions) - len(told)
+        shown = {id: text for id, text in opinions.items() if not _is_about_biases(text)}
+        by_biases = len(opinions) - len(shown)
         why = f", {by_biases:,} of them by biases that ptflops takes for multiply-adds"
         lines.append(
             f"Second opinion: {len(opinions):,} of {len(states):,} differ by more than 0.5 %"
             f"{why if by_biases else ''}."
         )
-        lines += shortened([f"  {model}: {text}" for model, text in told.items()], SHOWN_OPINIONS)
+        lines += shortened([f"  {model}: {text}" for model, text in shown.items()], SHOWN_OPINIONS)
     return lines
 
 
@@ -117,12 +127,24 @@ def _is_about_biases(text: str) -> bool:
 # Times.
 
 
+_WAYS_OUT = {
+    "inconclusive": "  Run it again while less else runs on this machine. A baseline of which that "
+    "stays so is accepted anew: the same command with --baseline-update",
+    "not-comparable": "  Accept a baseline of this machine: the same command with "
+    "--baseline-update",
+}
+
+
 def time_lines(cells: Sequence[Record], *, accepting: bool) -> list[str]:
-    """How many times are in which state, what could not be told of them, and what to type next."""
+    """How many times are in which state, how many could not be decided, and what to type next."""
     judged = _judged(cells, compared_by("statistics"))
-    if not judged:
+    # What a runtime that computes something else takes is no time, whether it is compared or not.
+    others = sum(cell.is_other_network for cell in cells)
+    if not (judged or others):
         return []
+    judged = [pair for pair in judged if not pair[0].is_other_network]
     states = Counter(verdict.status for _, verdict in judged)
+    states["not-measured"] += others
     lines = [f"Times: {states_text(states)}."]
     improved = [cell.id for cell, verdict in judged if verdict.status == "improved"]
     if improved and not accepting:
@@ -136,6 +158,8 @@ def time_lines(cells: Sequence[Record], *, accepting: bool) -> list[str]:
         if verdict.status in ("inconclusive", "not-comparable")
     ]
     lines += shortened(unclear)
+    if not accepting:
+        lines += [todo for status, todo in _WAYS_OUT.items() if states[status]]
     for metric in compared_by("statistics"):  # each has a tolerance of its own
         of_metric = [(cell, verdict) for cell, verdict in judged if verdict.metric == metric]
         coarse = [
@@ -203,7 +227,10 @@ def memory_and_energy_lines(cells: Sequence[Record], *, accepting: bool) -> list
         if states["improved"] and not accepting:
             lines.append("  Accept what improved: the same command with --baseline-update")
         reasons = Counter(
-            cell.metrics[name]["absent"] for cell in cells if "absent" in cell.metrics.get(name, {})
+            cell.metrics[name]["absent"]
+            for cell in cells
+            if "absent" in cell.metrics.get(name, {})
+            and "value" not in cell.metrics.get(_INSTEAD.get(name, ""), {})
         )
         lines += [
             f"{title}: {number:,} not measured: {reason}."
@@ -227,9 +254,7 @@ def accuracy_lines(cells: Sequence[Record], *, accepting: bool) -> list[str]:
         lines.append(_measured_text(measured))
         for cell in measured:
             lines += [
-                f"  {cell.id}: {note.text}."
-                for note in cell.notes
-                if note.code in ("images-unreadable", "classes-lacking", "taken-up")
+                f"  {cell.id}: {note.text}." for note in cell.notes if note.code in OF_ACCURACY
             ]
         of_top1 = [
             (cell, verdict)
@@ -246,15 +271,18 @@ def accuracy_lines(cells: Sequence[Record], *, accepting: bool) -> list[str]:
         verdict.status
         for cell in cells
         for verdict in cell.verdicts
-        if verdict.metric == FINGERPRINT and verdict.status != "no-baseline"
+        if verdict.metric == FINGERPRINT
     )
     if states:
-        lines.append(f"Fingerprints: {states_text(states)}.")
-    lines += _untold(cells)
+        is_new = "no-baseline" in states and not accepting
+        not_run = ", which were not run" if is_new else ""
+        lines.append(f"Fingerprints: {states_text(states)}{not_run}.")
+        lines += [ACCEPT_NEW] if is_new else []
+    lines += _undecided_lines(cells)
     return lines
 
 
-def _untold(cells: Sequence[Record]) -> list[str]:
+def _undecided_lines(cells: Sequence[Record]) -> list[str]:
     """Why an accuracy or a fingerprint could not be compared."""
     lines = [
         f"  {cell.id}: {verdict.metric} {verdict.status}: {verdict.sentence}."
@@ -272,18 +300,16 @@ def _measured_text(measured: Sequence[Record]) -> str:
     for cell in measured:
         statuses = {v.status for v in cell.verdicts if v.metric in compared_by("pairs")}
         states.update(sorted(statuses, key=NEWS.index)[:1])
-    told = states_text(states)
+    said = states_text(states)
     first = measured[0].metrics["top1"]
     text = METRICS["top1"].text
-    half = max(
-        (cell.metrics["top1"]["high"] - cell.metrics["top1"]["low"]) / 2 for cell in measured
-    )
+    half = max(half_interval(cell.metrics["top1"]) for cell in measured)
     sample = first["dataset"]["sample"]
     of = f", a sample of {first['dataset']['of']:,}" if sample is not None else ""
     rate = sum(
         (cell.metrics["top1"]["images"] + cell.metrics["top1"]["unreadable"]) for cell in measured
     ) / sum(cell.seconds.get("evaluate", 0.0) or 1e-9 for cell in measured)
     return (
-        f"Accuracy: {told}; on {first['images']:,} images{of}, known to {text(half)} points or "
+        f"Accuracy: {said}; on {first['images']:,} images{of}, known to {text(half)} points or "
         f"better (95 %), {rate:,.0f} images/s."
     )

@@ -22,6 +22,9 @@ ABSENT = "-"
 PUBLISHED_MARK = "*"
 """Behind a figure that was published and not measured here."""
 
+NOISY_MARK = "~"
+"""Before a time that is not to be trusted, since the machine was too busy."""
+
 BLANK = " "
 """A cell that stays empty for people too."""
 

@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import torch
 
+from archbench.core.entries import MetricEntry
 from archbench.core.errors import NotMeasuredError, is_out_of_memory
 from archbench.core.run_config import RunConfig
 from archbench.devices.backend import Backend
@@ -27,7 +27,7 @@ class _Artefact:
 
     module: Callable[..., object]
     graphs: int
-    metrics: dict[str, dict[str, Any]]
+    metrics: dict[str, MetricEntry]
 
 
 @register
@@ -62,6 +62,7 @@ class Compiled(Runtime):
             dict(made.metrics),
             made,
             lambda: _unique_graphs() - graphs,
+            run=lambda inputs: module(*inputs),
         )
 
     def release(self) -> None:
@@ -93,8 +94,8 @@ def _compile(job: Job) -> _Artefact:
             f"torch's compiler took no graph from {job.spec.id} and ran it operator by "
             "operator. Use --runtime=eager",
         )
-    measured = {"source": "measured"}
-    metrics = {
+    measured: MetricEntry = {"source": "measured"}
+    metrics: dict[str, MetricEntry] = {
         "compile_time": {"value": seconds, "unit": "s", **measured},
         # As torch._dynamo.explain has it: one graph more than there are breaks.
         "graph_breaks": {"value": graphs - 1, "unit": "1", **measured},

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 from archbench.core.errors import (
     FatalDeviceError,
     NotMeasuredError,
@@ -43,4 +46,9 @@ class CudaGraph(Runtime):
             replay()
             return output
 
-        return Prepared(start)
+        def run(inputs: Sequence[Any]) -> object:
+            for place, given in zip(job.inputs, inputs, strict=True):
+                place.copy_(given)
+            return start()
+
+        return Prepared(start, run=run)

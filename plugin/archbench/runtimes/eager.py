@@ -13,7 +13,7 @@ class Eager(Runtime):
     """See :class:`Runtime`."""
 
     name = "eager"
-    follows_weights = True
+    follows_weights = runs_operators = True
 
     def prepare(self, job: Job) -> Prepared:
         return Prepared(partial(job.module, *job.inputs))

@@ -2,7 +2,26 @@
 
 from __future__ import annotations
 
-from archbench.runtimes import compiled, cudagraph, eager
+from archbench.runtimes import (
+    aotinductor,
+    compiled,
+    cudagraph,
+    eager,
+    onnxruntime,
+    onnxruntime_tensorrt,
+    openvino,
+    tensorrt,
+)
 from archbench.runtimes.registry import runtime_named
 
-__all__ = ["compiled", "cudagraph", "eager", "runtime_named"]
+__all__ = [
+    "aotinductor",
+    "compiled",
+    "cudagraph",
+    "eager",
+    "onnxruntime",
+    "onnxruntime_tensorrt",
+    "openvino",
+    "runtime_named",
+    "tensorrt",
+]

@@ -7,7 +7,7 @@ from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, TypeVar
 
-from archbench.core.run_config import RUNTIMES, add_value
+from archbench.core.run_config import RUNTIME_NAME, RUNTIMES, add_value
 
 if TYPE_CHECKING:
     from archbench.runtimes.runtime import Runtime
@@ -27,8 +27,10 @@ def register(runtime: _Class) -> _Class:
         ValueError: its name cannot stand in the id of a test.
     """
     name = runtime.name
-    if not re.fullmatch(r"(?!(?:cold|nchw|nhwc|t\d+)$)[a-z][a-z0-9]*", name):
-        raise ValueError(f"{name!r} is no name of a runtime: lower-case letters and digits only")
+    if not re.fullmatch(rf"(?!(?:cold|nchw|nhwc|t\d+)\b){RUNTIME_NAME}", name):
+        raise ValueError(
+            f"{name!r} is no name of a runtime: lower-case letters and digits, and one hyphen"
+        )
     _RUNTIMES[name] = runtime()
     add_value("runtime", name)
     return runtime

@@ -1,9 +1,24 @@
-"""Files that are either the old one or the new one, never a part."""
+"""Files that end, and that are either the old one or the new one, never a part."""
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 from pathlib import Path
+
+
+def regular(path: Path) -> Path:
+    """A path that is to be read as a whole, if it is one of a file that ends: a device would fill
+    the memory, and a pipe would wait.
+
+    Raises:
+        OSError: it is none, or not there.
+    """
+    mode = path.stat().st_mode
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):  # of a directory reading says so itself
+        raise OSError(errno.EINVAL, "it is a device or a pipe, and no regular file", str(path))
+    return path
 
 
 def write_text(path: Path, text: str) -> None:

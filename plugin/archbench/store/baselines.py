@@ -3,84 +3,53 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Annotated, Any, Generic, Literal, NoReturn, TypeVar
+
+import msgspec
 
 from archbench.core.errors import UsageError
-from archbench.store.atomic import write_text
+from archbench.core.forms import Json
+from archbench.core.lines import (
+    SCHEMA,
+    AccuracyLine,
+    CountLine,
+    FingerprintLine,
+    Line,
+    TimeLine,
+    line_of,
+)
+from archbench.store.atomic import regular, write_text
 from archbench.store.directory import make_directory
-from archbench.store.lines import fields_of, is_good
 
-NAMES = {
-    "complexity": "complexity.jsonl",
-    "accuracy": "accuracy.jsonl",
-    "fingerprint": "fingerprints.jsonl",
+NAMES: Mapping[type[Line], str] = {
+    CountLine: "complexity.jsonl",
+    AccuracyLine: "accuracy.jsonl",
+    FingerprintLine: "fingerprints.jsonl",
 }
-"""Files by their kind; those of times are called by what was timed, in a directory for a device."""
+"""Files by what their lines are; those of times are called by what was timed, in a directory for a
+device."""
 
 FORMAT = "archbench-baseline"
-SCHEMA = 4
-"""Version of the format.
 
-1: first version; files of kind ``complexity`` and ``latency``.
-2: a process run of ``latency`` has the time of its reference workload; a line has the counts of
-   what was timed.
-3: a line of ``latency`` has peak memory, and energy per image where there was a counter;
-   a process run on an accelerator has the time by the device's own clock.
-4: fields of ``latency`` have the names of today: ``process_runs``, ``reference_workload``,
-   ``memory_and_energy``.
-"""
+_Line = TypeVar("_Line", bound=Line)
 
 
-def _lacks_references(line: Mapping[str, Any]) -> bool:
-    is_named = line["environment"].get("reference_workload") is not None
-    return is_named and any(run["reference_workload"] is None for run in line["process_runs"])
+class _Header(msgspec.Struct):
+    format: Literal["archbench-baseline"]
+    schema: Annotated[int, msgspec.Meta(ge=1)]
+    kind: object = None
 
 
-def _mixes_clocks(line: Mapping[str, Any]) -> bool:
-    return len({run["device"] is None for run in line["process_runs"]}) > 1
-
-
-def _from_schema_1(kind: str, line: dict[str, Any]) -> dict[str, Any]:
-    """A line of schema 1 as one of 2: there were neither reference workloads nor counts."""
-    if kind != "latency":
-        return line
-    process_runs = _each_with(line.get("launches"), {"yardstick": None})
-    return {**line, "launches": process_runs, "counts": None}
-
-
-def _from_schema_2(kind: str, line: dict[str, Any]) -> dict[str, Any]:
-    """A line of schema 2 as one of 3: nothing was known of memory and energy and of the device's
-    time."""
-    if kind != "latency":
-        return line
-    unknown = {"device": None, "queue_full": None}
-    return {**line, "launches": _each_with(line.get("launches"), unknown), "amounts": {}}
-
-
-def _each_with(process_runs: Any, fields: Mapping[str, Any]) -> Any:
-    """Process runs with further fields; what is no list of process runs stays, to be refused as it
-    is."""
-    if not isinstance(process_runs, list):
-        return process_runs
-    return [{**run, **fields} if isinstance(run, dict) else run for run in process_runs]
-
-
-def _from_schema_3(kind: str, line: dict[str, Any]) -> dict[str, Any]:
-    """A line of schema 3 as one of 4, with the names of fields of today."""
-    renamed: dict[str, Any] = _renamed(line) if kind == "latency" else line
-    return renamed
-
-
-def _renamed(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {_RENAMED.get(name, name): _renamed(one) for name, one in value.items()}
-    return [_renamed(one) for one in value] if isinstance(value, list) else value
-
+_ADDED: Mapping[int, tuple[Mapping[str, Json], Mapping[str, Json]]] = {
+    1: ({"counts": None}, {"yardstick": None}),
+    2: ({"amounts": {}}, {"device": None, "queue_full": None}),
+}
+"""What the next schema added to a line of times and to each of its process runs, by the older."""
 
 _RENAMED = {
     "launches": "process_runs",
@@ -89,13 +58,23 @@ _RENAMED = {
 }
 """Names of fields before schema 4."""
 
-_UPGRADES = {1: _from_schema_1, 2: _from_schema_2, 3: _from_schema_3}
-"""From a schema to the next one, by the older."""
+
+def _upgraded(line: dict[str, Json], schema: int) -> dict[str, Json]:
+    """A line of times of an older schema as one of the present one; what is no list of process
+    runs stays, to be refused as it is."""
+    for older in range(schema, 3):
+        of_line, of_runs = _ADDED[older]
+        runs = line.get("launches")
+        if isinstance(runs, list):
+            runs = [{**run, **of_runs} if isinstance(run, dict) else run for run in runs]
+        line = {**line, **of_line, "launches": runs}
+    return _renamed(line) if schema < 4 else line
 
 
-def key_of(line: Mapping[str, Any]) -> str:
-    """What a line is about: ``timm/resnet50`` for counts, ``timm/resnet50 fp32-b1`` for times."""
-    return f"{line['id']} {line['cell']}" if "cell" in line else str(line["id"])
+def _renamed(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {_RENAMED.get(name, name): _renamed(one) for name, one in value.items()}
+    return [_renamed(one) for one in value] if isinstance(value, list) else value
 
 
 _PROVENANCE = {"torch", "library"}
@@ -103,42 +82,44 @@ _PROVENANCE = {"torch", "library"}
 
 
 @dataclass(slots=True)
-class Baselines:
+class Baselines(Generic[_Line]):
     """A file of baselines as read.
 
     Attributes:
         path: of the file.
-        lines: the content of each line by :func:`key_of` it; empty where there is no file.
+        lines: by the key of each; empty where there is no file.
         numbers: of the lines, counted from 1.
     """
 
     path: Path
-    lines: dict[str, dict[str, Any]] = field(default_factory=dict)
+    lines: dict[str, _Line] = field(default_factory=dict)
     numbers: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Updated:
-    """What an update did: ids of lines that were added and changed, and how many stayed."""
+    """What an update did: ids of lines that were added and changed, how many stayed, and which of
+    these differ from the new ones."""
 
     added: tuple[str, ...]
     changed: tuple[str, ...]
     unchanged: int
+    kept: tuple[str, ...] = ()
 
 
-def read_baselines(path: Path, kind: str) -> Baselines:
+def read_baselines(path: Path, kind: type[_Line]) -> Baselines[_Line]:
     """Read a file of baselines.
 
     Args:
         path: of the file; there need not be one.
-        kind: of baselines: ``complexity``.
+        kind: what its lines are.
 
     Raises:
         UsageError: the file is damaged or newer than this archbench; names line and cause. Such a
             file is never overwritten.
     """
     try:
-        text = path.read_bytes()
+        text = regular(path).read_bytes()
     except FileNotFoundError:
         return Baselines(path)
     except OSError as error:
@@ -148,13 +129,13 @@ def read_baselines(path: Path, kind: str) -> Baselines:
     return parse_baselines(text, path, kind)
 
 
-def parse_baselines(text: bytes, path: Path, kind: str) -> Baselines:
+def parse_baselines(text: bytes, path: Path, kind: type[_Line]) -> Baselines[_Line]:
     """Read the content of a file of baselines, as a version control system may have it.
 
     Raises:
         UsageError: as :func:`read_baselines`.
     """
-    baselines = Baselines(path)
+    baselines: Baselines[_Line] = Baselines(path)
     schema = SCHEMA
     refuse = partial(_refuse, path)
     if not text:
@@ -162,14 +143,17 @@ def parse_baselines(text: bytes, path: Path, kind: str) -> Baselines:
     if not text.endswith(b"\n"):
         refuse(text.count(b"\n") + 1, "the line has no end: the file was cut off")
     for number, raw in enumerate(text[:-1].split(b"\n"), 1):
-        line = _object(raw, partial(refuse, number))
+        content = _object(raw, partial(refuse, number))
         if number == 1:
-            schema = _check_header(line, kind, refuse)
+            schema = _schema_of(content, kind.kind, refuse)
             continue
-        for older in range(schema, SCHEMA):
-            line = _UPGRADES[older](kind, line)
-        _check_line(line, kind, partial(refuse, number))
-        key = key_of(line)
+        if kind.kind == TimeLine.kind:
+            content = _upgraded(content, schema)
+        try:
+            line = line_of(kind, content)
+        except ValueError as error:
+            refuse(number, str(error))
+        key = line.key
         if key in baselines.lines:
             first = baselines.numbers[key]
             cause = f"a second line for {key}; the first is line {first}"
@@ -184,7 +168,7 @@ def _refuse(path: Path, number: int, cause: str, todo: str = "") -> NoReturn:
     raise UsageError(f"{path}:{number}", cause, todo or restore)
 
 
-def _object(raw: bytes, refuse: Callable[..., NoReturn]) -> dict[str, Any]:
+def _object(raw: bytes, refuse: Callable[..., NoReturn]) -> dict[str, Json]:
     """A line as JSON says it, each field once."""
     if raw.startswith((b"<<<<<<<", b"=======", b">>>>>>>", b"|||||||")):
         refuse(
@@ -202,23 +186,7 @@ def _object(raw: bytes, refuse: Callable[..., NoReturn]) -> dict[str, Any]:
     return line
 
 
-def _check_line(line: Mapping[str, Any], kind: str, refuse: Callable[..., NoReturn]) -> None:
-    """Refuse a line of the present schema that is not what its kind says."""
-    fields = fields_of(kind)
-    for name, of in fields.items():
-        if name not in line:
-            refuse(f"it has no field {name!r}")
-        if not is_good(name, line[name], of):
-            refuse(f"{name} is {json.dumps(line[name])}, which it cannot be")
-    if kind == "latency" and _lacks_references(line):
-        refuse("the environment names a reference workload, and not every process run has its time")
-    if kind == "latency" and _mixes_clocks(line):
-        refuse("some of its process runs have the device's time and some have not")
-    if unknown := line.keys() - fields.keys():
-        refuse(f"it has a field {min(unknown)!r} that schema {SCHEMA} does not know")
-
-
-def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _each_once(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
     fields = dict(pairs)
     if len(fields) < len(pairs):
         raise ValueError("a field stands in it twice")
@@ -229,32 +197,31 @@ def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not a number")
 
 
-def _check_header(line: dict[str, Any], kind: str, refuse: Callable[..., NoReturn]) -> int:
-    if line.get("format") != FORMAT or type(line.get("schema")) is not int or (line["schema"] < 1):
+def _schema_of(content: object, kind: str, refuse: Callable[..., NoReturn]) -> int:
+    """The schema that a file of this kind says it has."""
+    try:
+        header = msgspec.convert(content, _Header)
+    except msgspec.ValidationError:
         refuse(1, f"the header is not that of a file of format {FORMAT!r}")
-    if line["schema"] > SCHEMA:
+    if header.schema > SCHEMA:
         refuse(
             1,
-            f"it has schema {line['schema']}, this archbench reads up to {SCHEMA}",
+            f"it has schema {header.schema}, this archbench reads up to {SCHEMA}",
             "Install a newer pytest-archbench",
         )
-    if line.get("kind") != kind:
-        refuse(1, f"it holds baselines of kind {line.get('kind')!r}, expected {kind!r}")
-    return int(line["schema"])
-
-
-def _dumped(value: Mapping[str, Any]) -> str:
-    return json.dumps(value, allow_nan=False, separators=(",", ":"), ensure_ascii=False)
+    if header.kind != kind:
+        refuse(1, f"it holds baselines of kind {header.kind!r}, expected {kind!r}")
+    return header.schema
 
 
 def update_baselines(
-    path: Path, kind: str, lines: Mapping[str, Mapping[str, Any]], lock: Path, *, only_new: bool
+    path: Path, kind: type[_Line], lines: Iterable[_Line], lock: Path, *, only_new: bool
 ) -> Updated:
     """Put lines into a file of baselines; every other line stays as it is.
 
     Args:
         path: of the file, made if there is none.
-        lines: the new content by :func:`key_of` it.
+        lines: the new ones; of two about the same the last counts.
         lock: a file to wait on, so that two runs that update at once keep both their lines.
         only_new: leave lines alone that exist.
 
@@ -265,18 +232,20 @@ def update_baselines(
     path = path.resolve()  # a link stays one
     with _locked(lock):
         old = read_baselines(path, kind).lines
-        added = tuple(sorted(lines.keys() - old.keys()))
+        new = {line.key: line for line in lines}
+        added = tuple(sorted(new.keys() - old.keys()))
         changed = tuple(
-            sorted(key for key, line in lines.items() if key in old and not _same(old[key], line))
+            sorted(key for key, line in new.items() if key in old and not _same(old[key], line))
         )
         replaced = () if only_new else changed
-        merged = {**lines, **old, **{key: lines[key] for key in replaced}}
+        merged = {**new, **old, **{key: new[key] for key in replaced}}
         if added or replaced:
             _write(path, kind, merged)
-    return Updated(added, replaced, len(lines) - len(added) - len(replaced))
+    kept = changed if only_new else ()
+    return Updated(added, replaced, len(new) - len(added) - len(replaced), kept)
 
 
-def remove_lines(path: Path, kind: str, keys: Collection[str], lock: Path) -> int:
+def remove_lines(path: Path, kind: type[Line], keys: Collection[str], lock: Path) -> int:
     """Take lines out of a file of baselines; returns how many there were.
 
     Raises:
@@ -300,17 +269,25 @@ def _locked(lock: Path) -> Iterator[None]:
         yield
 
 
-def _write(path: Path, kind: str, lines: Mapping[str, Mapping[str, Any]]) -> None:
-    header = {"format": FORMAT, "kind": kind, "schema": SCHEMA}
-    ordered = [{name: lines[key][name] for name in fields_of(kind)} for key in sorted(lines)]
+def _write(path: Path, kind: type[Line], lines: Mapping[str, Line]) -> None:
+    header = {"format": FORMAT, "kind": kind.kind, "schema": SCHEMA}
+    ordered = (msgspec.to_builtins(lines[key]) for key in sorted(lines))
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_text(path, "".join(f"{_dumped(line)}\n" for line in [header, *ordered]))
+    write_text(path, "".join(f"{_dumped(line)}\n" for line in (header, *ordered)))
 
 
-def _same(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
+def _dumped(value: object) -> str:
+    return json.dumps(value, allow_nan=False, separators=(",", ":"), ensure_ascii=False)
+
+
+def _same(old: Line, new: Line) -> bool:
     """Whether two lines say the same but for what they were measured with.
 
     A line that a newer library or torch only confirms stays as it is, so that a review shows what
     has changed and nothing else.
     """
-    return all(old[name] == new[name] for name in old.keys() - _PROVENANCE)
+    return all(
+        getattr(old, name) == getattr(new, name)
+        for name in old.__struct_fields__
+        if name not in _PROVENANCE
+    )

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypedDict, cast
 
-from archbench.core.budgets import Budget, parse_limit
+from archbench.core.budgets import Budget, parse_budget_limit
 from archbench.core.errors import UsageError
 from archbench.core.selectors import Selector, refuse_unknown
 from archbench.core.tolerances import (
@@ -22,6 +22,7 @@ from archbench.core.tolerances import (
     parse_override,
     parse_paired,
 )
+from archbench.store.atomic import regular
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -29,9 +30,38 @@ else:
     import tomli as tomllib
 
 _SELECTOR = ("architecture", "device", "dtype")
+_LISTS = ("tolerance", "budget", "paired", "models")
+
+
+class _Table(TypedDict, total=False):
+    """The outermost table."""
+
+    preset: str
+    models: list[str]
+    store: str
+    tolerance: list[object]
+    budget: list[object]
+    paired: list[object]
+
+
+class _Entry(TypedDict, total=False):
+    """An entry of any of the arrays; which keys each may have :data:`_TYPES` says."""
+
+    architecture: str
+    device: str
+    dtype: str
+    metric: str
+    relative: str
+    confidence: float
+    absolute: str
+    limit: str
+    batch_size: int
+    threads: int
+    clock: str
+
 
 _TYPES: dict[str, dict[str, type]] = {
-    "": {"preset": str, "tolerance": list, "budget": list, "paired": list, "models": list},
+    "": {**dict.fromkeys(("preset", "store"), str), **dict.fromkeys(_LISTS, list)},
     "tolerance": {
         "metric": str,
         **dict.fromkeys(_SELECTOR, str),
@@ -42,8 +72,8 @@ _TYPES: dict[str, dict[str, type]] = {
     "paired": {
         **dict.fromkeys(_SELECTOR, str),
         "clock": str,
-        "d0": str,
-        "d1": str,
+        "tolerated_change": str,
+        "equivalence_margin": str,
         "alpha": float,
         "beta": float,
         "rounds": int,
@@ -71,6 +101,7 @@ _TYPE_NAMES = {
 
 _EXAMPLES = {
     "models": '["net.py:my_net"]',
+    "store": '"s3://bucket/archbench"',
     "preset": '"default"',
     "metric": '"latency"',
     "architecture": '"timm/resnet*"',
@@ -83,8 +114,8 @@ _EXAMPLES = {
     "batch_size": "1",
     "threads": "1",
     "clock": '"cpu"',
-    "d0": '"1 %"',
-    "d1": '"3.5 %"',
+    "tolerated_change": '"1 %"',
+    "equivalence_margin": '"3.5 %"',
     "alpha": "1e-5",
     "beta": "1e-3",
     "rounds": "6",
@@ -103,12 +134,14 @@ class Configuration:
         budgets: the absolute limits, in their order.
         path: the file that they stand in; None where there are none.
         models: the architectures that a run is about which names none, as ``--models`` has them.
+        store: URL of the store that the team shares; empty where there is none.
     """
 
     rules: Rules = field(default_factory=Rules)
     budgets: tuple[Budget, ...] = ()
     path: Path | None = None
     models: tuple[str, ...] = ()
+    store: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,14 +208,14 @@ def added_models(old: str, models: Sequence[str]) -> str | None:
     return added if table["models"] == list(models) else None
 
 
-def read_toml(path: Path) -> dict[str, Any]:
+def read_toml(path: Path) -> dict[str, object]:
     """A file of TOML; empty where there is none.
 
     Raises:
         UsageError: it cannot be read, or is none.
     """
     try:
-        return dict(tomllib.loads(path.read_bytes().decode("utf-8")))
+        return dict(tomllib.loads(regular(path).read_bytes().decode("utf-8")))
     except FileNotFoundError:
         return {}
     except OSError as error:
@@ -195,9 +228,9 @@ def read_toml(path: Path) -> dict[str, Any]:
 
 
 def _configuration(file: _File, content: Any) -> Configuration:
-    table = _checked(file, "", "", content)
+    table: _Table = _checked(file, "", "", content)
     overrides = []
-    for place, entry in _entries(file, "tolerance", table):
+    for place, entry in _entries(file, "tolerance", table.get("tolerance", [])):
         overrides.append(_override(file, place, entry))
     repeated = first_repeated(overrides)
     if repeated is not None:
@@ -207,17 +240,24 @@ def _configuration(file: _File, content: Any) -> Configuration:
             f"tolerance {earlier} gives the same value for the same metric and cells",
             "Delete one of them",
         )
-    budgets = [_budget(file, place, entry) for place, entry in _entries(file, "budget", table)]
-    paired = [_paired(file, place, entry) for place, entry in _entries(file, "paired", table)]
+    budgets = [
+        _budget(file, place, entry)
+        for place, entry in _entries(file, "budget", table.get("budget", []))
+    ]
+    paired = [
+        _paired(file, place, entry)
+        for place, entry in _entries(file, "paired", table.get("paired", []))
+    ]
     _refuse_repeated_paired(file, paired)
     try:
         rules = Rules(table.get("preset", "default"), tuple(overrides), tuple(paired))
     except UsageError as error:
         raise file.refuse("", error) from None
-    return Configuration(rules, tuple(budgets), file.path, _models(file, table))
+    store = table.get("store", "")
+    return Configuration(rules, tuple(budgets), file.path, _models(file, table), store)
 
 
-def _models(file: _File, table: Mapping[str, Any]) -> tuple[str, ...]:
+def _models(file: _File, table: _Table) -> tuple[str, ...]:
     found = table.get("models", [])
     if "models" in table and not found:
         raise UsageError(
@@ -236,16 +276,14 @@ def _models(file: _File, table: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _entries(
-    file: _File, name: str, table: Mapping[str, Any]
-) -> Iterable[tuple[str, dict[str, Any]]]:
+def _entries(file: _File, name: str, entries: Sequence[object]) -> Iterable[tuple[str, _Entry]]:
     """Each entry of an array of tables, checked, with its place: ``, budget 2``."""
-    for number, entry in enumerate(table.get(name, ()), 1):
+    for number, entry in enumerate(entries, 1):
         place = f", {name} {number}"
         yield place, _checked(file, name, place, entry)
 
 
-def _checked(file: _File, name: str, place: str, content: Any) -> dict[str, Any]:
+def _checked(file: _File, name: str, place: str, content: Any) -> Any:
     """A table whose keys are known and whose values have the right types."""
     where = f"{file.path}{place}"
     if not isinstance(content, dict):
@@ -290,7 +328,7 @@ def _named(value: Any) -> str:
     return _TYPE_NAMES.get(type(value), "a date or time")
 
 
-def _required(file: _File, place: str, entry: Mapping[str, Any], key: str) -> str:
+def _required(file: _File, place: str, entry: _Entry, key: Literal["metric", "limit"]) -> str:
     if key not in entry:
         raise UsageError(
             f"{file.path}{place}", f"it has no {key}", f"Add for example {key} = {_EXAMPLES[key]}"
@@ -298,11 +336,16 @@ def _required(file: _File, place: str, entry: Mapping[str, Any], key: str) -> st
     return str(entry[key])
 
 
-def _selector(entry: Mapping[str, Any]) -> Selector:
-    return Selector(**{key: entry[key] for key in _SELECTOR if key in entry})
+def _selector(entry: _Entry) -> Selector:
+    usual = Selector()
+    return Selector(
+        entry.get("architecture", usual.architecture),
+        entry.get("device", usual.device),
+        entry.get("dtype", usual.dtype),
+    )
 
 
-def _override(file: _File, place: str, entry: Mapping[str, Any]) -> Override:
+def _override(file: _File, place: str, entry: _Entry) -> Override:
     metric = _required(file, place, entry, "metric")
     try:
         return parse_override(
@@ -316,8 +359,10 @@ def _override(file: _File, place: str, entry: Mapping[str, Any]) -> Override:
         raise file.refuse(place, error) from None
 
 
-def _paired(file: _File, place: str, entry: Mapping[str, Any]) -> PairedOverride:
-    given = {key: entry[key] for key in (*PAIRED_KEYS, *PAIRED_REPORTS) if key in entry}
+def _paired(file: _File, place: str, entry: _Entry) -> PairedOverride:
+    known = (*PAIRED_KEYS, *PAIRED_REPORTS)
+    stated = cast("dict[str, str | float]", entry)
+    given = {key: stated[key] for key in known if key in stated}
     try:
         return parse_paired(_selector(entry), entry.get("clock"), given)
     except UsageError as error:
@@ -337,10 +382,10 @@ def _refuse_repeated_paired(file: _File, paired: Iterable[PairedOverride]) -> No
                 )
 
 
-def _budget(file: _File, place: str, entry: Mapping[str, Any]) -> Budget:
+def _budget(file: _File, place: str, entry: _Entry) -> Budget:
     text = _required(file, place, entry, "limit")
     try:
-        limit = parse_limit(text)
+        limit = parse_budget_limit(text)
     except UsageError as error:
         raise UsageError(f"{file.path}{place}: limit = {text!r}", error.found, error.todo) from None
     try:

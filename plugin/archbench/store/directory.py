@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
+
+from archbench.core.errors import UsageError
 
 OWN = ".archbench"
 """Its name, in the root directory of a project."""
@@ -28,6 +34,26 @@ def runs_directory(root: Path) -> Path:
     return own_directory(root) / "runs"
 
 
+@contextmanager
+def writing(path: Path, what: str) -> Iterator[None]:
+    """Make a directory and write into it.
+
+    Args:
+        what: is done there, for people.
+
+    Raises:
+        UsageError: that cannot be done.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise UsageError(
+            str(path),
+            f"{what}, and nothing can be written ({error.strerror})",
+            "Move what is in the way, or keep it elsewhere: --directory=PATH",
+        ) from None
+
+
 def make_directory(path: Path, own: Path | None = None) -> Path:
     """Make a directory; where a project's own comes into being with it, git ignores that.
 
@@ -35,7 +61,8 @@ def make_directory(path: Path, own: Path | None = None) -> Path:
     there as a repository of its own.
 
     Args:
-        own: the project's own, ``path`` or above it; by default what is called :data:`OWN`.
+        own: the project's own, or another of archbench's making, ``path`` or above it; by default
+            what is called :data:`OWN`.
 
     Returns:
         The path.
@@ -49,3 +76,23 @@ def make_directory(path: Path, own: Path | None = None) -> Path:
     if own is not None and is_new:
         (own / ".gitignore").write_text("*\n", encoding="utf-8")
     return path
+
+
+_SUITE = re.compile(r"\bpytest benchmarks(?:/(\w+)\.py)?((?: --[a-z]\S*)*)")
+
+
+def as_typed(text: str, root: Path) -> str:
+    """A message with its commands of the suite as they are typed in a project: outside of
+    archbench's own checkout our options have a prefix, and the suite is the installed one, unless
+    the project has a directory of that name, or the installation has none."""
+    if (root / "plugin" / "archbench").is_dir() or find_spec("archbench.benchmarks") is None:
+        return text
+    has_own = (root / "benchmarks").is_dir()
+
+    def typed(found: re.Match[str]) -> str:
+        command, _, options = found[0].partition(" --")
+        if not has_own:
+            command = ".".join(filter(None, ("pytest --pyargs archbench.benchmarks", found[1])))
+        return command + f" --{options}".replace(" --", " --archbench-") * bool(options)
+
+    return _SUITE.sub(typed, text)

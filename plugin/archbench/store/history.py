@@ -7,22 +7,35 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict, cast
 
 from archbench.core.errors import ArchbenchError, UsageError
-from archbench.core.history import Cell, Entry, Observation, moment, observations_of, versions_of
-from archbench.core.points import Figure, with_derived
-from archbench.core.process_runs import QUANTILES
+from archbench.core.history import (
+    Cell,
+    Entry,
+    Lines,
+    Observation,
+    moment,
+    observations_of,
+    versions_of,
+)
+from archbench.core.lines import CountLine, TimeLine
+from archbench.core.process_runs import ProcessRun
 from archbench.core.records import merge_records, target_of
+from archbench.core.rows import Value, with_derived
 from archbench.core.run_config import RunConfig
 from archbench.core.statistics import quantile
 from archbench.metrics import compared_by
-from archbench.store.baselines import NAMES, parse_baselines
+from archbench.store.atomic import regular
+from archbench.store.baselines import NAMES, Baselines, parse_baselines
 from archbench.store.git import git, git_text
 from archbench.store.journal import Run, read_run, run_paths
+from archbench.store.objects import Objects
+from archbench.store.sharing import SharedRun, environment_of, summaries_of
+from archbench.store.summaries import Histories
 
 BENCHMARKS = Path(".benchmarks")
-"""Where pytest-benchmark stores its files unless it is told otherwise."""
+"""Where pytest-benchmark stores its files by default."""
 
 _DAMAGED = (ValueError, TypeError, KeyError, AttributeError, RecursionError)
 
@@ -33,30 +46,42 @@ class Found:
 
     Attributes:
         observations: in no particular order.
+        lines: further entries, by cell and metric.
         remarks: sentences on what was left out, and why.
         files: how many were read.
     """
 
     observations: list[Observation] = field(default_factory=list)
+    lines: Lines = field(default_factory=dict)
     remarks: list[str] = field(default_factory=list)
     files: int = 0
 
     def extend(self, other: Found) -> None:
         """Add what stands elsewhere."""
         self.observations += other.observations
+        for key, entries in other.lines.items():
+            self.lines.setdefault(key, []).extend(entries)
         self.remarks += other.remarks
         self.files += other.files
 
 
-def in_runs(root: Path, metrics: Sequence[str] | None = None) -> Found:
+def in_runs(
+    root: Path,
+    metrics: Sequence[str] | None = None,
+    but: Collection[SharedRun] = (),
+) -> Found:
     """The figures of every stored run; a damaged line is named and left out.
 
     Args:
         metrics: names of those that are wanted; None for all.
+        but: runs that were read from a shared store.
     """
-    found = Found()
+    found, names = Found(), {(one.run, one.environment) for one in but}
     for path in run_paths(root):
         try:
+            # The first lines say enough of a run that was read elsewhere.
+            if but and (path.parent.name, environment_of(read_run(path, 1).header)) in names:
+                continue
             run = read_run(path)
         except (ArchbenchError, OSError, *_DAMAGED) as error:
             found.remarks.append(f"{path}: left out: {error}")
@@ -65,6 +90,25 @@ def in_runs(root: Path, metrics: Sequence[str] | None = None) -> Found:
         found.remarks += [f"{path}:{line}: left out: {cause}" for line, cause in run.damaged]
         _add_run(found, run, metrics)
     return found
+
+
+def in_store(
+    store: Objects, runs: Sequence[SharedRun], root: Path, metrics: Collection[str] | None
+) -> tuple[Found, list[SharedRun]]:
+    """The figures of runs of a shared store, and which of them were read.
+
+    Args:
+        root: of the project, which remembers what it has read.
+        metrics: names of those that are wanted; None for all.
+    """
+    found, histories, read = Found(), Histories(metrics), list[SharedRun]()
+    for one, summary in summaries_of(store, runs, root, found.remarks):
+        with _left_out(found, f"{store.name}: {one.key}"):
+            histories.add(summary)
+            read.append(one)
+        found.remarks += [f"{one.key}: left out: {cause}" for cause in summary.left_out]
+    found.lines, found.files = histories.lines, len(read)
+    return found, read
 
 
 def _add_run(found: Found, run: Run, metrics: Sequence[str] | None) -> None:
@@ -109,7 +153,7 @@ def in_benchmarks(
     found = Found()
     for path in sorted(directory.rglob("*.json")):
         try:
-            data = json.loads(path.read_text(encoding="utf-8"))
+            data = json.loads(regular(path).read_text(encoding="utf-8"))
         except (OSError, *_DAMAGED) as error:
             found.remarks.append(f"{path}: left out: {error}")
             continue
@@ -118,7 +162,7 @@ def in_benchmarks(
             continue
         writer = f"pytest-benchmark {data.get('version', 'of an unknown version')}"
         with _left_out(found, f"{path}, by {writer}"):
-            origin = _origin(data, path, slug)
+            origin = _origin(cast("_BenchmarkFile", data), path, slug)
             found.files += 1
             for number, benchmark in enumerate(data["benchmarks"], 1):
                 name = benchmark.get("fullname") if isinstance(benchmark, dict) else None
@@ -127,23 +171,60 @@ def in_benchmarks(
     return found
 
 
+class _Cpu(TypedDict, total=False):
+    brand_raw: str
+
+
+class _Machine(TypedDict, total=False):
+    python_version: str
+    processor: str
+    cpu: _Cpu | None
+
+
+class _Commit(TypedDict, total=False):
+    id: str
+    dirty: bool
+
+
+class _Stats(TypedDict):
+    median: float
+
+
+class _Benchmark(TypedDict, total=False):
+    """One of pytest-benchmark's; ``extra_info`` is whatever its test has put there."""
+
+    fullname: str
+    stats: _Stats
+    extra_info: dict[str, Any] | None
+
+
+class _BenchmarkFile(TypedDict, total=False):
+    """What is read of a file of pytest-benchmark."""
+
+    datetime: str
+    version: str
+    machine_info: _Machine | None
+    commit_info: _Commit | None
+    benchmarks: list[_Benchmark]
+
+
 @dataclass(frozen=True, slots=True)
 class _Origin:
     when: str
     source: str
     commit: str | None
     dirty: bool | None
-    machine: Mapping[str, Any]
+    machine: _Machine
     slug: Callable[[str], str]
 
-    def entry(self, figure: Figure, versions: Mapping[str, str]) -> Entry:
+    def entry(self, figure: Value, versions: Mapping[str, str]) -> Entry:
         return Entry(
             self.when, figure.value, (self.source,), self.commit, self.dirty,
             figure.low, figure.high, versions,
         )  # fmt: skip
 
 
-def _origin(data: Mapping[str, Any], path: Path, slug: Callable[[str], str]) -> _Origin:
+def _origin(data: _BenchmarkFile, path: Path, slug: Callable[[str], str]) -> _Origin:
     commit = data.get("commit_info") or {}
     id = commit.get("id")
     return _Origin(
@@ -157,7 +238,7 @@ def _origin(data: Mapping[str, Any], path: Path, slug: Callable[[str], str]) -> 
 
 
 def _of_benchmark(
-    benchmark: Mapping[str, Any], origin: _Origin, metrics: Sequence[str] | None
+    benchmark: _Benchmark, origin: _Origin, metrics: Sequence[str] | None
 ) -> list[Observation]:
     median = float(benchmark["stats"]["median"])
     machine, info = origin.machine, benchmark.get("extra_info") or {}
@@ -169,18 +250,18 @@ def _of_benchmark(
     }
     if "archbench" not in info:
         cell = Cell(str(benchmark["fullname"]), origin.slug(str(cpu or "")))
-        figures = {"latency": Figure(median, "measured", origin.source)}
+        figures = {"latency": Value(median, "measured", origin.source)}
     else:
         target = target_of(info)
         cell = Cell.of(info["archbench"], target.slug, target)
-        counts = {
-            name: Figure(float(info[name]), "counted", origin.source)
+        counts: dict[str, Value] = {
+            name: Value(float(info[name]), "counted", origin.source)
             for name in ("params", "macs")
             if name in info
         }
-        figures = {**counts, "latency": Figure(median, "measured", origin.source)}
+        figures = {**counts, "latency": Value(median, "measured", origin.source)}
         if "p95" in info:
-            figures["latency_p95"] = Figure(float(info["p95"]), "measured", origin.source)
+            figures["latency_p95"] = Value(float(info["p95"]), "measured", origin.source)
         figures = with_derived(figures, target.batch_size)
         if cell.largest_batch:
             versions["batch size"] = str(target.batch_size)
@@ -209,22 +290,25 @@ def in_baselines(root: Path, metrics: Collection[str] | None = None) -> Found:
     """
     found = Found()
     for commit, when, path in _revisions(root):
-        kind = "complexity" if path.name == NAMES["complexity"] else "latency"
         text = git(root, "show", f"{commit}:./{path.as_posix()}").output
         if text is None:
             continue  # deleted by that commit
         found.files += 1
         try:
-            lines = parse_baselines(text, path, kind).lines.values()
+            parsed: Baselines[CountLine] | Baselines[TimeLine] = (
+                parse_baselines(text, path, CountLine)
+                if path.name == NAMES[CountLine]
+                else parse_baselines(text, path, TimeLine)
+            )
         except UsageError as error:
             found.remarks.append(f"{path} at {commit[:9]}: left out: {error.found}")
             continue
-        for line in lines:
+        for line in parsed.lines.values():
             source = f"{path} at {commit[:9]}"
-            with _left_out(found, f"{source}: {line['id']}"):
+            with _left_out(found, f"{source}: {line.id}"):
                 found.observations += (
                     _accepted_counts(line, source, commit, when, metrics)
-                    if kind == "complexity"
+                    if isinstance(line, CountLine)
                     else _accepted_time(line, path.parent.name, source, metrics)
                 )
     return found
@@ -250,52 +334,51 @@ def _revisions(root: Path) -> Iterator[tuple[str, str, Path]]:
 
 
 def _accepted_counts(
-    line: Mapping[str, Any], source: str, commit: str, when: str, metrics: Collection[str] | None
+    line: CountLine, source: str, commit: str, when: str, metrics: Collection[str] | None
 ) -> list[Observation]:
-    library, _, version = line["library"].partition(" ")
-    versions = {"torch": line["torch"], **({library: version} if version else {})}
+    library, _, version = line.library.partition(" ")
+    versions = {"torch": line.torch, **({library: version} if version else {})}
     return [
         Observation(
-            Cell(line["id"]),
+            Cell(line.id),
             name,
-            Entry(when, float(line[name]), (source,), commit, False, versions=versions),
+            Entry(when, float(getattr(line, name)), (source,), commit, False, versions=versions),
         )
         for name in compared_by("equality")
-        if name in line and (metrics is None or name in metrics)
+        if metrics is None or name in metrics
     ]
 
 
 def _accepted_time(
-    line: Mapping[str, Any], device: str, source: str, metrics: Collection[str] | None
+    line: TimeLine, device: str, source: str, metrics: Collection[str] | None
 ) -> list[Observation]:
     """The median of the process runs' medians."""
-    environment = line["environment"]
-    config = RunConfig.parse(line["cell"])
+    environment = line.environment
+    config = RunConfig.parse(line.cell)
     # Of the largest batch that fits the environment says how large it was.
-    batch_size = environment.get("batch_size") if config.largest_batch else config.batch_size
-    cell = Cell.of(line["id"], device, config)
+    found = environment.get("batch_size")
+    batch_size = config.batch_size if not config.largest_batch or isinstance(found, str) else found
+    cell = Cell.of(line.id, device, config)
     library, _, version = str(environment.get("library") or "").partition(" ")
+    torch, python, cpu = (
+        str(environment.get(name) or "") for name in ("torch", "python", "device_name")
+    )
+    packages = {"torch": torch, library: version}
     versions = versions_of(
-        {
-            "packages": {"torch": environment.get("torch"), library: version},
-            "archbench": version,
-            "python": environment.get("python"),
-            "cpu": environment.get("device_name"),
-        },
-        line["id"],
+        {"packages": packages, "archbench": version, "python": python, "cpu": cpu}, line.id
     )
     if cell.largest_batch:
         versions["batch size"] = str(batch_size)
-    commit = line["commit"]
+    commit = line.commit
     entry = Entry(
-        moment(line["when"]),
+        moment(line.when),
         0.0,
         (source,),
         commit and commit.removesuffix("-dirty"),
         None if commit is None else commit.endswith("-dirty"),
         versions=versions,
     )
-    figures = with_derived(_medians(line["process_runs"], source), batch_size)
+    figures = with_derived(_medians(line.runs, source), batch_size)
     return [
         Observation(cell, name, replace(entry, value=figure.value))
         for name, figure in figures.items()
@@ -303,12 +386,11 @@ def _accepted_time(
     ]
 
 
-def _medians(process_runs: Sequence[Mapping[str, Any]], source: str) -> dict[str, Figure]:
+def _medians(process_runs: Sequence[ProcessRun], source: str) -> dict[str, Value]:
     """By metric of time the median of the process runs' medians."""
-    place = QUANTILES.index(0.5)
     clocks = {"latency": "wall", "cpu_time": "cpu", "device_time": "device"}
     return {
-        name: Figure(quantile(sorted(one[clock][place] for one in process_runs), 0.5), "", source)
+        name: Value(quantile(sorted(one.at(0.5, clock) for one in process_runs), 0.5), "", source)
         for name, clock in clocks.items()
-        if all(one[clock] for one in process_runs)
+        if all(getattr(one, clock) for one in process_runs)
     }

@@ -10,11 +10,11 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from archbench.core.accuracy import Outcomes
 from archbench.core.errors import ArchbenchError
-from archbench.store.atomic import write_text
+from archbench.core.forms import Json
+from archbench.store.atomic import regular, write_text
 
 FORMAT = "archbench-outcomes"
 SCHEMA = 1
@@ -34,7 +34,7 @@ class StoredOutcomes:
     """
 
     outcomes: Mapping[str, Outcomes]
-    about: Mapping[str, Any] = field(default_factory=dict)
+    about: Mapping[str, Json] = field(default_factory=dict)
 
 
 def outcomes_text(outcomes: Outcomes) -> str:
@@ -103,7 +103,7 @@ def read_outcomes(path: Path) -> StoredOutcomes:
         OSError: it cannot be read.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(regular(path).read_text(encoding="utf-8"))
         if content["format"] != FORMAT:
             raise ValueError(f"its format is {content['format']!r}")
         schema = content["schema"]

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 from archbench.core.errors import UsageError
-from archbench.core.records import Record, derived
+from archbench.core.forms import Json
+from archbench.core.headers import RunHeader
+from archbench.core.records import Record, statistics_of
 from archbench.store.atomic import write_text
-from archbench.store.journal import SCHEMA, Run, checked
+from archbench.store.journal import Run, checked
+
+SCHEMA = 1
+"""Version of the results file's format."""
 
 
 def results_document(
-    header: dict[str, Any], cells: Sequence[Record], published: dict[str, dict[str, Any]]
-) -> dict[str, Any]:
+    header: RunHeader, cells: Sequence[Record], published: Mapping[str, object]
+) -> dict[str, Json]:
     """The document: environment, settings, and one entry for each cell.
 
     Args:
@@ -26,16 +31,16 @@ def results_document(
     entries = []
     for cell in cells:
         entry = cell.as_dict()
-        statistics = derived(cell)
+        statistics = statistics_of(cell)
         if statistics:
             entry["metrics"]["latency"]["statistics"] = statistics
         if cell.id in published:
             entry["published"] = published[cell.id]
         entries.append(entry)
-    return {"schema": SCHEMA, **header, "cells": entries}
+    return {"schema": SCHEMA, **cast("dict[str, Json]", header), "cells": entries}
 
 
-def write_results(path: Path, document: dict[str, Any]) -> None:
+def write_results(path: Path, document: Mapping[str, Json]) -> None:
     """Write the document so that the file is either the old one or the new one, never a part.
 
     Raises:
@@ -69,7 +74,7 @@ def read_results(path: Path) -> Run:
             "Install a newer pytest-archbench",
         )
     header = {name: value for name, value in document.items() if name != "cells"}
-    run = Run(path, header, finished=True)
+    run = Run(path, cast("RunHeader", header), finished=True)
     for number, entry in enumerate(cells, 1):
         try:
             record = checked(Record.from_dict(entry))

@@ -1,20 +1,8 @@
-"""What a worker and the process that started it say to each other.
+"""One end of the connection between a worker and the process that started it.
 
-A message is a JSON object; :mod:`multiprocessing.connection` frames it. It goes over a connection
-of its own, so that whatever a test prints stays out of it. A worker begins with ``{"hello":
-VERSION, ...}``; from then on it speaks when it is spoken to:
-
-====================================  ==========================================================
-the process that started it           the worker
-====================================  ==========================================================
-``{"do": "run", "test", ...}``        any number of ``report``, ``warning``, ``progress`` and
-                                      ``begins``, then ``{"ended": {...}}``; a side of a paired
-                                      comparison ``{"ready": {...}}`` where the test waits
-``{"do": "burst", "side", ...}``      ``{"burst": {...}}``, or ``ended`` where it failed
-``{"do": "modules", "side", ...}``    ``{"modules": {...}}``, or ``ended``
-``{"do": "next"}``                    ``{"ended": {...}}``: the test ran to its end
-``{"do": "end"}``                     nothing: it ends
-====================================  ==========================================================
+:mod:`multiprocessing.connection` frames the messages, which are those of
+:mod:`archbench.workers.messages`. They go over a connection of their own, so that whatever a test
+prints stays out of them.
 """
 
 from __future__ import annotations
@@ -25,10 +13,14 @@ import os
 import socket
 import struct
 from multiprocessing.connection import Connection
-from typing import Any
+from typing import Generic, TypeVar
 
-VERSION = 2
-"""Of the messages. Both ends are of one archbench, so there is no talking to another one."""
+from msgspec import ValidationError, convert, to_builtins
+
+from archbench.core.forms import builtin
+from archbench.workers.messages import Ask, Said
+
+_Heard = TypeVar("_Heard", bound="Ask | Said")
 
 LARGEST = 256 * 2**20
 """Bytes of a message: more is no message of ours."""
@@ -53,20 +45,27 @@ class GarbledError(ChannelError):
     """What the other end said is no message."""
 
 
-class Channel:
-    """One end of a connection."""
+class Channel(Generic[_Heard]):
+    """One end of a connection.
 
-    def __init__(self, connection: Connection) -> None:
+    Args:
+        kind: of what the other end says.
+    """
+
+    def __init__(self, connection: Connection, kind: type[_Heard]) -> None:
         self._connection = connection
+        self._kind = kind
+        self._process = os.getpid()
         _limit(connection.fileno())
 
-    def send(self, message: dict[str, Any]) -> None:
+    def send(self, message: Ask | Said) -> None:
         """Send one message.
 
         Raises:
             GoneError: nobody is there to read it, or reads.
         """
-        data = json.dumps(message, default=str).encode()
+        self._end_a_copy()
+        data = json.dumps(to_builtins(message, enc_hook=_plain)).encode()
         if len(data) > LARGEST:
             raise ValueError(f"a message of {len(data)} bytes, at most {LARGEST}")
         try:
@@ -74,7 +73,7 @@ class Channel:
         except OSError as error:
             raise GoneError(str(error)) from error
 
-    def receive(self, timeout: float | None = None) -> dict[str, Any]:
+    def receive(self, timeout: float | None = None) -> _Heard:
         """Wait for one message, ``timeout`` seconds at most; a worker waits while there is another
         end.
 
@@ -83,6 +82,7 @@ class Channel:
             SilentError: the message did not begin in time.
             GarbledError: what came is none.
         """
+        self._end_a_copy()
         try:
             if not self._connection.poll(timeout):
                 raise SilentError(f"nothing was said for {timeout:g} s")
@@ -97,14 +97,29 @@ class Channel:
             message = json.loads(data.decode())
         except ValueError as error:
             raise GarbledError(f"no JSON: {error}") from error
-        if not isinstance(message, dict):
-            raise GarbledError(f"a message is an object, got {type(message).__name__}")
-        return message
+        try:
+            return convert(message, self._kind)
+        except ValidationError as error:
+            raise GarbledError(f"no message: {error}") from error
+
+    def _end_a_copy(self) -> None:
+        """End a process that a network has forked and that goes on as if it were the worker: two
+        would speak at once."""
+        if os.getpid() != self._process:
+            os._exit(0)
 
     def close(self) -> None:
         """Close this end."""
         with contextlib.suppress(OSError):
             self._connection.close()
+
+
+def _plain(value: object) -> object:
+    """What pytest or another plugin has put into a report may be of any type."""
+    try:
+        return builtin(value)
+    except TypeError:
+        return str(value)
 
 
 def _limit(descriptor: int) -> None:

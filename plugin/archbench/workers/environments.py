@@ -11,7 +11,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TypedDict, cast
 
 from archbench.core.errors import UsageError
 
@@ -52,17 +52,30 @@ print("archbench:" + json.dumps(answer))
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
-def probe(
-    executable: str, asked: str, overlay_path: str = "", run: Run = subprocess.run
-) -> dict[str, Any]:
+class Probed(TypedDict, total=False):
+    """What an interpreter says; of the last two only with an overlay.
+
+    Attributes:
+        python: its version.
+        prefix: of its environment.
+        missing: names of needed packages.
+        packages: those of the overlay, with their versions.
+        unmet: package of the overlay, its requirement, and the version that is there or None.
+    """
+
+    python: list[int]
+    prefix: str
+    missing: list[str]
+    packages: dict[str, str]
+    unmet: list[tuple[str, str, str | None]]
+
+
+def probe(executable: str, asked: str, overlay_path: str = "", run: Run = subprocess.run) -> Probed:
     """What an interpreter is, and what it lacks.
 
     Args:
         executable: of the interpreter.
         overlay_path: packages that are laid over it, whose own requirements are checked.
-
-    Returns:
-        ``python``, ``prefix``, ``missing``; with an overlay ``packages`` and ``unmet`` as well.
 
     Raises:
         UsageError: it is no interpreter that works.
@@ -86,8 +99,7 @@ def probe(
         raise UsageError(
             asked, f"{executable} is no Python that works: {lines[-1]}", "Name a Python interpreter"
         )
-    answer: dict[str, Any] = json.loads(answers[-1].removeprefix("archbench:"))
-    return answer
+    return cast("Probed", json.loads(answers[-1].removeprefix("archbench:")))
 
 
 def interpreter(text: str, directory: Path, asked: str, run: Run = subprocess.run) -> str:
@@ -164,17 +176,23 @@ def overlay(
         _install(requirements, place, asked, executable, run)
     answer = probe(executable, asked, str(place), run)
     if answer["unmet"]:
-        which = "; ".join(
-            f"{package} requires {wanted}, {'found ' + found if found else 'which is not there'}"
-            for package, wanted, found in answer["unmet"]
-        )
-        more = " ".join([*requirements, *(f"'{wanted}'" for _, wanted, _ in answer["unmet"])])
-        raise UsageError(
-            asked,
-            f"this environment does not fit: {which}",
-            f'Name what it needs as well: --against="pip:{more}"',
-        )
+        raise _unmet(answer["unmet"], requirements, asked)
     return place, dict(answer["packages"])
+
+
+def _unmet(
+    unmet: Sequence[tuple[str, str, str | None]], requirements: Sequence[str], asked: str
+) -> UsageError:
+    which = "; ".join(
+        f"{package} requires {wanted}, {'found ' + found if found else 'which is not there'}"
+        for package, wanted, found in unmet
+    )
+    more = " ".join([*requirements, *(f"'{wanted}'" for _, wanted, _ in unmet)])
+    return UsageError(
+        asked,
+        f"this environment does not fit: {which}",
+        f'Name what it needs as well: --against="pip:{more}"',
+    )
 
 
 def _install(

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import faulthandler
 import io
 import os
 import signal
-import sys
 import warnings
 from collections.abc import Callable, Mapping
 from multiprocessing import connection
@@ -17,13 +15,13 @@ from typing import Any
 import pytest
 
 from archbench.core.errors import text_of
-from archbench.workers.channel import VERSION, Channel, GoneError
+from archbench.core.parents import die_with_parent
+from archbench.core.spec import Target
+from archbench.workers.channel import Channel, GoneError
+from archbench.workers.messages import VERSION, Ask, Ended, Hello, HowFar, Said, Warned
 from archbench.workers.orders import TURNED_OFF, Order
 
 _INSIDE: pytest.StashKey[Inside] = pytest.StashKey()
-
-_DIES_WITH_PARENT = 1
-"""``PR_SET_PDEATHSIG`` of Linux's prctl."""
 
 
 def inside_of(config: pytest.Config) -> Inside | None:
@@ -39,7 +37,7 @@ def doing(config: pytest.Config, what: str) -> None:
 
 
 def order_of(config: pytest.Config) -> Order | None:
-    """What this process was told at its start; None where it is no worker."""
+    """The order of this process; None where it is no worker."""
     inside = inside_of(config)
     return None if inside is None else inside.order
 
@@ -57,13 +55,33 @@ def follow(config: pytest.Config, inside: Inside) -> None:
         setattr(config.option, name, value)
     config.stash[_INSIDE] = inside
     config.pluginmanager.register(inside, "archbench-inside")
+    if inside.order.names:
+        config.pluginmanager.register(_NamesOfXdist(inside.order.names), "archbench-xdist")
+
+
+class _NamesOfXdist:
+    """The fixtures by which a test learns in which worker of pytest-xdist it runs: here those of
+    the worker that this process works for."""
+
+    def __init__(self, names: Mapping[str, str]) -> None:
+        self._names = names
+
+    @pytest.fixture(scope="session")
+    def worker_id(self) -> str:
+        """``gw0``."""
+        return self._names["worker_id"]
+
+    @pytest.fixture(scope="session")
+    def testrun_uid(self) -> str:
+        """The same in all workers of a run."""
+        return self._names["testrun_uid"]
 
 
 class Inside:
     """Runs tests as they are asked for, and sends what their reports say.
 
     Args:
-        order: what the process was told.
+        order: of the process.
         path: of the order; what the process prints is in a file beside it.
         why_leave: why a test cannot run in this process; None where it can.
     """
@@ -72,13 +90,13 @@ class Inside:
         self, order: Order, path: Path, why_leave: Callable[[pytest.Item], str | None]
     ) -> None:
         self.order = order
-        self.channel = Channel(_connected(order.connection))
+        self.channel = Channel(_connected(order.connection), Ask)
         # What a test starts must not keep the connection open.
         if os.name == "posix":
             os.set_inheritable(order.connection, False)
         self._why_leave = why_leave
-        self._stacks = _write_stacks(path.with_suffix(".txt"))
-        _die_with_parent()
+        self.stacks = _write_stacks(path.with_suffix(".txt"))
+        die_with_parent()
         if order.purpose == "times":
             self.settle()
 
@@ -87,24 +105,23 @@ class Inside:
         if self.order.core is not None and hasattr(os, "sched_setaffinity"):
             os.sched_setaffinity(0, {self.order.core})
 
-    def greeting(self, session: pytest.Session) -> dict[str, Any]:
+    def greeting(self, session: pytest.Session) -> Hello:
         """What is said at the start."""
-        return {"tests": [item.nodeid for item in session.items]}
+        tests = tuple(item.nodeid for item in session.items)
+        return Hello(version=VERSION, stacks=self.stacks is not None, tests=tests)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> object:
         """Serve whoever started this process until it has enough or is gone."""
         items = {item.nodeid: item for item in session.items}
-        stacks = self._stacks is not None
-        hello = {"hello": VERSION, "stacks": stacks, **self.greeting(session)}
         try:
-            self.channel.send(hello)
+            self.channel.send(Said(hello=self.greeting(session)))
             while True:
                 message = self.channel.receive()
-                if message.get("do") == "end":
+                if message.do == "end":
                     return True
-                if message.get("do") == "run":
-                    self.channel.send({"ended": self.run(message, items)})
+                if message.do == "run":
+                    self.channel.send(Said(ended=self.run(message, items)))
         except GoneError:
             # Nobody is left to run tests for.
             return True
@@ -119,42 +136,38 @@ class Inside:
         if terminal is not None and not self.order.sides:
             self.config.pluginmanager.unregister(terminal)
 
-    def run(self, message: Mapping[str, Any], items: Mapping[str, pytest.Item]) -> dict[str, Any]:
-        """Run one test.
-
-        Args:
-            message: with its id as ``test``, and as ``following`` that of the next one, so that
-                what both need is kept.
-        """
-        item = items[message["test"]]
+    def run(self, message: Ask, items: Mapping[str, pytest.Item]) -> Ended:
+        """Run the test that a message names."""
+        item = items[message.test]
         why = self._why_leave(item)
         if why is not None:
-            return {"ran": False, "leaves": why}
-        following = items.get(message.get("following", ""))
+            return Ended(ran=False, leaves=why)
+        following = items.get(message.following or "")
         try:
             item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
         except (KeyboardInterrupt, pytest.exit.Exception) as error:
             # It is to end the run of the process that asked for it too.
             status = getattr(error, "returncode", None) or int(pytest.ExitCode.INTERRUPTED)
             text = text_of(error) or type(error).__name__
-            self.channel.send({"ended": {"ran": True, "ends": text, "status": status}})
+            ended = Ended(ends=text, by=type(error).__name__, exit_status=status)
+            self.channel.send(Said(ended=ended))
             raise
         session = item.session
         stops = {name: str(why) for name in _STOPS if (why := getattr(session, name))}
         leaves = None if following is None else self._why_leave(following)
-        return {"ran": True, "leaves": leaves, "stops": stops}
+        return Ended(leaves=leaves, stops=stops)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logstart(self, nodeid: str) -> None:
         """Say that the time of a test begins; what it needs has been imported before."""
-        self.channel.send({"begins": nodeid})
+        self.channel.send(Said(begins=nodeid))
 
     @pytest.hookimpl(trylast=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Send a report, in the form in which pytest-xdist sends them."""
         config = self.config
         data = config.hook.pytest_report_to_serializable(config=config, report=report)
-        self.channel.send({"report": data})
+        self.channel.send(Said(report=data))
 
     @pytest.hookimpl
     def pytest_warning_recorded(
@@ -162,14 +175,15 @@ class Inside:
     ) -> None:
         """Send a warning of a test; the others the process has seen itself that started this."""
         if when == "runtest":
-            data = {
-                "text": str(warning_message.message),
-                "module": warning_message.category.__module__,
-                "category": warning_message.category.__name__,
-                "file": warning_message.filename,
-                "line": warning_message.lineno,
-            }
-            self.channel.send({"warning": data, "nodeid": nodeid})
+            warned = Warned(
+                nodeid=nodeid,
+                text=str(warning_message.message),
+                module=warning_message.category.__module__,
+                category=warning_message.category.__name__,
+                file=warning_message.filename,
+                line=warning_message.lineno,
+            )
+            self.channel.send(Said(warning=warned))
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_configure(self, config: pytest.Config) -> None:
@@ -183,18 +197,18 @@ class Inside:
         if terminal is not None and not self.order.sides:
             terminal._tw._file = io.StringIO()
 
-    def about(self, target: Mapping[str, Any]) -> None:
+    def about(self, target: Target) -> None:
         """Say what a test measures on, before its network is run."""
-        self.channel.send({"target": dict(target)})
+        self.channel.send(Said(target=target))
 
     def doing(self, what: str) -> None:
         """Say what a test is at, to whoever shows it; a side of a comparison is shown by turns."""
         if not self.order.sides:
-            self.channel.send({"doing": what})
+            self.channel.send(Said(doing=what))
 
-    def progress(self, *what: Any) -> None:
+    def progress(self, how_far: HowFar) -> None:
         """Say how far a test is that takes long."""
-        self.channel.send({"progress": list(what)})
+        self.channel.send(Said(progress=how_far))
 
 
 def no_debugger(*_: Any, **__: Any) -> None:
@@ -230,12 +244,3 @@ def _write_stacks(path: Path) -> Any:
     file = path.open("ab")
     faulthandler.register(signal.SIGUSR1, file=file, all_threads=True)
     return file
-
-
-def _die_with_parent() -> None:
-    """End with the process that started this one, whatever this one is doing."""
-    if sys.platform == "linux":
-        import ctypes
-
-        with contextlib.suppress(OSError, AttributeError):
-            ctypes.CDLL(None).prctl(_DIES_WITH_PARENT, signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""What a worker is told at its start."""
+"""The order that a worker receives at its start."""
 
 from __future__ import annotations
 
@@ -6,11 +6,14 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
+from archbench.core.forms import value_of
 from archbench.workers.imports import Imports
 
-TURNED_OFF: Mapping[str, Any] = {
+OptionValue = str | int | float | bool | list[str] | None
+"""Of an option of pytest's or ours, as its plugin has parsed it."""
+
+TURNED_OFF: Mapping[str, OptionValue] = {
     # Workers of pytest-xdist, and what ends a run: the process decides that a person speaks to.
     "numprocesses": 0,
     "dist": "no",
@@ -50,13 +53,13 @@ TURNED_OFF: Mapping[str, Any] = {
 }
 """Options of pytest and its plugins, by where they are stored, that a worker does not follow."""
 
-OF_THE_REPORTER = ("results", "code-quality", "openmetrics")
+OF_THE_REPORTER = ("results", "code-quality", "openmetrics", "resume", "shard", "shard-times")
 """Options of ours that a worker does not follow."""
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What a worker is told.
+    """What a worker is to do.
 
     Attributes:
         purpose: ``cells``: it runs tests as the process would that started it; ``times``: it
@@ -66,8 +69,11 @@ class Order:
         foreign: the same of other plugins whose value that process has drawn.
         imports: where it imports its code from, see :class:`archbench.workers.imports.Imports`.
         files: directory of what has been measured for the tests of this run; empty for none.
+        artefacts: directory of what runtimes make of networks, one for both sides of a comparison.
         number: of the worker of pytest-xdist that it works for; 0 where it is none.
         beside: how many of those there are; 1 where it works for none.
+        names: what that worker's fixtures of pytest-xdist return, by their name: ``worker_id``,
+            ``testrun_uid``; empty where it works for none.
         seed: of what is random in it.
         time_budget: seconds of warm-up and samples for each cell, for ``times``.
         core: of the CPU to stay on; None to stay free, as several threads have to.
@@ -80,12 +86,14 @@ class Order:
 
     purpose: str
     arguments: tuple[str, ...]
-    options: dict[str, Any]
+    options: dict[str, OptionValue]
     imports: Imports
-    foreign: dict[str, Any] = field(default_factory=dict)
+    foreign: dict[str, OptionValue] = field(default_factory=dict)
     files: str = ""
+    artefacts: str = ""
     number: int = 0
     beside: int = 1
+    names: dict[str, str] = field(default_factory=dict)
     seed: int = 0
     time_budget: float = 0.0
     core: int | None = None
@@ -97,6 +105,4 @@ class Order:
     @classmethod
     def read(cls, path: Path) -> Order:
         """From the file that the command line names."""
-        data = json.loads(path.read_text(encoding="utf-8"))
-        lists = {name: tuple(data[name]) for name in ("arguments", "sides", "cells")}
-        return cls(**{**data, **lists, "imports": Imports.from_dict(data["imports"])})
+        return value_of(cls, json.loads(path.read_text(encoding="utf-8")))

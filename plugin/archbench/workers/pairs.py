@@ -3,35 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
 
+from msgspec.structs import replace
+
+from archbench.core.differences import ModuleTimes
 from archbench.core.rounds import Burst
+from archbench.core.side_facts import SideFacts
 from archbench.core.verdicts import FATAL_DEVICE_ERROR
+from archbench.workers.messages import Ask, Failure, Hello, Said
 from archbench.workers.process import Patience, Worker, WorkerLostError
 
 REFERENCE, CANDIDATE = SIDES = ("reference", "candidate")
 """The sides: what is compared with, and what is there now."""
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """Why a side has no times for a cell.
-
-    Attributes:
-        side: :data:`REFERENCE` or :data:`CANDIDATE`; both where one process held them.
-        status: of the verdict: ``crashed``, ``out-of-memory``, ``not-measured``.
-        reason: a code for programs.
-        sentence: for people.
-        details: a traceback, or the last lines that the process printed; may be empty.
-    """
-
-    side: str
-    status: str
-    reason: str
-    sentence: str
-    details: str = ""
 
 
 class CellFailedError(Exception):
@@ -54,10 +38,6 @@ class NoPairError(Exception):
         self.side = side
         self.sentence = sentence
         self.output = output
-
-
-_UNASKED = {"begins", "warning"}
-"""Messages that are no answer."""
 
 
 class Holder:
@@ -88,9 +68,7 @@ class Holder:
             lost = error.lost
             raise NoPairError(self.name, lost.sentence, lost.printed) from None
 
-    def ask(
-        self, message: dict[str, Any], timeout: float, side: str | None = None
-    ) -> dict[str, Any]:
+    def ask(self, message: Ask, timeout: float, side: str | None = None) -> Said:
         """Send a message and wait for the answer, a test's from its beginning on.
 
         Raises:
@@ -98,10 +76,10 @@ class Holder:
         """
         try:
             # What a test needs is imported before its time begins.
-            imports = self.worker.patience.start if message["do"] == "run" else 0.0
+            imports = self.worker.patience.start if message.do == "run" else 0.0
             self.worker.send(message)
             answer = self.worker.receive(timeout + imports, timeout)
-            while _UNASKED & answer.keys():
+            while not answer.is_answer:
                 answer = self.worker.receive(timeout)
         except WorkerLostError as error:
             raise self.failed(error, side) from None
@@ -135,7 +113,7 @@ class Pair:
         self._patience = patience
 
     @property
-    def hellos(self) -> dict[str, dict[str, Any]]:
+    def hellos(self) -> dict[str, Hello]:
         """What each side said at its start."""
         return {side: holder.worker.hello for side, holder in self._of.items()}
 
@@ -146,7 +124,7 @@ class Pair:
 
     def ready(
         self, cell: str, *, facts: bool, order: Sequence[str] = SIDES
-    ) -> dict[str, dict[str, Any]]:
+    ) -> dict[str, SideFacts]:
         """Bring both sides into a test, to where it waits for its bursts.
 
         One after the other, so that what there is of memory is not promised twice.
@@ -162,18 +140,18 @@ class Pair:
         Raises:
             CellFailedError: a side cannot be timed; the other one has left the test again.
         """
-        answers: dict[str, dict[str, Any]] = {}
+        answers: dict[str, SideFacts] = {}
         failures: list[Failure] = []
         self._waiting = []
         for holder in dict.fromkeys(self._of[side] for side in order):
             try:
-                message = {"do": "run", "test": cell, "facts": facts}
+                message = Ask(do="run", test=cell, facts=facts)
                 answer = holder.ask(message, self._patience.ready)
             except CellFailedError as error:
                 failures += error.failures
                 continue
-            if "ready" in answer:
-                answers.update(answer["ready"])
+            if answer.ready is not None:
+                answers.update(answer.ready)
                 self._waiting.append(holder)
             else:
                 failures.append(_ended_early(answer, holder))
@@ -193,31 +171,31 @@ class Pair:
         Raises:
             CellFailedError: the side failed.
         """
-        message = {"do": "burst", "side": side, "seconds": seconds, "move": move}
-        answer = self._ask(side, message, "burst")
-        try:
-            return Burst.from_dict(answer)
-        except (KeyError, TypeError, ValueError) as error:
-            sentence = f"its process does not speak as agreed: {error}"
-            raise self._of[side].garbled(sentence, side) from None
+        answer = self._ask(Ask(do="burst", side=side, seconds=seconds, move=move))
+        if answer.burst is None:
+            raise self._lost(side, answer)
+        return answer.burst
 
-    def modules(self, side: str, passes: int) -> dict[str, Any]:
+    def modules(self, side: str, passes: int) -> ModuleTimes:
         """Processor time of each module in one pass, by its name.
 
         Raises:
             CellFailedError: the side failed.
         """
-        return self._ask(side, {"do": "modules", "side": side, "passes": passes}, "modules")
+        answer = self._ask(Ask(do="modules", side=side, passes=passes))
+        if answer.modules is None:
+            raise self._lost(side, answer)
+        return answer.modules
 
-    def _ask(self, side: str, message: dict[str, Any], key: str) -> dict[str, Any]:
+    def _ask(self, message: Ask) -> Said:
+        return self._of[message.side].ask(message, self._patience.burst, message.side)
+
+    def _lost(self, side: str, answer: Said) -> CellFailedError:
+        """Of a side whose test has ended in the midst of its turns."""
         holder = self._of[side]
-        answer = holder.ask(message, self._patience.burst, side)
-        if key in answer:
-            value: dict[str, Any] = answer[key]
-            return value
         if holder in self._waiting:
             self._waiting.remove(holder)
-        raise CellFailedError([_ended_early(answer, holder, side)])
+        return CellFailedError([_ended_early(answer, holder, side)])
 
     def leave(self) -> None:
         """Let the test run to its end, on both sides.
@@ -228,7 +206,7 @@ class Pair:
         for holder in waiting:
             if not holder.worker.gone:
                 with contextlib.suppress(CellFailedError):
-                    answer = holder.ask({"do": "next"}, self._patience.burst)
+                    answer = holder.ask(Ask(do="next"), self._patience.burst)
                     _end_where_it_leaves(answer, holder)
 
     def close(self) -> None:
@@ -236,29 +214,29 @@ class Pair:
         for holder in self._holders:
             holder.worker.end()
 
+    def kill(self) -> None:
+        """End both, whatever they are doing."""
+        for holder in self._holders:
+            holder.worker.kill()
 
-def _end_where_it_leaves(answer: Mapping[str, Any], holder: Holder) -> None:
+
+def _end_where_it_leaves(answer: Said, holder: Holder) -> None:
     """End a process that its last network has changed for good: the next needs a fresh pair."""
-    ended = answer.get("ended")
-    if isinstance(ended, dict) and ended.get("leaves"):
+    if answer.ended is not None and answer.ended.leaves:
         holder.worker.kill()
 
 
-def _ended_early(answer: Mapping[str, Any], holder: Holder, side: str | None = None) -> Failure:
+def _ended_early(answer: Said, holder: Holder, side: str | None = None) -> Failure:
     """A test that ended before it was timed, or while it was."""
-    ended = answer.get("ended")
     where = side or holder.name
-    if not isinstance(ended, dict):
-        (failure,) = holder.garbled(f"its process answered {sorted(answer)}", where).failures
+    if answer.ended is None:
+        sentence = f"its process answered {', '.join(answer.fields)}"
+        (failure,) = holder.garbled(sentence, where).failures
         return failure
     _end_where_it_leaves(answer, holder)
-    failure = Failure(
-        str(ended.get("side") or where),
-        str(ended.get("status", "crashed")),
-        str(ended.get("reason", "test-failed")),
-        str(ended.get("sentence", "its test ended without being timed")),
-        str(ended.get("details", "")),
-    )
+    failure = answer.ended.failure or Failure(where)
+    if not failure.side:
+        failure = replace(failure, side=where)
     if failure.reason == FATAL_DEVICE_ERROR:
         # It can use its device no more: the cells behind this one need a fresh pair.
         holder.worker.kill()

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any
 
+from archbench.workers.messages import Ask, Ended, Said
 from archbench.workers.process import Worker, WorkerLostError
-
-_RENEWS = ("begins", "progress")
-"""Messages that start the time of a test anew."""
 
 
 class Pool:
@@ -39,9 +36,9 @@ class Pool:
         self,
         test: str,
         timeout: float,
-        take: Callable[[dict[str, Any]], object],
+        take: Callable[[Said], object],
         following: str | None = None,
-    ) -> dict[str, Any]:
+    ) -> Ended:
         """Run a test.
 
         Args:
@@ -50,8 +47,7 @@ class Pool:
             following: id of the next test, so that what both need is kept.
 
         Returns:
-            How it ended: ``ends`` and ``status`` where it is to end the run, ``stops`` for what it
-            has set to stop it.
+            How it ended.
 
         Raises:
             WorkerLostError: the worker died over it, or hung; another one takes the next test.
@@ -59,11 +55,8 @@ class Pool:
         while True:
             is_fresh = self._worker is None
             worker = self.worker()
-            message = {"do": "run", "test": test}
-            if following is not None:
-                message["following"] = following
             try:
-                worker.send(message)
+                worker.send(Ask(do="run", test=test, following=following))
                 ended = self._until_ended(worker, timeout, take)
             except WorkerLostError:
                 self._worker = None
@@ -73,22 +66,19 @@ class Pool:
                 worker.interrupt()
                 self._worker = None
                 raise
-            if "ends" in ended or ended.get("leaves"):
+            if ended.ends is not None or ended.leaves:
                 self.close()
-            if ended["ran"] or is_fresh:
+            if ended.ran or is_fresh:
                 return ended
 
-    def _until_ended(
-        self, worker: Worker, timeout: float, take: Callable[[dict[str, Any]], object]
-    ) -> dict[str, Any]:
+    def _until_ended(self, worker: Worker, timeout: float, take: Callable[[Said], object]) -> Ended:
         # What a test needs is imported before its time begins.
         deadline = time.monotonic() + timeout + worker.patience.start
         while True:
             message = worker.receive(max(deadline - time.monotonic(), 0.0), timeout)
-            if "ended" in message:
-                ended: dict[str, Any] = message["ended"]
-                return ended
-            if any(name in message for name in _RENEWS):
+            if message.ended is not None:
+                return message.ended
+            if message.renews:
                 deadline = time.monotonic() + timeout
             take(message)
 

@@ -17,14 +17,17 @@ from typing import Any
 
 from archbench.store.waiting import waited_for_a_core
 from archbench.workers.channel import (
-    VERSION,
     Channel,
     ChannelError,
     GarbledError,
     GoneError,
     SilentError,
 )
+from archbench.workers.messages import VERSION, Ask, Hello, Said
 from archbench.workers.orders import Order
+
+MARK = "ARCHBENCH_WORKER"
+"""Of a worker's environment, which whatever it starts has as well."""
 
 LOOK = 1.0
 """Seconds between two looks at whether a process that says nothing is there at all."""
@@ -33,6 +36,11 @@ _OURS = re.compile(
     r'^  File "(<frozen |.*[/\\](_pytest|pluggy|archbench[/\\](workers|pytest_plugin))[/\\])'
 )
 """Frames of a dumped stack that are of no interest to anyone."""
+
+_ASKED_TO_END = tuple(
+    -getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGHUP") if hasattr(signal, name)
+)
+"""Statuses of a process that somebody else has ended, as a scheduler whose time is up."""
 
 _TAIL = 30
 """Lines of what a process printed that are kept when it dies."""
@@ -47,7 +55,8 @@ class Patience:
         ready: building, filling and warming up a model.
         compiling: beside that, where torch's compiler takes a part.
         burst: beside the burst itself.
-        end: of a process that was told to end.
+        end: of a process that was asked to end.
+        interrupted: of one that is ended in the midst of a test, as by Ctrl-C: somebody waits.
     """
 
     start: float = 180.0
@@ -55,6 +64,7 @@ class Patience:
     compiling: float = 1800.0
     burst: float = 120.0
     end: float = 5.0
+    interrupted: float = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +99,7 @@ class Worker:
         process: as it was started, in a session of its own.
         channel: our end of the connection.
         output: file that it prints to; None where it prints to where this process does.
+        mark: by which it is known what it has started.
 
     Attributes:
         hello: what it said at its start.
@@ -99,16 +110,18 @@ class Worker:
     def __init__(
         self,
         process: subprocess.Popen[bytes],
-        channel: Channel,
+        channel: Channel[Said],
         output: Path | None,
         patience: Patience,
+        mark: str = "",
     ) -> None:
-        self.hello: dict[str, Any] = {}
+        self.hello = Hello(version=VERSION)
         self.tests: frozenset[str] = frozenset()
         self.gone = False
         self._process = process
         self._channel = channel
         self._output = output
+        self._mark = mark
         self.patience = patience
 
     @classmethod
@@ -129,12 +142,13 @@ class Worker:
         Args:
             command: from the path of its order to the command line.
             directory: that it runs in.
-            order: what it is told at its start; the number of its connection is added.
+            order: for its start; the number of its connection is added.
             files: directory for its order and for what it prints, made if need be.
             prints_here: whether it prints to where this process does, and not to a file.
         """
         ours, theirs = Pipe()
         files.mkdir(parents=True, exist_ok=True)
+        mark = f"{os.getpid()}-{time.monotonic_ns()}"
         path, output = files / f"{name}.json", files / f"{name}.txt"
         with theirs:
             connection = theirs.fileno()
@@ -143,13 +157,14 @@ class Worker:
                 process = subprocess.Popen(
                     command(path),
                     cwd=directory,
-                    env=dict(environment),
+                    env={**environment, MARK: mark},
                     stdin=subprocess.DEVNULL,
                     stdout=printed,
                     stderr=None if prints_here else subprocess.STDOUT,
                     **_handing_on(connection),
                 )
-        return cls(process, Channel(ours), None if prints_here else output, patience)
+        printed_to = None if prints_here else output
+        return cls(process, Channel(ours, Said), printed_to, patience, mark)
 
     def greet(self) -> None:
         """Wait until it is up.
@@ -157,13 +172,13 @@ class Worker:
         Raises:
             WorkerLostError: it is not, and why.
         """
-        hello = self.receive(self.patience.start)
-        if hello.get("hello") != VERSION:
-            sentence = f"it speaks version {hello.get('hello')} of the protocol, this is {VERSION}"
-            raise self.no_use("protocol", sentence)
-        self.hello, self.tests = hello, frozenset(hello.get("tests", ()))
+        hello = self.receive(self.patience.start).hello
+        if hello is None or hello.version != VERSION:
+            spoken = "another language" if hello is None else f"version {hello.version}"
+            raise self.no_use("protocol", f"it speaks {spoken} of the protocol, this is {VERSION}")
+        self.hello, self.tests = hello, frozenset(hello.tests)
 
-    def send(self, message: dict[str, Any]) -> None:
+    def send(self, message: Ask) -> None:
         """Tell it something.
 
         Raises:
@@ -174,7 +189,7 @@ class Worker:
         except ChannelError as error:
             raise WorkerLostError(self._lost(error)) from None
 
-    def receive(self, timeout: float, said: float | None = None) -> dict[str, Any]:
+    def receive(self, timeout: float, said: float | None = None) -> Said:
         """Wait for what it says.
 
         Args:
@@ -219,6 +234,10 @@ class Worker:
         if isinstance(error, SilentError):
             self._dump_stacks()
         self.kill()
+        if status in _ASKED_TO_END:
+            # Who ends a whole group of processes has asked this one to end too: it is to see that
+            # first.
+            time.sleep(0.3)
         printed = self.printed()
         if isinstance(error, SilentError):
             return Lost("crashed", "hung", f"its process hangs: {error}", printed)
@@ -234,14 +253,15 @@ class Worker:
 
     def _dump_stacks(self) -> None:
         """Let it write where each of its threads is; the worker has asked for that."""
-        if not self.hello.get("stacks") or self._output is None:
+        if not self.hello.stacks or self._output is None:
             return
-        before = self._output.stat().st_size
-        self._process.send_signal(signal.SIGUSR1)
-        for _ in range(20):
-            time.sleep(0.05)
-            if self._output.stat().st_size > before:
-                break
+        with contextlib.suppress(OSError):  # a network may have removed it
+            before = self._output.stat().st_size
+            self._process.send_signal(signal.SIGUSR1)
+            for _ in range(20):
+                time.sleep(0.05)
+                if self._output.stat().st_size > before:
+                    break
 
     def printed(self) -> str:
         """The last lines that it printed."""
@@ -265,7 +285,7 @@ class Worker:
         """Tell it to end, and see that it does."""
         if not self.gone and self._process.poll() is None:
             with contextlib.suppress(ChannelError, subprocess.TimeoutExpired):
-                self._channel.send({"do": "end"})
+                self._channel.send(Ask(do="end"))
                 self._process.wait(self.patience.end)
         self.kill()
 
@@ -274,7 +294,7 @@ class Worker:
         if not self.gone:
             with contextlib.suppress(ProcessLookupError, subprocess.TimeoutExpired):
                 self._process.send_signal(signal.SIGINT)
-                self._process.wait(self.patience.end)
+                self._process.wait(self.patience.interrupted)
         self.kill()
 
     def kill(self) -> None:
@@ -291,6 +311,18 @@ class Worker:
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(self.patience.end)
         self._channel.close()
+        if self._mark:
+            _kill_marked(self._mark)
+
+
+def _kill_marked(mark: str) -> None:
+    """Kill what a worker has started and what has left its group; Linux alone says whose it is."""
+    wanted = f"{MARK}={mark}".encode()
+    for place in Path("/proc").glob("[0-9]*/environ"):
+        # Most are of somebody else, or gone.
+        with contextlib.suppress(OSError):
+            if wanted in place.read_bytes().split(b"\0"):
+                os.kill(int(place.parent.name), signal.SIGKILL)
 
 
 def _handing_on(connection: int) -> dict[str, Any]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from archbench.core.errors import UsageError
+from archbench.core.locks import lock
 from archbench.store.git import git, git_text
 
 MAIN_BRANCHES = ("origin/HEAD", "origin/main", "origin/master", "main", "master")
@@ -62,30 +63,40 @@ def _top(root: Path, asked: str) -> Path:
     return Path(answer.text)
 
 
-def describe_work_tree(root: Path) -> str:
-    """What is there now: ``work tree on 1a2b3c4d5 with 2 uncommitted changes``."""
+def describe_work_tree(root: Path, reports: Collection[Path] = ()) -> str:
+    """What is there now: ``work tree on 1a2b3c4d5 with 2 uncommitted changes``.
+
+    Args:
+        reports: files that the run itself writes; an earlier one may have left them.
+    """
     commit = git_text(root, "rev-parse", "--short=9", "HEAD")
     if commit is None:
         return "work tree"
-    changes = _changes(root)
+    changes = _changes(root, reports)
     if not changes:
         return f"work tree on {commit}"
     return f"work tree on {commit} with {changes} uncommitted change{'s' if changes > 1 else ''}"
 
 
-def _changes(root: Path) -> int:
+def _changes(root: Path, reports: Collection[Path]) -> int:
     """Files that differ from the last commit, those that git does not know included.
 
     What runs leave behind themselves is no change.
     """
+    top = top_of(root) or root
     status = git_text(root, "status", "--porcelain", "--untracked-files=all")
-    lines = (status or "").splitlines()
-    return sum(not _is_left_behind(line[2:].strip().strip('"')) for line in lines)
+    # git_text has taken the blank before the first line's state.
+    paths = [line.split(None, 1)[-1].strip('"') for line in (status or "").splitlines()]
+    written = {path.resolve() for path in reports}
+    return sum(not (_is_left_behind(one) or (top / one).resolve() in written) for one in paths)
 
 
 def _is_left_behind(path: str) -> bool:
-    parts = path.split("/")
-    return bool({".archbench", "__pycache__", ".pytest_cache", ".benchmarks"} & set(parts))
+    *directories, name = path.split("/")
+    left = {".archbench", "__pycache__", ".pytest_cache", ".benchmarks"}
+    # Pages and pictures where ``archbench report`` writes them by default are no code.
+    is_report = "report" in directories and name.endswith((".html", ".svg", ".png", ".pdf"))
+    return bool(left & {*directories, name}) or is_report
 
 
 def _resolve(top: Path, revision: str) -> str | None:
@@ -113,7 +124,9 @@ def _is_shallow(top: Path) -> bool:
     return answer == "true"
 
 
-def _merge_base(top: Path, environ: Mapping[str, str]) -> tuple[str, str]:
+def _merge_base(
+    top: Path, environ: Mapping[str, str], reports: Collection[Path]
+) -> tuple[str, str]:
     """Commit and label of where this branch left the main one.
 
     Raises:
@@ -130,7 +143,7 @@ def _merge_base(top: Path, environ: Mapping[str, str]) -> tuple[str, str]:
                 f"HEAD and {branch} have no commit in common that is here",
                 f"{DEEPEN}, or name a revision: --against=HEAD~1",
             )
-        if base == _resolve(top, "HEAD") and not _changes(top):
+        if base == _resolve(top, "HEAD") and not _changes(top, reports):
             raise UsageError(
                 "--against",
                 f"HEAD is on {branch} and nothing is uncommitted, so both sides would be the same",
@@ -147,7 +160,11 @@ def _merge_base(top: Path, environ: Mapping[str, str]) -> tuple[str, str]:
 
 
 def check_out(
-    root: Path, revision: str, directory: Path, environ: Mapping[str, str] = os.environ
+    root: Path,
+    revision: str,
+    directory: Path,
+    environ: Mapping[str, str] = os.environ,
+    reports: Collection[Path] = (),
 ) -> Revision:
     """Check a revision out, or find it checked out.
 
@@ -156,6 +173,7 @@ def check_out(
         revision: that git knows; empty for the merge base with the main branch.
         directory: that holds the work trees, one for each commit.
         environ: of the process, for the branch that CI says the change goes to.
+        reports: files that the run itself writes, which are no change.
 
     Raises:
         UsageError: no repository, no such revision, or git cannot make the work tree.
@@ -169,15 +187,22 @@ def check_out(
         short = commit[:9]
         label = short if commit.startswith(revision) else f"{short} ({revision})"
     else:
-        commit, label = _merge_base(top, environ)
+        commit, label = _merge_base(top, environ, reports)
     tree = directory / commit
     directory.mkdir(parents=True, exist_ok=True)
     from filelock import FileLock
 
     with FileLock(str(directory.parent / "against.lock")):
         if not _is_at(tree, commit):
+            if tree.exists() and _is_used(tree):
+                raise UsageError(
+                    asked,
+                    f"another run compares with {tree}, and its files have been changed meanwhile",
+                    "Wait until that run has ended",
+                )
             _check_out_worktree(top, tree, commit, asked)
         _add_submodules(top, tree, commit, asked)
+        use(tree)
         os.utime(tree)
         _tidy(top, directory)
     return Revision(commit, f"revision {label}", tree, top)
@@ -284,4 +309,31 @@ def _tidy(top: Path, directory: Path) -> None:
         key=lambda path: -path.stat().st_mtime,
     )
     for tree in trees[KEPT:]:
-        _remove(top, tree)
+        if not _is_used(tree):
+            _remove(top, tree)
+
+
+_USED: dict[Path, int] = {}
+"""The open directory of the work tree that this process uses, by which others see that."""
+
+
+def use(tree: Path) -> None:
+    """Let no other run remove a work tree as long as this process lives, or until it uses another
+    one; only POSIX can."""
+    if os.name != "posix":
+        return
+    for other in list(_USED):
+        os.close(_USED.pop(other))
+    _USED[tree] = os.open(tree, os.O_RDONLY)
+    lock(_USED[tree], alone=False)
+
+
+def _is_used(tree: Path) -> bool:
+    """Whether a run of another process uses a work tree."""
+    if os.name != "posix" or tree in _USED:
+        return False
+    descriptor = os.open(tree, os.O_RDONLY)
+    try:
+        return not lock(descriptor, alone=True)
+    finally:
+        os.close(descriptor)

@@ -7,21 +7,23 @@ import random
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import psutil
 
+from archbench.core.differences import ModuleTimes
 from archbench.core.rounds import (
     ClockRule,
     Judgement,
     PairedRun,
     Round,
-    has_told,
-    judge,
+    has_said_enough,
+    judge_rounds,
 )
+from archbench.core.side_facts import SideFacts
 from archbench.core.telemetry import LOW_CLOCK
 from archbench.metrics import format_seconds
-from archbench.workers.pairs import CANDIDATE, REFERENCE, SIDES, CellFailedError, Failure, Pair
+from archbench.workers.messages import Failure, Hello
+from archbench.workers.pairs import CANDIDATE, REFERENCE, SIDES, CellFailedError, Pair
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,11 +71,11 @@ class PairedCell:
 
     process_runs: list[PairedRun] = field(default_factory=list)
     rules: tuple[ClockRule, ...] = ()
-    facts: dict[str, dict[str, Any]] = field(default_factory=dict)
-    hellos: dict[str, dict[str, Any]] = field(default_factory=dict)
+    facts: dict[str, SideFacts] = field(default_factory=dict)
+    hellos: dict[str, Hello] = field(default_factory=dict)
     failures: tuple[Failure, ...] = ()
     judgement: Judgement | None = None
-    modules: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    modules: dict[str, list[ModuleTimes]] = field(default_factory=dict)
     seconds: float = 0.0
     starts: list[float] = field(default_factory=list)
 
@@ -83,6 +85,14 @@ class PairedCell:
         is_judged = self.judgement is not None and self.judgement.status is not None
         return is_judged or bool(self.failures)
 
+    @property
+    def mean_seconds(self) -> float:
+        """Of a process run."""
+        return self.seconds / max(len(self.starts), 1)
+
+
+SHOWN = 3
+"""Cells that are named which go on."""
 
 SHOWN_ROUNDS = 10
 """Rounds between two of which it is shown that they begin: whoever draws that takes time too."""
@@ -123,11 +133,13 @@ class _Watch:
 def run_schedule(
     cells: Sequence[str],
     start: Callable[[int, Sequence[str]], Pair],
-    rules_of: Callable[[Mapping[str, Any]], tuple[ClockRule, ...]],
+    rules_of: Callable[[SideFacts], tuple[ClockRule, ...]],
     *,
     plan: Plan | None = None,
     say: Callable[[str], None] = lambda _: None,
     show: Callable[[str], object] = lambda _: None,
+    known: Callable[[str], PairedCell] = lambda _: PairedCell(),
+    keep: Callable[[str, PairedCell], object] = lambda *_: None,
     chance: random.Random | None = None,
     sleep: Callable[[float], object] = time.sleep,
 ) -> dict[str, PairedCell]:
@@ -141,6 +153,8 @@ def run_schedule(
         rules_of: from what the candidate says about its model to the rules of its cell.
         say: given a sentence for each process run.
         show: given a line as each cell begins, and before each tenth of its rounds.
+        known: what an earlier run has brought of a cell.
+        keep: given what is known of a cell after each of its process runs.
         chance: what is random here; the system's by default.
         sleep: waits so many seconds.
 
@@ -149,27 +163,58 @@ def run_schedule(
     """
     plan = plan or Plan()
     chance = chance or random.SystemRandom()
-    paired = {cell: PairedCell() for cell in cells}
+    paired = {cell: known(cell) for cell in cells}
     turns = _Turns(rules_of, plan, chance, sleep)
     number = 0
     while undecided := [cell for cell, one in paired.items() if not one.is_decided]:
         number += 1
         began = time.monotonic()
         chance.shuffle(undecided)
-        _process_run(
-            undecided,
-            paired,
-            start,
-            turns,
-            _within(show, f"paired comparison, process run {number}"),
-        )
-        decided = sum(paired[cell].is_decided for cell in undecided)
+        what = f"paired comparison, process run {number}"
+        _process_run(undecided, paired, start, turns, _within(show, what), keep)
+        going_on = [cell for cell in undecided if not paired[cell].is_decided]
         say(
-            f"paired comparison, process run {number}: {len(undecided)} "
-            f"cell{'' if len(undecided) == 1 else 's'}, {decided} decided, in "
-            f"{format_seconds(time.monotonic() - began)}"
+            f"{what}: {len(undecided)} cell{'' if len(undecided) == 1 else 's'}, "
+            f"{len(undecided) - len(going_on)} decided, in "
+            f"{format_seconds(time.monotonic() - began)}{_so_far(going_on, paired)}"
         )
     return paired
+
+
+def _so_far(cells: Sequence[str], paired: Mapping[str, PairedCell]) -> str:
+    """What is said of cells that go on: the largest changes, and what the next process run takes.
+
+    A change is reported when several process runs agree, however large it is.
+    """
+    if not cells:
+        return ""
+    largest = sorted(cells, key=lambda cell: -abs((_ratio(paired[cell]) or 1.0) - 1.0))
+    shown = ", ".join(f"{_name(cell)} {_change(paired[cell])}" for cell in largest[:SHOWN])
+    more = f" and {len(cells) - SHOWN} others" if len(cells) > SHOWN else ""
+    seconds = sum(paired[cell].mean_seconds for cell in cells)
+    seconds += max((paired[cell].starts[-1] for cell in cells if paired[cell].starts), default=0.0)
+    least = max((one.rule.process_runs for cell in cells for one in paired[cell].rules), default=1)
+    done = max((len(paired[cell].process_runs) for cell in cells), default=0)
+    needed = f", a change is reported after {least}" if done < least else ""
+    return f". So far: {shown}{more}{needed}; the next takes {format_seconds(seconds)}"
+
+
+def _ratio(one: PairedCell) -> float | None:
+    """The candidate's time over the reference's so far."""
+    return None if one.judgement is None else one.judgement.decision.ratio
+
+
+def _change(one: PairedCell) -> str:
+    ratio = _ratio(one)
+    if ratio is not None:
+        return f"{(ratio - 1) * 100:+.1f} %"
+    why = one.process_runs[-1].disturbance if one.process_runs else None
+    return f"no figure ({why})" if why else "no figure"
+
+
+def _name(cell: str) -> str:
+    """Of a test what its parameters name, for people."""
+    return cell.partition("[")[2].rstrip("]") or cell
 
 
 def _within(show: Callable[[str], object], what: str) -> Callable[[str], object]:
@@ -182,6 +227,7 @@ def _process_run(
     start: Callable[[int, Sequence[str]], Pair],
     turns: _Turns,
     show: Callable[[str], object],
+    keep: Callable[[str, PairedCell], object],
 ) -> None:
     pair: Pair | None = None
     starting = 0.0
@@ -196,7 +242,8 @@ def _process_run(
             began = time.monotonic()
             one.hellos = pair.hellos
             one.starts.append(starting)
-            name = f"[{index + 1}/{len(cells)}] {cell.partition('[')[2].rstrip(']') or cell}"
+            left = _left([paired[done] for done in cells[:index]], len(cells) - index)
+            name = f"[{index + 1}/{len(cells)}] {_name(cell)}{left}"
             show(f"{name}: loading ...")
             try:
                 turns.take(pair, cell, one, _within(show, name))
@@ -204,19 +251,34 @@ def _process_run(
                 one.failures = error.failures
                 pair.leave()
             one.seconds += time.monotonic() - began
+            keep(cell, one)
             if pair.is_broken:
                 pair.close()
                 pair = None
+    except BaseException:
+        # Ctrl-C, say: nobody waits for the end of a turn.
+        if pair is not None:
+            pair.kill()
+            pair = None
+        raise
     finally:
         if pair is not None:
             pair.close()
+
+
+def _left(done: Sequence[PairedCell], remaining: int) -> str:
+    """How long the process run goes on, from what its first cells took."""
+    if not done:
+        return ""
+    seconds = sum(one.mean_seconds for one in done) / len(done) * remaining
+    return f", {format_seconds(seconds)} left" if seconds >= 1 else ""
 
 
 @dataclass(frozen=True, slots=True)
 class _Turns:
     """How the sides of a pair take turns, see :func:`run_schedule`."""
 
-    rules_of: Callable[[Mapping[str, Any]], tuple[ClockRule, ...]]
+    rules_of: Callable[[SideFacts], tuple[ClockRule, ...]]
     plan: Plan
     chance: random.Random
     sleep: Callable[[float], object]
@@ -232,17 +294,17 @@ class _Turns:
         if not one.facts:
             one.facts = facts
             one.rules = self.rules_of(facts[CANDIDATE])
-        images = (facts[REFERENCE]["batch_size"], facts[CANDIDATE]["batch_size"])
+        images = (facts[REFERENCE].target.images, facts[CANDIDATE].target.images)
         run = PairedRun(images=images)
         one.process_runs.append(run)
         watch = _Watch(pair.core)
-        is_free = pair.core is None and facts[CANDIDATE]["kind"] == "cpu"
+        is_free = pair.core is None and facts[CANDIDATE].target.kind == "cpu"
         self._rounds(pair, one, run, show)
         run.stolen = watch.stolen()
         if is_free:
             own = sum(sum(r.reference.cpu) + sum(r.candidate.cpu) for r in run.rounds)
             run.others = watch.others(own)
-        one.judgement = judge(one.process_runs, one.rules)
+        one.judgement = judge_rounds(one.process_runs, one.rules)
         if one.judgement.status == "regressed":
             one.modules = {side: [] for side in SIDES}
             for _ in range(self.plan.module_turns):
@@ -259,7 +321,8 @@ class _Turns:
             candidate_first = self.chance.random() < 0.5
             number = len(run.rounds)
             if number % SHOWN_ROUNDS == 0:
-                show(f"round {number + 1} ...")
+                so_far = f", so far {_change(one)}" if _ratio(one) is not None else ""
+                show(f"round {number + 1}{so_far} ...")
             move = number > 0 and number % self.plan.rounds_in_place == 0
             answers = {
                 side: pair.burst(side, self.plan.burst, move=move)
@@ -277,8 +340,8 @@ class _Turns:
                 continue
             tries = 0
             run.rounds.append(last)
-            one.judgement = judge(one.process_runs, one.rules)
-            if one.judgement.status not in (None, "inconclusive") or has_told(
+            one.judgement = judge_rounds(one.process_runs, one.rules)
+            if one.judgement.status not in (None, "inconclusive") or has_said_enough(
                 one.process_runs, one.rules
             ):
                 break

@@ -1,5 +1,6 @@
 // A device of torch that is not there: two of them, with tensors of a device type of their own that
-// lie in the host's memory, streams with a virtual timeline, events with times, and counted memory.
+// lie in the host's memory, streams with a virtual timeline, events with times, captures, and counted
+// memory.
 //
 // A kernel takes KERNEL seconds of its stream's timeline, whatever it computes. The host goes on at
 // once, unless as many kernels stand in the queue as it takes.
@@ -56,6 +57,16 @@ std::map<int, double> slept;
 std::map<int, int64_t> kernels;
 int64_t streams = 0;
 bool lost[MOST] = {};
+bool capturing[MOST] = {}, spoilt[MOST] = {};
+std::map<int, double> captured;
+
+// What a device has done, while somebody wants to know.
+struct Entry {
+  double begin, end;
+  bool is_hold;
+};
+bool booking = false;
+std::map<int, std::vector<Entry>> book;
 
 double now() {
   auto time = std::chrono::steady_clock::now().time_since_epoch();
@@ -69,7 +80,16 @@ void wait_until(double moment) {
       std::this_thread::sleep_for(std::chrono::duration<double>(moment - now() - 5e-4));
 }
 
-void check(int device) { TORCH_CHECK(!lost[device], "SIM error: device lost"); }
+// As on CUDA: what waits for the device ends a capture, and the device cannot be trusted afterwards.
+void check(int device, bool waits = false) {
+  TORCH_CHECK(!lost[device], "SIM error: device lost");
+  spoilt[device] |= waits && capturing[device];
+  TORCH_CHECK(
+      !(waits && capturing[device]), "SIM error: operation not permitted when stream is capturing");
+  TORCH_CHECK(
+      capturing[device] || !spoilt[device],
+      "SIM error: operation failed due to a previous error during capture");
+}
 
 // What EXCLUSIVE_PROCESS is on NVIDIA's devices: the first process has it until it ends.
 void take(int device) {
@@ -82,8 +102,12 @@ void take(int device) {
   taken[device] = true;
 }
 
-void work(int device, double seconds) {
+void work(int device, double seconds, bool is_hold = false) {
   check(device);
+  if (capturing[device]) {
+    captured[device] += seconds;
+    return;
+  }
   Key key{device, stream_of[device]};
   auto& waiting = queue[key];
   while (!waiting.empty() && waiting.front() <= now()) waiting.pop_front();
@@ -92,8 +116,10 @@ void work(int device, double seconds) {
     waiting.pop_front();
   }
   std::lock_guard guard(mutex);
-  free_at[key] = std::max(free_at[key], now()) + seconds;
+  double begin = std::max(free_at[key], now());
+  free_at[key] = begin + seconds;
   waiting.push_back(free_at[key]);
+  if (booking) book[device].push_back({begin, free_at[key], is_hold});
 }
 
 void run_kernel(int device) {
@@ -103,7 +129,7 @@ void run_kernel(int device) {
 }
 
 void synchronize(int device) {
-  check(device);
+  check(device, true);
   for (auto& [key, moment] : free_at)
     if (key.first == device) wait_until(moment);
 }
@@ -403,8 +429,28 @@ PYBIND11_MODULE(TORCH_EXTENSION_NAME, m) {
   });
   m.def("sleep", [](double cycles) {
     slept[current] += cycles / CYCLES;
-    work(current, cycles / CYCLES);
+    work(current, cycles / CYCLES, true);
   });
+  m.def("keep_book", [] {
+    booking = true;
+    book.clear();
+  });
+  m.def("book", [](int device) {
+    std::vector<std::tuple<double, double, bool>> entries;
+    for (auto& one : book[device]) entries.emplace_back(one.begin, one.end, one.is_hold);
+    return entries;
+  });
+  m.def("begin_capture", [](int device) {
+    check(device);
+    captured[device] = 0;
+    capturing[device] = true;
+  });
+  m.def("end_capture", [](int device) {
+    capturing[device] = false;
+    check(device);
+    return captured[device];
+  });
+  m.def("replay", [](int device, double seconds) { work(device, seconds); });
   m.def("slept", [] { return slept; });
   m.def("kernels", [] { return kernels; });
   m.def("allocated", [](int device) { return allocator.allocated[device]; });

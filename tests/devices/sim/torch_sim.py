@@ -37,7 +37,7 @@ module.get_amp_supported_dtype = lambda: [torch.float16, torch.bfloat16]
 module.device_count = library.device_count
 module.current_device = library.current_device
 module.set_device = lambda device: library.set_device(_index(device))
-module.get_device_name = lambda device=None: "Simulator 8000"
+module.get_device_name = lambda device=None: os.environ.get("SIM_NAME", "Simulator 8000")
 module.get_device_properties = lambda device: types.SimpleNamespace(
     uuid=f"{os.environ.get('SIM_UUID', 'sim')}-{_index(device)}"
 )

@@ -17,7 +17,7 @@ function drawable(chart, settings, points) {
   const metrics = metricsOf(chart, settings);
   const isBatch = chart.form === "batch";
   const absent = metrics.filter((metric) => !PRESENT.includes(metric));
-  if (POINTS.length === 0) {
+  if (ROWS.length === 0) {
     return { sentence: "There are no figures: no run and no table was given." };
   }
   if (absent.length > 0 && !(isBatch && absent.length === 1)) {
@@ -25,9 +25,9 @@ function drawable(chart, settings, points) {
   }
   const needed = metrics.filter((metric) => !absent.includes(metric));
   const has = (point) => isBatch
-    ? point.batch_size !== null && needed.some((metric) => point.figures[metric])
-    : needed.every((metric) => point.figures[metric]);
-  if (!POINTS.some(has)) {
+    ? point.batch_size !== null && needed.some((metric) => point.values[metric])
+    : needed.every((metric) => point.values[metric]);
+  if (!ROWS.some(has)) {
     return { sentence: `No architecture has ${nounsOf(needed)} together.` };
   }
   const found = points.filter(has);

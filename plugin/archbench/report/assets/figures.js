@@ -4,16 +4,16 @@ const DATA = JSON.parse(document.getElementById("data").textContent);
 const METRICS = DATA.metrics;
 const AXES = DATA.axes;
 const PRESENT = Object.keys(DATA.at);
-const POINTS = readPoints();
+const ROWS = readRows();
 const COLLATOR = new Intl.Collator("en", { numeric: true });
 
 /** Points as objects; `figures` has `[value, kind, source, low, high]` by metric, or undefined. */
-function readPoints() {
+function readRows() {
   const columns = Object.entries({ ...DATA.columns, ...DATA.looks });
   return DATA.columns.id.at.map((_, n) => {
-    const point = { n, figures: {} };
+    const point = { n, values: {} };
     for (const [name, { values, at }] of columns) point[name] = values[at[n]];
-    for (const metric of PRESENT) point.figures[metric] = DATA.figures[DATA.at[metric][n]];
+    for (const metric of PRESENT) point.values[metric] = DATA.values[DATA.at[metric][n]];
     point.setup = [point.device, point.dtype, point.unusual].filter(Boolean).join(" ");
     point.text = `${point.name} ${point.id} ${point.family}`.toLowerCase();
     return point;
@@ -37,28 +37,34 @@ function unique(values) {
 
 /** In SI, undefined where there is none. */
 function valueOf(point, metric) {
-  return point.figures[metric]?.[0];
+  return point.values[metric]?.[0];
 }
 
 /** In the unit that is printed, undefined where there is none. */
 function shownOf(point, metric) {
-  const figure = point.figures[metric];
+  const figure = point.values[metric];
   return figure === undefined ? undefined : figure[0] * METRICS[metric].scale;
 }
 
 function kindOf(point, metric) {
-  return DATA.kinds[point.figures[metric]?.[1]];
+  return DATA.kinds[point.values[metric]?.[1]];
 }
 
 function sourceOf(point, metric) {
-  return DATA.sources[point.figures[metric][2]];
+  return DATA.sources[point.values[metric][2]];
+}
+
+/** Whether other work on the machine keeps a figure from being trusted. */
+function isNoisy(point, metric) {
+  return (point.noisy ?? []).includes(metric);
 }
 
 function textOf(point, metric) {
   const value = shownOf(point, metric);
   const { decimals, digits } = METRICS[metric];
   if (value === undefined) return "";
-  return decimals === null ? formatSignificant(value, digits) : value.toFixed(decimals);
+  const text = decimals === null ? formatSignificant(value, digits) : value.toFixed(decimals);
+  return `${isNoisy(point, metric) ? "~" : ""}${text}`;
 }
 
 /** `12 to 13.1`, empty where an end is unknown. */
@@ -95,14 +101,14 @@ function plural(number, noun) {
 /** Every field and figure, unrounded, in SI: what `archbench report --format=csv` writes. */
 function csvOf(points) {
   const fields = Object.keys(DATA.columns);
-  const metrics = PRESENT.filter((metric) => points.some((point) => point.figures[metric]));
+  const metrics = PRESENT.filter((metric) => points.some((point) => point.values[metric]));
   const suffixes = ["", "_low", "_high", "_kind", "_source"];
   const heads = metrics.flatMap((metric) => suffixes.map((suffix) => metric + suffix));
   const lines = points.map((point) => [
     ...fields.map((name) => point[name] ?? ""),
     ...metrics.flatMap((metric) => {
-      if (!point.figures[metric]) return suffixes.map(() => "");
-      const [value, , , low = "", high = ""] = point.figures[metric];
+      if (!point.values[metric]) return suffixes.map(() => "");
+      const [value, , , low = "", high = ""] = point.values[metric];
       return [value, low, high, kindOf(point, metric), sourceOf(point, metric)];
     }),
   ]);

@@ -21,7 +21,7 @@ const state = {
   page: 0,
   rows: 50,
 };
-let shown = POINTS;
+let shown = ROWS;
 
 function byId(id) {
   return document.getElementById(id);
@@ -44,7 +44,7 @@ function filtered() {
   const words = state.search.toLowerCase().split(/\s+/).filter(Boolean);
   const limits = Object.entries(state.limits);
   const left = CHOICES.filter(({ name }) => state.left[name].size > 0);
-  return POINTS.filter((point) => {
+  return ROWS.filter((point) => {
     // Several words are alternatives: people list the architectures that they want to see.
     if (words.length > 0 && !words.some((word) => point.text.includes(word))) return false;
     if (state.families.size > 0 && !state.families.has(point.family)) return false;
@@ -56,7 +56,7 @@ function filtered() {
   });
 }
 
-const updateSoon = debounced(update, POINTS.length > 1000 ? 90 : 20);
+const updateSoon = debounced(update, ROWS.length > 1000 ? 90 : 20);
 
 function debounced(action, wait) {
   let timer = 0;
@@ -69,11 +69,11 @@ function debounced(action, wait) {
 function update() {
   shown = filtered();
   state.page = 0;
-  const [some, all] = [shown, POINTS].map((points) => unique(points.map((p) => p.id)).length);
-  const isAll = shown.length === POINTS.length;
+  const [some, all] = [shown, ROWS].map((points) => unique(points.map((p) => p.id)).length);
+  const isAll = shown.length === ROWS.length;
   byId("count").textContent =
     `${isAll ? "" : `${count(some)} of `}${plural(all, "architecture")}, ` +
-    `${isAll ? "" : `${count(shown.length)} of `}${plural(POINTS.length, "row")} of figures`;
+    `${isAll ? "" : `${count(shown.length)} of `}${plural(ROWS.length, "row")} of figures`;
   showFamilies();
   showBest();
   showTable();
@@ -82,7 +82,7 @@ function update() {
 
 function buildChoices() {
   for (const { name, title } of CHOICES) {
-    const values = unique(POINTS.map((point) => statedOf(point, name)));
+    const values = unique(ROWS.map((point) => statedOf(point, name)));
     if (values.length < 2) continue;
     values.sort((a, b) => (a === "") - (b === "") || compareNames(a, b));
     const change = (value) => (event) => {
@@ -90,7 +90,7 @@ function buildChoices() {
       update();
     };
     const boxes = values.map((value) => {
-      const known = name === "device" && POINTS.find((point) => point.device === value);
+      const known = name === "device" && ROWS.find((point) => point.device === value);
       const box = element("input", { type: "checkbox", checked: true, onchange: change(value) });
       const label = { class: "check", title: (known && known.device_name) || null };
       return element("label", label, box, element("span", {}, value || "not stated"));
@@ -108,7 +108,7 @@ function buildLimits() {
 
 /** Between the least and the greatest value, in steps; by factors where they lie far apart. */
 function stepsOf(metric) {
-  const values = POINTS.map((point) => shownOf(point, metric)).filter((value) => value > 0);
+  const values = ROWS.map((point) => shownOf(point, metric)).filter((value) => value > 0);
   const low = Math.min(...values);
   const high = Math.max(...values);
   const isLog = high / low > 20;
@@ -145,7 +145,7 @@ function limitControl(metric) {
     const limit = state.limits[metric];
     slider.setAttribute("aria-valuetext", limit === undefined ? "no limit" : `${limit} ${unit}`);
     // A row without the figure may meet the limit: nobody knows.
-    const unknown = POINTS.filter((point) => !point.figures[metric]).length;
+    const unknown = ROWS.filter((point) => !point.values[metric]).length;
     note.textContent = limit === undefined || unknown === 0
       ? "" : `${plural(unknown, "row")} without the figure left out`;
   };
@@ -181,7 +181,7 @@ function resetFilters() {
   update();
 }
 
-const FAMILY_SIZES = [...groups(POINTS, (point) => point.family)]
+const FAMILY_SIZES = [...groups(ROWS, (point) => point.family)]
   .map(([family, members]) => ({ family, size: unique(members.map((p) => p.id)).length }))
   .sort((a, b) => compareNames(a.family, b.family));
 

@@ -52,8 +52,8 @@ function isOnOrBelow([x, y], [x0, y0], [x1, y1]) {
 
 /** `[low, value, high]` of a figure with its measuring error, turned so that more is better. */
 function scoreOf(point, metric) {
-  const [value] = point.figures[metric];
-  let [, , , low = value, high = value] = point.figures[metric];
+  const [value] = point.values[metric];
+  let [, , , low = value, high = value] = point.values[metric];
   if (kindOf(point, metric) === "measured") {
     const error = METRICS[metric].error * value;
     low = Math.min(low, value - error);
@@ -104,7 +104,7 @@ function paretoFront(points, first, second) {
 function bestOf(points, most) {
   const speed = (point) => valueOf(point, "throughput") ?? 0;
   const byTop1 = (a, b) => valueOf(b, "top1") - valueOf(a, "top1") || speed(b) - speed(a);
-  const ranked = points.filter((point) => point.figures.top1)
+  const ranked = points.filter((point) => point.values.top1)
     .sort((a, b) => byTop1(a, b) || (a.name < b.name ? -1 : 1));
   const best = new Map();
   for (const point of ranked) {

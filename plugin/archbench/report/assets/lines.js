@@ -40,7 +40,7 @@ const BATCH_MARGIN = { l: 66, r: 14, t: 30, b: 54 };
 /** One panel: a line for each architecture, with its name at the right end. */
 function drawLines(drawing, series, { metric, cell, sizes, settings, view }) {
   const { theme } = view;
-  const has = (point) => point.figures[metric];
+  const has = (point) => point.values[metric];
   const lines = series.map((members) => members.filter(has)).filter((line) => line.length > 0);
   const values = lines.flat().map((point) => shownOf(point, metric));
   const [low, high] = rangeOf(sizes, true, 0.02);

@@ -3,7 +3,7 @@
 const SHAPES = [
   "circle", "square", "diamond", "triangle-up", "triangle-down", "cross", "pentagon", "star",
 ];
-const SETUPS = unique(POINTS.map((point) => point.setup));
+const SETUPS = unique(ROWS.map((point) => point.setup));
 
 /** `#rrggbb`: the hue of the family, darker with more params. */
 function shadeOf(point, theme) {

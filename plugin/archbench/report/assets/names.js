@@ -23,7 +23,7 @@ function scaleOf(isLog, [low, high], length) {
 }
 
 /**
- * Places of names, as a trace; a name that finds none is left out, and hovering tells it. The
+ * Places of names, as a trace; a name that finds none is left out, and hovering shows it. The
  * front and the best come first.
  */
 function placeNames(group, ranges, theme) {

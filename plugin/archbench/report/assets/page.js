@@ -68,7 +68,7 @@ function listenToPage() {
 }
 
 function showExtent() {
-  const stated = (name) => unique(POINTS.map((point) => point[name])).filter(Boolean);
+  const stated = (name) => unique(ROWS.map((point) => point[name])).filter(Boolean);
   const devices = stated("device");
   const more = devices.length > 4 ? ` and ${devices.length - 4} more` : "";
   const parts = [
@@ -77,7 +77,7 @@ function showExtent() {
     stated("dtype").join(", "),
     stated("when").map((when) => when.slice(0, 10)).sort().at(-1),
   ];
-  byId("extent").textContent = POINTS.length === 0
+  byId("extent").textContent = ROWS.length === 0
     ? "No figures" : parts.filter(Boolean).join(" · ");
 }
 

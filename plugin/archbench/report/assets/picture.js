@@ -23,14 +23,14 @@ function firstSettings(chart) {
 
 /** Whether values span more than a factor of 20, as archbench.report.charts.canvas has it. */
 function isWide(metric) {
-  const values = POINTS.map((point) => valueOf(point, metric))
+  const values = ROWS.map((point) => valueOf(point, metric))
     .filter((value) => value !== undefined);
   const [low, high] = [Math.min(...values), Math.max(...values)];
   return low > 0 && high / low > 20;
 }
 
 function batchSizes() {
-  return unique(POINTS.map((point) => point.batch_size))
+  return unique(ROWS.map((point) => point.batch_size))
     .filter((size) => size !== null).sort((a, b) => a - b);
 }
 
@@ -225,7 +225,7 @@ function listenToPlot(plot) {
 
 function pointOf(event) {
   const number = event.points[0]?.customdata;
-  return state.chart.form === "history" || number === undefined ? null : POINTS[number];
+  return state.chart.form === "history" || number === undefined ? null : ROWS[number];
 }
 
 function savePicture(format) {

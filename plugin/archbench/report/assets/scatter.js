@@ -128,7 +128,7 @@ function drawPanel(drawing, panel, { chart, settings, metrics, view, circles, ha
 /** Areas in proportion to a metric, the same whatever the filters leave. */
 function circleScale(metric, panels) {
   if (!metric) return null;
-  const values = POINTS.map((point) => valueOf(point, metric)).filter((value) => value > 0)
+  const values = ROWS.map((point) => valueOf(point, metric)).filter((value) => value > 0)
     .sort((a, b) => a - b);
   const reference = values[Math.floor((values.length - 1) * 0.97)] ?? 1;
   const largest = panels > 1 ? LARGEST_CIRCLE * 0.7 : LARGEST_CIRCLE;

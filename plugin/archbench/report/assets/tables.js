@@ -1,11 +1,13 @@
 // Figures in words: all of one point, and tables of many.
 
+const NOISE = "~ too noisy to trust: other work ran beside it";
+
 /** Heading, figures with their kind, and their sources, numbered. */
 function factsOf(point, heading) {
-  const metrics = PRESENT.filter((metric) => point.figures[metric]);
+  const metrics = PRESENT.filter((metric) => point.values[metric]);
   const sources = unique(metrics.map((metric) => sourceOf(point, metric)));
   const rows = metrics.map((metric) => {
-    const range = rangeText(metric, point.figures[metric].slice(3));
+    const range = rangeText(metric, point.values[metric].slice(3));
     const kind = kindOf(point, metric);
     const number = String(sources.indexOf(sourceOf(point, metric)) + 1);
     return element("tr", {},
@@ -27,6 +29,7 @@ function factsOf(point, heading) {
     quiet(unique(about)),
     element("table", { class: "facts" }, element("tbody", {}, ...rows)),
     element("ol", { class: "sources" }, ...sources.map((source) => element("li", {}, source))),
+    ...(metrics.some((metric) => isNoisy(point, metric)) ? [quiet([NOISE])] : []),
     quiet(when),
   ];
 }
@@ -60,13 +63,15 @@ function showTip(event) {
 
 function historyFacts(entry) {
   const metric = METRICS[entry.metric];
+  const mark = entry.noisy ? "~" : "";
   const value = metric
-    ? `${formatSignificant(entry.value * metric.scale, metric.digits)} (${metric.title})`
+    ? `${mark}${formatSignificant(entry.value * metric.scale, metric.digits)} (${metric.title})`
     : `${entry.value} ${entry.metric}`;
   const lines = [
     metric && rangeText(entry.metric, [entry.low, entry.high]),
     entry.when, entry.commit && `commit ${entry.commit}`,
     entry.change_point && "change point: a new level begins here",
+    entry.noisy && NOISE,
     ...(entry.events ?? []).map(String),
   ].filter(Boolean);
   return [
@@ -80,7 +85,7 @@ function hideTip() {
 
 /** Names and titles of columns; one that would say nothing, or the same in each row, is none. */
 function columnsOfTable() {
-  const values = (name) => unique(POINTS.map((point) => point[name]));
+  const values = (name) => unique(ROWS.map((point) => point[name]));
   const isStated = (name) => values(name).some((value) => value !== null && value !== "");
   const axes = Object.keys(AXES)
     .filter((name) => (AXES[name].isFurther ? values(name).length > 1 : isStated(name)));
@@ -126,7 +131,7 @@ function tableOf(heads, points, columns) {
 function showTable() {
   const region = byId("table");
   if (shown.length === 0) {
-    const text = POINTS.length === 0 ? "There are no figures." : "The filters leave no row.";
+    const text = ROWS.length === 0 ? "There are no figures." : "The filters leave no row.";
     region.replaceChildren(element("p", { class: "sentence" }, text));
     byId("pager").replaceChildren();
     return;
@@ -187,7 +192,7 @@ function bodyCell(point, { name, isMetric }, theme) {
 /** The table for choosing: the best few within the limits. */
 function showBest() {
   const best = bestOf(shown, state.best);
-  const without = shown.filter((point) => !point.figures.top1).length;
+  const without = shown.filter((point) => !point.values.top1).length;
   const notes = [];
   if (!PRESENT.includes("top1")) {
     notes.push("No source has figures of top-1 %, so nothing can be ranked.");

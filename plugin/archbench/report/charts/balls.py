@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from archbench.core.points import Point
+from archbench.core.rows import Row
 from archbench.report.charts.canvas import (
     Sheet,
     axis_title,
@@ -29,7 +29,7 @@ _LARGEST = 2600.0
 """Area of the largest circle in square points."""
 
 
-def balls(chart: Chart, points: Sequence[Point]) -> Figure:
+def balls(chart: Chart, points: Sequence[Row]) -> Figure:
     """Circles at ``x`` and ``y`` whose areas are proportional to ``area``."""
     x, y, size = metrics = (chart.x, chart.y, chart.area)
     drawn = architectures(points, metrics)
@@ -64,8 +64,8 @@ def balls(chart: Chart, points: Sequence[Point]) -> Figure:
 
 def _draw_balls(
     axes: Axes,
-    drawn: Sequence[Point],
-    points: Sequence[Point],
+    drawn: Sequence[Row],
+    points: Sequence[Row],
     metrics: tuple[str, str, str],
     scale: float,
 ) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from archbench.core.points import Point
+from archbench.core.rows import Row
 from archbench.metrics import METRICS
 from archbench.report.charts.canvas import (
     Sheet,
@@ -29,7 +29,7 @@ _MOST = 90
 _SLOT = 0.165
 
 
-def bars(chart: Chart, points: Sequence[Point]) -> Figure:
+def bars(chart: Chart, points: Sequence[Row]) -> Figure:
     """Bars by architecture, rising; below them the same metric against another, if there is one."""
     metric, against = chart.x, chart.y
     drawn, cut = _shown(architectures(points, (metric,)), metric)
@@ -57,22 +57,22 @@ def bars(chart: Chart, points: Sequence[Point]) -> Figure:
     return sheet.figure
 
 
-def _shown(points: list[Point], metric: str) -> tuple[list[Point], int]:
+def _shown(points: list[Row], metric: str) -> tuple[list[Row], int]:
     """The points that have room, the lowest first, and how many have none."""
     order = sorted(points, key=lambda point: (axis_values([point], metric)[0], point.name))
     return order[-_MOST:], max(0, len(order) - _MOST)
 
 
-def _width(points: Sequence[Point]) -> float:
+def _width(points: Sequence[Row]) -> float:
     return max(7.6, len(points) * _SLOT + 2.2)
 
 
-def _height(points: Sequence[Point]) -> float:
+def _height(points: Sequence[Row]) -> float:
     """Inches, with room for the longest name, which stands upright."""
     return 3.8 + 0.06 * max(map(len, point_labels(points)))
 
 
-def _bar_notes(points: Sequence[Point], metric: str, cut: int) -> list[str]:
+def _bar_notes(points: Sequence[Row], metric: str, cut: int) -> list[str]:
     notes = []
     if cut:
         notes.append(f"The best {len(points)} of {len(points) + cut}.")
@@ -82,7 +82,7 @@ def _bar_notes(points: Sequence[Point], metric: str, cut: int) -> list[str]:
     return notes
 
 
-def draw_bars(axes: Axes, drawn: Sequence[Point], points: Sequence[Point], metric: str) -> None:
+def draw_bars(axes: Axes, drawn: Sequence[Row], points: Sequence[Row], metric: str) -> None:
     """Bars of ``drawn``, with their values, in the colours that they have among ``points``."""
     colours = shades(points)
     values = axis_values(drawn, metric)
@@ -106,7 +106,7 @@ def draw_bars(axes: Axes, drawn: Sequence[Point], points: Sequence[Point], metri
     for n, (point, value) in enumerate(zip(drawn, values, strict=True)):
         mark = "*" if is_published(point, (metric,)) else ""
         axes.annotate(
-            f"{METRICS[metric].text(point.figures[metric].value)}{mark}", (n, value), (0, 2),
+            f"{METRICS[metric].text(point.values[metric].value)}{mark}", (n, value), (0, 2),
             textcoords="offset points", rotation=90, ha="center", va="bottom", size=6.5,
             annotation_clip=False, gid="value",
         )  # fmt: skip

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from archbench.core.points import Point
+from archbench.core.rows import Row
 from archbench.report.charts.canvas import (
     Sheet,
     axis_values,
@@ -25,17 +25,17 @@ if TYPE_CHECKING:
 
 _MOST = 75
 _MOST_DEVICES = 6
-_Series = dict[tuple[str, str], list[Point]]
+_Series = dict[tuple[str, str], list[Row]]
 
 
-def series(points: Sequence[Point], metric: str) -> dict[str, _Series]:
+def series(points: Sequence[Row], metric: str) -> dict[str, _Series]:
     """For each device, precision and way of running the architectures that have two batch sizes or
     more.
 
     Returns:
         By device, precision and way of running, by id and name: one point per batch size, rising.
     """
-    found: dict[str, dict[tuple[str, str], dict[int, Point]]] = {}
+    found: dict[str, dict[tuple[str, str], dict[int, Row]]] = {}
     for point in drawable(points, (metric,)):
         if point.batch_size is None:
             continue
@@ -66,7 +66,7 @@ def _grid(title: str, note: str, panels: int, named: int) -> tuple[Sheet, list[A
     return sheet, grid[:panels]
 
 
-def against_batch_size(chart: Chart, points: Sequence[Point]) -> Figure:
+def against_batch_size(chart: Chart, points: Sequence[Row]) -> Figure:
     """Two panels for each device and precision, if it has both metrics."""
     metrics = (chart.x, chart.y)
     found = {metric: series(points, metric) for metric in metrics}
@@ -100,9 +100,7 @@ def against_batch_size(chart: Chart, points: Sequence[Point]) -> Figure:
     return sheet.figure
 
 
-def _draw(
-    axes: Axes, drawn: Sequence[Sequence[Point]], points: Sequence[Point], metric: str
-) -> None:
+def _draw(axes: Axes, drawn: Sequence[Sequence[Row]], points: Sequence[Row], metric: str) -> None:
     from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
     colours = shades(points)
@@ -128,7 +126,7 @@ def _draw(
     axes.set_ylabel(f"{title_of(metric)}, logarithmic")
 
 
-def _name_ends(axes: Axes, drawn: Sequence[Sequence[Point]], metric: str) -> None:
+def _name_ends(axes: Axes, drawn: Sequence[Sequence[Row]], metric: str) -> None:
     """Names at the right ends of the lines, moved apart, each joined to its line."""
     drawn = sorted(drawn, key=lambda line: -axis_values(line[-1:], metric)[0])[:_MOST]
     figure = axes.get_figure()

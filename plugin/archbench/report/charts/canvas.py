@@ -9,9 +9,9 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
-from archbench.core.points import Point
+from archbench.core.rows import Row
 from archbench.metrics import METRICS, format_significant
 from archbench.report.charts.colours import family_look
 from archbench.report.charts.declared import title_of
@@ -21,6 +21,7 @@ from archbench.report.charts.svg import glyphs_kept, smaller
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
     from matplotlib.transforms import Bbox
     from PIL.Image import Image as Picture
 
@@ -106,6 +107,13 @@ def _frequent_colours(image: Picture) -> list[int]:
     return [part for colour in chosen for part in colour]
 
 
+def _handle(**look: Any) -> Line2D:
+    """Of a legend: a marker alone."""
+    from matplotlib.lines import Line2D
+
+    return Line2D([], [], linestyle="", **look)
+
+
 class Sheet:
     """A figure with room for a title above, notes below and legends on the right.
 
@@ -153,10 +161,8 @@ class Sheet:
         )
         self.axes: list[list[Axes]] = [list(row) for row in grid]
 
-    def legend_of_families(self, points: Iterable[Point], markers: bool = True) -> None:
+    def legend_of_families(self, points: Iterable[Row], markers: bool = True) -> None:
         """Colour and marker of each family, the most frequent first where there are too many."""
-        from matplotlib.lines import Line2D
-
         counts = Counter(point.family for point in points)
         families = sorted(counts, key=lambda family: (-counts[family], family))
         shown = sorted(families[:_FAMILIES_SHOWN], key=str.casefold)
@@ -164,14 +170,14 @@ class Sheet:
         for family in shown:
             look = family_look(family)
             handles.append(
-                Line2D(
-                    [], [], linestyle="", color=look.colour, markersize=6,
+                _handle(
+                    color=look.colour, markersize=6,
                     marker=look.marker if markers else "s", label=shown_name(family),
                 )
             )  # fmt: skip
         if len(families) > len(shown):
             rest = len(families) - len(shown)
-            handles.append(Line2D([], [], linestyle="", label=f"and {rest} more"))
+            handles.append(_handle(label=f"and {rest} more"))
         self.figure.legend(
             handles=handles, title="family", loc="upper right", bbox_to_anchor=self.box,
             alignment="left", labelspacing=0.45, handletextpad=0.4, borderaxespad=0.6,
@@ -179,11 +185,9 @@ class Sheet:
 
     def legend_of_sizes(self, metric: str, sizes: Sequence[tuple[float, float]]) -> None:
         """Circles of the legend: value in the metric's printed unit, area in square points."""
-        from matplotlib.lines import Line2D
-
         handles = [
-            Line2D(
-                [], [], linestyle="", marker="o", markersize=math.sqrt(area),
+            _handle(
+                marker="o", markersize=math.sqrt(area),
                 markerfacecolor="#dddddd", markeredgecolor="#777777", markeredgewidth=0.6,
                 label=format_significant(value, 3),
             )
@@ -231,7 +235,7 @@ class Sheet:
         notes.set_text(f"{self._notes}  {self.unnamed} names left out for want of room.".strip())
 
 
-def axis_values(points: Iterable[Point], metric: str) -> list[float]:
+def axis_values(points: Iterable[Row], metric: str) -> list[float]:
     """The metric of each point in its printed unit; each must have it."""
     scale = 1.0 if metric == "batch_size" else METRICS[metric].scale
     values = []
@@ -274,18 +278,18 @@ def axis_title(axes: Axes, which: str, metric: str) -> str:
     return title_of(metric) + (", logarithmic" if scale == "log" else "")
 
 
-def is_published(point: Point, metrics: Iterable[str]) -> bool:
+def is_published(point: Row, metrics: Iterable[str]) -> bool:
     """Whether any of the figures that place a point was not obtained here."""
-    figures = (point.figures.get(metric) for metric in metrics)
+    figures = (point.values.get(metric) for metric in metrics)
     return any(figure is not None and figure.kind == "published" for figure in figures)
 
 
-def sources_note(points: Sequence[Point], metrics: Sequence[str]) -> str:
+def sources_note(points: Sequence[Row], metrics: Sequence[str]) -> str:
     """Where the figures come from, the most frequent first: at most four, without their rows."""
     counts: Counter[str] = Counter()
     for point in points:
         for metric in metrics:
-            figure = point.figures.get(metric)
+            figure = point.values.get(metric)
             if figure is not None:
                 counts.update({part.rpartition(": ")[0] or part for part in _parts(figure.source)})
     names = sorted(counts, key=lambda name: (-counts[name], name))

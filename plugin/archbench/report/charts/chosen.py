@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from archbench.core.points import Point
+from archbench.core.rows import Row
 
 
-def drawable(points: Sequence[Point], metrics: Sequence[str]) -> list[Point]:
+def drawable(points: Sequence[Row], metrics: Sequence[str]) -> list[Row]:
     """Points that have every metric, finite and above 0 (accuracies may be 0)."""
     return [
         point
@@ -23,25 +23,25 @@ def _is_usable(value: float | None, metric: str) -> bool:
     return value > 0 or (value == 0 and metric in ("top1", "top5"))
 
 
-def architectures(points: Sequence[Point], metrics: Sequence[str]) -> list[Point]:
+def architectures(points: Sequence[Row], metrics: Sequence[str]) -> list[Row]:
     """Drawable points, each architecture once for each set of values.
 
     Cells that differ in device, precision or batch size share params, MACs and a published
     accuracy: they are one circle. Where a measured accuracy differs, it is one more.
     """
-    seen: dict[tuple[object, ...], Point] = {}
+    seen: dict[tuple[object, ...], Row] = {}
     for point in drawable(points, metrics):
         seen.setdefault((point.id, point.name, *(point.value(metric) for metric in metrics)), point)
     return list(seen.values())
 
 
-def by_target(points: Sequence[Point]) -> dict[str, list[Point]]:
+def by_target(points: Sequence[Row]) -> dict[str, list[Row]]:
     """Points of one device, precision, batch size and way of running: a panel each.
 
     Panels are in the order of device, precision, way of running and rising batch size. Of several
     runs of a cell the last point is drawn.
     """
-    panels: dict[str, list[Point]] = {}
+    panels: dict[str, list[Row]] = {}
     order = {}
     for point in points:
         panels.setdefault(point.target, []).append(point)

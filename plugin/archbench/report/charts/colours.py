@@ -1,7 +1,7 @@
 """A hue for each family of networks, shades within it, a marker: the same in every chart.
 
 After Canziani et al. 2016: networks of one group share the hue. Hue, lightness and the shape of the
-marker differ between families, so that they can be told apart with colour-blind eyes as well.
+marker differ between families, so that they can be distinguished with colour-blind eyes as well.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 
-from archbench.core.points import Point
+from archbench.core.rows import Row
 
 # Around the wheel, 15 degrees each, beginning at ResNet's pink: what the classic comparisons hold.
 # Families that stand in one comparison most often lie far apart; neighbours differ in lightness
@@ -100,7 +100,7 @@ def natural_key(name: str) -> tuple[tuple[bool, int, str], ...]:
     return tuple((part.isdecimal(), int(part) if part.isdecimal() else 0, part) for part in parts)
 
 
-def shades(points: Iterable[Point], lift: float = 0.0) -> dict[tuple[str, str], str]:
+def shades(points: Iterable[Row], lift: float = 0.0) -> dict[tuple[str, str], str]:
     """``#rrggbb`` of each architecture, by its id and name: one hue per family.
 
     Within a family the network with the most params is the darkest; where params are unknown the

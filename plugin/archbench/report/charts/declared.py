@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
-from typing import Any
 
+from archbench.core.forms import Json
 from archbench.metrics import METRICS
 
 _COUNT = "Count: pytest benchmarks/test_complexity.py."
@@ -24,6 +24,7 @@ _HOW_TO_GET = {
     "top5": _ACCURACY,
     "density": f"It follows from top-1 and params. {_ACCURACY}",
     "top1_per_gmac": f"It follows from top-1 and GMACs. {_ACCURACY}",
+    "speedup": "Measure several runtimes in a run: pytest benchmarks --runtime=eager,openvino.",
     "peak_memory": "Measure on a device whose memory is measured: pytest benchmarks --gpu=NAME; "
     "or read published ones: archbench report published:bianco2018.",
     "energy_per_image": "Measure on a device whose energy is measured: pytest benchmarks "
@@ -102,7 +103,7 @@ class Chart:
         lines = [LINES[name] for name in LINES if getattr(self, name)]
         return " ".join([self.text, *lines])
 
-    def on_page(self) -> dict[str, Any]:
+    def on_page(self) -> dict[str, Json]:
         """What the page's script reads."""
         return {**asdict(self), "metrics": self.metrics, "text": self.explanation}
 
@@ -189,6 +190,11 @@ CHARTS = {
             "Inference time per image and peak memory against batch size",
             "One line for each architecture and device.", "batch", "latency_per_image",
             "peak_memory", log_y=True,
+        ),
+        Chart(
+            "speedup", "Speed-up", "Speed-up over eager torch by architecture",
+            "Time of eager torch over that of the runtime, of the same run; above 1 is faster.",
+            x="macs", y="speedup", apart=True,
         ),
         Chart(
             "energy", "Energy", "Top-1 against energy per image",

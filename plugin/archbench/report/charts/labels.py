@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, cast
 
-from archbench.core.points import Point
+from archbench.core.rows import Row
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -17,7 +17,7 @@ LABEL_SIZE = 6.5
 """Points."""
 
 _LONGEST = 40
-_TELLING_APART: tuple[Callable[[Point], str], ...] = (
+_TELLING_APART: tuple[Callable[[Row], str], ...] = (
     lambda point: point.library,
     lambda point: point.target,
     lambda point: point.run,
@@ -31,8 +31,8 @@ def shown_name(name: str) -> str:
     return text if len(text) <= _LONGEST else f"{text[:26]}…{text[-13:]}"
 
 
-def point_labels(points: Sequence[Point]) -> list[str]:
-    """The name of each point; behind it, where two points share it, what tells them apart.
+def point_labels(points: Sequence[Row]) -> list[str]:
+    """The name of each point; behind it, where two points share it, what distinguishes them.
 
     That is the library, else the device, else the run, else the id: ``resnet101 (pytorchcv)``.
     """

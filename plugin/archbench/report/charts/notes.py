@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from archbench.core.points import Point
+from archbench.core.rows import Row
 from archbench.report.charts.canvas import is_published
 from archbench.report.charts.chosen import drawable
 from archbench.report.charts.declared import noun_of
@@ -12,23 +12,25 @@ from archbench.report.charts.declared import noun_of
 MOST_NAMES = 90
 
 
-def marker_note(points: Sequence[Point], metrics: Sequence[str]) -> list[str]:
-    """What open and filled markers say, if any is open."""
+def marker_note(points: Sequence[Row], metrics: Sequence[str]) -> list[str]:
+    """What open and filled markers say, if any is open; how many times are not to be trusted."""
+    noisy = sum(not set(metrics).isdisjoint(point.noisy) for point in points)
+    doubts = [f"Too noisy to trust: {noisy} of {len(points)}."] if noisy else []
     if not any(is_published(point, metrics) for point in points):
-        return []
+        return doubts
     accuracy = any(is_published(point, ("top1",)) for point in points) and "top1" in {
         *metrics, *(("top1",) if {"density", "top1_per_gmac"} & {*metrics} else ()),
     }  # fmt: skip
     what = "the accuracy" if accuracy and not _others_published(points, metrics) else "a figure"
-    return [f"Open marker: {what} is published, not measured here."]
+    return [f"Open marker: {what} is published, not measured here.", *doubts]
 
 
-def _others_published(points: Sequence[Point], metrics: Sequence[str]) -> bool:
+def _others_published(points: Sequence[Row], metrics: Sequence[str]) -> bool:
     others = [name for name in metrics if name not in ("top1", "density", "top1_per_gmac")]
     return any(is_published(point, others) for point in points)
 
 
-def left_out_note(points: Sequence[Point], metrics: Sequence[str]) -> list[str]:
+def left_out_note(points: Sequence[Row], metrics: Sequence[str]) -> list[str]:
     """How many architectures are missing from a chart, and for want of which figures."""
     everyone = {(point.id, point.name) for point in points}
     drawn = {(point.id, point.name) for point in drawable(points, metrics)}
@@ -44,7 +46,7 @@ def left_out_note(points: Sequence[Point], metrics: Sequence[str]) -> list[str]:
 
 
 def by_importance(
-    points: Sequence[Point], heights: Sequence[float], most: int = MOST_NAMES
+    points: Sequence[Row], heights: Sequence[float], most: int = MOST_NAMES
 ) -> list[int]:
     """Numbers of the points to be named, the most important first.
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from archbench.core.errors import NothingFoundError, UsageError
-from archbench.core.points import Point
+from archbench.core.rows import Row
 from archbench.report.charts.bars import bars
 from archbench.report.charts.batches import against_batch_size, series
 from archbench.report.charts.canvas import save, style
@@ -22,7 +22,7 @@ FORMATS = ("png", "svg")
 """File formats that pictures are written in."""
 
 
-_PAINT: dict[str, Callable[[Chart, Sequence[Point]], Figure]] = {
+_PAINT: dict[str, Callable[[Chart, Sequence[Row]], Figure]] = {
     "bars": bars,
     "points": scatter,
     "batch": against_batch_size,
@@ -31,7 +31,7 @@ PICTURES = tuple(name for name, chart in CHARTS.items() if chart.form in _PAINT)
 """Charts that are written as files."""
 
 
-def why_not(name: str, points: Sequence[Point]) -> str | None:
+def why_not(name: str, points: Sequence[Row]) -> str | None:
     """Why a chart cannot be drawn of these points, in words; None where it can.
 
     Raises:
@@ -40,10 +40,10 @@ def why_not(name: str, points: Sequence[Point]) -> str | None:
     chart = _chart(name)
     if series(points, chart.x) if chart.form == "batch" else drawable(points, chart.metrics):
         return None
-    return f"no point has {chart.wants}" if points else "there are no points"
+    return f"no row has {chart.wants}" if points else "there are no rows"
 
 
-def draw(name: str, points: Sequence[Point]) -> Figure:
+def draw(name: str, points: Sequence[Row]) -> Figure:
     """Draw one chart.
 
     Args:
@@ -56,7 +56,7 @@ def draw(name: str, points: Sequence[Point]) -> Figure:
 
     Raises:
         UsageError: there is no such chart.
-        NothingFoundError: no point has the figures that it needs.
+        NothingFoundError: no row has the figures that it needs.
     """
     chart = _chart(name)
     reason = why_not(name, points)
@@ -67,7 +67,7 @@ def draw(name: str, points: Sequence[Point]) -> Figure:
 
 
 def draw_charts(
-    points: Sequence[Point],
+    points: Sequence[Row],
     directory: Path,
     *,
     names: Sequence[str] | None = None,
@@ -114,7 +114,7 @@ def draw_charts(
     return written
 
 
-def _drawable(points: Sequence[Point]) -> list[str]:
+def _drawable(points: Sequence[Row]) -> list[str]:
     """The charts whose figures there are."""
     found = {name: why_not(name, points) for name in PICTURES}
     names = [name for name, why in found.items() if why is None]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from archbench.core.fitting import fit_line
 from archbench.core.pareto import pareto_front, upper_bound
-from archbench.core.points import Point
+from archbench.core.rows import Row
 from archbench.metrics import format_significant
 from archbench.report.charts.balls import balls
 from archbench.report.charts.canvas import (
@@ -42,8 +42,8 @@ _Place = Callable[[Sheet], None]
 
 def draw_scatter(
     axes: Axes,
-    drawn: Sequence[Point],
-    points: Sequence[Point],
+    drawn: Sequence[Row],
+    points: Sequence[Row],
     x: str,
     y: str,
     *,
@@ -77,7 +77,7 @@ def draw_scatter(
 
 
 def _draw_markers(
-    axes: Axes, drawn: Sequence[Point], points: Sequence[Point], metrics: tuple[str, str]
+    axes: Axes, drawn: Sequence[Row], points: Sequence[Row], metrics: tuple[str, str]
 ) -> None:
     """A marker of its family for each cell, hollow where one of the two values is published."""
     colours = shades(points)
@@ -115,22 +115,22 @@ def _sheet_of_panels(
     return sheet, axes[:count]
 
 
-def _most(chosen: Sequence[tuple[str, list[Point]]]) -> int:
+def _most(chosen: Sequence[tuple[str, list[Row]]]) -> int:
     return max(len(drawn) for _, drawn in chosen)
 
 
-def _cut_panels(panels: dict[str, list[Point]], notes: list[str]) -> list[tuple[str, list[Point]]]:
+def _cut_panels(panels: dict[str, list[Row]], notes: list[str]) -> list[tuple[str, list[Row]]]:
     if len(panels) > _MOST_PANELS:
         notes.append(f"The first {_MOST_PANELS} of {len(panels)} panels.")
     return list(panels.items())[:_MOST_PANELS]
 
 
-def _panel_title(points: Sequence[Point], target: str) -> str:
+def _panel_title(points: Sequence[Row], target: str) -> str:
     name = points[0].device_name
     return f"{name}: {target.partition(' ')[2]}" if name and target else target
 
 
-def smallest_batch(points: Sequence[Point]) -> list[Point]:
+def smallest_batch(points: Sequence[Row]) -> list[Row]:
     """Of each device, precision and way of running the cells of its smallest batch size."""
     least: dict[tuple[str, str | None, int | None, str], int] = {}
     for point in points:
@@ -139,11 +139,11 @@ def smallest_batch(points: Sequence[Point]) -> list[Point]:
     return [point for point in points if (point.batch_size or 0) == least[_setup(point)]]
 
 
-def _setup(point: Point) -> tuple[str, str | None, int | None, str]:
+def _setup(point: Row) -> tuple[str, str | None, int | None, str]:
     return point.device, point.dtype, point.threads, point.unusual
 
 
-def scatter(chart: Chart, points: Sequence[Point]) -> Figure:
+def scatter(chart: Chart, points: Sequence[Row]) -> Figure:
     """Two metrics, a panel for each target with the lines that the chart declares; circles where
     it has a third.
 
@@ -175,7 +175,7 @@ def scatter(chart: Chart, points: Sequence[Point]) -> Figure:
 
 
 def _draw_panel(
-    axes: Axes, chart: Chart, drawn: Sequence[Point], points: Sequence[Point], names: int
+    axes: Axes, chart: Chart, drawn: Sequence[Row], points: Sequence[Row], names: int
 ) -> _Place:
     x, y = chart.x, chart.y
     xs, ys = axis_values(drawn, x), axis_values(drawn, y)
@@ -231,7 +231,7 @@ def _draw_line(
     )  # fmt: skip
 
 
-def _draw_front(axes: Axes, members: Sequence[Point], x: str, y: str) -> None:
+def _draw_front(axes: Axes, members: Sequence[Row], x: str, y: str) -> None:
     """The members of a Pareto front, ordered by ``x``: rings, and the steps that they make."""
     xs, ys = axis_values(members, x), axis_values(members, y)
     axes.step(
@@ -245,4 +245,4 @@ def _draw_front(axes: Axes, members: Sequence[Point], x: str, y: str) -> None:
 
 
 def _tell(axes: Axes, text: str) -> None:
-    axes.set_title(text, loc="right", size=8, color="#555555", gid="tell")
+    axes.set_title(text, loc="right", size=8, color="#555555", gid="panel")

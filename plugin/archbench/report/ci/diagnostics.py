@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from archbench.core.foreign import plain
-from archbench.core.gate import COUNTS, METRIC
+from archbench.core.gate import COMPLEXITY, COUNTS
 from archbench.core.records import Record, target_key
 from archbench.core.verdicts import FAILING, INFORMATIONAL, NEWS, Verdict
 
 LONGEST_SENTENCE = 1000
 """Characters of a sentence; a model's own error can be a page."""
 
-_SHARED = (METRIC, *COUNTS)
+_SHARED = (COMPLEXITY, *COUNTS)
 """Metrics that do not depend on a device: every cell of an architecture has the same verdicts."""
 
 _WARNING = ("inconclusive", "not-comparable")
@@ -29,8 +29,8 @@ class Diagnostic:
         id: of the architecture.
         target: ``cpu-amd-epyc/fp32-b1``; empty where the verdict does not depend on it.
         metric, status, reason, sentence, baseline, value, budget: of the verdict.
-        level: ``error`` where it fails a test, ``warning`` where nothing could be told, ``notice``
-            where it is better or accepted; None for what needs nobody's attention.
+        level: ``error`` where it fails a test, ``warning`` where nothing could be decided,
+            ``notice`` where it is better or accepted; None for what needs nobody's attention.
     """
 
     id: str
@@ -55,7 +55,7 @@ class Diagnostic:
         return f"{self.status}, {self.reason}" if self.reason in INFORMATIONAL else self.status
 
     @property
-    def fingerprint(self) -> str:
+    def identity(self) -> str:
         """The same in every run in which the same is wrong with the same cell, whatever the values.
 
         64 hexadecimal digits.

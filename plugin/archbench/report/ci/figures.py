@@ -74,7 +74,7 @@ def _labels(cell: Record, shared: bool) -> str:
 
 
 def _target_fields(target: Target) -> dict[str, str]:
-    """What tells the cells of an architecture and a device apart; of the rest what is unusual."""
+    """What distinguishes the cells of an architecture and a device; of the rest what is unusual."""
     fields = {name: str(target[name]) for name in ("dtype", "batch_size", "threads")}
     if target.largest_batch:
         fields["largest_batch"] = "true"

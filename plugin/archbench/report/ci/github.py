@@ -44,12 +44,14 @@ def step_summary(
     Raises:
         ValueError: the limit has no room for more than the headline.
     """
-    told = [diagnostic for diagnostic in diagnostics(cells, failing=failing) if diagnostic.level]
+    reported = [
+        diagnostic for diagnostic in diagnostics(cells, failing=failing) if diagnostic.level
+    ]
     quiet = [cell for cell in cells if not any(level_of(v, failing) for v in cell.verdicts)]
     head = [f"## archbench: {markdown(clean(title))}", _headline(cells, failing)]
     head += ["\n".join(f"- {markdown(clean(problem))}" for problem in problems)]
     columns = ("verdict", "architecture", "target", "metric", "before", "now", "change", "why")
-    shown = Table(columns, [_diagnostic_row(diagnostic) for diagnostic in told], _WORDS)
+    shown = Table(columns, [_diagnostic_row(diagnostic) for diagnostic in reported], _WORDS)
     blocks = [("", shown.markdown_lines(), "")]
     if quiet:
         figures = ("architecture", "target", "params M", "GMACs", "p50 ms", "p95 ms", "images/s")
@@ -172,8 +174,8 @@ def annotation_lines(
 ) -> list[str]:
     """GitHub's workflow commands, one a line, ready to be printed.
 
-    Errors are what fails, warnings what could not be told, notices what is better or accepted; at
-    most ten of each, the tenth saying how many more there are.
+    Errors are what fails, warnings what could not be decided, notices what is better or accepted;
+    at most ten of each, the tenth saying how many more there are.
 
     Args:
         cells: merged records.

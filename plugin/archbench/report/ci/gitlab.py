@@ -42,7 +42,7 @@ def code_quality(
     *,
     failing: Sequence[str] = FAILING,
 ) -> list[Entry]:
-    """GitLab's code-quality report: what fails, and what could not be told.
+    """GitLab's code-quality report: what fails, and what could not be decided.
 
     GitLab compares the report of a merge request with that of its target branch by fingerprint.
 
@@ -58,12 +58,12 @@ def code_quality(
         path, line = locate(diagnostic)
         severity = _SEVERITIES.get(diagnostic.status, "critical")
         report.setdefault(
-            diagnostic.fingerprint,
+            diagnostic.identity,
             {
                 "description": f"{diagnostic.cell}: {diagnostic.metric.replace('_', ' ')} "
                 f"{diagnostic.status}: {diagnostic.sentence}",
                 "check_name": f"archbench-{diagnostic.metric.replace('_', '-')}",
-                "fingerprint": diagnostic.fingerprint,
+                "fingerprint": diagnostic.identity,
                 "severity": severity if diagnostic.level == "error" else "minor",
                 "location": {"path": path, "lines": {"begin": line}},
             },

@@ -1,20 +1,23 @@
-"""One side of a paired comparison: a model that passes time when it is told to."""
+"""The network of one side of a paired comparison, which runs bursts of passes on its turns."""
 
 from __future__ import annotations
 
-import base64
 import random
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from dataclasses import replace
 from typing import Any
 
-import torch
 from torch import nn
 
+from archbench.core.agreement import METRIC
+from archbench.core.differences import ModuleTime
+from archbench.core.entries import Count, MetricEntry
+from archbench.core.errors import AbsentError
 from archbench.core.rounds import Burst
 from archbench.core.run_config import axes
+from archbench.core.side_facts import Scores, SideFacts
 from archbench.core.spec import Target
-from archbench.core.telemetry import Reading
+from archbench.core.telemetry import TelemetrySample
 from archbench.devices.choosing import Device
 from archbench.measure.conditions import timing_environment
 from archbench.measure.counts import side_counts
@@ -22,15 +25,17 @@ from archbench.measure.device_time import BurstPlan, PassQueue
 from archbench.measure.hardware import check_config
 from archbench.measure.instruments import Instruments
 from archbench.measure.latency import Clock, undisturbed
-from archbench.measure.memory import memory_metrics
+from archbench.measure.memory import memory_metrics, memory_of_engine
+from archbench.measure.output import agreement_of
 from archbench.measure.parameters import count_parameters
 from archbench.measure.running import Runner, forward_passes, refuse_not_finite, within_memory
 from archbench.models.loading import LoadedModel
 from archbench.models.outputs import class_scores
 from archbench.models.placement import relocate
+from archbench.runtimes.own import runtime_named
 from archbench.store.waiting import waited_for_a_core
 
-__all__ = ["Partner", "seed_of", "undisturbed", "varied"]
+__all__ = ["SideNetwork", "seed_of", "undisturbed", "varied"]
 
 WARMUP_PASSES, WARMUP_SECONDS, MOST_WARMUP = 3, 0.2, 1.0
 """Passes and seconds of warm-up at least; seconds after which one pass is enough."""
@@ -63,8 +68,8 @@ def varied(target: Target, flags: Mapping[str, str]) -> Target:
     return other
 
 
-class Partner:
-    """One side: its model, its images, and how it is timed.
+class SideNetwork:
+    """A side's model, its images, and how it is timed.
 
     It runs its passes as a measurement of its own does (:mod:`archbench.measure.cells`). Another
     side of other precision may live in the same process: torch's switches are set for each burst,
@@ -91,8 +96,8 @@ class Partner:
         self._loaded = loaded
         self._clock = clock or Clock()
         self._chance = random.Random(seed)
+        self._is_engine = runtime_named(loaded.target.runtime).is_engine
         target = loaded.target
-        torch.set_num_threads(target.threads)
         with within_memory(target):
             self._move()
             with forward_passes(self._loaded):
@@ -104,9 +109,14 @@ class Partner:
                 self._queue = None
                 if self._tools.clock is not None:
                     plan = BurstPlan(burst_seconds=DEVICE_SECONDS)
-                    launch = self._forward.launch
-                    before = self._forward.before(self._tools.flush, waits=False)
-                    self._queue = PassQueue(launch, self._tools.clock, plan, before)
+                    forward = self._forward
+                    self._queue = PassQueue(
+                        forward.launch,
+                        self._tools.clock,
+                        plan,
+                        forward.before(self._tools.flush, waits=False),
+                        in_parts=forward.in_parts,
+                    )
             output = self._forward.output
             self._scores = class_scores(loaded.spec, output, target.images)
         refuse_not_finite(loaded, self._scores)
@@ -117,7 +127,7 @@ class Partner:
         Outside of inference mode: what is made there is another kind of tensor to torch's
         compiler, which would compile again.
         """
-        if self._loaded.target.is_host:
+        if self._loaded.target.is_host and not self._is_engine:
             relocate(self._loaded.module, self._chance.randrange(2**31))
 
     def _warm_up(self) -> None:
@@ -131,8 +141,8 @@ class Partner:
             if enough or spent >= MOST_WARMUP:
                 return
 
-    def facts(self, *, exact: bool, alone: bool = True) -> dict[str, Any]:
-        """What the side says about its model, in builtin types.
+    def facts(self, *, exact: bool, alone: bool = True) -> SideFacts:
+        """What the side says about its model.
 
         Args:
             exact: whether counts, class scores and what running it takes are wanted, which take a
@@ -144,41 +154,49 @@ class Partner:
             ArchitectureError, MemoryError, RuntimeError: the network fails.
         """
         spec, target = self._loaded.spec, self._loaded.target
-        facts: dict[str, Any] = {
-            "id": spec.id,
-            "target": asdict(target),
-            "kind": target.kind,
-            "batch_size": target.batch_size,
-        }
-        if self._tools.clock is not None:
-            facts["no_telemetry"] = self._tools.no_telemetry
+        has_clock = self._tools.clock is not None
+        silent = self._tools.no_telemetry if has_clock else None
+        facts = SideFacts(spec.id, target, has_clock, silent)
         if not exact:
             return facts
-        facts["notes"] = [asdict(note) for note in self._loaded.notes]
-        counted = side_counts(self._loaded)
-        facts["counts"] = {
-            **(counted or {"params": count_parameters(self._loaded.module)[0]}),
+        counts: dict[str, Count] = {
+            **(side_counts(self._loaded) or {"params": count_parameters(self._loaded.module)[0]}),
             "output_shape": [1, *self._scores.shape[1:]],  # of one image, as counts are
         }
-        facts["metrics"] = dict(self._forward.metrics)
+        metrics = {**self._forward.metrics, **self._output()}
         if alone or target.is_host:
-            facts["metrics"].update(self._memory())
-            peak = facts["metrics"]["peak_memory"]
-            if "value" in peak:
-                facts["counts"]["peak_memory"] = peak["value"]
+            metrics.update(self._memory())
+            peak = metrics["peak_memory"].get("value")
+            if isinstance(peak, int):
+                counts["peak_memory"] = peak
         classes = max(self._scores.shape[1], 1)
         some = self._scores[: max(MOST_SCORES // classes, 1)]
-        facts["scores"] = {
-            "shape": list(some.shape),
-            "fp32": base64.b64encode(some.float().cpu().contiguous().numpy().tobytes()).decode(),
-        }
-        facts["environment"] = timing_environment(target, spec.library)
-        return facts
+        return replace(
+            facts,
+            notes=tuple(self._loaded.notes),
+            counts=counts,
+            metrics=metrics,
+            scores=Scores.of(some.shape, some.float().cpu().contiguous().numpy().tobytes()),
+            environment=timing_environment(target, spec.library),
+        )
 
-    def _memory(self) -> dict[str, dict[str, Any]]:
+    def _output(self) -> dict[str, MetricEntry]:
+        """How far its runtime is from eager fp32."""
+        run = self._forward.prepared.run
+        if run is None:
+            return {}
+        try:
+            with forward_passes(self._loaded):
+                return agreement_of(self._loaded, run).metrics()
+        except AbsentError as error:
+            return {METRIC: {"absent": str(error)}}
+
+    def _memory(self) -> dict[str, MetricEntry]:
         """Peak memory, in a pass of its own."""
         forward = self._forward
         with forward_passes(self._loaded):
+            if self._is_engine:
+                return memory_of_engine(self._loaded.device, forward)
             metrics = memory_metrics(
                 self._loaded.device,
                 self._loaded.module,
@@ -205,27 +223,29 @@ class Partner:
         if move:
             self._move()
             with forward_passes(self._loaded):
+                if self._is_engine:
+                    self._forward.elsewhere()
                 self._forward()
         with forward_passes(self._loaded):
-            readings: list[Reading] = []
+            states: list[TelemetrySample] = []
             if self._queue is not None:
                 # The other side may have kept the host busy and the device idle.
                 self._forward()
-                readings.append(self._tools.telemetry())
+                states.append(self._tools.telemetry())
             wall = self._clock.wall
             began, waited = wall(), waited_for_a_core()
             walls, cpus = self._passes(began + round(seconds * 1e9))
             device = self._queue.burst() if self._queue is not None else []
             now, ended = waited_for_a_core(), wall()
             if self._queue is not None:
-                readings.append(self._tools.telemetry())
+                states.append(self._tools.telemetry())
         return Burst(
             tuple(value / 1e9 for value in walls),
             tuple(value / 1e9 for value in cpus),
             tuple(device),
             now - waited if now is not None and waited is not None else None,
             (ended - began) / 1e9,
-            tuple(readings),
+            tuple(states),
             self._queue.is_full if self._queue is not None else None,
         )
 
@@ -248,17 +268,22 @@ class Partner:
             if done >= end:
                 return walls, cpus
 
-    def modules(self, passes: int) -> dict[str, dict[str, Any]]:
+    def modules(self, passes: int) -> dict[str, ModuleTime]:
         """Seconds of each module's own code in one pass: what its children take is theirs.
 
-        Operator by operator, whatever the side's runtime: what is compiled has no modules.
+        Operator by operator, whatever the side's runtime: what is compiled has no modules. Of an
+        engine that has a profile of its own, the nodes of its graph.
 
         Args:
             passes: of which the fastest is taken, module by module.
 
         Returns:
-            Module name to ``{"type", "seconds"}``; a module that did not run has none.
+            By the name of the module; one that did not run has none.
         """
+        profile = self._forward.prepared.profile
+        if profile is not None:
+            with forward_passes(self._loaded):
+                return profile(passes)
         root, synchronize = self._loaded.module, self._tools.synchronize
         # What a device does, the process sees as waiting.
         clock = self._clock.cpu if synchronize is None else self._clock.wall
@@ -271,7 +296,7 @@ class Partner:
                 for name, spent in attribution.own.items():
                     best[name] = min(best.get(name, spent), spent)
         types = {name: type(module).__name__ for name, module in root.named_modules()}
-        return {name: {"type": types[name], "seconds": spent / 1e9} for name, spent in best.items()}
+        return {name: ModuleTime(types[name], spent / 1e9) for name, spent in best.items()}
 
 
 class _Attribution:

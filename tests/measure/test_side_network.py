@@ -11,13 +11,13 @@ from torch import nn
 
 from archbench import ModelSpec, Target
 from archbench.core.errors import ArchitectureError, NotMeasuredError, UsageError
-from archbench.core.telemetry import Reading
+from archbench.core.telemetry import TelemetrySample
 from archbench.devices.backend import Backend
 from archbench.devices.xpu import Xpu
-from archbench.measure import partner as module
+from archbench.measure import side_network as module
 from archbench.measure.cells import Instruments, memory_of
 from archbench.measure.latency import Clock
-from archbench.measure.partner import Partner, varied
+from archbench.measure.side_network import SideNetwork, varied
 from archbench.models.loading import load
 from tests.measure.small import Small
 from tests.measure.test_device_time import Machine
@@ -41,13 +41,13 @@ def _nothing_seen() -> None:
     SEEN.clear()
 
 
-def weight(partner: Partner) -> torch.Tensor:
-    return partner._loaded.module.get_parameter("conv.weight")
+def weight(network: SideNetwork) -> torch.Tensor:
+    return network._loaded.module.get_parameter("conv.weight")
 
 
-def side(instruments: Any = None, constructor: Any = Noting, **target: Any) -> Partner:
+def side(instruments: Any = None, constructor: Any = Noting, **target: Any) -> SideNetwork:
     spec = ModelSpec.of(constructor, name="small", input_size=16)
-    return Partner(load(spec, replace(TARGET, **target)), 1, Ticks().clock, instruments)
+    return SideNetwork(load(spec, replace(TARGET, **target)), 1, Ticks().clock, instruments)
 
 
 class Ticks:
@@ -78,7 +78,7 @@ def test_passes_go_by_until_the_time_is_over() -> None:
     assert burst.took == pytest.approx(0.07)
     assert burst.seconds == burst.took
     assert burst.device == ()
-    assert burst.readings == ()
+    assert burst.telemetry == ()
     assert burst.is_full is None
 
 
@@ -101,12 +101,12 @@ def test_a_cold_side_empties_the_caches_of_its_device() -> None:
 
 
 def test_weights_move_when_they_are_told_to() -> None:
-    partner = side()
-    places = [weight(partner).data_ptr()]
-    partner.burst(0.0)
-    places.append(weight(partner).data_ptr())
-    partner.burst(0.0, move=True)
-    places.append(weight(partner).data_ptr())
+    network = side()
+    places = [weight(network).data_ptr()]
+    network.burst(0.0)
+    places.append(weight(network).data_ptr())
+    network.burst(0.0, move=True)
+    places.append(weight(network).data_ptr())
     assert places[0] == places[1] != places[2]
 
 
@@ -118,8 +118,8 @@ def test_two_precisions_in_one_process_keep_apart() -> None:
     exact, fast = side(), side(dtype="tf32")
     half, mixed = side(dtype="bf16"), side(dtype="amp-bf16")
     SEEN.clear()
-    for partner in (exact, fast, half, mixed, exact):
-        partner.burst(0.0)
+    for network in (exact, fast, half, mixed, exact):
+        network.burst(0.0)
     assert [
         (torch.float32, "highest"),
         (torch.float32, "high"),
@@ -140,12 +140,12 @@ def test_a_move_and_modules_are_in_the_sides_precision() -> None:
 
 
 def test_int8_runs() -> None:
-    partner = side(constructor=lambda: nn.Sequential(
+    network = side(constructor=lambda: nn.Sequential(
         nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 10)
     ), dtype="int8")  # fmt: skip
-    assert len(partner.burst(0.0).wall) == 1
+    assert len(network.burst(0.0).wall) == 1
     # Counts are the network's own, which packed weights do not have.
-    assert partner.facts(exact=True)["counts"]["params"] == 4 * 27 + 4 + 40 + 10
+    assert network.facts(exact=True).counts["params"] == 4 * 27 + 4 + 40 + 10
 
 
 def test_nhwc_reaches_the_images() -> None:
@@ -179,24 +179,26 @@ def test_a_side_is_run_as_its_target_has_it(monkeypatch: pytest.MonkeyPatch) -> 
         return one
 
     monkeypatch.setattr(torch, "compile", compile_)
-    partner = side(runtime="compiled")
-    assert compiled == [partner._loaded.module]
-    metrics = partner.facts(exact=True)["metrics"]
+    network = side(runtime="compiled")
+    assert compiled == [network._loaded.module]
+    metrics = network.facts(exact=True).metrics
     assert metrics["graph_breaks"]["value"] == 2
     assert metrics["compile_time"]["value"] > 0
-    assert "metrics" not in partner.facts(exact=False)
-    assert side().facts(exact=True)["metrics"].keys() == {"peak_memory"}
+    assert network.facts(exact=False).metrics == {}
+    assert side().facts(exact=True).metrics.keys() == {"peak_memory"}
 
 
 def test_weights_that_move_are_not_compiled_again() -> None:
-    partner = side(constructor=lambda: nn.Sequential(
+    network = side(constructor=lambda: nn.Sequential(
         nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 10)
     ), runtime="compiled")  # fmt: skip
-    place = next(partner._loaded.module.parameters()).data_ptr()
+    places = [next(network._loaded.module.parameters()).data_ptr()]
     for _ in range(2):
-        partner.burst(0.0, move=True)
-    assert next(partner._loaded.module.parameters()).data_ptr() != place
-    assert partner._forward.recompilations() == 0
+        network.burst(0.0, move=True)
+        places.append(next(network._loaded.module.parameters()).data_ptr())
+    # Each move leaves the last place free, so the second one may lead back to the first.
+    assert places[0] != places[1] != places[2]
+    assert network._forward.recompilations() == 0
 
 
 def test_what_was_found_about_a_network_is_said_of_the_side() -> None:
@@ -206,19 +208,20 @@ def test_what_was_found_about_a_network_is_said_of_the_side() -> None:
             for one in self.parameters():
                 nn.init.zeros_(one)
 
-    (note,) = side(constructor=Zeros).facts(exact=True)["notes"]
-    assert note["code"] == "filled"
-    assert side().facts(exact=True)["notes"] == []
+    (note,) = side(constructor=Zeros).facts(exact=True).notes
+    assert note.code == "filled"
+    assert side().facts(exact=True).notes == ()
 
 
 # Memory
 
 
 def test_peak_memory_is_that_of_a_plain_measurement_and_repeats() -> None:
-    found = [side().facts(exact=True)["counts"]["peak_memory"] for _ in range(2)]
+    found = [side().facts(exact=True).counts["peak_memory"] for _ in range(2)]
     loaded = load(ModelSpec.of(Noting, name="small", input_size=16), TARGET)
     plain = memory_of(loaded)["peak_memory"]["value"]
     # Weights, images, and the convolution's result beside its rectified copy, at least.
+    assert isinstance(found[0], int)
     assert found[0] >= 4 * ((112 + 50) + 3 * 16 * 16 + 2 * (4 * 14 * 14))
     assert found == [plain, plain]
 
@@ -228,15 +231,15 @@ def test_on_an_accelerator_the_peak_of_a_process_is_of_all_its_models(
 ) -> None:
     memory = {"peak_memory": {"value": 7}, "device_memory": {"absent": "nobody tells it"}}
     monkeypatch.setattr(module, "memory_metrics", lambda *_: memory)
-    partner = side()
-    assert partner.facts(exact=True, alone=True)["counts"]["peak_memory"] == 7
+    network = side()
+    assert network.facts(exact=True, alone=True).counts["peak_memory"] == 7
     # As if it were one: nothing else about the side changes.
     monkeypatch.setattr(Xpu, "current", Backend.current)
-    partner._loaded.target = replace(TARGET, device="xpu:0")
-    partner._loaded.network = None
-    assert partner.facts(exact=True, alone=True)["metrics"].keys() == memory.keys()
-    facts = partner.facts(exact=True, alone=False)
-    assert "peak_memory" not in {**facts["counts"], **facts["metrics"]}
+    network._loaded.target = replace(TARGET, device="xpu:0")
+    network._loaded.network = None
+    assert network.facts(exact=True, alone=True).metrics.keys() == memory.keys()
+    facts = network.facts(exact=True, alone=False)
+    assert "peak_memory" not in {*facts.counts, *facts.metrics}
 
 
 # A device
@@ -250,18 +253,18 @@ def test_a_device_is_timed_by_its_own_clock() -> None:
             machine.launch()
             return super().forward(x)
 
-    states = [Reading(float(i)) for i in range(1, 3)]
+    states = [TelemetrySample(float(i)) for i in range(1, 3)]
     passes: list[int] = []
 
-    def read() -> Reading:
+    def read() -> TelemetrySample:
         passes.append(len(SEEN))
         return states[len(passes) - 1]
 
-    partner = side(Instruments(machine.synchronize, machine, read), Launching)
+    network = side(Instruments(machine.synchronize, machine, read), Launching)
     SEEN.clear()
-    burst = partner.burst(0.05)
+    burst = network.burst(0.05)
     # One pass wakes the device up, three are timed by the host's clock, the others by its own.
-    assert burst.readings == tuple(states)
+    assert burst.telemetry == tuple(states)
     assert passes[0] == 1
     assert passes[1] == len(SEEN) >= 4 + len(burst.device)
     assert burst.is_full is True
@@ -274,8 +277,8 @@ def test_a_device_is_timed_by_its_own_clock() -> None:
 def test_a_side_says_why_nothing_reads_its_device() -> None:
     machine = Machine(host=1e-4, device=2e-3)
     tools = Instruments(machine.synchronize, machine, no_telemetry="NVML cannot be read")
-    assert side(tools).facts(exact=False)["no_telemetry"] == "NVML cannot be read"
-    assert "no_telemetry" not in side().facts(exact=False)
+    assert side(tools).facts(exact=False).no_telemetry == "NVML cannot be read"
+    assert side().facts(exact=False).no_telemetry is None
 
 
 # What a flag makes of a target
