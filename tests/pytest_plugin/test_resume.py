@@ -209,6 +209,7 @@ def test_what_is_done_is_not_measured_again(project: pytest.Pytester) -> None:
     again.stderr.fnmatch_lines(["*has measured all that it was asked for, so that there is*"])
     named = run(project, *arguments, f"--archbench-resume={journal_of(project).parent.name}")
     named.assert_outcomes(passed=2)
+    named.stdout.no_fnmatch_line("*Nothing is measured again*")
     assert json.loads((project.path / "r.json").read_text(encoding="utf-8"))["cells"] == cells
 
 
@@ -232,6 +233,14 @@ def test_another_run_is_refused(project: pytest.Pytester) -> None:
         result = run(project, *COUNTS, *more)
         assert result.ret == pytest.ExitCode.USAGE_ERROR
         result.stderr.fnmatch_lines([f"*{message}"])
+    for place, text in (
+        ("archbench.toml", 'budget = [{limit = "params <= 1"}]'), ("tox.ini", "[pytest]\n")
+    ):  # fmt: skip
+        (project.path / place).write_text(text, encoding="utf-8")
+        result = run(project, *COUNTS, "--archbench-resume")
+        assert result.ret == pytest.ExitCode.USAGE_ERROR
+        result.stderr.fnmatch_lines([f"*{name}: sources.{place} was absent and is '*' now, *"])
+        (project.path / place).unlink()
     with (project.path / "nets.py").open("a") as file:
         file.write("\n# another network\n")
     result = run(project, *COUNTS, "--archbench-resume")
@@ -239,6 +248,19 @@ def test_another_run_is_refused(project: pytest.Pytester) -> None:
     result.stderr.fnmatch_lines([f"*{name}: sources.nets.py was '*' and is '*' now, *"])
     # Nothing was written meanwhile.
     assert [cell.id for cell in read_run(journal_of(project)).cells] == ["local/One"]
+
+
+def test_a_finished_run_says_what_has_changed_since(project: pytest.Pytester) -> None:
+    run(project, *COUNTS, "--archbench-baseline-update=new")
+    assert (project.path / "baselines").is_dir()
+    with (project.path / "nets.py").open("a") as file:
+        file.write("\n# another network\n")
+    name = journal_of(project).parent.name
+    result = run(project, *COUNTS, f"--archbench-resume={name}", "--archbench-baseline-update=new")
+    result.stdout.fnmatch_lines([
+        f"Going on with {name}: 4 of 4 tests were done. Nothing is measured again, though since "
+        "then changed: nets.py."
+    ])  # fmt: skip
 
 
 def test_what_differs_is_named() -> None:

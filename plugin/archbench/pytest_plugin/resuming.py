@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from archbench.core.errors import ArchbenchError
+from archbench.core.errors import ArchbenchError, some
 from archbench.core.headers import OF_THE_MOMENT, RunHeader
 from archbench.core.spec import OwnSource
 from archbench.measure.environment import describe_environment
@@ -36,10 +36,14 @@ class Resumption:
     Args:
         kept: what its journal holds.
         asked: what was typed.
+
+    Attributes:
+        changed: what figures depend on and has changed since, where all of them are of before.
     """
 
     def __init__(self, kept: Kept, asked: str) -> None:
         self.kept = kept
+        self.changed: list[str] = []
         self.path = kept.run.path
         self.name = f"--resume={self.path.parent.name}"
         self.asked = asked
@@ -62,15 +66,25 @@ class Resumption:
                 "little to go on with. Start a new run: leave --resume out"
             )
         is_done = all(nodeid in self.kept.tests for nodeid in nodeids)
-        figures = () if is_done else ("environment", "sources")
-        for part in ("settings", "tests", *figures):
+        for part in ("settings", "tests", *_FIGURES):
             for name, then, now in differences(before.get(part), stated[part]):
+                if is_done and part in _FIGURES:
+                    self.changed += [name] * (not name.startswith(_OF_ACCEPTING))
+                    continue
                 raise pytest.UsageError(
                     f"{self.name}: {part}.{name} was {_shown(then)} and is {_shown(now)} now, so "
                     "that its figures and new ones would not be of one run. "
                     + _REMEDIES.get(part, "Start a new run: leave --resume out")
                 )
 
+
+_FIGURES = ("environment", "sources")
+"""Parts of a header that figures depend on."""
+
+_UNCOMMITTED = "uncommitted changes"
+
+_OF_ACCEPTING = ("baselines/", _UNCOMMITTED, "git.")
+"""What a run changes that accepts what it has measured."""
 
 _REMEDIES = {
     "settings": "Give the options that it was given, or start a new run: leave --resume out",
@@ -208,14 +222,20 @@ def what_of(config: pytest.Config, nodeids: Sequence[str]) -> RunHeader:
 
 
 def sources_of(config: pytest.Config, nodeids: Iterable[str]) -> dict[str, str]:
-    """A digest of each file that the tests, a person's own networks, the project's rules and its
-    baselines are in, and of what is not committed of the rest."""
+    """A digest of each file that the tests, a person's own networks, the project's configuration
+    and its baselines are in, and of what is not committed of the rest."""
     root = config.rootpath
     files = {root / nodeid.partition("::")[0] for nodeid in nodeids}
+    files |= {
+        above / "conftest.py"
+        for file in files
+        for above in file.parents
+        if above.is_relative_to(root)
+    }
     for spec in selected_models(config):
-        if isinstance(spec.constructor, OwnSource) and spec.constructor.is_file:
-            files.add(Path(spec.constructor.place))
-    files |= {root / name for name in ("conftest.py", "pyproject.toml", "pytest.ini")}
+        if isinstance(spec.constructor, OwnSource):
+            files |= _files_of(spec.constructor, root)
+    files |= {root / "pyproject.toml", root / "archbench.toml", *filter(None, [config.inipath])}
     files |= set((root / "baselines").rglob("*.jsonl"))
     found = {
         path.relative_to(root).as_posix() if path.is_relative_to(root) else str(path): digest
@@ -224,8 +244,16 @@ def sources_of(config: pytest.Config, nodeids: Iterable[str]) -> dict[str, str]:
     }
     changes = git_text(root, "diff", "HEAD", "--no-color", "--no-ext-diff", "--", *_CODE)
     if changes:
-        found["uncommitted changes"] = hashlib.sha256(changes.encode()).hexdigest()[:16]
+        found[_UNCOMMITTED] = hashlib.sha256(changes.encode()).hexdigest()[:16]
     return found
+
+
+def _files_of(source: OwnSource, root: Path) -> set[Path]:
+    """Where a network's module can be; those that are not there are no harm."""
+    if source.is_file:
+        return {Path(source.place)}
+    inside = [place.joinpath(*source.place.split(".")) for place in (root, root / "src")]
+    return {file for one in inside for file in (one.with_suffix(".py"), one / "__init__.py")}
 
 
 def _digest(path: Path) -> str | None:
@@ -250,4 +278,7 @@ def going_on(resumption: Resumption, expected: Sequence[str], cut: int) -> str:
     if damaged > 0:
         number, cause = resumption.kept.run.damaged[0]
         text += f". {damaged} damaged lines were left out, line {number} among them ({cause})"
+    if resumption.changed:
+        changed = some(resumption.changed)
+        text += f". Nothing is measured again, though since then changed: {changed}"
     return f"{text}."
