@@ -228,7 +228,7 @@ def test_a_run_that_has_not_ended_is_refused(
     printed = run(capsys, "push", "*", f"--store={url}", status=1)
     assert printed.err == (
         f"archbench: 20260101T030405Z-7: {cause}. Wait for it, or go on with it: "
-        "pytest benchmarks --resume\n"
+        "pytest --pyargs archbench.benchmarks --archbench-resume=20260101T030405Z-7\n"
     )
     assert [name.split("/")[2][:8] for name in objects(tmp_path, "runs")] == ["20260102"]
     run(capsys, "push", "20260101", f"--store={url}", status=2)

@@ -74,6 +74,7 @@ def test_shards_come_to_what_one_run_comes_to(
     table = [line for line in whole.stdout.lines if line.startswith(NAMES)]
     assert [line for line in said.out.splitlines() if line.startswith(NAMES)] == table
     assert "Counts: 2 no-baseline, 1 crashed." in said.out
+    assert "the same command" not in said.out  # which would accept nothing
     whole_cells, cells = (without_times(project.path / f"{n}.json") for n in ("whole", "merged"))
     assert cells == whole_cells
     merged = stored(project)[-1]
@@ -113,9 +114,10 @@ def a_run(
     stated: Any = {"environment": ENVIRONMENT, "settings": settings, "whole": whole, **header}
     journal = Journal(runs, stated, name)
     for id, value in macs.items():
-        journal.append_test(f"t.py::test[{id}]", [])
         metrics = {"macs": {"value": value, "unit": "1", "source": "counted"}}
-        journal.append(Record.from_dict({"id": id, "metrics": metrics}))
+        cell: Any = {"id": id, "metrics": metrics}
+        journal.append_test(f"t.py::test[{id}]", [{"when": "setup"}, {"archbench": cell}])
+        journal.append(Record.from_dict(cell))
     if end:
         journal.close(0, 1.0)
     else:
@@ -148,20 +150,68 @@ def test_cells_are_in_the_order_of_the_selection(tmp_path: Path) -> None:
          "r2: its journal has schema 1, and runs are joined from schema 2 on. Measure it again"),
         ({"shard": "2/3"}, "shard 2/2, 1/3, 3/3 is missing beside 1/2, 2/3"),
         ({"shard": "1/2"}, "shard 2/2 is missing beside 1/2"),
-        ({"shard": "2/2", "end": False}, "r2: it did not reach its end. Go on with it: --resume"),
+        ({"shard": "2/2", "end": False},
+         "r2: it did not reach its end. Go on with it: pytest benchmarks --resume=r2. Or join "),
+        ({"shard": "2/2", "sources": {"net.py": "2"}},
+         "r1 and r2: they are of different contents of net.py. Measure both at one revision"),
+        ({"shard": "2/2", "sources": {"net.py": "1", "baselines/complexity.jsonl": "2"}},
+         "r1 and r2: they are of different contents of baselines/complexity.jsonl."),
         ({"shard": "2/2", "whole": {"number": 3, "digest": "e", "models": []}},
          "r1 and r2: they are of other selections: 'd' and 'e'"),
     ],
-    ids=["suite", "schema", "of", "missing", "unfinished", "selection"],
+    ids=["suite", "schema", "of", "missing", "unfinished", "code", "baselines", "selection"],
 )  # fmt: skip
 def test_what_is_no_part_of_one_run_is_refused(
     tmp_path: Path, other: dict[str, Any], message: str
 ) -> None:
-    first = a_run(tmp_path, "r1", {"timm/a": 1}, shard="1/2")
+    sources = {"net.py": "1", "baselines/complexity.jsonl": "1"}
+    first = a_run(tmp_path, "r1", {"timm/a": 1}, shard="1/2", sources=sources)
     second = a_run(tmp_path, "r2", {"timm/b": 2}, **other)
     with pytest.raises(UsageError) as caught:
         merge_runs([first, second])
     assert message in str(caught.value)
+
+
+def test_parts_that_accept_differ_in_what_they_have_accepted(tmp_path: Path) -> None:
+    paths = [
+        a_run(
+            tmp_path, f"r{part}", {f"timm/{part}": 1}, shard=f"{part}/2",
+            settings={"baseline_update": "new"},
+            sources={"net.py": "1", "baselines/times.jsonl": part, "uncommitted changes": part},
+        )
+        for part in ("1", "2")
+    ]  # fmt: skip
+    assert len(merge_runs(paths).cells) == 2
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        ("cell", "r1: its line of timm/a is damaged. Write it again: "),
+        ("test", "archbench merge: 2 tests were selected, and 1 have ended in these runs. Go on "
+         "with what is damaged: "),
+    ],
+)  # fmt: skip
+def test_what_is_damaged_is_missed(tmp_path: Path, kind: str, message: str) -> None:
+    first = a_run(tmp_path, "r1", {"timm/a": 1}, shard="1/2")
+    second = a_run(tmp_path, "r2", {"timm/b": 2}, shard="2/2")
+    lines = first.read_text(encoding="utf-8").splitlines()
+    (place,) = (at for at, line in enumerate(lines) if line.startswith(f'{{"kind":"{kind}"'))
+    lines[place] = lines[place].replace('"value":1,', '"value":9,')
+    first.write_text("\n".join([*lines, ""]), encoding="utf-8")
+    with pytest.raises(UsageError) as caught:
+        merge_runs([first, second])
+    todo = "pytest benchmarks --resume=r1. Or join what there is: --partial"
+    assert str(caught.value) == message + todo
+    merged = merge_runs([first, second], partial=True)
+    assert merged.remarks == [f"{first}:{place + 1}: left out: its checksum is another one"]
+
+
+def test_what_is_missing_beside_a_run_of_all(tmp_path: Path) -> None:
+    first = a_run(tmp_path, "r1", {"timm/a": 1, "timm/b": 2})
+    second = a_run(tmp_path, "r2", {"timm/a": 1}, shard="1/2")
+    with pytest.raises(UsageError, match=r"shard 2/2 is missing beside 1/2\. Name"):
+        merge_runs([first, second])
 
 
 @pytest.mark.parametrize(

@@ -101,5 +101,5 @@ def _lines(cells: Sequence[Record], published: Mapping[str, PublishedFigure]) ->
         "",
         *doubts(cells),
         *note_lines(cells),
-        *summary_lines(cells, accepting=False),
+        *summary_lines(cells, accepting=True),  # "the same command" accepts nothing
     ]

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from pathlib import Path
+
+from archbench.store.directory import as_typed
 
 
 def print_found(
@@ -34,4 +37,4 @@ def print_found(
 def say(remarks: Sequence[str]) -> None:
     """Print sentences to standard error, one a line."""
     for remark in remarks:
-        print(f"archbench: {remark}", file=sys.stderr)
+        print(f"archbench: {as_typed(remark, Path.cwd())}", file=sys.stderr)

@@ -38,6 +38,13 @@ OF_THE_MOMENT = ("time", "load_average")
 """Fields of an environment that are others each time, also on the same machine."""
 
 
+UNCOMMITTED = "uncommitted changes"
+"""Name of the digest of what is not committed, among those of files."""
+
+OF_ACCEPTING = ("baselines/", UNCOMMITTED, "git.")
+"""Beginnings of what a run changes that accepts what it has measured."""
+
+
 @dataclass(frozen=True, slots=True)
 class Sharing:
     """Who else uses the devices of a run.

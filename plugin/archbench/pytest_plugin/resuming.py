@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from archbench.core.errors import ArchbenchError, some
-from archbench.core.headers import OF_THE_MOMENT, RunHeader
+from archbench.core.headers import OF_ACCEPTING, OF_THE_MOMENT, UNCOMMITTED, RunHeader
 from archbench.core.spec import OwnSource
 from archbench.measure.environment import describe_environment
 from archbench.pytest_plugin.options import is_child, is_worker, refusing
@@ -69,7 +69,7 @@ class Resumption:
         for part in ("settings", "tests", *_FIGURES):
             for name, then, now in differences(before.get(part), stated[part]):
                 if is_done and part in _FIGURES:
-                    self.changed += [name] * (not name.startswith(_OF_ACCEPTING))
+                    self.changed += [name] * (not name.startswith(OF_ACCEPTING))
                     continue
                 raise pytest.UsageError(
                     f"{self.name}: {part}.{name} was {_shown(then)} and is {_shown(now)} now, so "
@@ -80,11 +80,6 @@ class Resumption:
 
 _FIGURES = ("environment", "sources")
 """Parts of a header that figures depend on."""
-
-_UNCOMMITTED = "uncommitted changes"
-
-_OF_ACCEPTING = ("baselines/", _UNCOMMITTED, "git.")
-"""What a run changes that accepts what it has measured."""
 
 _REMEDIES = {
     "settings": "Give the options that it was given, or start a new run: leave --resume out",
@@ -244,7 +239,7 @@ def sources_of(config: pytest.Config, nodeids: Iterable[str]) -> dict[str, str]:
     }
     changes = git_text(root, "diff", "HEAD", "--no-color", "--no-ext-diff", "--", *_CODE)
     if changes:
-        found[_UNCOMMITTED] = hashlib.sha256(changes.encode()).hexdigest()[:16]
+        found[UNCOMMITTED] = hashlib.sha256(changes.encode()).hexdigest()[:16]
     return found
 
 

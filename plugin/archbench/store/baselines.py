@@ -173,7 +173,7 @@ def _object(raw: bytes, refuse: Callable[..., NoReturn]) -> dict[str, Json]:
     if raw.startswith((b"<<<<<<<", b"=======", b">>>>>>>", b"|||||||")):
         refuse(
             "a mark of a merge conflict",
-            "Keep either side's lines and accept again with --baseline-update",
+            "Keep either side's lines and accept again: pytest benchmarks --baseline-update",
         )
     try:
         line = json.loads(

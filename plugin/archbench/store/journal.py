@@ -226,6 +226,8 @@ def _read_all(path: Path, most: int | None = None, *, is_kept: bool = False) -> 
             run.finished = False  # it was gone on with
             if is_kept and is_whole(line):
                 kept.take(match[1], line)
+            elif is_kept:
+                run.damaged.append((number, _OTHER_CHECKSUM))
             continue
         if most is not None and len(cells) >= most:
             break
@@ -244,6 +246,7 @@ def _read_all(path: Path, most: int | None = None, *, is_kept: bool = False) -> 
     return kept
 
 
+_OTHER_CHECKSUM = "its checksum is another one"
 _DAMAGE = (KeyError, ValueError, TypeError, AttributeError, RecursionError)
 
 
@@ -267,7 +270,7 @@ def _read(line: bytes, run: Run) -> dict[str, Any]:
                 "Install a newer pytest-archbench"
             )
     if seal is False:
-        raise ValueError("its checksum is another one")
+        raise ValueError(_OTHER_CHECKSUM)
     if seal is None and run.header.get("schema", 1) >= 2:
         raise ValueError("it has no checksum")
     return dict(data)

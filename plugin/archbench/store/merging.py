@@ -5,11 +5,12 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import cast
 
 from archbench.core.errors import UsageError
-from archbench.core.headers import OF_THE_MOMENT, RunHeader, Selection
+from archbench.core.headers import OF_ACCEPTING, OF_THE_MOMENT, RunHeader, Selection
 from archbench.core.records import Record
 from archbench.store.journal import SCHEMA, Journal, Kept, Report, read_kept
 
@@ -114,8 +115,18 @@ def _refuse_other(first: Kept, part: Kept) -> None:
                 raise UsageError(
                     f"{_name(first)} and {_name(part)}",
                     f"{what}: {then!r} and {now!r}",
-                    "Join parts of one run: the same options and tests, with --shard=1/4 and so on",
+                    "Join parts of one run: the same options and tests, with "
+                    "pytest benchmarks --shard=1/4 and so on",
                 )
+    ours, others = first.run.header.get("sources", {}), part.run.header.get("sources", {})
+    accepts = (first.run.header.get("settings") or {}).get("baseline_update") is not None
+    for name in sorted(ours.keys() & others.keys()):
+        if ours[name] != others[name] and not (accepts and name.startswith(OF_ACCEPTING)):
+            raise UsageError(
+                f"{_name(first)} and {_name(part)}",
+                f"they are of different contents of {name}",
+                "Measure both at one revision, with the same baselines",
+            )
 
 
 def _whole(part: Kept) -> Selection:
@@ -135,7 +146,15 @@ def _refuse_missing(parts: Sequence[Kept]) -> None:
             raise UsageError(
                 _name(part),
                 "it did not reach its end",
-                "Go on with it: --resume. Or join what there is: --partial",
+                f"Go on with it: pytest benchmarks --resume={_name(part)}. Or join what there is: "
+                "--partial",
+            )
+        if lost := _lost(part):
+            raise UsageError(
+                _name(part),
+                f"its line of {lost} is damaged",
+                f"Write it again: pytest benchmarks --resume={_name(part)}. Or join what there is: "
+                "--partial",
             )
     shards = {str(part.run.header["settings"].get("shard")) for part in parts}
     numbered = [shard for shard in shards if "/" in shard]
@@ -146,17 +165,37 @@ def _refuse_missing(parts: Sequence[Kept]) -> None:
         if missing:
             raise UsageError(
                 "archbench merge",
-                f"shard {', '.join(missing)} is missing beside {', '.join(sorted(shards))}",
+                f"shard {', '.join(missing)} is missing beside {', '.join(sorted(numbered))}",
                 "Name its run too, or join what there is: --partial",
             )
     tests = {test for part in parts for test in part.tests}
     number = _whole(parts[0])["number"]
     if len(tests) < number:
+        damaged = [_name(part) for part in parts if part.run.damaged]
+        todo = "Shard with the same times everywhere: pytest benchmarks --shard-times=RUN"
+        if damaged:
+            todo = f"Go on with what is damaged: pytest benchmarks --resume={damaged[0]}"
         raise UsageError(
             "archbench merge",
             f"{number} tests were selected, and {len(tests)} have ended in these runs",
-            "Shard with the same --shard-times everywhere, or join what there is: --partial",
+            f"{todo}. Or join what there is: --partial",
         )
+
+
+def _lost(part: Kept) -> str:
+    """The first cell that a test has measured and no line has; empty where there is none."""
+    keys = {cell.key for cell in part.run.cells}
+    ids = {cell.id for cell in part.run.cells}
+    for report in chain.from_iterable(part.tests.values()):
+        data = report.get("archbench")
+        if data is None:
+            continue
+        record = Record.from_dict(data)
+        # What has no batch size joins the cells of its architecture.
+        is_part = record.target is None or record.target.batch_size is None
+        if not (record.id in ids if is_part else record.key in keys):
+            return f"{record.id} {record.suffix}".strip()
+    return ""
 
 
 def _header(parts: Sequence[Kept]) -> RunHeader:

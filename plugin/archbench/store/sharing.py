@@ -138,7 +138,8 @@ def push_run(store: Objects, journal: Path, known: Collection[SharedRun]) -> Sha
     if not run.is_complete:
         unfinished = "it is still running, or something ended it"
         found = "not all of its tests have ended" if run.finished else unfinished
-        raise UsageError(name, found, "Wait for it, or go on with it: pytest benchmarks --resume")
+        todo = f"Wait for it, or go on with it: pytest benchmarks --resume={name}"
+        raise UsageError(name, found, todo)
     packed = _packed(journal.parent)
     shared = SharedRun(name, environment_of(run.header), digest_of(packed))
     if not _RUN.fullmatch(shared.name):
