@@ -296,12 +296,13 @@ class Trial:
 
 def tracebacks_of(text: str) -> list[str]:
     """The tracebacks that a run has shown, but for those of Ctrl-C while Python or pytest start and
-    end, and nothing of archbench's runs."""
+    end, and of a worker of xdist that execnet starts when nobody reads it any more, where nothing
+    of archbench runs."""
     found = re.findall(
         r"^INTERNALERROR.*|^Traceback \(most.*?^\S[^\n]*", text, re.DOTALL | re.MULTILINE
     )
-    of_python = re.compile(r"\nKeyboardInterrupt:?\s*$")
-    return [one for one in found if "archbench/" in one or not of_python.search(one)]
+    starting = re.compile(r"\nKeyboardInterrupt:?\s*$|\nSyntaxError: invalid syntax$")
+    return [one for one in found if "archbench/" in one or not starting.search(one)]
 
 
 def main() -> int:
