@@ -169,6 +169,12 @@ def test_timeout(suite: pytest.Pytester, run_beside: Run) -> None:
             if item.config.option.archbench_order and not Path("imported").exists():
                 needed = {"torch", "archbench.measure.cells"}
                 Path("imported").write_text(" ".join(sorted(needed & set(sys.modules))))
+
+        # What a busy machine delays is no time-out of these.
+        def pytest_collection_modifyitems(items):
+            for item in items:
+                if "Slow" not in item.name:
+                    item.add_marker(pytest.mark.timeout(100))
         """
     )
     # Each slow one in one test; after Busy a test goes to another process.
