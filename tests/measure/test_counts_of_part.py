@@ -253,6 +253,7 @@ def test_numbers_that_are_no_parameters_are_said(
 ) -> None:
     record, found = complexity_record(ModelSpec.of(constructor, name="net", input_size=8))
     assert (found.params, found.macs) == (params, macs)
+    assert sum(layer.macs for layer in found.layers) == macs
     notes = [note.text for note in record.notes if note.code == "not-parameters"]
     assert len(notes) == (text is not None)
     assert all(text in note for note in notes if text)

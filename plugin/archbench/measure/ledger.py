@@ -94,6 +94,7 @@ class Ledger:
         self.constants: dict[int, int] = {}
         self.failure: str | None = None
         self._model = model
+        self._parts = set(model.modules())
         self._earlier = earlier
         self.channels = Channels()
         self._lock = threading.RLock()
@@ -172,7 +173,8 @@ class Ledger:
             with self._lock:
                 self.unseen.add(f"{type(module).__name__} in a thread that ran already")
         else:
-            modules.append(module)
+            # One that is kept in a plain list is no part of the network: its work is its caller's.
+            modules.append(module if module in self._parts else modules[-1])
 
     def _leave_module(self, *_: object) -> None:
         modules = getattr(self._here, "modules", None)
