@@ -404,6 +404,30 @@ def test_structure_by_the_values_of_an_image_is_refused() -> None:
         count(ModelSpec.of(Choosing, input_size=8))
 
 
+class Either(nn.Module):
+    """Of two convolutions the one that a comparison of its image says, and a classifier."""
+
+    def __init__(self, limit: float, channels: int) -> None:
+        super().__init__()
+        self.limit = limit
+        self.a = nn.Sequential(nn.Conv2d(3, channels, 3, padding=1), nn.Conv2d(channels, 4, 1))
+        self.b = nn.Conv2d(3, 4, 3, padding=1)
+        self.fc = nn.Linear(256, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        either: Any = torch.cond(x[0, 0, 0, 0] > self.limit, self.a, self.b, (x,))
+        return self.fc(either.flatten(1))
+
+
+@pytest.mark.requires("torch>=2.9")  # whose counter runs torch.cond at all
+@pytest.mark.parametrize(("limit", "macs"), [(1e9, CONV + 2_560), (-1e9, 2 * CONV + 2_048 + 2_560)])
+def test_of_a_condition_the_branch_that_runs_is_counted(limit: float, macs: int) -> None:
+    found = count(ModelSpec.of(lambda: Either(limit, channels=8), name="net", input_size=8))
+    assert found.macs == sum(layer.macs for layer in found.layers) == macs
+    with pytest.raises(NotMeasuredError, match="depends on the values in its images"):
+        count(ModelSpec.of(lambda: Either(0.0, channels=8), name="net", input_size=8))
+
+
 class Growing(Two):
     passes = 0
 

@@ -25,7 +25,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from archbench.core.errors import ArchbenchError, named
 from archbench.measure.channels import Channels
-from archbench.measure.modes import Functions, NoModules, Noting
+from archbench.measure.modes import Functions, NoModules, Noting, take_branch_of_cond
 from archbench.measure.operators import (
     flops_by,
     formulas,
@@ -157,6 +157,7 @@ class Ledger:
                     stack.enter_context(Functions(self))
                 stack.enter_context(Noting(self))
                 stack.enter_context(counter)
+                take_branch_of_cond(counter)
                 yield
         finally:
             self._here.modules = None

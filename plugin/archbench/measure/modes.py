@@ -27,6 +27,29 @@ class NoModules:
     def __exit__(self, *error: object) -> None: ...
 
 
+def take_branch_of_cond(counter: Any) -> None:
+    """Let torch's counter run the branch of a ``torch.cond`` that its predicate says. By itself it
+    runs both, and goes on with what the first one returned.
+
+    Args:
+        counter: a ``FlopCounterMode`` that has been entered.
+    """
+
+    # Of its class: one that is bound would keep its network for the garbage collector.
+    usual = getattr(type(counter.mode), "_handle_higher_order_ops", None)
+    if usual is None:
+        return  # it takes no operators of that kind
+
+    def handled(func: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        if func is not torch.ops.higher_order.cond:
+            return usual(counter.mode, func, types, args, kwargs)
+        predicate, if_true, if_false, operands = args
+        with counter.mode:
+            return (if_true if predicate else if_false)(*operands)
+
+    counter.mode._handle_higher_order_ops = handled
+
+
 @spared_compiler
 class Noting(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Shows a ledger every operator that runs in one thread."""
