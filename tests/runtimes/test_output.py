@@ -8,11 +8,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
-from archbench.core.agreement import METRIC, TOLERANCES, OutputAgreement, output_verdict
+from archbench.core.agreement import (
+    METRIC,
+    TOLERANCES,
+    OutputAgreement,
+    output_verdict,
+    widened,
+)
 from archbench.core.errors import AbsentError
 from archbench.gates.gate import Gate
 from archbench.measure.output import agreement_of, output_of
@@ -225,6 +232,39 @@ def test_a_network_that_does_not_repeat_itself_is_told_apart(noise: float, tmp_p
         assert (verdict.status, verdict.reason) == ("regressed", "output-differs")
         assert found.unsteady is None
         assert verdict.sentence.endswith("What was timed is not this network")
+
+
+def test_a_network_that_rounding_alone_moves_has_a_wider_tolerance(tmp_path: Path) -> None:
+    model = loaded(tmp_path)
+    with forward_passes(model):
+        exact = torch.cat([model.module(*model.inputs(seed)) for seed in (1, 2)]).numpy()
+    # Beside 8192 steps of fp32 are 2^-10, and those of fp64 2^-39.
+    coarse = (exact + np.float32(8192)) - np.float32(8192)
+    rounding = float(np.abs(coarse - exact).max() / np.abs(coarse).max())
+    assert rounding > TOLERANCES["fp32"]
+    model.module.register_forward_hook(lambda _m, _i, out: (out + 8192) - 8192)
+
+    def moved(by: float) -> OutputAgreement:
+        with forward_passes(model):
+            return agreement_of(model, lambda inputs: model.module(inputs[0]) + by)
+
+    close, other = moved(2**-10), moved(32 * 2**-10)
+    assert close.rounding == pytest.approx(rounding, rel=1e-3)
+    assert close.tolerance == pytest.approx(4 * rounding, rel=1e-3)
+    assert close.relative == pytest.approx(2**-10 / np.abs(coarse).max())
+    verdict = output_verdict(close.metrics()[METRIC], "fp32", "openvino")
+    assert verdict.status == "unchanged"
+    assert verdict.sentence.endswith(f"which other rounding alone moves by {rounding:.2g}")
+    verdict = output_verdict(other.metrics()[METRIC], "fp32", "openvino")
+    assert (verdict.status, verdict.reason) == ("regressed", "output-differs")
+
+
+def test_the_wider_tolerance_has_an_end() -> None:
+    assert widened(1e-4, 2e-5) == 1e-4
+    assert widened(1e-4, 1e-3) == 4e-3
+    assert widened(1e-4, 1.0) == 1e-2
+    assert widened(1e-1, 1.0) == TOLERANCES["int8"]
+    assert widened(1e-4, math.inf) == 1e-4
 
 
 # Whole runs

@@ -29,6 +29,26 @@ TOLERANCES: Mapping[str, float] = {
 below fp32 carry 2^-11 (fp16, tf32) and 2^-8 (bf16) in each operation, which the layers of a network
 multiply; int8 is judged by its accuracy, and here for not being another network."""
 
+ROUNDINGS = 4
+"""How many times as far as eager torch's own rounding an engine's scores may lie: both are rounded,
+and each rounding is one of many."""
+
+MOST_WIDENED = 100
+"""How many times the tolerance that may be: an engine that computes something else is further."""
+
+
+def widened(tolerance: float, rounding: float) -> float:
+    """The tolerance for a network whose own rounding is large beside the usual one.
+
+    Args:
+        tolerance: of its precision.
+        rounding: how far eager torch's own scores move where only its rounding is another one, as a
+            share of the largest score.
+    """
+    if not math.isfinite(rounding):
+        return tolerance
+    return max(tolerance, min(ROUNDINGS * rounding, MOST_WIDENED * tolerance, TOLERANCES["int8"]))
+
 
 @dataclass(frozen=True, slots=True)
 class OutputAgreement:
@@ -42,6 +62,8 @@ class OutputAgreement:
         tolerance: as a share of the largest score.
         unsteady: the largest difference between two passes of eager torch over the same images, as
             a share of the largest score; None where they were not compared.
+        rounding: how far the scores of eager torch move where only its rounding is another one, as
+            a share of the largest score, where the tolerance is wider for that.
     """
 
     images: int
@@ -50,6 +72,7 @@ class OutputAgreement:
     agreeing: int
     tolerance: float
     unsteady: float | None = None
+    rounding: float | None = None
 
     @property
     def relative(self) -> float:
@@ -72,6 +95,8 @@ class OutputAgreement:
         }
         if self.unsteady is not None:
             shared["unsteady"] = self.unsteady
+        if self.rounding is not None:
+            shared["rounding"] = self.rounding
 
         def entry(value: float) -> MetricEntry:
             if math.isfinite(value):
@@ -98,14 +123,16 @@ def output_verdict(metric: MetricEntry, dtype: str, runtime: str) -> Verdict:
     """
     value, tolerance, images = metric.get("value"), metric["tolerance"], metric["images"]
     agreeing = metric["agreeing"]
-    budget = f"{METRIC} <= {tolerance:g}"
+    budget = f"{METRIC} <= {tolerance:.2g}"
+    rounding = metric.get("rounding")
+    moves = "" if rounding is None else f", which other rounding alone moves by {rounding:.2g}"
     if value is not None and value <= tolerance and agreeing == images:
-        sentence = f"its scores are within {value:.1g} of the largest of eager fp32"
+        sentence = f"its scores are within {value:.1g} of the largest of eager fp32{moves}"
         return Verdict(METRIC, "unchanged", "within-tolerance", sentence, 0.0, value, budget=budget)
     distance = "are not finite" if value is None else f"differ by {value:.2g} of the largest score"
     sentence = (
-        f"the scores of {runtime} {distance} from those of eager fp32, and {tolerance:g} is "
-        f"tolerated in {dtype}; the best class is the same for {agreeing} of {images} images. "
+        f"the scores of {runtime} {distance} from those of eager fp32{moves}, and {tolerance:.2g} "
+        f"is tolerated in {dtype}; the best class is the same for {agreeing} of {images} images. "
     )
     unsteady = metric.get("unsteady")
     if unsteady is None:

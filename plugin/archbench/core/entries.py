@@ -111,6 +111,7 @@ class MetricEntry(TypedDict, total=False):
     tolerance: float
     agreeing: int
     unsteady: float
+    rounding: float
 
     counter: str
     scope: str

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from archbench.core.agreement import TOLERANCES, OutputAgreement
+from archbench.core.agreement import TOLERANCES, OutputAgreement, widened
 from archbench.core.entries import MetricEntry
 from archbench.core.errors import AbsentError
 from archbench.measure.running import Runner, forward_passes, within_memory
@@ -63,8 +63,8 @@ def agreement_of(loaded: LoadedModel, run: Any) -> OutputAgreement:
     ]
     given: list[Sequence[Tensor]] = [[one[:kept] for one in inputs] for inputs in batches]
 
-    def compared(scores: Sequence[Tensor]) -> OutputAgreement:
-        return _compared(loaded, list(zip(ours, scores, strict=True)))
+    def compared(scores: Sequence[Tensor], tolerance: float | None = None) -> OutputAgreement:
+        return _compared(loaded, list(zip(ours, scores, strict=True)), tolerance)
 
     ours = _references(loaded, given, kept)
     agreement = compared(theirs)
@@ -76,41 +76,64 @@ def agreement_of(loaded: LoadedModel, run: Any) -> OutputAgreement:
     if agreement.is_good:
         return agreement
     itself = compared(_references(loaded, given, kept))
-    if itself.is_good or not math.isfinite(itself.relative):
+    if not itself.is_good and math.isfinite(itself.relative):
+        return replace(agreement, unsteady=itself.relative)
+    if (other := _rounded_otherwise(loaded, given, kept)) is None:
         return agreement
-    return replace(agreement, unsteady=itself.relative)
+    rounding = compared(other).relative
+    tolerance = widened(agreement.tolerance, rounding)
+    if tolerance == agreement.tolerance:
+        return agreement
+    return replace(compared(theirs, tolerance), rounding=rounding)
 
 
 def _references(
-    loaded: LoadedModel, batches: Sequence[Sequence[Tensor]], kept: int
+    loaded: LoadedModel, batches: Sequence[Sequence[Tensor]], kept: int, dtype: str = "fp32"
 ) -> list[Tensor]:
-    return [one[:kept] for inputs in batches for one in _reference(loaded, inputs)]
+    return [one[:kept] for inputs in batches for one in _reference(loaded, inputs, dtype)]
+
+
+def _rounded_otherwise(
+    loaded: LoadedModel, batches: Sequence[Sequence[Tensor]], kept: int
+) -> list[Tensor] | None:
+    """Scores of eager torch that differ from those in fp32 by rounding alone: in the cell's
+    precision, or for fp32 in double precision; None where torch cannot compute the network so."""
+    dtype = loaded.target.dtype
+    if dtype == "int8":
+        return None
+    try:
+        return _references(loaded, batches, kept, "fp64" if dtype == "fp32" else dtype)
+    except Exception:
+        return None
 
 
 def _scores(loaded: LoadedModel, output: object, images: int) -> list[Tensor]:
     return [one.double().cpu() for one in every_exit(loaded.spec, output, images)]
 
 
-def _reference(loaded: LoadedModel, inputs: Sequence[Tensor]) -> list[Tensor]:
-    """Scores of eager torch, with the weights as they were loaded, computed in fp32."""
+def _reference(loaded: LoadedModel, inputs: Sequence[Tensor], dtype: str) -> list[Tensor]:
+    """Scores of eager torch, with the weights as they were loaded.
+
+    Args:
+        dtype: that it computes in: ``fp32``, ``fp64`` or the cell's own precision.
+    """
     module = loaded.module
-    halves = [
-        one
-        for one in (*module.parameters(), *module.buffers())
-        if one.is_floating_point() and one.dtype.itemsize < 4
-    ]
-    if halves:
-        module = deepcopy(module).float()
+    floats = [one for one in (*module.parameters(), *module.buffers()) if one.is_floating_point()]
     copies = [one.clone() for one in inputs]
-    wide = [one.float() if one.is_floating_point() and halves else one for one in copies]
-    with numerics("fp32", loaded.device.place):
-        return _scores(loaded, module(*wide), len(inputs[0]))
+    wanted = {"fp32": torch.float32, "fp64": torch.float64}.get(dtype)
+    if wanted and any(one.dtype.itemsize < wanted.itemsize for one in floats):
+        module = deepcopy(module).to(wanted)
+        copies = [one.to(wanted) if one.is_floating_point() else one for one in copies]
+    with numerics(loaded.target.dtype if wanted is None else "fp32", loaded.device.place):
+        return _scores(loaded, module(*copies), len(inputs[0]))
 
 
-def _compared(loaded: LoadedModel, pairs: Sequence[tuple[Tensor, Tensor]]) -> OutputAgreement:
+def _compared(
+    loaded: LoadedModel, pairs: Sequence[tuple[Tensor, Tensor]], tolerance: float | None
+) -> OutputAgreement:
     if not all(bool(torch.isfinite(ours).all()) for ours, _ in pairs):
         raise AbsentError("the scores of eager fp32 are not finite")
-    tolerance = TOLERANCES[loaded.target.dtype]
+    tolerance = TOLERANCES[loaded.target.dtype] if tolerance is None else tolerance
     largest = max(float(ours.abs().max()) for ours, _ in pairs)
     absolute, agreeing, images = 0.0, 0, 0
     for ours, theirs in pairs:
