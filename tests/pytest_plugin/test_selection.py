@@ -198,3 +198,21 @@ def test_below_a_project_its_rules_are_not_passed_over(
     # A directory that is configured is a project of its own.
     (below / "pytest.ini").write_text("[pytest]", encoding="utf-8")
     assert suite.runpytest_inprocess(*where, "-c", "pytest.ini").ret == 0
+
+
+@pytest.mark.parametrize("option", ["--rootdir={}", "-c={}/pytest.ini"])
+def test_another_root_passes_no_rules_over(suite: pytest.Pytester, option: str) -> None:
+    suite.makepyprojecttoml("[tool.archbench]\nmodels = ['small_net.py:small@32']")
+    other = suite.mkdir("other")
+    (other / "pytest.ini").write_text("[pytest]", encoding="utf-8")
+    asked = ("test_bench.py", "--collect-only", "-q", option.format(other), "--archbench-gpu=cpu")
+    result = suite.runpytest_inprocess(*asked)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(
+        [
+            f"ERROR: a run in {other}: it has no rules of archbench's; {suite.path} has, in "
+            f"pyproject.toml. Run pytest in {suite.path}, or add --rootdir={suite.path}"
+        ]
+    )
+    if option.startswith("-c"):
+        assert suite.runpytest_inprocess(*asked, f"--rootdir={suite.path}").ret == 0
