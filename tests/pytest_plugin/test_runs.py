@@ -202,6 +202,26 @@ def test_without_terminal_reporter(suite: pytest.Pytester) -> None:
     assert len(results(suite.path / "r.json")["cells"]) == 1
 
 
+def test_without_capturing(suite: pytest.Pytester) -> None:
+    suite.runpytest_subprocess(
+        "test_bench.py", SMALL, *QUICK, "-p", "no:capture"
+    ).assert_outcomes(passed=2)  # fmt: skip
+
+
+def test_what_stops_a_run_is_no_ctrl_c(suite: pytest.Pytester) -> None:
+    suite.makepyfile(test_a="def test_a(model_spec): assert False")
+    result = suite.runpytest_subprocess("test_bench.py", "test_a.py", SMALL, *QUICK, "--stepwise")
+    assert result.ret == pytest.ExitCode.INTERRUPTED
+    result.stdout.fnmatch_lines(["*Interrupted: Test failed, continuing from this test next run*"])
+    result.stdout.no_fnmatch_line("*SIGINT*")
+
+
+def test_what_only_shows_misses_nothing(suite: pytest.Pytester) -> None:
+    result = suite.runpytest_subprocess("test_bench.py", SMALL, *QUICK, "--fixtures-per-test")
+    assert result.ret == 0
+    result.stdout.no_fnmatch_line("*never reported*")
+
+
 def test_several_measurements_in_one_test(suite: pytest.Pytester) -> None:
     suite.makepyfile(
         test_both="""

@@ -23,6 +23,7 @@ from archbench.pytest_plugin.options import (
     is_elsewhere,
     is_worker,
     refusing,
+    shows_only,
     spelled,
     worker_number,
 )
@@ -84,7 +85,7 @@ class Cells:
         refuse_mixed_files()
         if hosts_of(self._config) is not None:
             return  # each of them looks for itself
-        if not self._config.option.collectonly:
+        if not shows_only(self._config):
             refuse_absent_devices(self._config)
 
     def refuse_unknown(self) -> None:

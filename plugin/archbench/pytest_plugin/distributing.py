@@ -20,7 +20,7 @@ from archbench.pytest_plugin import on_host
 from archbench.pytest_plugin.asking import GONE, Answer, ask
 from archbench.pytest_plugin.hosts import PLUGIN, Host, read_hosts
 from archbench.pytest_plugin.manifest import cell_of, is_batchless
-from archbench.pytest_plugin.options import is_elsewhere, refusing, spelled
+from archbench.pytest_plugin.options import is_elsewhere, refusing, shows_only, spelled
 from archbench.pytest_plugin.settings import Settings, settings_of
 
 _ANSWERS = 10.0
@@ -385,7 +385,7 @@ def begin(config: pytest.Config) -> None:
             raise UsageError(f"{asked} with --tx", "both say where tests run", "Give one of them")
         else:
             hosts = read_hosts(settings.hosts)
-        if not hosts or option.collectonly:
+        if not hosts or shows_only(config):
             return
         _refuse_contradictions(config, settings, asked)
     option.dist, option.tx = "load", [host.worker for host in hosts]  # checked and counted later

@@ -19,6 +19,7 @@ __all__ = [
     "OPTIONS",
     "ORDER_OPTION",
     "add_options",
+    "captures",
     "destination",
     "given_options",
     "has_workers",
@@ -28,6 +29,7 @@ __all__ = [
     "may_have_hosts",
     "refuse_misspelled",
     "refusing",
+    "shows_only",
     "spelled",
     "worker_count",
     "worker_names",
@@ -186,6 +188,12 @@ def may_have_hosts(config: pytest.Config) -> bool:
     return bool(asks and is_ours) and not (is_worker(config) or is_child(config))
 
 
+def shows_only(config: pytest.Config) -> bool:
+    """Whether this run shows tests or fixtures, and runs nothing."""
+    options = ("collectonly", "show_fixtures_per_test", "showfixtures")
+    return any(getattr(config.option, name, False) for name in options)
+
+
 def given_options(config: pytest.Config) -> bool:
     """Whether any option of archbench is on the command line."""
     return any(getattr(config.option, destination(name), None) is not None for name in OPTIONS)
@@ -199,6 +207,11 @@ def spelled(config: pytest.Config, text: str) -> str:
     for name in OPTIONS:
         text = text.replace(f"--{name}", f"--archbench-{name}")
     return text
+
+
+def captures(config: pytest.Config) -> str:
+    """How pytest captures what is printed, by the name of ``--capture``."""
+    return str(getattr(config.option, "capture", "no"))  # absent with -p no:capture
 
 
 @contextmanager

@@ -23,7 +23,7 @@ from archbench.pytest_plugin.gate import accepted_counts, gate_of
 from archbench.pytest_plugin.hosts import hosts_of
 from archbench.pytest_plugin.keeping import Keeping
 from archbench.pytest_plugin.manifest import Manifest, cell_name
-from archbench.pytest_plugin.options import has_workers, is_child, spelled
+from archbench.pytest_plugin.options import has_workers, is_child, shows_only, spelled
 from archbench.pytest_plugin.progress import Progress, expected_of
 from archbench.pytest_plugin.refusing import sharing_of
 from archbench.pytest_plugin.repeated import prepare
@@ -75,7 +75,7 @@ class ArchbenchSession:
 
         done = done_tests(self._config)
         self._manifest = Manifest(nodeids)
-        if not len(self._manifest) or self._config.option.collectonly:
+        if not len(self._manifest) or shows_only(self._config):
             return
 
         header = self._keeping.header  # the machine's load before the run, not during it
@@ -254,8 +254,8 @@ class ArchbenchSession:
     # The end
 
     def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
-        """Say of Ctrl-C how the run goes on; other signals have said it."""
-        if excinfo.errisinstance(KeyboardInterrupt) and self._keeping.path is not None:
+        """Say of Ctrl-C how the run goes on; whatever else has stopped it has said so."""
+        if excinfo.type is KeyboardInterrupt and self._keeping.path is not None:
             self._problems.append(ended_by())
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -314,7 +314,7 @@ class ArchbenchSession:
 
     def _check(self, session: pytest.Session, cells: Sequence[Record]) -> None:
         manifest = self._manifest
-        if manifest is None or not len(manifest) or self._config.option.collectonly:
+        if manifest is None or not len(manifest) or shows_only(self._config):
             return
         stopped = self._is_stopped(session)
         if not stopped and manifest.missing():

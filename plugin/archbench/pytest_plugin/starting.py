@@ -23,6 +23,7 @@ from archbench.core.run_config import RunConfig
 from archbench.pytest_plugin.manifest import cell_of, is_batchless
 from archbench.pytest_plugin.options import (
     OPTIONS,
+    captures,
     destination,
     is_elsewhere,
     is_worker,
@@ -273,7 +274,7 @@ def start(
             files,
             patience or Patience(),
             name=f"{order.purpose}-{os.getpid()}-{number}",
-            prints_here=order.purpose == "cells" and config.option.capture == "no",
+            prints_here=order.purpose == "cells" and captures(config) == "no",
         )
 
 

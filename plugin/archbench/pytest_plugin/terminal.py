@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from archbench.core.foreign import Pieces
+from archbench.pytest_plugin.options import captures
 from archbench.report.streams import held_back
 
 _RAW: pytest.StashKey[Any] = pytest.StashKey()
@@ -36,7 +37,7 @@ def guard_terminal(config: pytest.Config) -> None:
 
     writer.write = harmless
     is_read = os.environ.get("GITHUB_ACTIONS") == "true"
-    if is_read and config.option.capture in ("no", "tee-sys"):
+    if is_read and captures(config) in ("no", "tee-sys"):
         config.stash[_TOKEN] = secrets.token_hex(16)
         write(f"::stop-commands::{config.stash[_TOKEN]}\n", flush=True)
 
@@ -59,4 +60,4 @@ def resume_commands(config: pytest.Config) -> None:
 def captured(config: pytest.Config) -> AbstractContextManager[None]:
     """Hold back what a project's own code prints between pytest's phases, where pytest captures
     nothing."""
-    return nullcontext() if config.option.capture == "no" else held_back("stdout", "stderr")
+    return nullcontext() if captures(config) == "no" else held_back("stdout", "stderr")
