@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import random
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -264,6 +265,10 @@ CASES: dict[str, tuple[Net, int]] = {
         Net(lambda n, x: functional.conv2d(x, x.mean((2, 3)).view(1, 3, 1, 1))),
         64 * 3,
     ),
+    "memory that operators fill": (
+        Net(lambda n, x: functional.linear(_filled(x), n.w), w=torch.randn(5, 8)),
+        24 * 40,
+    ),
     "a constant of NumPy": (
         Net(
             lambda n, x: functional.linear(x + torch.from_numpy(np.ones(8, "float32")), n.w),
@@ -292,6 +297,15 @@ def _in_parts(x: Tensor) -> Tensor:
     y[..., :4] = x[..., 4:]
     y[..., 4:] = x[..., :4]
     return y
+
+
+def _filled(x: Tensor) -> Tensor:
+    nothing, mask = torch.zeros(0), torch.full((8,), float("nan"))
+    y = torch.zeros_like(x)
+    y[..., 2:] += x[..., 2:]
+    y[..., 0].fill_(3.0)
+    torch.add(x, nothing.sum() + 1, out=y)
+    return y + torch.isnan(mask) + torch.zeros(4, 8).fill_(1.0)[0]
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -464,21 +478,73 @@ class ByList(Two):
         return self.fc((self.a(x) + other).flatten(1))
 
 
-class OutOfSight(Two):
-    """Writes into memory as a kernel of one's own does."""
+def kernel(image: Tensor, weight: Tensor, into: Tensor) -> Tensor:
+    """Multiplies by memory's addresses, as an extension in C++ does."""
+    arrays = []
+    for tensor in (image, weight, into):
+        first = ctypes.cast(tensor.untyped_storage().data_ptr(), ctypes.POINTER(ctypes.c_float))
+        arrays.append(np.ctypeslib.as_array(first, (tensor.numel(),)).reshape(tensor.shape))
+    arrays[2] += arrays[0] @ arrays[1].T
+    return into
+
+
+class IntoBareMemory(Two):
+    def forward(self, x: Tensor) -> Tensor:
+        y = super().forward(x)
+        return y + kernel(y, torch.ones(10, 10), torch.empty(1, 10))
+
+
+class IntoZeros(Two):
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x) + kernel(
+            super().forward(x), torch.ones(10, 10), x.new_zeros(1, 10)
+        )
+
+
+class IntoOnes(Two):
+    def forward(self, x: Tensor) -> Tensor:
+        return kernel(super().forward(x), torch.ones(10, 10), torch.ones(1, 10)).relu_()
+
+
+class IntoClearedBuffer(Two):
+    """A view of it is what an operator reads."""
+
+    y: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("y", torch.empty(1, 10))
 
     def forward(self, x: Tensor) -> Tensor:
-        y = torch.empty(1, 4, 8, 8)
-        y.numpy()[:] = 1.0
-        return self.fc((self.a(x) + y).flatten(1))
+        into = self.y.zero_()
+        kernel(super().forward(x), torch.ones(10, 10), into)
+        return into.view(2, 5).add(1).view(1, 10)
+
+
+class Returned(Two):
+    def forward(self, x: Tensor) -> Tensor:
+        return kernel(super().forward(x), torch.ones(10, 10), torch.full((1, 10), 0.5))
+
+
+class ByApply(Two):
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x.clone().apply_(lambda value: 2 * value))
+
+
+KERNEL = "it runs a kernel that writes into a tensor without torch's knowing"
 
 
 @pytest.mark.parametrize(
     ("constructor", "message"),
     [
+        (IntoBareMemory, KERNEL),
+        (IntoZeros, KERNEL),
+        (IntoOnes, KERNEL),
+        (IntoClearedBuffer, KERNEL),
+        (Returned, KERNEL),
+        (ByApply, "it takes tensors out of torch by Tensor.apply_"),
         (ByNumpy, "it takes tensors out of torch by Tensor.numpy"),
         (ByList, "it reads a tensor that is another one for other images"),
-        (OutOfSight, "it runs a kernel that writes into a tensor without torch's knowing"),
     ],
 )
 def test_work_that_is_not_seen_is_refused(constructor: type[nn.Module], message: str) -> None:

@@ -32,20 +32,20 @@ from archbench.measure.operators import (
     has_no_products,
     ignores_values,
     is_free,
-    makes_bare_memory,
     name_of,
     plain_numbers,
 )
 from archbench.measure.threads import threads_inside
+from archbench.measure.untouched import Untouched
 from archbench.models.storages import (
     has_storage,
     is_sparse,
     storage_number,
     tensors_in,
-    written_by,
 )
 
 _NOTHING = nullcontext()
+_KERNEL = "a kernel that writes into a tensor without torch's knowing"
 
 
 class Ledger:
@@ -105,7 +105,7 @@ class Ledger:
         self._storages: dict[int, StorageWeakRef] = {}
         self._opaque: list[Tensor] = []  # that have no storage, and are held themselves
         self._of_image: set[int] = set()
-        self._unwritten: set[int] = set()
+        self._untouched = Untouched()
         # What products over the image have gone into, and what of tensors that nobody knows.
         self._computed: set[int] = set()
         self._roots: dict[int, frozenset[int]] = {}
@@ -197,6 +197,13 @@ class Ledger:
     def _is_of_image(self, tensor: Tensor) -> bool:
         return storage_number(tensor) in self._of_image
 
+    def about_to_read(self, func: Any, args: Any, kwargs: Mapping[str, Any]) -> None:
+        """Take in that an operator is going to run."""
+        read = (*tensors_in(args), *tensors_in(kwargs.values()))
+        with self._lock:
+            if self._untouched.is_written(func, read):
+                self.unseen.add(_KERNEL)
+
     def seen(self, func: Any, args: Any, kwargs: Mapping[str, Any], output: Any) -> None:
         """Take in that an operator ran."""
         read = [*tensors_in(args), *tensors_in(kwargs.values())]
@@ -244,17 +251,10 @@ class Ledger:
             if storage_number(tensor) not in self._storages:
                 self._know(tensor)
                 self._meet(tensor)
-        made = {self._know(tensor) for tensor in tensors_in([output])}
-        if is_free(func):
-            if makes_bare_memory(func):
-                self._unwritten |= made
-            return
-        if self._unwritten:
-            bare = {storage_number(tensor) for tensor in read if tensor.numel()} & self._unwritten
-            bare -= written_by(func, args, kwargs)
-            if bare:
-                self.unseen.add("a kernel that writes into a tensor without torch's knowing")
-            self._unwritten -= bare | made
+        for tensor in tensors_in([output]):
+            self._know(tensor)
+        if self._untouched.after(func, args, kwargs, read, output):
+            self.unseen.add(_KERNEL)
 
     def _trace(self, func: Any, read: Sequence[Tensor], output: Any) -> None:
         """Take in what the output of an operator is made of."""
@@ -283,6 +283,8 @@ class Ledger:
         for tensor in tensors:
             if storage_number(tensor) not in self._storages:
                 self._meet_again(tensor)
+            if self._untouched.holds_more(tensor):
+                self.unseen.add(_KERNEL)
 
     def _meet(self, tensor: Tensor) -> None:
         """Take in a tensor that nothing seen here has made: a constant, if it does not change."""

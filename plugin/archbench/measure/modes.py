@@ -3,8 +3,7 @@ apart."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from functools import partial
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -56,25 +55,32 @@ class Noting(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def __init__(self, ledger: Any) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self._seen = partial(_seen, ledger) if ledger.is_real else ledger.seen_on_meta
+        self._ledger = ledger
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        kwargs = kwargs or {}
+        kwargs, ledger = kwargs or {}, self._ledger
+        if not ledger.is_real:
+            output = func(*args, **kwargs)
+            ledger.seen_on_meta(func, args, kwargs, output)
+            return output
+        _noted(ledger, ledger.about_to_read, func, args, kwargs)
         output = func(*args, **kwargs)
-        self._seen(func, args, kwargs, output)
+        _noted(ledger, ledger.seen, func, args, kwargs, output)
         return output
 
 
-def _seen(ledger: Any, func: Any, args: Any, kwargs: Mapping[str, Any], output: Any) -> None:
+def _noted(ledger: Any, note: Callable[..., None], func: Any, *given: Any) -> None:
     """Note an operator; what goes wrong meanwhile is no error of the network's."""
     try:
-        ledger.seen(func, args, kwargs, output)
+        note(func, *given)
     except Exception as error:
         ledger.failed(func, error)
 
 
-_TAKE_OUT = frozenset({Tensor.numpy, Tensor.__array__, Tensor.__dlpack__, Tensor.data_ptr})
-"""Functions that let others read and write the memory of a tensor."""
+_TAKE_OUT = frozenset(
+    {Tensor.numpy, Tensor.__array__, Tensor.__dlpack__, Tensor.data_ptr, Tensor.apply_, Tensor.map_}
+)
+"""Functions that let others than operators read and write the memory of a tensor."""
 
 
 class Functions(TorchFunctionMode):

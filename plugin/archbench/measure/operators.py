@@ -195,6 +195,18 @@ def ignores_values(operator: Any) -> bool:
     return name_of(operator._overloadpacket) in _OF_SHAPES
 
 
+_FILLING = frozenset(
+    {f"{before}{kind}" for kind in ("zeros", "ones", "full") for before in ("", "new_")}
+    | {"zeros_like", "ones_like", "full_like", "zero_", "fill_"}
+)
+
+
+@cache
+def fills(operator: Any) -> bool:
+    """Whether an operator writes one number everywhere."""
+    return name_of(operator._overloadpacket) in _FILLING
+
+
 @cache
 def is_free(operator: Any) -> bool:
     """Whether an operator writes no element of a tensor."""

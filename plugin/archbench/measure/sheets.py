@@ -95,6 +95,12 @@ class Sheet:
                 "formula. Give it one with torch.utils.flop_counter.register_flop_formula, 0 where "
                 "it does not multiply and add",
             )
+        if self.ledger.taken:
+            raise self.refusal(
+                "work-not-seen",
+                f"it takes tensors out of torch by {', '.join(sorted(self.ledger.taken))}, and "
+                "what is computed with them there is not seen. Compute it with torch's operators",
+            )
         if self.ledger.unseen:
             raise self.refusal(
                 "work-not-seen",
@@ -105,12 +111,6 @@ class Sheet:
             raise self.refusal(
                 "not-counted",
                 "its forward pass makes or drops parameters. Make them all in the constructor",
-            )
-        if self.ledger.taken:
-            raise self.refusal(
-                "work-not-seen",
-                f"it takes tensors out of torch by {', '.join(sorted(self.ledger.taken))}, and "
-                "what is computed with them there is not seen. Compute it with torch's operators",
             )
         self._refuse_left_out_layers()
 
