@@ -114,6 +114,25 @@ class Exported(Two):
         self.b = program.module()  # type: ignore[assignment]
 
 
+class ExportedWithChecks(Two):
+    """Its casts and its numbers of pixels above zero are checked in the exported program."""
+
+    def __init__(self) -> None:
+        super().__init__()
+
+        class Casting(nn.Module):
+            def __init__(self, layer: nn.Module) -> None:
+                super().__init__()
+                self.layer = layer
+
+            def forward(self, x: Tensor) -> Tensor:
+                number = (x > 0).sum().item()
+                torch._check(number > 0)
+                return self.layer(x.double().float()) * number
+
+        self.b = torch.export.export(Casting(self.b), (torch.ones(1, 3, 8, 8),)).module()  # type: ignore[assignment]
+
+
 class ReadsValues(Two):
     def forward(self, x: Tensor) -> Tensor:
         scale = 2.0 if float(x.mean()) > 1e9 else 1.0
@@ -133,7 +152,9 @@ MEAN = torch.tensor([0.485, 0.456, 0.406]).view(1, 3, 1, 1)
     [
         *(Two, ByPool, ByThread, ByLastingPool, Marked, Parallel, Checkpointed, Compiled),
         *(Scripted, Frozen, ReadsValues, FileLevel),
-        pytest.param(Exported, marks=pytest.mark.requires("torch>=2.7")),  # 2.6 cannot export it
+        # 2.6 cannot export them
+        pytest.param(Exported, marks=pytest.mark.requires("torch>=2.7")),
+        pytest.param(ExportedWithChecks, marks=pytest.mark.requires("torch>=2.7")),
     ],
     ids=lambda one: one.__name__,
 )

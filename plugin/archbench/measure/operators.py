@@ -175,9 +175,12 @@ _FREE = frozenset(
         # Marks for profilers.
         *("profiler._record_function_enter", "profiler._record_function_enter_new"),
         *("profiler._record_function_exit",),
+        # Checks, which an export adds.
+        *("_assert_async", "_assert_scalar", "_assert_tensor_metadata"),
+        *("sym_constrain_range", "sym_constrain_range_for_size"),
     }
 )
-"""They write no element: views that their declaration does not call so, bare memory, marks."""
+"""They write no element: views that are not declared as such, bare memory, marks, checks."""
 
 _BARE = frozenset({"empty", "empty_like", "empty_strided", "new_empty", "new_empty_strided"})
 
