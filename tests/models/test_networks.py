@@ -596,6 +596,26 @@ def test_what_is_no_error_of_the_network_is_passed_on(error: BaseException) -> N
         raise error
 
 
+@pytest.mark.parametrize("skip", [pytest.skip, pytest.xfail])
+def test_a_network_that_skips_its_test_has_failed(skip: Callable[[str], Any]) -> None:
+    def skipping() -> nn.Module:
+        skip("no such device")
+        raise AssertionError
+
+    class Skipping(Base):
+        def forward(self, x: Tensor) -> Tensor:
+            skip("no such device")
+            return x
+
+    said = r"failed in its forward pass: .*: no such device"
+    with pytest.raises(ArchitectureError, match=r"cannot be built: .*: no such device"):
+        construct(ModelSpec.of(skipping))
+    with pytest.raises(ArchitectureError, match=said):
+        loaded(Skipping)
+    with pytest.raises(ArchitectureError, match=said):
+        count(ModelSpec.of(Skipping))
+
+
 @pytest.mark.parametrize("kind", ["script", "trace", "export"])
 def test_networks_in_a_file_of_their_own(tmp_path: Path, kind: str) -> None:
     from archbench.catalog.own import own_architectures

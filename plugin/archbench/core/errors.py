@@ -23,6 +23,14 @@ def orders_to_end() -> tuple[type[BaseException], ...]:
     return () if pytest is None else (pytest.exit.Exception,)
 
 
+def failures() -> tuple[type[BaseException], ...]:
+    """What a network's own code fails by. To skip is to fail: a network that was asked for and that
+    skips its test would leave the run green without it."""
+    pytest = sys.modules.get("pytest")
+    skips = () if pytest is None else (pytest.skip.Exception, pytest.xfail.Exception)
+    return (Exception, SystemExit, *skips)
+
+
 def chain_of(error: BaseException) -> Iterator[BaseException]:
     """An exception and what it was raised from, each once: a network may raise one object again and
     again, so that it was raised from itself."""
@@ -238,7 +246,7 @@ def raised_as(
         raise
     except orders_to_end():
         raise
-    except (Exception, SystemExit) as error:
+    except failures() as error:
         if not memory and is_out_of_memory(error):
             raise
         raise other(error) from error

@@ -16,6 +16,7 @@ from torch import nn
 
 from archbench.core.errors import (
     ArchitectureError,
+    failures,
     is_out_of_memory,
     named,
     orders_to_end,
@@ -101,9 +102,7 @@ def threads(number: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def run_first(
-    spec: ModelSpec, forward: Callable[[], Any]
-) -> tuple[Any, str, Exception | SystemExit | None]:
+def run_first(spec: ModelSpec, forward: Callable[[], Any]) -> tuple[Any, str, BaseException | None]:
     """Run the first pass of a person's own network, under ``no_grad`` where that serves it.
 
     Not in inference mode: what a network makes in its first pass and keeps, such as lazy weights
@@ -121,14 +120,14 @@ def run_first(
         ArchitectureError: the pass fails.
         MemoryError, RuntimeError: memory ran out.
     """
-    cause: Exception | SystemExit | None = None
+    cause: BaseException | None = None
     for gradients in ("none", "enabled"):
         try:
             with GRADIENTS[gradients]():
                 return forward(), gradients, cause
         except orders_to_end():  # noqa: PERF203
             raise
-        except (Exception, SystemExit) as error:
+        except failures() as error:
             if is_out_of_memory(error):
                 raise
             cause = cause or error
@@ -138,9 +137,7 @@ def run_first(
     raise failed_forward(spec, cause) from cause
 
 
-def refusal_of_inference(
-    spec: ModelSpec, forward: Callable[[], Any]
-) -> Exception | SystemExit | None:
+def refusal_of_inference(spec: ModelSpec, forward: Callable[[], Any]) -> BaseException | None:
     """Why a network that runs under ``no_grad`` does not run in inference mode; None where it does.
 
     Raises:
@@ -152,7 +149,7 @@ def refusal_of_inference(
             forward()
     except orders_to_end():
         raise
-    except (Exception, SystemExit) as error:
+    except failures() as error:
         if is_out_of_memory(error):
             raise
         if not _needs_more(error):
@@ -207,6 +204,6 @@ def _working_sizes(spec: ModelSpec, module: nn.Module) -> Iterator[tuple[int, ..
                 class_scores(other, module(*images), 1)
         except orders_to_end():
             raise
-        except (Exception, SystemExit):
+        except failures():
             continue  # that it does not run with this size either is no news
         yield size

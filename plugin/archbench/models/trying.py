@@ -96,7 +96,7 @@ def _note_how_it_runs(loaded: LoadedModel, cause: BaseException | None) -> None:
 
 def _first_pass(
     loaded: LoadedModel, inputs: tuple[Tensor, ...], batch: int
-) -> tuple[object, Seen | None, Exception | SystemExit | None]:
+) -> tuple[object, Seen | None, BaseException | None]:
     """Run a pass and look at its values, as far as it runs while it is looked at.
 
     Returns:
