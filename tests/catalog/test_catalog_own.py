@@ -75,6 +75,10 @@ def test_a_comma_in_the_name_of_a_folder(tmp_path: Path) -> None:
         "a",
         "c.py:net",
     ]
+    assert requests_in("x=a,b/net.py:net,y=c.py:net", tmp_path) == [
+        "x=a,b/net.py:net",
+        "y=c.py:net",
+    ]
     (tmp_path / "c.py").touch()
     two = ["c.py:net(width=1, depth=2)@32", "c.py:net(classes=3)"]
     assert requests_in(",".join(two), tmp_path) == two
@@ -176,6 +180,18 @@ def test_messages_spell_how_it_was_asked(
 def test_a_file_that_is_not_python(directory: Path) -> None:
     with pytest.raises(UsageError, match=re.escape("broken.py is not valid Python (")):
         only("broken.py:net", directory)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"\xef\xbb\xbfdef net(): pass\n",
+        "# coding: latin-1\nNAME = 'r\xe9seau'\ndef net(): pass\n".encode("latin-1"),
+    ],
+)
+def test_a_file_in_an_encoding_that_it_says(directory: Path, text: bytes) -> None:
+    (directory / "said.py").write_bytes(text)
+    assert only("said.py:*", directory).name == "net"
 
 
 def test_what_is_about_a_file() -> None:

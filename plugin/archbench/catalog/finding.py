@@ -83,8 +83,8 @@ def _networks_of(path: Path) -> list[_Found]:
     try:
         if path.stat().st_size > MOST_BYTES:
             return []
-        text = path.read_text(encoding="utf-8")
-        tree = ast.parse(text) if "torch" in text or "timm" in text else None
+        text = path.read_bytes()
+        tree = ast.parse(text) if b"torch" in text or b"timm" in text else None
     except (OSError, SyntaxError, ValueError, RecursionError, MemoryError):
         return []
     if tree is None or not all(map(_is_quiet, tree.body)):

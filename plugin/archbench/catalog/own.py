@@ -13,6 +13,7 @@ import symtable
 from collections.abc import Collection
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from importlib.util import decode_source
 from pathlib import Path
 
 from archbench.core.errors import UsageError, some
@@ -88,7 +89,8 @@ def requests_in(text: str, directory: Path) -> list[str]:
         for count in range(len(parts), 0, -1):
             together = ",".join(parts[:count])
             file = re.sub(r":[\w.*?]*$", "", _without_details(together))
-            has_all = file.startswith(",".join(parts[: count - 1]))
+            _, but_one = _name_and_rest(",".join(parts[: count - 1]))
+            has_all = file.startswith(but_one)
             if count == 1 or (
                 has_all and is_own_request(together) and (directory / file).is_file()
             ):
@@ -208,7 +210,7 @@ class _Names:
 
 def _names_of(path: Path, asked: str) -> _Names:
     try:
-        text = path.read_text(encoding="utf-8")
+        text = decode_source(path.read_bytes())  # as Python does: by its mark or its cookie
         table = symtable.symtable(text, str(path), "exec")
         tree = ast.parse(text)
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:

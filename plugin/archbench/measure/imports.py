@@ -132,7 +132,7 @@ def _file_in(tree: Path, name: str) -> Path | None:
 def _statements(name: str, file: Path) -> Iterator[str]:
     """Names of the modules that a module's import statements name, wherever they stand in it."""
     try:
-        tree = ast.parse(file.read_text(encoding="utf-8"))
+        tree = ast.parse(file.read_bytes())
     except (OSError, ValueError, SyntaxError):
         return
     package = getattr(sys.modules[name], "__package__", None) or ""

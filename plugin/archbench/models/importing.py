@@ -336,7 +336,7 @@ def _package_of(source: OwnSource) -> tuple[tuple[str, ...], str] | None:
 def _imports(path: Path) -> tuple[int, set[str]]:
     """The most dots with which a file begins an import, and the top names that it imports."""
     levels, names = 0, set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"), filename=str(path))):
+    for node in ast.walk(ast.parse(path.read_bytes(), filename=str(path))):
         if isinstance(node, ast.ImportFrom):
             levels = max(levels, node.level)
             imported = [] if node.level else [node.module or ""]
