@@ -311,7 +311,7 @@ def _detail(line: Line, style: str) -> str:
     words = (*headers[:2], headers[-1])
     table = Table(headers, rows, words).print_as(style)
     head = f"{_heading(heading, style)}{_course(line)}\n" + ("\n" if style == "markdown" else "")
-    return head + table + (f"\n\nNo change points: {line.absent}." if line.absent else "")
+    return head + table
 
 
 def _heading(text: str, style: str) -> str:
@@ -320,16 +320,16 @@ def _heading(text: str, style: str) -> str:
 
 def _document(style: str, lines: Sequence[Line], remarks: Sequence[str], detailed: bool) -> str:
     blocks = []
+    moving = [line for line in lines if not line.is_constant]
     if detailed:
         blocks += [_detail(line, style) for line in lines]
-    else:
-        moving = [line for line in lines if not line.is_constant]
-        if moving:
-            blocks.append(_overview(moving, style))
-        if still := len(lines) - len(moving):
-            blocks.append(f"{still} line{'s' if still > 1 else ''} of counts never changed.")
-        absent = sorted({line.absent for line in moving if line.absent})
-        blocks += [f"No change points in some lines: {reason}." for reason in absent]
+    elif moving:
+        blocks.append(_overview(moving, style))
+    if not detailed and (still := len(lines) - len(moving)):
+        blocks.append(f"{still} line{'s' if still > 1 else ''} of counts never changed.")
+    where = " in some lines" if len(moving) > 1 else ""
+    absent = sorted({line.absent for line in moving if line.absent})
+    blocks += [f"No change points{where}: {reason}." for reason in absent]
     if any(entry.dirty for line in lines for entry in line.entries):
         blocks.append("+ tracked files differed from the commit.")
     if any(entry.noisy for line in lines for entry in line.entries):
