@@ -578,8 +578,8 @@ def test_nothing_to_compare_is_refused(project: pytest.Pytester) -> None:
     result.stderr.fnmatch_lines(
         [
             "ERROR: --archbench-against=HEAD: the one selected test measures no time, so nothing "
-            "would be compared. Select tests that do, as benchmarks/test_latency.py, or leave "
-            "--archbench-against out"
+            "would be compared. Select tests that do, as by pytest --pyargs "
+            "archbench.benchmarks.test_latency, or leave --archbench-against out"
         ]
     )
 

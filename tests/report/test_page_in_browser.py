@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from archbench.core.pareto import pareto_front
-from archbench.core.rows import Row, Value, with_derived
+from archbench.core.rows import NOISY, Row, Value, with_derived
 from archbench.report.page import write_page
 from tests.report.synthetic_rows import SETUPS, synthetic_history, synthetic_rows
 
@@ -382,6 +382,17 @@ def test_a_time_that_is_too_noisy_is_marked(open_page: Open) -> None:
     assert not re.search(r"params M ~", text)
     assert "~ too noisy to trust: other work ran beside it" in text
     assert page.inner_text("#table tbody").count("~") == 2
+
+
+@pytest.mark.parametrize("chart", ["operations-time", "top1"])
+def test_a_picture_says_how_many_times_are_too_noisy(open_page: Open, chart: str) -> None:
+    one, *others = synthetic_rows()[:3]
+    page = open_page([replace(one, noisy=NOISY), *others], chart=chart)
+    if chart == "top1":  # whose bars can be of any figure
+        assert "noisy" not in page.inner_text("#chart-note")
+        page.select_option("#set-x", "latency")
+    wait_until_drawn(page, chart)
+    assert "~ too noisy to trust: 1 of 3." in page.inner_text("#chart-note")
 
 
 def test_rings_are_published(open_page: Open) -> None:

@@ -173,7 +173,7 @@ def _nothing_timed(reference: Reference, selected: int) -> str:
         count = f"none of the {selected:,} selected tests measures a time"
     return (
         f"--against={reference.text}: {count}, so nothing would be compared. Select tests "
-        "that do, as benchmarks/test_latency.py, or leave --against out"
+        "that do, as by pytest benchmarks/test_latency.py, or leave --against out"
     )
 
 

@@ -9,7 +9,13 @@ function draw(chart, settings, points, view) {
   const found = drawable(chart, settings, points);
   if (found.sentence) return found;
   const forms = { bars: drawBars, points: drawPoints, batch: drawBatch };
-  return forms[chart.form](chart, settings, found.points, found.metrics, view);
+  const { points: chosen, metrics } = found;
+  const made = forms[chart.form](chart, settings, chosen, metrics, view);
+  const noisy = chosen.filter((point) => metrics.some((metric) => isNoisy(point, metric)));
+  if (noisy.length > 0) {
+    made.notes.push(`~ too noisy to trust: ${count(noisy.length)} of ${count(chosen.length)}.`);
+  }
+  return made;
 }
 
 /** The points that have all of the chart's figures, or a sentence that says what is missing. */
