@@ -408,6 +408,47 @@ def test_what_does_not_repeat_is_accepted_as_no_fingerprint(pytester: pytest.Pyt
     )
 
 
+OTHER_INPUTS = """
+    import torch
+    from archbench import ModelSpec
+
+    class Net(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.fc = torch.nn.Linear(3, 10)
+
+        def forward(self, x, *more):
+            return self.fc(x.flatten(1)[:, :3])
+
+    def pytest_archbench_models():
+        sizes = {"grey": (1, 8, 8), "channels_last": (8, 8, 3), "sound": (1, 16)}
+        return [
+            *(ModelSpec.of(Net, name=name, input_size=size) for name, size in sizes.items()),
+            ModelSpec.of(Net, name="two", inputs=[(3, 8, 8), (2,)]),
+        ]
+"""
+
+
+def test_networks_that_take_no_rgb_images_are_shown_none(
+    project: pytest.Pytester, digits: Any
+) -> None:
+    project.makeconftest(OTHER_INPUTS)
+    result = run(
+        project, digits, "--archbench-weights=none", "--archbench-baseline-update", "-rs",
+        "test_evaluation.py", "test_fingerprint.py",
+    )  # fmt: skip
+    result.assert_outcomes(failed=4, skipped=4)
+    result.stdout.fnmatch_lines_random(
+        [
+            "not-measured: local/channels_last takes inputs of (8, 8, 3), and images on disk are *",
+            "not-measured: local/sound takes inputs of (1, 16), and images on disk are RGB",
+            "SKIPPED * local/grey takes inputs of (1, 8, 8), and a fingerprint is of pictures",
+            "SKIPPED * local/two takes inputs of its own, and a fingerprint is of pictures",
+        ]
+    )
+    assert not (project.path / "baselines").exists()
+
+
 # Bad input.
 
 

@@ -132,6 +132,14 @@ class ModelSpec:
         return self.native_size is None
 
     @property
+    def other_inputs(self) -> str | None:
+        """What it takes where that is no RGB image; None where it is one."""
+        if self.inputs is not None:
+            return "inputs of its own"
+        is_rgb = len(self.input_size) == 3 and self.input_size[0] == 3
+        return None if is_rgb else f"inputs of {self.input_size}"
+
+    @property
     def is_own(self) -> bool:
         """Whether it is a person's own, and not of a library."""
         return self.library == "local"

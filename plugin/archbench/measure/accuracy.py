@@ -187,12 +187,6 @@ class _Evaluating:
         self._progress = progress
         self._device = model.loaded.device
         self._dtype = model.loaded.input_dtype
-        size = model.spec.input_size
-        if len(size) != 3 or size[0] != 3 or model.spec.inputs is not None:
-            takes = "several inputs" if model.spec.inputs else f"inputs of {size}"
-            raise NotMeasuredError(
-                "other-input-size", f"{model.spec.id} takes {takes}, and images on disk are RGB"
-            )
         self._empty = torch.zeros((3, *model.transform.crop), dtype=torch.uint8)
         probe = self._forward(self._empty[None].to(self._device.place))
         self._exits, _, self._classes = probe.shape

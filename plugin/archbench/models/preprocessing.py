@@ -40,8 +40,12 @@ def transform_of(
         config: timm's configuration of weights that are not the architecture's own.
 
     Raises:
-        NotMeasuredError: the crop is not what the architecture takes.
+        NotMeasuredError: the crop is not what the architecture takes, or it takes no RGB images.
     """
+    if spec.other_inputs is not None:
+        raise NotMeasuredError(
+            "other-input-size", f"{spec.id} takes {spec.other_inputs}, and images on disk are RGB"
+        )
     if crop is not None and (crop, crop) != spec.input_size[1:]:
         raise NotMeasuredError(
             "other-input-size",

@@ -200,6 +200,9 @@ class Bench:
         """
         if measures_only(self._node.config):
             pytest.skip("this process measures times")
+        other = model_spec.other_inputs
+        if other is not None:
+            pytest.skip(f"{model_spec.id} takes {other}, and a fingerprint is of pictures")
         from archbench.pytest_plugin.accuracy import fingerprint_record
 
         with device_lease(self._node, target):
