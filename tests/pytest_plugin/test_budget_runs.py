@@ -83,6 +83,26 @@ def test_a_budget_that_no_test_touches_is_reported(suite: pytest.Pytester) -> No
     )
 
 
+def test_rules_that_no_architecture_matches_are_reported(suite: pytest.Pytester) -> None:
+    rules = """
+        [[budget]]
+        limit = "params <= 1"
+        architecture = "local/smal"
+        [[budget]]
+        limit = "params <= 1 M"
+        architecture = "local/sm*"
+        [[tolerance]]
+        metric = "latency"
+        architecture = "resnet5O"
+        relative = "50 %"
+    """
+    result = run(suite, rules)
+    result.assert_outcomes(passed=2)
+    result.stdout.fnmatch_lines(
+        ["No architecture of this run is meant by the rules for local/smal, resnet5O."]
+    )
+
+
 @WORKERS
 def test_rules_that_make_no_sense_are_refused_before_anything_runs(
     suite: pytest.Pytester, workers: tuple[str, ...]

@@ -7,11 +7,13 @@ from collections.abc import Iterator, Sequence
 import pytest
 
 from archbench.core.budgets import Budget, judge_budget, unjudged
+from archbench.core.errors import some
 from archbench.core.records import Record
 from archbench.core.verdicts import Verdict
 from archbench.gates.gate import verdict_lines
 from archbench.pytest_plugin.configuration import configuration_of
 from archbench.pytest_plugin.gate import judged
+from archbench.pytest_plugin.selection import selected_models
 from archbench.pytest_plugin.settings import settings_of
 
 
@@ -70,3 +72,20 @@ def unjudged_lines(config: pytest.Config, cells: Sequence[Record]) -> list[str]:
         f"{'counted' if budget.limited.counted else 'measured'} its figure."
         for budget, number in unjudged(configuration_of(config).budgets, cells)
     ]
+
+
+def unmatched_lines(config: pytest.Config, cells: Sequence[Record]) -> list[str]:
+    """What is said of rules whose glob no architecture matches, as one that is misspelled."""
+    found = configuration_of(config)
+    selectors = [
+        *(one.selector for one in found.budgets),
+        *(one.selector for one in found.rules.overrides),
+        *(one.selector for one in found.rules.paired),
+    ]
+    ids = [model.id for model in selected_models(config)] + [cell.id for cell in cells]
+    unmatched = dict.fromkeys(
+        one.architecture for one in selectors if not any(one.matches(id) for id in ids)
+    )
+    if not unmatched:
+        return []
+    return [f"No architecture of this run is meant by the rules for {some([*unmatched])}."]

@@ -16,7 +16,7 @@ from archbench.core.spec import LIBRARIES
 from archbench.gates.informal import since_last_run
 from archbench.metrics import format_seconds
 from archbench.pytest_plugin.against import against_lines
-from archbench.pytest_plugin.budgets import unjudged_lines
+from archbench.pytest_plugin.budgets import unjudged_lines, unmatched_lines
 from archbench.pytest_plugin.gate import accepted_counts, unasked_lines
 from archbench.pytest_plugin.hosts import hosts_of
 from archbench.pytest_plugin.options import has_workers, spelled
@@ -74,7 +74,7 @@ def print_summary(
         write(line, yellow=True)
     if spent := _spent(cells, expected, elapsed):
         write(spent)
-    for line in unjudged_lines(config, cells):
+    for line in (*unjudged_lines(config, cells), *unmatched_lines(config, cells)):
         write(spelled(config, line), yellow=True)
     # Beside another version no stored baseline has a part, that could be accepted.
     accepting = settings.baseline_update is not None or settings.against is not None
