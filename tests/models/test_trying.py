@@ -14,6 +14,7 @@ from archbench import ModelSpec
 from archbench.core.spec import Target
 from archbench.measure.running import Runner, forward_passes
 from archbench.models.loading import LoadedModel, load
+from archbench.models.switches import asked_for
 
 TARGET = Target("cpu", "x", "cpu")
 
@@ -74,6 +75,45 @@ def test_every_pass_gets_the_same_input(constructor: type[Head]) -> None:
     first, *others = model.module.seen
     assert len(others) == 3
     assert all(torch.equal(first, one) for one in others)
+
+
+class ByOneThread(Head):
+    def forward(self, x: Tensor) -> Tensor:
+        torch.set_num_threads(1)
+        return self.a(x.flatten(1))
+
+
+class ByAutocast(Head):
+    def forward(self, x: Tensor) -> Tensor:
+        torch.set_autocast_enabled("cpu", True)
+        torch.set_float32_matmul_precision("high")
+        return self.a(x.flatten(1)).float()
+
+
+class WithinAutocast(Head):
+    """Leaves all as it was."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            return self.a(x.flatten(1)).float()
+
+
+@pytest.mark.parametrize(
+    ("constructor", "what"),
+    [
+        (ByOneThread, "the number of threads"),
+        (ByAutocast, "autocast and the precision of products"),
+        (WithinAutocast, None),
+    ],
+)
+def test_what_a_pass_sets_for_itself_is_said(constructor: type[Head], what: str | None) -> None:
+    before = asked_for()
+    for _ in range(2):
+        model = load(ModelSpec.of(constructor, input_size=8), TARGET.with_values({"threads": 2}))
+        texts = [note.text for note in model.notes if note.code == "sets-for-itself"]
+        said = f"its passes set {what} themselves, whatever is asked for"
+        assert texts == ([said] if what else [])
+    assert asked_for() == before
 
 
 class Part(Head):

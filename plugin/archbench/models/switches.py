@@ -163,6 +163,15 @@ def _deterministic() -> tuple[bool, bool]:
     )
 
 
+def asked_for() -> dict[str, object]:
+    """What a cell asks of torch, as it is now, by what it is."""
+    return {
+        "the number of threads": torch.get_num_threads(),
+        "autocast": _autocast(),
+        "the precision of products": (read_fp32(), read_older_fp32()),
+    }
+
+
 def of_torch() -> dict[str, Item]:
     """All that is watched of torch, by name."""
     return {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import torch
@@ -19,6 +19,7 @@ from archbench.models.passes import (
     run_first,
     with_other_size,
 )
+from archbench.models.switches import asked_for
 from archbench.models.values import Calls, Seen, Trouble, fill_in_place, watch_pass
 
 if TYPE_CHECKING:
@@ -54,8 +55,10 @@ def try_out(loaded: LoadedModel) -> None:
     batch = min(loaded.target.images, MOST_TRIED)
     inputs = loaded.fed(batch).inputs()
     kept = [tensor.clone() for tensor in inputs]
+    asked = asked_for()
     try:
         output, watched, cause = _first_pass(loaded, inputs, batch)
+        _note_what_it_sets(loaded, asked)
         loaded.changes_inputs = not all(map(_is_same, inputs, kept))
         class_scores(loaded.spec, output, batch)
         if loaded.gradients == "none":
@@ -92,6 +95,13 @@ def _note_how_it_runs(loaded: LoadedModel, cause: BaseException | None) -> None:
     if loaded.changes_inputs:
         text = "its passes change their input, which is given back its values before each"
         loaded.notes.append(Note("changes-input", text))
+
+
+def _note_what_it_sets(loaded: LoadedModel, asked: Mapping[str, object]) -> None:
+    set_by_it = [name for name, value in asked_for().items() if value != asked[name]]
+    if set_by_it:
+        text = f"its passes set {' and '.join(set_by_it)} themselves, whatever is asked for"
+        loaded.notes.append(Note("sets-for-itself", text))
 
 
 def _first_pass(
