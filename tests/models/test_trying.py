@@ -131,6 +131,24 @@ def test_part_of_the_results_is_kept() -> None:
     assert note.text.startswith("a later pass calls 1 products where the first called 2")
 
 
+class Grows(Head):
+    """Of 192 elements an image."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.kept = torch.zeros(0, 192)
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.kept = torch.cat([self.kept, x.flatten(1)])
+        return self.a(x.flatten(1)) + self.kept.mean()
+
+
+def test_state_that_grows_is_said() -> None:
+    (note,) = loaded(Grows).notes
+    assert note.code == "grows"
+    assert "each pass returns 192 more elements than the one before" in note.text
+
+
 class Layered(Head):
     """Leaves its second layer out half of the time, by torch's numbers or Python's."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -136,13 +136,11 @@ def _is_same(now: Tensor, before: Tensor) -> bool:
     return is_alike and torch.equal(torch.nan_to_num(now), torch.nan_to_num(before))
 
 
-def _note_other_passes(
-    loaded: LoadedModel, first: Seen | None, found: tuple[Calls, bool] | None
-) -> None:
+def _note_other_passes(loaded: LoadedModel, first: Seen | None, found: _Later | None) -> None:
     if first is None or found is None or first.calls is None or first.products is None:
         return
-    later, draws = found
-    if draws:
+    later, more = found.calls, found.grows_by
+    if found.draws:
         few, many = sorted((first.products, later.products))
         text = (
             "it draws random numbers in evaluation mode: its scores may be others at each pass, "
@@ -152,6 +150,11 @@ def _note_other_passes(
             "mode, and its time is that of whatever comes up"
         )
         loaded.notes.append(Note("draws-at-random", text))
+        return
+    if more:
+        text = f"each pass returns {more:,} more elements than the one before: it keeps "
+        text += "something from pass to pass, and its time is that of so many passes"
+        loaded.notes.append(Note("grows", text))
         return
     if 2 * later.calls < first.calls:
         text = f"calls {later.calls} operators where the first called {first.calls}"
@@ -189,10 +192,22 @@ def _refuse_fixed_precision(loaded: LoadedModel, error: ArchitectureError) -> No
     ) from error.__cause__
 
 
-def _later_passes(loaded: LoadedModel, batch: int, first: Seen) -> tuple[Calls, bool]:
-    """What a pass on other images calls, or one on the same again where that is less, and whether
-    it draws random numbers: of those that draw the first that calls other products, or the last of
-    a few."""
+class _Later(NamedTuple):
+    """What later passes were seen to do.
+
+    Attributes:
+        calls: of one on other images, or on the same again where that is less; of those that draw
+            random numbers the first that calls other products, or the last of a few.
+        draws: whether they draw random numbers.
+        grows_by: elements by which one returns more than the one before it.
+    """
+
+    calls: Calls
+    draws: bool
+    grows_by: int = 0
+
+
+def _later_passes(loaded: LoadedModel, batch: int, first: Seen) -> _Later:
     # In inference mode an operator that is made of others is one; the first pass had its parts.
     how = "none" if loaded.gradients == "inference" else loaded.gradients
     for _ in range(_CHANCES):
@@ -203,11 +218,12 @@ def _later_passes(loaded: LoadedModel, batch: int, first: Seen) -> tuple[Calls, 
         if not draws or watch.products != first.products:
             break
     if draws or loaded.changes_inputs:
-        return watch, draws
+        return _Later(watch, draws)
     # Passes that are timed are all given the same tensors.
     with forward_named(loaded.spec), GRADIENTS[how](), Calls() as again:
         loaded.module(*inputs)
-    return min(watch, again, key=lambda one: one.calls), draws
+    grows_by = again.elements - watch.elements if again.calls >= watch.calls else 0
+    return _Later(min(watch, again, key=lambda one: one.calls), draws, max(grows_by, 0))
 
 
 def _fill(loaded: LoadedModel, inputs: tuple[Tensor, ...], found: Trouble) -> None:

@@ -18,7 +18,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from archbench.models.dispatching import spared_compiler
 from archbench.models.filling import fill_parameter
-from archbench.models.storages import has_storage, without_repetitions
+from archbench.models.storages import has_storage, tensors_in, without_repetitions
 
 _DENORMAL_SHARE = 0.01
 """Of the numbers that an operator writes, or of a parameter: from here on times are not its own."""
@@ -48,17 +48,20 @@ class Trouble:
 
 @spared_compiler
 class Calls(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Counts the operators that are called."""
+    """Counts the operators that are called, and the elements that they return."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.calls = 0
         self.products = 0
+        self.elements = 0
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         self.calls += 1
         self.products += any(part in str(func) for part in _PRODUCTS)
-        return func(*args, **(kwargs or {}))
+        output = func(*args, **(kwargs or {}))
+        self.elements += sum(one.numel() for one in tensors_in([output]) if has_storage(one))
+        return output
 
 
 @spared_compiler
