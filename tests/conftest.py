@@ -51,9 +51,13 @@ for _name in _LIBRARIES:
         importlib.import_module(_name)
 
 # Nor is it to compile these again, which takes longer than what most of the runs do.
-for _name in ("core", "measure", "pytest_plugin", "store", "workers"):
-    for _module in pkgutil.iter_modules([str(Path(archbench.__file__).parent / _name)]):
-        importlib.import_module(f"archbench.{_name}.{_module.name}")
+_OURS = [
+    f"archbench.{name}.{module.name}"
+    for name in ("core", "measure", "pytest_plugin", "store", "workers")
+    for module in pkgutil.iter_modules([str(Path(archbench.__file__).parent / name)])
+]
+for _name in _OURS:
+    importlib.import_module(_name)
 
 pytest_plugins = ["pytester"]
 
@@ -131,8 +135,8 @@ def _same_environment(_environment: dict[str, str]) -> None:
             os.environ[name] = _environment[name]
 
 
-PRELOADED = ("torch._dynamo", "torch.utils.flop_counter")
-"""What torch imports of itself, in a second, when a process counts or measures."""
+PRELOADED = ("torch._dynamo", "torch.utils.flop_counter", *_LIBRARIES, *_OURS)
+"""What a process that counts or measures imports, in two seconds."""
 
 
 @pytest.fixture(scope="session")
@@ -144,7 +148,7 @@ def _template(_environment: dict[str, str]) -> Generator[str | None, None, None]
 
 @pytest.fixture
 def preloaded_python(_template: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Processes that the test starts with ``sys.executable`` begin with torch imported."""
+    """Processes that the test starts with ``sys.executable`` begin with that imported."""
     if _template is not None:
         monkeypatch.setattr(sys, "executable", _template)
 

@@ -82,8 +82,21 @@ def test_what_is_read_at_a_start_starts_an_interpreter(tmp_path: Path) -> None:
     assert both(["-c", LOADED], tmp_path, OPENBLAS_NUM_THREADS="1")[1] == (0, "True\n", "")
     assert both(["-c", LOADED], tmp_path, OPENBLAS_NUM_THREADS="2")[1] == (0, "False\n", "")
     assert both(["-c", LOADED], tmp_path, OMP_NUM_THREADS="3")[1] == (0, "False\n", "")
+    (tmp_path / "torch.ini").touch()
+    assert both(["-c", LOADED], tmp_path)[1] == (0, "True\n", "")
     (tmp_path / "torch.py").touch()
     assert both(["-c", LOADED], tmp_path)[1] == (0, "False\n", "")
+
+
+def test_another_archbench_and_what_it_finds_when_it_is_imported(tmp_path: Path) -> None:
+    code = "import sys; print('torch' in sys.modules, 'archbench.metrics' in sys.modules)"
+    assert both(["-c", code], tmp_path)[1] == (0, "True True\n", "")
+    (tmp_path / "more-1.0.dist-info").mkdir()
+    assert both(["-c", code], tmp_path)[1] == (0, "True False\n", "")
+    (tmp_path / "more-1.0.dist-info").rmdir()
+    (tmp_path / "archbench").mkdir()
+    (tmp_path / "archbench" / "__init__.py").touch()
+    assert both(["-c", code], tmp_path)[1] == (0, "True False\n", "")
 
 
 def test_what_a_site_customizes(tmp_path: Path) -> None:

@@ -22,10 +22,12 @@ import signal
 import socket
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import pytest
 import torch  # noqa: F401
 
 _READ_AT_START = (
@@ -163,18 +165,37 @@ def _can(asked: dict[str, Any]) -> bool:
         if read_at_start and wanted != os.environ.get(name):
             return False
     # A file there may be meant where something of the same name is imported already.
-    for place in (asked["first"], *_path(asked)):
+    found = (name.partition(".")[0] for name, place in _found(asked) if _is_another(name, place))
+    return {*found} <= {"archbench"}
+
+
+def _found(asked: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Files where modules are looked for first, now or by what runs, and the place of each."""
+    for place in {asked["directory"], asked["first"] or asked["directory"], *_path(asked)}:
         with contextlib.suppress(OSError):
-            for name in os.listdir(place or asked["directory"]):
-                if _is_another(name.partition(".")[0], place):
-                    return False
-    return True
+            for name in os.listdir(place):
+                yield name, place
 
 
-def _is_another(name: str, place: str) -> bool:
-    """Whether a module is imported already, and from another place."""
-    file = getattr(sys.modules.get(name), "__file__", None) or ""
-    return name in sys.modules and not (place and file.startswith(os.path.join(place, name)))
+def _forget_archbench(asked: dict[str, Any]) -> None:
+    """Where there is another one, or a distribution, whose metrics are found by the import."""
+    found = list(_found(asked))
+    if any(name.endswith(".dist-info") for name, _ in found) or any(
+        name == "archbench" and _is_another(name, place) for name, place in found
+    ):
+        for name in [one for one in sys.modules if one.partition(".")[0] == "archbench"]:
+            del sys.modules[name]
+
+
+def _is_another(file_name: str, place: str) -> bool:
+    """Whether a file is that of a module that is imported already, and from another place."""
+    name, _, suffix = file_name.partition(".")
+    if name not in sys.modules or (suffix not in ("", "py") and not suffix.endswith("so")):
+        return False
+    path = os.path.join(place, name)
+    if not suffix and not os.path.exists(os.path.join(path, "__init__.py")):
+        return False
+    return not (getattr(sys.modules[name], "__file__", None) or "").startswith(path)
 
 
 def _path(asked: dict[str, Any]) -> list[str]:
@@ -206,6 +227,7 @@ def _become(asked: dict[str, Any], descriptors: list[int]) -> None:
     if any(os.path.exists(os.path.join(one, "sitecustomize.py")) for one in _path(asked)):
         importlib.import_module("sitecustomize")
     sys.path.insert(0, asked["first"])
+    _forget_archbench(asked)
     sys.argv[:] = asked["arguments"]
     sys.orig_argv[:] = [asked["executable"], *asked["words"]]
     sys.executable = asked["executable"]
@@ -280,10 +302,26 @@ def _end(status: int) -> None:
     os._exit(status)
 
 
+class _Loading:
+    """A plugin of a run that imports modules and ends."""
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_cmdline_main(self) -> int:
+        for name in sys.argv[2:]:
+            importlib.import_module(name)
+        return 0
+
+
+def _load() -> None:
+    """Import the modules as runs of tests do: pytest rewrites the assertions of its plugins."""
+    plugins = ("archbench.pytest_plugin", "no:hypothesispytest", "no:anyio")
+    words = [word for plugin in plugins for word in ("-p", plugin)]
+    pytest.main([*words, "--noconftest", "-c", os.devnull], [_Loading()])
+
+
 if __name__ == "__main__":
     variables = dict(os.environ)
-    for name in sys.argv[2:]:
-        importlib.import_module(name)
+    _load()
     os.environ.clear()
     os.environ.update(variables)  # libraries set some
     try:
