@@ -184,6 +184,7 @@ def test_listing_of_the_history_page(
     assert listing.splitlines() == printed
 
 
+@pytest.mark.usefixtures("preloaded_python")
 @pytest.mark.parametrize(("place", "words"), commands("pytest"))
 def test_pytest(place: str, words: list[str]) -> None:
     if "--pyargs" in words or any(".py:" in word for word in words):
