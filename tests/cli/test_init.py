@@ -413,12 +413,16 @@ def test_it_names_networks_that_need_arguments(
 # The commands that it says.
 
 
+def with_wheel(wheel: Path) -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": os.pathsep.join([str(wheel), os.environ["PYTHONPATH"]])}
+
+
 def run(project: Path, wheel: Path, command: str, *more: str) -> str:
     words = [*shlex.split(command), *more]
     if words[0] == "pytest":
         words = [sys.executable, "-m", *words, "--archbench-gpu=cpu"]
     names = [f"GIT_{who}_{what}" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")]
-    environment = {**os.environ, **dict.fromkeys(names, "x"), "PYTHONPATH": str(wheel)}
+    environment = {**with_wheel(wheel), **dict.fromkeys(names, "x")}
     done = subprocess.run(
         words, cwd=project, env=environment, capture_output=True, text=True, check=False
     )
@@ -432,8 +436,7 @@ def compared(project: Path, wheel: Path, command: str) -> tuple[int, list[int]]:
     done = subprocess.run(
         [sys.executable, "-m", *shlex.split(command), "--archbench-gpu=cpu",
          f"--archbench-results={results}"],
-        cwd=project, env={**os.environ, "PYTHONPATH": str(wheel)},
-        capture_output=True, text=True, check=False,
+        cwd=project, env=with_wheel(wheel), capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert results.exists(), done.stdout + done.stderr
     cells = json.loads(results.read_text(encoding="utf-8"))["cells"]
@@ -443,6 +446,7 @@ def compared(project: Path, wheel: Path, command: str) -> tuple[int, list[int]]:
     return done.returncode, [sides[one]["counts"]["params"] for one in ("reference", "candidate")]
 
 
+@pytest.mark.usefixtures("judged_on_a_busy_machine")
 def test_the_commands_that_follow(project: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     wheel = tmp_path_factory.mktemp("wheel")
     shutil.copytree(Path(archbench.__file__).parent, wheel / "archbench")
