@@ -146,6 +146,19 @@ def test_no_runs(tmp_path: Path) -> None:
     assert "Measure something: pytest benchmarks" in refusal(["2026"], tmp_path)
 
 
+def test_a_run_that_has_not_reached_its_end_is_named(
+    store_run: StoredRuns, tmp_path: Path
+) -> None:
+    path = store_run("r", store_run.record("timm/resnet18", [1.0]))
+    assert rows_from(["r"], tmp_path).remarks == []
+    whole = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    path.write_text("".join(whole[:-1]), encoding="utf-8")
+    loaded = rows_from(["r"], tmp_path)
+    assert [row.name for row in loaded.rows] == ["resnet18"]
+    said = "r has not reached its end: what it has not measured is missing"
+    assert loaded.remarks == [said]
+
+
 def test_a_damaged_line_is_named_and_left_out(store_run: StoredRuns, tmp_path: Path) -> None:
     path = store_run(
         "r", store_run.record("timm/resnet18", [1.0]), store_run.record("timm/resnet50", [1.0])

@@ -210,6 +210,9 @@ def _is_document(line: str) -> bool:
 
 def _rows_of(run: Run) -> tuple[list[Row], list[str]]:
     remarks = [f"{run.path}:{number}: left out: {cause}" for number, cause in run.damaged]
+    if run.path.name == "journal.jsonl" and not run.is_complete:
+        name = run.path.parent.name
+        remarks.append(f"{name} has not reached its end: what it has not measured is missing")
     found = [_row_or_remark(run, cell) for cell in merge_records(run.cells)]
     remarks += [item for item in found if isinstance(item, str)]
     return [item for item in found if isinstance(item, Row)], remarks
