@@ -66,6 +66,8 @@ def test_list_suites(capsys: pytest.CaptureFixture[str]) -> None:
     [
         (("list", "--suite=nothing"), "archbench: suite 'nothing'"),
         (("list", "--models=resnet5O"), "resnet50"),
+        (("list", "--models="), "--models=: the value is empty. Give one, or leave it out"),
+        (("list", "--suite="), "--suite=: the value is empty. Give one, or leave it out"),
         (
             ("catalog", "refresh", "mxnet"),
             "no library of that name has a stored list. Use timm, torchvision, pytorchcv",

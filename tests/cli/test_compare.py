@@ -176,6 +176,12 @@ def test_bad_input(capsys: pytest.CaptureFixture[str]) -> None:
     assert "--runtime=compiled: no cell is left; there are eager" in refused(
         capsys, "a", "--runtimes", "eager", "compiled", status=1
     )
+    assert refused(capsys, "a", "--runtimes", "eager", "onnxruntme").startswith(
+        "archbench: --runtimes onnxruntme: there is no runtime 'onnxruntme'. Write 'onnxruntime'; "
+    )
+    assert "--dtypes fp99: there is no precision 'fp99'. " in refused(
+        capsys, "a", "--dtypes", "fp32", "fp99"
+    )
     assert "no architecture has energy_per_image on both sides" in refused(
         capsys, "a", "b", "--metric=energy_per_image", status=1
     )

@@ -146,9 +146,7 @@ def test_no_runs(tmp_path: Path) -> None:
     assert "Measure something: pytest benchmarks" in refusal(["2026"], tmp_path)
 
 
-def test_a_run_that_has_not_reached_its_end_is_named(
-    store_run: StoredRuns, tmp_path: Path
-) -> None:
+def test_a_run_that_has_not_reached_its_end_is_named(store_run: StoredRuns, tmp_path: Path) -> None:
     path = store_run("r", store_run.record("timm/resnet18", [1.0]))
     assert rows_from(["r"], tmp_path).remarks == []
     whole = path.read_text(encoding="utf-8").splitlines(keepends=True)

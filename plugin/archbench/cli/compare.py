@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from fnmatch import fnmatchcase
 from itertools import cycle
 from pathlib import Path
 
@@ -12,9 +13,11 @@ from archbench.cli.printing import print_found
 from archbench.cli.sources import SOURCES, rows_from
 from archbench.core.comparing import Comparison, compare
 from archbench.core.errors import NothingFoundError, UsageError
-from archbench.core.run_config import axes
+from archbench.core.run_config import axes, axis
+from archbench.core.selectors import refuse_unknown
 from archbench.metrics import METRICS
 from archbench.report.comparing import comparison_json, comparison_remarks, comparison_table
+from archbench.runtimes.registry import runtime_names
 
 FORMATS = ("text", "markdown", "csv", "json")
 
@@ -54,6 +57,9 @@ def run(options: argparse.Namespace) -> int:
     """Compare and print."""
     asked = f"archbench compare {' '.join(options.sources)}".rstrip()
     by, titles = _sides(options, asked)
+    if by is not None and by != "device":
+        for title in titles:
+            _refuse_no_value(by, title)
     # Two sources, or what the same sources hold of two devices, precisions, ...
     asked_for = [[title] for title in titles] if by is None else [options.sources]
     loads = [rows_from(sources, Path.cwd()) for sources in asked_for]
@@ -92,6 +98,18 @@ def _sides(options: argparse.Namespace, asked: str) -> tuple[str | None, tuple[s
         )
     first, second = getattr(options, chosen[0]) if chosen else options.sources
     return _SIDES[chosen[0]] if chosen else None, (first, second)
+
+
+def _refuse_no_value(name: str, value: str) -> None:
+    """See that a value is one that an axis can have, or a glob of such.
+
+    Raises:
+        UsageError: it is not.
+    """
+    known = runtime_names() if name == "runtime" else axis(name).values
+    if not any(fnmatchcase(one, value) for one in known):
+        option = axis(name).option
+        refuse_unknown(f"--{option}s {value}", value, known, axis(name).noun or option)
 
 
 def _document(

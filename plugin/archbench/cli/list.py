@@ -35,6 +35,10 @@ def run(options: argparse.Namespace) -> int:
         for name, description in SUITES.items():
             print(f"{name:<{width}}  {len(catalog.suite(name)):>5}  {description}")
         return 0
+    given = [("suite", options.suite), *(("models", one) for one in options.models or ())]
+    for name, value in given:
+        if value is not None and not value.strip(" ,"):
+            raise UsageError(f"--{name}=", "the value is empty", "Give one, or leave it out")
     for request in options.models or ():
         if is_own_request(request) or request.startswith("local/"):
             named = request if is_own_request(request) else "path/to/net.py:constructor"
