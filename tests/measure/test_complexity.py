@@ -147,6 +147,20 @@ def test_a_network_that_lacks_an_input_is_told_how_it_is_given() -> None:
     )
 
 
+def test_a_network_that_wants_inputs_by_name_is_told_that_they_have_an_order() -> None:
+    class ByName(Tiny):
+        def forward(self, *, pixels: torch.Tensor) -> torch.Tensor:  # type: ignore[override]
+            return super().forward(pixels)
+
+    class MoreByName(Tiny):
+        def forward(self, x: torch.Tensor, *, scale: float) -> torch.Tensor:  # type: ignore[override]
+            return super().forward(x) * scale
+
+    for network in (ByName, MoreByName):
+        with pytest.raises(ArchitectureError, match="wrap it in a module that passes them by name"):
+            count(spec_of(network))
+
+
 def test_a_network_that_makes_tensors_without_a_device_is_counted() -> None:
     class Elsewhere(Tiny):
         def forward(self, x: torch.Tensor) -> torch.Tensor:

@@ -71,6 +71,9 @@ def lacked_inputs(spec: ModelSpec, error: BaseException | None) -> str:
     text; empty where it does not."""
     text = text_of(error) if isinstance(error, TypeError) else ""
     is_single = spec.is_own and spec.inputs is None
+    by_name = r"forward\(\) (missing \d+ required keyword-only|takes 1 positional argument)"
+    if is_single and re.search(by_name, text):
+        return ". Inputs are given in their order: wrap it in a module that passes them by name"
     if not is_single or not re.search(r"forward\(\) missing \d+ required", text):
         return ""
     name, shape = spec.name.partition("(")[0], ", ".join(map(str, spec.input_size))
