@@ -8,6 +8,10 @@ from xml.etree import ElementTree
 
 import pytest
 
+import archbench
+from archbench.pytest_plugin.node_ids import is_elsewhere
+from archbench.pytest_plugin.sides import _kept
+from archbench.workers.imports import Trees
 from tests.conftest import SUITE
 
 pytestmark = pytest.mark.usefixtures("preloaded_python")
@@ -72,6 +76,22 @@ def test_an_environment_may_lie_within_the_project(
     _package(site, SUITE)
     monkeypatch.syspath_prepend(str(site))
     assert collected(suite, "outside.benchmarks")[0] == ONE
+
+
+def test_pip_may_put_the_suite_into_any_directory(
+    suite: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """``pip install --target=site`` in the project, which is none of its code."""
+    config, site = suite.parseconfig(), suite.path / "site"
+    monkeypatch.setattr(archbench, "__file__", str(site / "archbench" / "__init__.py"))
+    installed = site / "archbench" / "benchmarks" / "test_latency.py"
+    assert not is_elsewhere(config, installed)  # a checkout's own
+    (site / "pytest_archbench-9.9.dist-info").mkdir(parents=True)
+    assert is_elsewhere(config, installed)
+    assert not is_elsewhere(config, suite.path / "test_bench.py")
+    trees = Trees(str(suite.path), str(suite.path / "other"), _kept(config))
+    assert trees.place(str(site)) == str(site)
+    assert trees.place(str(suite.path / "net.py")) == str(suite.path / "other" / "net.py")
 
 
 def test_an_id_that_was_printed_below_the_root_can_be_typed(

@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
+import archbench
 from archbench.pytest_plugin.options import given_options
 from archbench.workers.imports import is_installed
 
@@ -62,8 +63,16 @@ def is_elsewhere(config: pytest.Config, path: Path) -> bool:
     file itself: an id that cannot be typed, and no class name for JUnit.
     """
     root = config.rootpath
-    # An environment may lie below the project's root.
-    return not path.is_relative_to(root) or is_installed(path.relative_to(root))
+    if not path.is_relative_to(root) or is_installed(path.relative_to(root)):
+        return True  # an environment may lie below the project's root
+    packages = own_packages()
+    return packages is not None and path.is_relative_to(packages)
+
+
+def own_packages() -> Path | None:
+    """The directory that pip has put archbench into, which can be any (``--target``)."""
+    directory = Path(archbench.__file__).parents[1]
+    return directory if any(directory.glob("pytest_archbench-*.dist-info")) else None
 
 
 @contextmanager

@@ -13,7 +13,7 @@ import pytest
 import archbench
 from archbench.core.errors import UsageError
 from archbench.pytest_plugin.manifest import cell_of
-from archbench.pytest_plugin.node_ids import file_of, place_of
+from archbench.pytest_plugin.node_ids import file_of, own_packages, place_of
 from archbench.pytest_plugin.options import destination
 from archbench.pytest_plugin.selection import listed_requests, one_model
 from archbench.pytest_plugin.settings import settings_of
@@ -176,7 +176,7 @@ def _of_project(config: pytest.Config, path: Sequence[str]) -> tuple[str, ...]:
 
 def _kept(config: pytest.Config) -> tuple[str, ...]:
     """Directories that are no code of a project, though they may lie in it."""
-    package = Path(archbench.__file__).parent
+    package = own_packages() or Path(archbench.__file__).parent
     places = (sys.prefix, sys.base_prefix, str(package), str(settings_of(config).directory))
     return tuple(dict.fromkeys(places))
 
