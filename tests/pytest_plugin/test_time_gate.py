@@ -404,6 +404,32 @@ def test_a_network_that_fails_in_its_process_runs_has_crashed(project: pytest.Py
     )
 
 
+def test_a_network_that_is_another_one_in_each_process_is_not_measured(
+    project: pytest.Pytester,
+) -> None:
+    project.makepyfile(
+        varying="""
+        from pathlib import Path
+        from torch import nn
+
+        def varying():
+            file = Path(__file__).with_name("built.txt")
+            built = len(file.read_text()) if file.exists() else 0
+            file.write_text("x" * (built + 1))
+            layers = [nn.Linear(10, 10, bias=False) for _ in range(built)]
+            return nn.Sequential(nn.Flatten(), nn.Linear(3 * 8 * 8, 10, bias=False), *layers)
+        """
+    )
+    result = project.runpytest_subprocess(
+        "test_time.py", *QUICK[:2], "--archbench-models=varying.py:varying@8",
+        "--archbench-processes=2",
+    )  # fmt: skip
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(
+        ["not-measured: local/varying@8 was built with 1,920 and 2,020 and 2,120 parameters in *"]
+    )
+
+
 def test_a_test_that_its_process_runs_skip_is_not_measured(project: pytest.Pytester) -> None:
     project.makepyfile(
         test_time="""

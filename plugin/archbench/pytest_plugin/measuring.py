@@ -29,6 +29,7 @@ from archbench.measure.failures import describe_failure
 from archbench.measure.hardware import check_torchvision
 from archbench.measure.largest_batch import LargestBatch
 from archbench.measure.latency import SamplingPlan
+from archbench.measure.parameters import count_parameters
 from archbench.models.installed import import_library
 from archbench.models.loading import LoadedModel
 from archbench.pytest_plugin.against import comparison_of
@@ -130,6 +131,9 @@ class Bench:
             record = self._measured(
                 loaded_model, order.time_budget, placements=PLACEMENTS, seed=order.seed
             )
+            record.metrics["latency"]["counts"] = {
+                "params": count_parameters(loaded_model.module)[0]
+            }
             return statistics_of(self._record(record))
         item = repeated(config, self._node.nodeid)
         confirmations = [] if item is None else process_runs_of(item.confirmations)
@@ -276,6 +280,7 @@ class Bench:
                 "what ends or skips the test in a process of its own, where "
                 "ARCHBENCH_PADDING is set",
             )
+        _refuse_several(loaded_model, [*item.process_runs, *item.confirmations])
         record = merged(item.process_runs)
         record.notes += [item.note] if item.note is not None else []
         return record
@@ -299,6 +304,25 @@ class Bench:
     ) -> Record:
         return latency_record(
             loaded_model, SamplingPlan(time_budget=time_budget), placements=placements, seed=seed
+        )
+
+
+def _refuse_several(loaded_model: LoadedModel, records: Sequence[Record]) -> None:
+    """Times of several networks are no times of one.
+
+    Raises:
+        NotMeasuredError: its constructor built another network in another process.
+    """
+    built = {count_parameters(loaded_model.module)[0]}
+    for record in records:
+        built |= {*(record.metrics["latency"].pop("counts", None) or {}).values()}
+    if len(built) > 1:
+        numbers = " and ".join(f"{number:,}" for number in sorted(built))
+        raise NotMeasuredError(
+            "structure-varies",
+            f"{loaded_model.spec.id} was built with {numbers} parameters in different processes. "
+            "Let its constructor build the same network each time, whatever the clock, the "
+            "process, the order of a set or a file says",
         )
 
 
