@@ -443,6 +443,7 @@ GOOD = '[hosts.a]\npython = "/x/bin/python"\n'
         ("[hosts.a]\nworkers = 'two'", (), "*hosts.a: Expected `int`, got `str` - at `$.workers`*"),
         ("[hosts.a]\nworkers = 0", (), "*hosts.a.workers: 0 is below 1. *"),
         ("[hosts.a]\nssh = '-oProxyCommand=x'", (), "*hosts.a: '-oProxyCommand=x' is no name *"),
+        ("[hosts.'a b']\nssh = 'a'", (), "*hosts.a b: it is no name of a table. Name it without *"),
         ("[hosts.a]\npython = 'a//b'", (), "*hosts.a.python: execnet takes no path with //*"),
         (GOOD, ("--tx=ssh=b",), "*--archbench-hosts=*hosts.toml with --tx: both say where *"),
         (GOOD, ("-n", "2"), "*hosts.toml with -n: -n is about workers on this machine. *"),

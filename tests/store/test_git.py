@@ -31,6 +31,16 @@ def test_its_complaint(repository: Path) -> None:
     assert quiet.complaint == "git ended with status 1"
 
 
+def test_what_to_do_about_a_repository_of_somebody_else(
+    repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert git(repository, "rev-parse", "--verify", "nothing").todo("Look") == "Look"
+    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
+    assert git(repository, "rev-parse", "--git-dir").todo("Look") == (
+        f"Allow git to use it: git config --global --add safe.directory {repository}"
+    )
+
+
 def test_where_there_is_none(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(repository))
     answer = git(repository, "status")

@@ -205,6 +205,13 @@ def test_no_repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     )
 
 
+def test_a_repository_of_somebody_else(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
+    assert refused(root, "main").endswith(
+        f"Allow git to use it: git config --global --add safe.directory {root}"
+    )
+
+
 # Submodules.
 
 

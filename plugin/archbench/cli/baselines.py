@@ -87,11 +87,12 @@ def _show(options: argparse.Namespace) -> int:
 def _diff(options: argparse.Namespace) -> int:
     here = Path.cwd()
     files = _baseline_files()
-    if git_text(here, "rev-parse", "--git-dir") is None:
+    top = git(here, "rev-parse", "--git-dir")
+    if top.output is None:
         raise UsageError(
             "archbench baselines diff",
-            "this is not a git work tree, so there is nothing to compare with",
-            "Put the project under version control",
+            f"this is no git work tree ({top.complaint}), so there is nothing to compare with",
+            top.todo("Put the project under version control"),
         )
     commit = f"{options.revision}^{{commit}}"
     if git_text(here, "rev-parse", "--verify", "--quiet", commit) is None:

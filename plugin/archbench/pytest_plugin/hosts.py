@@ -134,7 +134,9 @@ def _host(path: Path, name: str, table: object) -> Host:
         raise UsageError(place, str(error), "Correct it there") from None
     if host.workers < 1:
         raise UsageError(f"{place}.workers", f"{host.workers} is below 1", "Leave the host out")
-    if not (re.fullmatch(r"[^\s/-][^\s/]*", host.ssh) and re.fullmatch(r"[^\s/]+", name)):
+    if not re.fullmatch(r"[^\s/]+", name):
+        raise UsageError(place, "it is no name of a table", "Name it without blanks and slashes")
+    if not re.fullmatch(r"[^\s/-][^\s/]*", host.ssh):
         raise UsageError(
             place, f"{host.ssh!r} is no name of a host",
             "Write ssh = HOST, USER@HOST or a name of ssh's configuration, where a port can stand",

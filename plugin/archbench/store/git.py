@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,14 @@ class Answer:
     def text(self) -> str | None:
         """The output without blanks around it."""
         return None if self.output is None else self.output.decode("utf-8", "replace").strip()
+
+    def todo(self, otherwise: str) -> str:
+        """What to do where it failed. Of a repository that belongs to somebody else, as in many a
+        container, git says nothing until it is allowed to."""
+        owned = re.search(r"dubious ownership in repository at '(.*)'", self.complaint)
+        if owned is None:
+            return otherwise
+        return f"Allow git to use it: git config --global --add safe.directory {owned[1]}"
 
 
 def git(directory: Path, *arguments: str, timeout: float | None = None) -> Answer:

@@ -28,7 +28,7 @@ from archbench.core.statistics import quantile
 from archbench.metrics import compared_by
 from archbench.store.atomic import regular
 from archbench.store.baselines import NAMES, Baselines, parse_baselines
-from archbench.store.git import git, git_text
+from archbench.store.git import git
 from archbench.store.journal import Run, read_run, run_paths
 from archbench.store.objects import Objects
 from archbench.store.sharing import SharedRun, environment_of, summaries_of
@@ -316,17 +316,17 @@ def in_baselines(root: Path, metrics: Collection[str] | None = None) -> Found:
 
 def _revisions(root: Path) -> Iterator[tuple[str, str, Path]]:
     """Commit, its date and each file of baselines that it changed, the oldest first."""
-    log = git_text(
+    log = git(
         root, "log", "--reverse", "--relative", "--name-only", "--format=%x00%H %cI",
         "--", "baselines/complexity.jsonl", "baselines/*/*.jsonl",
     )  # fmt: skip
-    if log is None:
+    if log.text is None:
         raise UsageError(
             "archbench history --baselines",
-            f"git has no history of {root.resolve()}",
-            "Go to the root of a project under git",
+            f"git has no history of {root.resolve()} ({log.complaint})",
+            log.todo("Go to the root of a project under git"),
         )
-    for block in log.split("\0")[1:]:
+    for block in log.text.split("\0")[1:]:
         head, *paths = block.strip().splitlines()
         commit, _, date = head.partition(" ")
         for path in filter(None, paths):

@@ -57,8 +57,10 @@ def _top(root: Path, asked: str) -> Path:
         raise UsageError(
             asked,
             f"{root} is not under version control with git ({answer.complaint})",
-            "Compare with another environment (--against=python:PATH, --against='pip:...') or "
-            "other flags (--against=dtype=bf16)",
+            answer.todo(
+                "Compare with another environment (--against=python:PATH, --against='pip:...') or "
+                "other flags (--against=dtype=bf16)"
+            ),
         )
     return Path(answer.text)
 
