@@ -146,6 +146,19 @@ def test_no_runs(tmp_path: Path) -> None:
     assert "Measure something: pytest benchmarks" in refusal(["2026"], tmp_path)
 
 
+def test_a_later_run_without_a_cell_is_named(store_run: StoredRuns, tmp_path: Path) -> None:
+    store_run("20261119T000000Z-1", store_run.record("timm/resnet18", [1.0]))
+    store_run("20261120T000000Z-1", store_run.record("timm/resnet50", [1.0]))
+    assert rows_from([], tmp_path).remarks == []
+    empty = tmp_path / ".archbench" / "runs" / "20261121T000000Z-1" / "journal.jsonl"
+    empty.parent.mkdir()
+    empty.touch()
+    loaded = rows_from([], tmp_path)
+    assert [row.name for row in loaded.rows] == ["resnet50"]
+    said = "20261121T000000Z-1 is later than 20261120T000000Z-1, and holds no cell"
+    assert loaded.remarks == [said]
+
+
 def test_a_run_that_has_not_reached_its_end_is_named(store_run: StoredRuns, tmp_path: Path) -> None:
     path = store_run("r", store_run.record("timm/resnet18", [1.0]))
     assert rows_from(["r"], tmp_path).remarks == []

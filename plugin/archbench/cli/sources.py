@@ -93,11 +93,20 @@ def _loaded(sources: Sequence[str], root: Path, store: Objects | None) -> Loaded
             rows += published_table(name)
             continue
         shared = [] if store is None else _shared(store, source, root, remarks)
-        for run in shared or [_read(path_of(source, root))]:
+        for run in shared or [_read(_path_of(source, root, remarks))]:
             found, said = _rows_of(run)
             rows += found
             remarks += said
     return Loaded(with_speedups(rows), remarks)
+
+
+def _path_of(source: str, root: Path, remarks: list[str]) -> Path:
+    """The file of a run; says which later ones the latest is not."""
+    path = path_of(source, root)
+    if source == "latest":
+        later = [one.parent.name for one in run_paths(root) if one.parent.name > path.parent.name]
+        remarks += [f"{name} is later than {path.parent.name}, and holds no cell" for name in later]
+    return path
 
 
 def _shared(store: Objects, source: str, root: Path, remarks: list[str]) -> list[Run]:
