@@ -83,6 +83,17 @@ def test_a_slow_down_that_a_rule_of_the_project_tolerates_says_so() -> None:
     assert verdict.sentence.endswith("a change of 170 % is ruled out, and 165 % is tolerated")
 
 
+def test_what_cannot_be_judged_is_in_none_of_the_figures() -> None:
+    """Each of its passes took 30 ms more on both sides."""
+    lost = Burst((0.045,) * 3, (0.015,) * 3, (), 0.09)
+    process_runs = [PairedRun([Round(lost, lost, False)] * 100), *[run(1.05)] * 4]
+    verdict = paired_verdict(judge_rounds(process_runs, RULES), process_runs, RULES)
+    assert verdict.status == "regressed"
+    assert verdict.sentence.startswith("10 ms -> 10.5 ms of processor time (+5.0 %, ")
+    # 6.068 s of bursts that are judged, and 100 rounds of twice three passes of 45 ms.
+    assert " in 80 rounds of 4 process runs (1 more cannot be judged), 33.1 s; " in verdict.sentence
+
+
 def test_without_a_process_run_that_can_be_judged_the_reason_is_reported() -> None:
     process_runs = [run(1.0, waited=0.03)] * 8
     verdict = paired_verdict(judge_rounds(process_runs, RULES), process_runs, RULES)

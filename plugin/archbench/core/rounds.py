@@ -180,7 +180,7 @@ class PairedRun(Stored):
         bursts = [burst for one in self.rounds for burst in (one.reference, one.candidate)]
         return bool(bursts) and all(burst.is_full is True for burst in bursts)
 
-    def is_judged_by(self, clock: str) -> bool:
+    def isjudged_by(self, clock: str) -> bool:
         """Whether its times of a clock count. Passes that wait in a full queue take the accelerator
         as long however late a busy host has started them."""
         return self.disturbance is None or (clock == "device" and self.is_full)
@@ -258,8 +258,9 @@ def _lost(process_runs: Sequence[PairedRun]) -> float:
     return max([lost, *(run.others for run in process_runs if run.others is not None)])
 
 
-def _judged_by(clock: str, process_runs: Sequence[PairedRun]) -> list[PairedRun]:
-    return [run for run in process_runs if run.is_judged_by(clock)]
+def judged_by(clock: str, process_runs: Sequence[PairedRun]) -> list[PairedRun]:
+    """The process runs that a clock's verdict comes from."""
+    return [run for run in process_runs if run.isjudged_by(clock)]
 
 
 def _decisions(
@@ -268,11 +269,11 @@ def _decisions(
     """The decision by each clock, and the clocks that others disturbed."""
     decisions = {
         one.clock: decide(
-            [run.differences(one.clock) for run in _judged_by(one.clock, process_runs)], one.rule
+            [run.differences(one.clock) for run in judged_by(one.clock, process_runs)], one.rule
         )
         for one in rules
     }
-    calm = _judged_by("wall", process_runs)
+    calm = judged_by("wall", process_runs)
     is_disturbed = _lost(calm) > MOST_WAITED or (bool(process_runs) and not calm)
     unjudged = ["wall"] if "wall" in decisions and is_disturbed else []
     for clock in unjudged:
@@ -317,7 +318,7 @@ def judge_rounds(process_runs: Sequence[PairedRun], rules: Sequence[ClockRule]) 
                 return judgement("improved", f"faster-{clock}", clock)
         return judgement(sharp.status, sharp.reason)
     if is_last or sharp.status == "inconclusive":
-        disturbed = first in unjudged or len(_judged_by(first, process_runs)) < len(process_runs)
+        disturbed = first in unjudged or len(judged_by(first, process_runs)) < len(process_runs)
         return judgement("inconclusive", "disturbed" if disturbed else "not-decided")
     return judgement(None, "")
 
@@ -347,7 +348,7 @@ def decide_in_cycles(process_runs: Sequence[PairedRun], rule: PairedRule) -> Dec
     Returns:
         None where the clock is not known in any round: then time stands alone.
     """
-    cycles = [run.cycles() for run in _judged_by("device", process_runs)]
+    cycles = [run.cycles() for run in judged_by("device", process_runs)]
     return decide(cycles, rule) if any(cycles) else None
 
 
@@ -359,7 +360,7 @@ def has_said_enough(process_runs: Sequence[PairedRun], rules: Sequence[ClockRule
     runs together have not decided: a process may be slow from its start to its end.
     """
     for one in rules:
-        good = _judged_by(one.clock, process_runs)
+        good = judged_by(one.clock, process_runs)
         is_good = bool(good) and good[-1] is process_runs[-1]
         series = [run.differences(one.clock) for run in good]
         last = process_runs[-1].differences(one.clock)

@@ -13,7 +13,14 @@ from archbench.core.entries import Count, MetricEntry
 from archbench.core.gate import difference_text
 from archbench.core.lines import CountLine
 from archbench.core.paired import PairedRule
-from archbench.core.rounds import ClockRule, Judgement, PairedRun, decide_in_cycles, typical
+from archbench.core.rounds import (
+    ClockRule,
+    Judgement,
+    PairedRun,
+    decide_in_cycles,
+    judged_by,
+    typical,
+)
 from archbench.core.side_facts import SideFacts
 from archbench.core.verdicts import Verdict
 from archbench.metrics import METRICS
@@ -164,12 +171,13 @@ def paired_verdict(
     rule = next(one.rule for one in rules if one.clock == judgement.clock)
     clock = _CLOCK_NAMES[judgement.clock]
     measured = math.fsum(run.seconds for run in process_runs)
-    number = len(process_runs)
+    judged = judged_by(judgement.clock, process_runs)
+    number, others = len(judged), len(process_runs) - len(judged)
     effort = (
-        f"{decision.rounds} rounds of {number} process run{'' if number == 1 else 's'}, "
-        f"{measured:.1f} s"
+        f"{decision.rounds} rounds of {number} process run{'' if number == 1 else 's'}"
+        f"{f' ({others} more cannot be judged)' if others else ''}, {measured:.1f} s"
     )
-    reference, candidate = typical(process_runs, judgement.clock)
+    reference, candidate = typical(judged, judgement.clock)
     said = METRICS["latency"].said
     before, after = process_runs[-1].images
     # The ratio is of images; so batches of different sizes are reported by the image.
