@@ -643,6 +643,20 @@ def test_a_second_opinion_on_a_network_as_it_was_built() -> None:
     assert "ptflops does not see what runs in other threads" in threads.reasons.values()
 
 
+def test_a_second_opinion_on_what_enters_inference_mode_by_itself() -> None:
+    class Inferring(Two):
+        @torch.inference_mode()
+        def forward(self, x: Tensor) -> Tensor:
+            return super().forward(x)
+
+    counted = count(ModelSpec.of(Inferring, input_size=8))
+    assert (counted.params, counted.macs) == (2_794, 16_384)
+    assert counted.second_opinion is not None
+    assert set(counted.second_opinion.reasons.values()) == {
+        "ptflops does not see what runs in inference mode"
+    }
+
+
 def test_random_numbers_are_as_they_were() -> None:
     torch.manual_seed(5)
     expected = torch.rand(3)

@@ -14,6 +14,8 @@ from archbench.measure.ledger import Ledger
 from archbench.measure.operators import name_of
 
 _PRODUCTS = ("mm", "addmm", "bmm", "baddbmm")
+_ITS_OWN = ("convolution", "mm", "addmm", "bmm")
+"""What it has a formula for."""
 
 
 def second_opinion_of(
@@ -46,7 +48,7 @@ def second_opinion_of(
         operators = {n: difference for n, difference in operators.items() if n not in whole | parts}
     reasons = {}
     for name, difference in operators.items():
-        if name not in theirs:
+        if name not in theirs and name not in _ITS_OWN:
             reasons[name] = "ptflops has no formula for it"
         elif difference == ledger.biases[name]:
             reasons[name] = BIASES
@@ -54,5 +56,7 @@ def second_opinion_of(
             reasons[name] = "parts of a fused operator, and biases"
         elif ledger.uses_threads:
             reasons[name] = "ptflops does not see what runs in other threads"
+        elif name not in theirs:
+            reasons[name] = "ptflops does not see what runs in inference mode"
     version = importlib.metadata.version("ptflops")
     return SecondOpinion(f"ptflops {version} (aten)", sum(theirs.values()), operators, reasons)
