@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from archbench.catalog.catalog import load_catalog
 from archbench.core.accuracy import Outcomes
 from archbench.core.errors import NotMeasuredError
 from archbench.core.images import digest_of
-from archbench.core.spec import Target
+from archbench.core.spec import ModelSpec, Target
 from archbench.devices.backend import Backend
 from archbench.devices.cpu import Cpu
 from archbench.devices.cuda import Cuda
@@ -364,6 +365,16 @@ def test_a_small_shared_memory_leaves_loading_processes_out(
     found = evaluated(model, digits.images, workers=Workers(loading=3, threads=1))
     assert (found.workers.loading, found.left_out) == (0, 3)
     assert found.top1.right == digits.right[0].sum()
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_scripted_networks_are_evaluated(few: Path) -> None:
+    def net() -> nn.Module:
+        return nn.Sequential(torch.jit.script(nn.Flatten()), nn.Linear(192, 10))
+
+    spec = ModelSpec.of(net, name="net", input_size=8)
+    found = evaluated(load_weighted(spec, Target("cpu", "any", "cpu"), "none"), few)
+    assert found.top1.images > 0
 
 
 def test_int8_with_weights_from_a_file_has_quantised_layers(tmp_path: Path) -> None:

@@ -139,6 +139,14 @@ def test_a_move_and_modules_are_in_the_sides_precision() -> None:
     assert [(torch.float32, "high")] * 3 == SEEN
 
 
+@pytest.mark.filterwarnings("ignore")
+def test_scripted_parts_are_in_the_time_of_their_caller() -> None:
+    def net() -> nn.Module:
+        return nn.Sequential(nn.Flatten(), torch.jit.script(nn.Linear(768, 16)), nn.Linear(16, 10))
+
+    assert side(constructor=net).modules(1).keys() == {"", "0", "2"}
+
+
 def test_int8_runs() -> None:
     network = side(constructor=lambda: nn.Sequential(
         nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 10)

@@ -157,6 +157,16 @@ def test_attention_calls_its_projection_without_calling_it() -> None:
     assert projections == ["out_proj"] * 12
 
 
+@pytest.mark.filterwarnings("ignore")
+def test_scripted_parts_have_no_row() -> None:
+    def net() -> nn.Module:
+        return nn.Sequential(nn.Flatten(), torch.jit.script(nn.Linear(192, 16)), nn.Linear(16, 10))
+
+    table = layers_of(net)
+    assert [(row.type, row.params) for row in table.rows] == [("Flatten", 0), ("Linear", 170)]
+    assert table.total_params == 192 * 16 + 16 + 170
+
+
 def test_tree_by_hand() -> None:
     tree = tree_of(spec_of(Tiny))
     found = nodes(tree.root)

@@ -24,6 +24,7 @@ from archbench.devices.backend import Backend, Batch
 from archbench.measure.running import forward_passes, refuse_not_finite
 from archbench.models.datasets import read_image_bytes
 from archbench.models.labels import columns_for, in_columns
+from archbench.models.parameters import hookable
 from archbench.models.passes import threads
 from archbench.models.preprocessing import ImageTransform, decode, normalized
 from archbench.models.weights import WeightedModel
@@ -349,7 +350,7 @@ def _activation_bytes(model: WeightedModel, image: Tensor) -> int:
 
     hooks = [
         module.register_forward_hook(add)
-        for module in model.module.modules()
+        for _, module in hookable(model.module)
         if not any(True for _ in module.children())
     ]
     try:

@@ -31,6 +31,7 @@ from archbench.measure.parameters import count_parameters
 from archbench.measure.running import Runner, forward_passes, refuse_not_finite, within_memory
 from archbench.models.loading import LoadedModel
 from archbench.models.outputs import class_scores
+from archbench.models.parameters import hookable
 from archbench.models.placement import relocate
 from archbench.runtimes.own import runtime_named
 from archbench.store.waiting import waited_for_a_core
@@ -316,7 +317,7 @@ class _Attribution:
         self._root = root
 
     def __enter__(self) -> _Attribution:
-        for name, module in self._root.named_modules():
+        for name, module in hookable(self._root):
             self._handles += [
                 module.register_forward_pre_hook(self._enter(name)),
                 module.register_forward_hook(self._leave),

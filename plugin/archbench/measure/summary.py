@@ -43,7 +43,7 @@ from archbench.models.libraries import library_version
 from archbench.models.memory_guard import memory_guard
 from archbench.models.networks import OwnNetwork, construct
 from archbench.models.outputs import class_scores
-from archbench.models.parameters import weights_by_module
+from archbench.models.parameters import hookable, weights_by_module
 from archbench.models.passes import GRADIENTS, run_first
 from archbench.models.shapes import RememberedShapes
 
@@ -179,7 +179,7 @@ def _calls_noted(model: nn.Module, calls: list[ModuleCall]) -> Iterator[None]:
 
         return note
 
-    handles = [module.register_forward_hook(noting(name)) for name, module in model.named_modules()]
+    handles = [module.register_forward_hook(noting(name)) for name, module in hookable(model)]
     try:
         yield
     finally:

@@ -17,6 +17,12 @@ _NAMES = ("weight", "bias", "_packed", "_all_weight", "param")
 """How names begin under which a state dict has the weights of quantised layers."""
 
 
+def hookable(model: nn.Module) -> list[tuple[str, nn.Module]]:
+    """The modules of a network that take hooks, by name: scripted ones take none."""
+    script = torch.jit.ScriptModule
+    return [(name, one) for name, one in model.named_modules() if not isinstance(one, script)]
+
+
 class Elements:
     """Counts the elements of tensors, those that lie in one memory once.
 
