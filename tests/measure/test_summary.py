@@ -157,6 +157,20 @@ def test_attention_calls_its_projection_without_calling_it() -> None:
     assert projections == ["out_proj"] * 12
 
 
+def test_layers_of_what_no_mode_can_follow() -> None:
+    class Forked(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.fc = nn.Linear(192, 10)
+
+        def forward(self, x: Tensor) -> Tensor:
+            if torch.utils._python_dispatch._get_current_dispatch_mode() is not None:
+                raise RuntimeError("a mode")
+            return self.fc(x.flatten(1))
+
+    assert [(row.type, row.params) for row in layers_of(Forked).rows] == [("Linear", 1930)]
+
+
 @pytest.mark.filterwarnings("ignore")
 def test_scripted_parts_have_no_row() -> None:
     def net() -> nn.Module:

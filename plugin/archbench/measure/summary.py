@@ -152,12 +152,7 @@ def layers(
     """
     model, inputs = _model(built), _inputs(spec, built, batch_size or 1)
     calls: list[ModuleCall] = []
-    if isinstance(built, OwnNetwork):
-        _, gradients, _ = run_first(spec, lambda: model(*inputs))
-        quietly: Any = GRADIENTS[gradients]
-    else:
-        quietly = torch.no_grad
-    with _calls_noted(model, calls), quietly(), RememberedShapes():
+    with _quietly(spec, built, inputs), _calls_noted(model, calls):
         output = model(*inputs)
     class_scores(spec, output, inputs[0].shape[0])
     _, trainable = count_parameters(model)
@@ -169,6 +164,18 @@ def layers(
         batch_size=batch_size,
         depth=depth,
     )
+
+
+@contextlib.contextmanager
+def _quietly(spec: ModelSpec, built: Built, inputs: tuple[Tensor, ...]) -> Iterator[None]:
+    """With no more gradients than are needed, and where there are no values, fast."""
+    if isinstance(built, OwnNetwork):
+        _, gradients, _ = run_first(spec, lambda: built.module(*inputs))
+        with GRADIENTS[gradients]():
+            yield
+        return
+    with torch.no_grad(), RememberedShapes():
+        yield
 
 
 @contextlib.contextmanager
