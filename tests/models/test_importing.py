@@ -246,11 +246,16 @@ class Net(nn.Sequential):
         return cls(16)
 
 ready = Net(8)
+registry = {"small": Net}
 """
     write(tmp_path, net=text)
     for request, width in (("Net", 4), ("Net.large", 16), ("ready", 8), ("Net(width=2)", 2)):
         built = network(f"net.py:{request}", tmp_path)
         assert built.module.get_submodule("0").out_channels == width
+    with pytest.raises(
+        ArchitectureError, match=r"net.py has no 'small'; it has nothing that could"
+    ):
+        network("net.py:registry.small", tmp_path)
 
 
 def test_a_file_that_reads_arguments_finds_none_of_pytests(

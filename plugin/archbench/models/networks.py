@@ -307,7 +307,7 @@ def _defined(spec: ModelSpec, source: OwnSource) -> Any:
         if not hasattr(found, name):
             names = [
                 key
-                for key, value in vars(found).items()
+                for key, value in getattr(found, "__dict__", {}).items()
                 if callable(value) and not key.startswith("_")
             ]
             raise ArchitectureError(
