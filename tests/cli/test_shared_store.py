@@ -713,6 +713,11 @@ def test_urls_as_they_are_shown(url: str, said: str) -> None:
     assert shown(url) == said
 
 
+def test_two_slashes_are_one() -> None:
+    assert Objects.open("memory://team//runs//").base == "/team/runs"
+    assert Objects.open("http://host//team").base == "http://host/team"
+
+
 @pytest.mark.parametrize(
     ("url", "missing", "message"),
     [

@@ -88,7 +88,8 @@ class Objects:
             ) from None
         except Exception as error:
             raise _refusal(url, error, "be opened") from None
-        return cls(url, fs, base.rstrip("/"))
+        # A bucket has other objects behind two slashes, and lists none of them as behind one.
+        return cls(url, fs, re.sub(r"(?<=[^:/])/{2,}", "/", base).rstrip("/"))
 
     @property
     def name(self) -> str:
