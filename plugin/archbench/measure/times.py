@@ -212,6 +212,11 @@ class _Timed:
         wall, cpu = self._all("wall"), self._all("cpu")
         notes = _doubts(summarize(wall), wall, cpu, self.loaded.target)
         notes += self.forward.prepared.notes
+        again = self.forward.recompilations()
+        if again:
+            text = f"it was compiled anew {again} times after its first pass: it changes what its "
+            text += "compiled code depends on, and such a pass takes as long as compiling it"
+            notes.append(Note("recompiled", text))
         if self.device is not None:
             notes += device_doubts(self.telemetry, self.device.is_full)
         return notes
