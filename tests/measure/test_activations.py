@@ -39,28 +39,40 @@ class Watch(TorchDispatchMode):
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
         before = [t for t in tree_leaves((args, kwargs)) if is_numeric(t)]
-        had_zeros = any(bool((t == 0).any()) for t in before)
+        # What is written in place has to be looked at before.
+        had_zeros = has_zeros(before) if func._schema.is_mutable else None
         out = func(*args, **(kwargs or {}))
         for tensor in tree_leaves(out):
             if is_numeric(tensor) and tensor.numel() > 1:
-                self._look(str(func), tensor, had_zeros)
+                self._look(str(func), tensor, before, had_zeros)
         return out
 
-    def _look(self, operator: str, tensor: Tensor, had_zeros: bool) -> None:
+    def _look(
+        self, operator: str, tensor: Tensor, before: list[Tensor], had_zeros: bool | None
+    ) -> None:
         self.operators += 1
         shape = tuple(tensor.shape)
         size = tensor.abs()
-        if not bool(torch.isfinite(size).all()):
+        least, most = size.aminmax()
+        if not bool(torch.isfinite(most)):  # nor is the largest of what has a NaN
             self.faults.append(f"{operator} {shape}: not finite")
-        if bool(((size > 0) & (size < TINY)).any()):
-            self.faults.append(f"{operator} {shape}: denormal")
+        if least >= TINY:
+            return
         count = int((size == 0).sum())
+        if int((size < TINY).sum()) > count:
+            self.faults.append(f"{operator} {shape}: denormal")
         zeros = count / size.numel()
-        by_chance = count <= max(FEW, CHANCE * size.numel())
         if zeros > 0.95:
             self.faults.append(f"{operator} {shape}: dead, {zeros:.1%} zeros")
-        if not by_chance and not had_zeros and not any(name in operator for name in CLIPPING):
+        by_chance = count <= max(FEW, CHANCE * size.numel())
+        if by_chance or any(name in operator for name in CLIPPING):
+            return
+        if not (has_zeros(before) if had_zeros is None else had_zeros):
             self.faults.append(f"{operator} {shape}: {zeros:.2%} zeros out of nothing")
+
+
+def has_zeros(tensors: list[Tensor]) -> bool:
+    return any(bool((one == 0).any()) for one in tensors)
 
 
 def is_numeric(value: object) -> bool:
