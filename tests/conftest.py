@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import importlib
 import importlib.metadata
 import os
@@ -70,6 +71,12 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         version = importlib.metadata.version(requirement.name)
         if not requirement.specifier.contains(version, prereleases=True):
             pytest.skip(f"needs {requirement}; {version} is installed")
+
+
+def pytest_collection_finish() -> None:
+    """What is there before the first test stays, and need not be looked at for garbage."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.hookimpl(wrapper=True)
@@ -166,10 +173,21 @@ def judged_on_a_busy_machine(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def pytester(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
+def pytester(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> Generator[pytest.Pytester, None, None]:
     """Inner runs do without Hypothesis, which imports all of itself at the end of each."""
     monkeypatch.setenv("PYTEST_ADDOPTS", "-p no:hypothesispytest -p no:anyio")
-    return pytester
+    yield pytester
+    # Each run in this process keeps for good what it has imported, and itself with that.
+    if gc.get_freeze_count() > MOST_KEPT:
+        gc.unfreeze()
+        gc.collect()
+        gc.freeze()
+
+
+MOST_KEPT = 1_000_000
+"""Objects; there are half as many before the first test, and a run leaves five thousand."""
 
 
 SMALL_MODEL = """

@@ -276,6 +276,7 @@ class ModelHolder:
             if failed.is_same_network(spec):
                 raise error
         self.free()
+        self._import(spec)
         try:
             self._network = construct(spec)
         except (ArchitectureError, NotMeasuredError) as error:
@@ -309,6 +310,8 @@ class ModelHolder:
         require(spec)
         self._libraries.add(spec.library)
         keep_for_good()
+        if self._network is None:
+            self._since = times_kept()
 
     def free(self) -> None:
         """Let the model go, with the device memory that it holds."""
