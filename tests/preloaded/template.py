@@ -36,11 +36,16 @@ _READ_AT_START = (
 )  # fmt: skip
 """How variables begin that an interpreter or a library reads when it starts."""
 
-_NOT_READ = ("PYTHONPATH", "PYTHONBREAKPOINT", "TORCHINDUCTOR_VEC_ISA_OK")
+_NOT_READ = (
+    "PYTHONPATH", "PYTHONBREAKPOINT", "TORCHINDUCTOR_VEC_ISA_OK", "TORCHINDUCTOR_CACHE_DIR",
+)  # fmt: skip
 """But for those that a fork takes over, or can do without."""
 
 _OWN = os.environ.get("PYTHONPATH", "").split(os.pathsep)
 """Of the path of this process, which is none of a fork's."""
+
+_OURS = frozenset(sys.path)
+"""Where all that is imported here has been found."""
 
 _ONE_THREAD = "OPENBLAS_NUM_THREADS"
 """One here, as processes that measure times ask for; those that ask for nothing do with one too."""
@@ -171,7 +176,8 @@ def _can(asked: dict[str, Any]) -> bool:
 
 def _found(asked: dict[str, Any]) -> Iterator[tuple[str, str]]:
     """Files where modules are looked for first, now or by what runs, and the place of each."""
-    for place in {asked["directory"], asked["first"] or asked["directory"], *_path(asked)}:
+    places = {asked["directory"], asked["first"] or asked["directory"], *_path(asked)}
+    for place in places - _OURS:
         with contextlib.suppress(OSError):
             for name in os.listdir(place):
                 yield name, place
@@ -228,6 +234,8 @@ def _become(asked: dict[str, Any], descriptors: list[int]) -> None:
         importlib.import_module("sitecustomize")
     sys.path.insert(0, asked["first"])
     _forget_archbench(asked)
+    if "xdist.plugin" in sys.modules:  # hands this on to its workers as of the start
+        sys.modules["xdist.plugin"]._sys_path[:] = sys.path
     sys.argv[:] = asked["arguments"]
     sys.orig_argv[:] = [asked["executable"], *asked["words"]]
     sys.executable = asked["executable"]

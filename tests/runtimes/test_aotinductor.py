@@ -21,6 +21,8 @@ from archbench.runtimes.aotinductor import PACKAGE_FILE, AotInductor
 from archbench.store.artefacts import Artefacts
 from tests.runtimes.networks import Exits, loaded
 
+pytestmark = pytest.mark.usefixtures("preloaded_python")
+
 PLAN = SamplingPlan(time_budget=0.1)
 CPU = Device("cpu", "AMD EPYC")
 

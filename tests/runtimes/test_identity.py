@@ -27,6 +27,8 @@ class Net(nn.Module):
     def forward(self, x):
         return self.times * helpers.scaled(self.fc(x))
 """
+pytestmark = pytest.mark.usefixtures("preloaded_python")
+
 KEY = """
 import sys, torch
 from archbench import ModelSpec
