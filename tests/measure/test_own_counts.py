@@ -338,6 +338,28 @@ def test_counts_by_hand(name: str) -> None:
 
 
 @pytest.mark.filterwarnings("ignore")
+def test_complex_convolutions_of_a_script_are_refused() -> None:
+    layer = torch.jit.script(nn.Conv2d(3, 4, 3, dtype=torch.complex64))
+    net = Net(lambda n, x: n.c(complex_(x)).abs(), c=layer)
+    with pytest.raises(NotMeasuredError, match="convolutions of complex numbers in a script"):
+        count(ModelSpec.of(net, name="net", input_size=8))
+
+
+@pytest.mark.requires("torch>=2.7")  # which exports it
+@pytest.mark.parametrize(
+    ("layer", "macs"),
+    [
+        (nn.Conv2d(3, 4, 3, padding="same", dtype=torch.complex64), 64 * 4 * 27),
+        (nn.ConvTranspose2d(3, 4, 2, 2, dtype=torch.complex64), 64 * 3 * 4 * 4),
+    ],
+)
+def test_complex_convolutions_of_an_exported_program(layer: nn.Module, macs: int) -> None:
+    net = Net(lambda n, x: n.c(complex_(x)).abs(), c=layer)
+    program = torch.export.export(net, (torch.ones(1, 3, 8, 8),))
+    assert count(ModelSpec.of(program.module, name="net", input_size=8)).macs == macs
+
+
+@pytest.mark.filterwarnings("ignore")
 def test_statically_quantised_convolutions() -> None:
     layers = [nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Conv2d(4, 6, 3, groups=2)]
     plain = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(6, 10)).eval()

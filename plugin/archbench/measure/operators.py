@@ -89,10 +89,14 @@ def _of_quantised() -> dict[Any, Callable[..., int]]:
     }
 
 
+_CONVOLUTIONS = [f"conv{kind}{sides}d" for kind in ("", "_transpose") for sides in (1, 2, 3)]
 COMPLEX_CONVOLUTIONS = frozenset(
-    {
-        *(torch.conv1d, torch.conv2d, torch.conv3d),
-        *(torch.conv_transpose1d, torch.conv_transpose2d, torch.conv_transpose3d),
+    {getattr(torch, name) for name in _CONVOLUTIONS}
+    # As exported programs call them.
+    | {
+        getattr(getattr(aten, name), overload)
+        for name in _CONVOLUTIONS
+        for overload in getattr(aten, name).overloads()
     }
 )
 """Functions that torch takes apart into real convolutions where they get complex numbers."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from archbench.core.complexity import KINDS, Complexity, SecondOpinion
@@ -88,6 +89,8 @@ class Sheet:
                 "computed from other images, and does not compute it anew. Let the forward pass "
                 "be the same each time once self.training is False",
             )
+        if self.ledger.macs_by_operator["convolution"] and _scripts_complex_kernels(self.model):
+            self.ledger.unknown.add("convolutions of complex numbers in a script")
         if self.ledger.unknown:
             raise self.refusal(
                 "operator-not-counted",
@@ -156,6 +159,15 @@ class Sheet:
             layers=self.layers,
             second_opinion=opinion,
         )
+
+
+def _scripts_complex_kernels(model: nn.Module) -> bool:
+    """Whether scripted modules have kernels of complex numbers: a script takes their convolutions
+    apart into three real ones, and nothing tells that they were one."""
+    scripts = (one for one in model.modules() if isinstance(one, torch.jit.ScriptModule))
+    return any(
+        param.is_complex() and param.dim() > 2 for one in scripts for param in one.parameters()
+    )
 
 
 def _why_it_varies(sheet: Sheet, *, keeps_state: bool) -> str:
