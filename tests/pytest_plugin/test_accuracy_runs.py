@@ -265,7 +265,9 @@ def test_a_sample_is_the_same_in_every_run(project: pytest.Pytester, digits: Any
     assert len(digests) == 1
 
 
-def test_an_interrupted_run_is_taken_up(project: pytest.Pytester, digits: Any) -> None:
+@pytest.fixture
+def interrupted(project: pytest.Pytester) -> pytest.Pytester:
+    """A project whose second test ends the run, as long as there is no file ``again``."""
     project.makeconftest(
         """
         import dataclasses, digits_net
@@ -285,6 +287,11 @@ def test_an_interrupted_run_is_taken_up(project: pytest.Pytester, digits: Any) -
             bench.accuracy(model_spec, accuracy_target)
         """
     )
+    return project
+
+
+def test_an_interrupted_run_is_taken_up(interrupted: pytest.Pytester, digits: Any) -> None:
+    project = interrupted
     assert run(project, digits, subprocess=True).ret == pytest.ExitCode.INTERRUPTED
     assert len(list((project.path / ".archbench" / "evaluations").glob("*.json"))) == 1
     (project.path / "again").touch()
@@ -298,6 +305,30 @@ def test_an_interrupted_run_is_taken_up(project: pytest.Pytester, digits: Any) -
         ["  local/digits: evaluated by an earlier run that did not reach its end."]
     )
     assert not list((project.path / ".archbench" / "evaluations").glob("*"))
+
+
+def test_other_images_or_weights_are_of_another_run(
+    interrupted: pytest.Pytester, digits: Any
+) -> None:
+    weights = interrupted.path / "w.pt"
+    shutil.copy(digits.state_dict, weights)
+    given = (interrupted, digits, "--archbench-weights=w.pt")
+    assert run(*given, subprocess=True).ret == pytest.ExitCode.INTERRUPTED
+    (interrupted.path / "again").touch()
+    image = next((interrupted.path / "val" / "3").iterdir())
+    elsewhere = image.rename(interrupted.path / "val" / "4" / image.name)
+    result = run(*given, "--archbench-resume")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["*: sources.images was '*' and is '*' now, *"])
+    elsewhere.rename(image)
+    with weights.open("ab") as file:
+        file.write(b"0")
+    result = run(*given, "--archbench-resume")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["*: sources.w.pt was '*' and is '*' now, *"])
+    shutil.copy(digits.state_dict, weights)
+    assert run(*given, "--archbench-resume").ret == 0
+    assert len(cells(interrupted)) == 2
 
 
 def test_another_network_is_not_taken_up(project: pytest.Pytester, digits: Any) -> None:

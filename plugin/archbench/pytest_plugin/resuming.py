@@ -217,9 +217,10 @@ def what_of(config: pytest.Config, nodeids: Sequence[str]) -> RunHeader:
 
 
 def sources_of(config: pytest.Config, nodeids: Iterable[str]) -> dict[str, str]:
-    """A digest of each file that the tests, a person's own networks, the project's configuration
-    and its baselines are in, and of what is not committed of the rest."""
-    root = config.rootpath
+    """A digest of each file that the tests, a person's own networks, weights, the project's
+    configuration and its baselines are in, of the images, and of what is not committed of the
+    rest."""
+    root, settings = config.rootpath, settings_of(config)
     files = {root / nodeid.partition("::")[0] for nodeid in nodeids}
     files |= {
         above / "conftest.py"
@@ -232,11 +233,17 @@ def sources_of(config: pytest.Config, nodeids: Iterable[str]) -> dict[str, str]:
             files |= _files_of(spec.constructor, root)
     files |= {root / "pyproject.toml", root / "archbench.toml", *filter(None, [config.inipath])}
     files |= set((root / "baselines").rglob("*.jsonl"))
+    if settings.weights is not None and Path(settings.weights).is_file():
+        files.add(Path(settings.weights))
     found = {
         path.relative_to(root).as_posix() if path.is_relative_to(root) else str(path): digest
         for path in sorted(files)
         if (digest := _digest(path)) is not None
     }
+    if settings.imagenet is not None:
+        from archbench.pytest_plugin.accuracy import images_of
+
+        found["images"] = images_of(config)[0].digest[:16]
     changes = git_text(root, "diff", "HEAD", "--no-color", "--no-ext-diff", "--", *_CODE)
     if changes:
         found[UNCOMMITTED] = hashlib.sha256(changes.encode()).hexdigest()[:16]
@@ -252,10 +259,14 @@ def _files_of(source: OwnSource, root: Path) -> set[Path]:
 
 
 def _digest(path: Path) -> str | None:
+    digest = hashlib.sha256()
     try:
-        return hashlib.sha256(regular(path).read_bytes()).hexdigest()[:16]
+        with regular(path).open("rb") as file:
+            while part := file.read(1 << 20):
+                digest.update(part)
     except OSError:
         return None
+    return digest.hexdigest()[:16]
 
 
 def going_on(resumption: Resumption, expected: Sequence[str], cut: int) -> str:
