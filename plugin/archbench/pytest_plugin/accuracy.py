@@ -27,7 +27,7 @@ from archbench.models.weights import WeightedModel, load_weighted
 from archbench.pytest_plugin.accuracy_gate import environment_changes, judge_accuracy
 from archbench.pytest_plugin.advice import how_to_accept
 from archbench.pytest_plugin.ending import end_run
-from archbench.pytest_plugin.evaluations import evaluation_path, outcomes_of, taken_up
+from archbench.pytest_plugin.evaluations import IMAGES, evaluation_path, outcomes_of, taken_up
 from archbench.pytest_plugin.gate import accepted_of, gate_of, judged
 from archbench.pytest_plugin.holding import holder_of
 from archbench.pytest_plugin.options import worker_count
@@ -35,8 +35,6 @@ from archbench.pytest_plugin.progress import EvaluationProgress
 from archbench.pytest_plugin.settings import settings_of
 from archbench.pytest_plugin.starting import artefacts_of
 from archbench.store.outcomes import StoredOutcomes, write_outcomes
-
-_IMAGES: pytest.StashKey[tuple[ImageSet, ImageSet]] = pytest.StashKey()
 
 RANGES = 128
 """Images that an engine takes the ranges of int8 from, but no more than a tenth of all."""
@@ -50,12 +48,12 @@ def images_of(config: pytest.Config) -> tuple[ImageSet, ImageSet]:
     """
     settings = settings_of(config)
     assert settings.imagenet is not None
-    if _IMAGES not in config.stash:
+    if IMAGES not in config.stash:
         found = images = open_images(settings.imagenet)
         if settings.accuracy_samples is not None:
             images = sampled(images, settings.accuracy_samples)
-        config.stash[_IMAGES] = images, found
-    return config.stash[_IMAGES]
+        config.stash[IMAGES] = images, found
+    return config.stash[IMAGES]
 
 
 # Measuring.

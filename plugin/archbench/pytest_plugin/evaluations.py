@@ -10,12 +10,16 @@ import pytest
 
 from archbench.core.accuracy import Outcomes
 from archbench.core.errors import ArchbenchError
+from archbench.core.images import ImageSet
 from archbench.core.records import NOT_MEASURED, Record
 from archbench.core.spec import ModelSpec, Target
 from archbench.core.verdicts import Note, Verdict
 from archbench.pytest_plugin.options import spelled
 from archbench.pytest_plugin.settings import settings_of
 from archbench.store.outcomes import outcomes_path, read_outcomes
+
+IMAGES: pytest.StashKey[tuple[ImageSet, ImageSet]] = pytest.StashKey()
+"""The images of a run that are evaluated, and all of them, from its start on."""
 
 
 def not_measured(config: pytest.Config, spec: ModelSpec, target: Target) -> tuple[Record, str]:

@@ -17,6 +17,7 @@ from archbench.core.errors import ArchbenchError, some
 from archbench.core.headers import OF_ACCEPTING, OF_THE_MOMENT, UNCOMMITTED, RunHeader
 from archbench.core.spec import OwnSource
 from archbench.measure.environment import describe_environment
+from archbench.pytest_plugin.evaluations import IMAGES
 from archbench.pytest_plugin.options import is_child, is_worker, refusing
 from archbench.pytest_plugin.selection import selected_models
 from archbench.pytest_plugin.settings import settings_of
@@ -240,10 +241,8 @@ def sources_of(config: pytest.Config, nodeids: Iterable[str]) -> dict[str, str]:
         for path in sorted(files)
         if (digest := _digest(path)) is not None
     }
-    if settings.imagenet is not None:
-        from archbench.pytest_plugin.accuracy import images_of
-
-        found["images"] = images_of(config)[0].digest[:16]
+    if IMAGES in config.stash:
+        found["images"] = config.stash[IMAGES][0].digest[:16]
     changes = git_text(root, "diff", "HEAD", "--no-color", "--no-ext-diff", "--", *_CODE)
     if changes:
         found[UNCOMMITTED] = hashlib.sha256(changes.encode()).hexdigest()[:16]
