@@ -107,10 +107,12 @@ def test_a_noisy_figure_is_marked_wherever_it_is_listed() -> None:
     row = Row(id="timm/a", name="a", library="timm", family="A", values=values, noisy=("latency",))
     assert figure_text(row, "latency") == "~12.5"
     assert figure_text(row, "macs") == "2"
-    assert noise_note([row, replace(row, noisy=())]) == [
-        "~ too noisy to trust, 1 of 2: other work ran beside it."
-    ]
+    for metric in (None, "latency"):
+        assert noise_note([row, replace(row, noisy=())], metric) == [
+            "~ too noisy to trust, 1 of 2: other work ran beside it."
+        ]
     assert noise_note([replace(row, noisy=())]) == []
+    assert noise_note([row], "params") == []
     assert rows_table([row], "text").splitlines()[2].split() == ["a", "timm", "2", "~12.5"]
     (line,) = csv.DictReader(rows_csv([row]).splitlines())
     assert (line["noisy"], line["latency"]) == ("latency", "0.0125")

@@ -123,7 +123,7 @@ def comparison_remarks(comparison: Comparison, titles: tuple[str, str]) -> list[
         remarks.append(f"{ERROR_MARK} may be no change: the intervals of the two touch.")
     sides = [row for change in changes for row in (change.left, change.right)]
     remarks += published_note(row.values[metric] for row in sides)
-    return remarks + noise_note([row for row in sides if metric in row.noisy])
+    return remarks + noise_note(sides, metric)
 
 
 def comparison_json(comparison: Comparison, titles: tuple[str, str], remarks: Sequence[str]) -> str:

@@ -39,9 +39,9 @@ def published_note(figures: Iterable[Value]) -> list[str]:
     return [f"{PUBLISHED_MARK} published, not measured here."] if is_marked else []
 
 
-def noise_note(rows: Sequence[Row]) -> list[str]:
-    """What the mark of noisy figures means, where a row has one."""
-    noisy = sum(bool(row.noisy) for row in rows)
+def noise_note(rows: Sequence[Row], metric: str | None = None) -> list[str]:
+    """What the mark of noisy figures means, where a row has one, of any metric or of one."""
+    noisy = sum(bool(row.noisy) if metric is None else metric in row.noisy for row in rows)
     if not noisy:
         return []
     return [f"{NOISY_MARK} too noisy to trust, {noisy} of {len(rows)}: other work ran beside it."]
