@@ -131,9 +131,8 @@ class Bench:
             record = self._measured(
                 loaded_model, order.time_budget, placements=PLACEMENTS, seed=order.seed
             )
-            record.metrics["latency"]["counts"] = {
-                "params": count_parameters(loaded_model.module)[0]
-            }
+            params, _ = count_parameters(loaded_model.module)
+            record.metrics["latency"]["counts"] = {"params": params}
             return statistics_of(self._record(record))
         item = repeated(config, self._node.nodeid)
         confirmations = [] if item is None else process_runs_of(item.confirmations)
