@@ -67,7 +67,8 @@ def versions() -> dict[str, str]:
 
 def tried(spec: ModelSpec) -> dict[str, Any]:
     """What each engine makes of an architecture, by its name: the largest difference of a score as
-    a share of the largest, or a reason with its sentence; and seconds of the export."""
+    a share of the largest (``value``), how far other rounding alone moves eager torch's where that
+    is more (``rounding``), or a reason with its sentence; and seconds of the export."""
     found: dict[str, Any] = {"id": spec.id, "versions": versions()}
     start = time.perf_counter()
     directory = Path(tempfile.mkdtemp(prefix="archbench-exports-"))
@@ -95,7 +96,9 @@ def _by_engine(model: Any) -> dict[str, Any]:
     except (ArchbenchError, MemoryError, RuntimeError) as error:
         return {"reason": type(error).__name__, "sentence": first_line(error)}
     verdict = output_verdict(metric, "fp32", model.target.runtime)
-    value = {"difference": metric.get("value")}
+    value: dict[str, Any] = {"value": metric.get("value")}
+    if "rounding" in metric:
+        value["rounding"] = metric["rounding"]
     if verdict.status == "unchanged":
         return value
     return {**value, "reason": verdict.reason, "sentence": verdict.sentence}
@@ -178,11 +181,36 @@ def page(groups: Mapping[str, tuple[int, Sequence[Mapping[str, Any]]]]) -> str:
                     bad[f"{one['id']} {name}"] = [one["id"], name, said["reason"], sentence]
     words = ["architecture", "engine", "reason", "what it says"]
     lines += Table(words, list(bad.values()), words).markdown_lines() if bad else ["None."]
+    lines += _moved_by_rounding([one for _, found in groups.values() for one in found])
     example = next((one for _, found in groups.values() for one in found), None)
     if example is not None:
         used = ", ".join(f"{name} {version}" for name, version in example["versions"].items())
         lines += ["", f"With {used}."]
     return "\n".join(lines) + "\n"
+
+
+def _moved_by_rounding(results: Sequence[Mapping[str, Any]]) -> list[str]:
+    """A section with the architectures whose own scores rounding moves by more than 1e-4."""
+    rows = {
+        (one["id"], name): [
+            one["id"], name, *(f"{one[name][key]:.1e}" for key in ("value", "rounding"))
+        ]
+        for one in results
+        for name in ENGINES
+        if is_good(one, name) and "rounding" in one[name]
+    }  # fmt: skip
+    if not rows:
+        return []
+    headers = ["architecture", "engine", "difference", "eager fp32 and double precision"]
+    return [
+        "",
+        "## Those that rounding moves further",
+        "",
+        "Their scores differ by more than 1e-4, but by less than four times what the scores of",
+        "eager fp32 and of double precision differ by. They count among those that agree.",
+        "",
+        *Table(headers, list(rows.values()), headers[:2]).markdown_lines(),
+    ]
 
 
 def ranking(suite: str, artefacts: Path, seconds: float = 1.0) -> Table:
