@@ -103,6 +103,16 @@ def test_relative_imports(tmp_path: Path, is_package: bool) -> None:
     assert kernel(network("pkg/inner/net.py:net", tmp_path)) == 9
 
 
+def test_a_file_of_a_package_that_reads_files_of_its_package(tmp_path: Path) -> None:
+    text = "from importlib.resources import files\nfrom torch import nn\ndef net():\n"
+    text += "    size = int((files(__package__) / 'size.txt').read_text())\n"
+    text += "    return nn.Sequential(nn.Conv2d(3, 8, size))\n"
+    write(tmp_path, pkg____init__="", pkg__inner____init__="", pkg__inner__net=text)
+    (tmp_path / "pkg" / "inner" / "size.txt").write_text("9", encoding="utf-8")
+    built = network("pkg/inner/net.py:net", tmp_path)
+    assert tuple(built.module.get_parameter("0.weight").shape) == (8, 3, 9, 9)
+
+
 def test_relative_imports_in_a_folder_with_a_dot_in_its_name(tmp_path: Path) -> None:
     folder = tmp_path / "v1.0"
     write(folder, net=NET.format(place=".blocks"), blocks=BLOCK.format(kernel=9))

@@ -308,13 +308,16 @@ def _import_below(path: Path, levels: int) -> ModuleType:
     return importlib.import_module(".".join((name, *below)))
 
 
+_PACKAGE = "__package__"
+
+
 def _package_of(source: OwnSource) -> tuple[tuple[str, ...], str] | None:
-    """The parts of the name of a file that imports its own package, relatively or by name, and the
-    directory that they start from; None for a file that can be imported alone."""
+    """The parts of the name of a file that imports its own package, relatively or by name, or asks
+    for it, and the directory that they start from; None for a file that can be imported alone."""
     path = Path(source.place)
     above = _above_package(path.parent)
     levels, names = _imports(path)
-    if above and path.relative_to(above[0]).parts[0] in names:
+    if above and {path.relative_to(above[0]).parts[0], _PACKAGE} & names:
         # The package's __init__ is run, and may import this very file, which has to be the same.
         levels = max(levels, 1)
     if not levels:
@@ -334,7 +337,8 @@ def _package_of(source: OwnSource) -> tuple[tuple[str, ...], str] | None:
 
 
 def _imports(path: Path) -> tuple[int, set[str]]:
-    """The most dots with which a file begins an import, and the top names that it imports."""
+    """The most dots with which a file begins an import, and the top names that it imports, and
+    ``__package__`` where it asks for that, as for files of its package."""
     levels, names = 0, set()
     for node in ast.walk(ast.parse(path.read_bytes(), filename=str(path))):
         if isinstance(node, ast.ImportFrom):
@@ -342,6 +346,8 @@ def _imports(path: Path) -> tuple[int, set[str]]:
             imported = [] if node.level else [node.module or ""]
         else:
             imported = [one.name for one in node.names] if isinstance(node, ast.Import) else []
+            if isinstance(node, ast.Name) and node.id == _PACKAGE:
+                names.add(_PACKAGE)
         names |= {name.partition(".")[0] for name in imported}
     return levels, names
 
