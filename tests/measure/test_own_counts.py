@@ -326,6 +326,7 @@ def _filled(x: Tensor) -> Tensor:
     y[..., 2:] += x[..., 2:]
     y[..., 0].fill_(3.0)
     torch.add(x, nothing.sum() + 1, out=y)
+    torch.zeros(1).resize_(x.shape).copy_(x)
     return y + torch.isnan(mask) + torch.zeros(4, 8).fill_(1.0)[0]
 
 

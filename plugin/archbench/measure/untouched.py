@@ -42,9 +42,12 @@ class Untouched:
             Whether it has read memory that was bare.
         """
         made = {storage_number(tensor): tensor for tensor in tensors_in([output])}
+        if makes_bare_memory(func):
+            self._bare |= made.keys()
         if is_free(func):
-            if makes_bare_memory(func):
-                self._bare |= made.keys()
+            if self._full and not func.is_view:  # it may be larger now, as by resize_
+                for number in written_by(func, args, kwargs):
+                    self._full.pop(number, None)
             return False
         if not (self._bare or self._full or fills(func)):
             return False
