@@ -30,6 +30,9 @@ from archbench.report.tables import Table
 ROOT = Path(__file__).resolve().parents[1]
 NETS = ROOT / "tests" / "isolation" / "nets.py"
 GOOD = ("Good", "AlsoGood")
+KEPT = ("torchinductor", "pytest-of-")
+"""Beginnings of what others keep among temporary files."""
+
 LEFT = 2.0
 """Seconds after a run at which nothing of it is to be there."""
 
@@ -80,9 +83,9 @@ def left_of(place: Path) -> Iterator[str]:
     for name in ("processes", "against"):
         yield from (str(path) for path in (place / ".archbench" / name).glob("*"))
     if (place / "tmp").exists():
-        # torch's compiler keeps what it has made for the next process.
+        # torch's compiler keeps what it has made for the next process, pytest what xdist asks for.
         names = (path.name for path in (place / "tmp").iterdir())
-        yield from (f"tmp/{name}" for name in names if not name.startswith("torchinductor"))
+        yield from (f"tmp/{name}" for name in names if not name.startswith(KEPT))
 
 
 def statuses(place: Path) -> dict[str, list[str]]:
