@@ -15,6 +15,7 @@ from archbench.core.run_config import RunConfig
 from archbench.pytest_plugin import starting
 from archbench.pytest_plugin.handover import why_here
 from archbench.pytest_plugin.settings import Settings
+from tests.pytest_plugin.test_against import RULES
 
 pytestmark = pytest.mark.usefixtures("preloaded_python")
 PYTHON = sys.executable
@@ -211,8 +212,11 @@ def test_workers_of_xdist_and_processes_that_measure_are_as_safe(suite: pytest.P
     assert nothing_is_left(suite)
 
 
+@pytest.mark.usefixtures("judged_on_a_busy_machine")
 def test_a_paired_comparison_is_as_safe(suite: pytest.Pytester) -> None:
     names = ("Hangs", "Last")
+    rules = RULES.replace("process_runs = 1", "process_runs = 1\nmost_process_runs = 1")
+    (suite.path / "archbench.toml").write_text(rules, encoding="utf-8")
     result = run_deadly(suite, "--archbench-against=batch-size=2", names=names)
     assert result.ret == pytest.ExitCode.TESTS_FAILED
     found = cells(suite)
