@@ -16,7 +16,7 @@ from tests.preloaded import preloaded
 TELLS = """
 import os, sys
 print(sys.argv, [one for one in sys.path if "preloaded" not in one], os.getcwd(), __name__)
-print(os.environ["SHOWN"], sys.stdin.read(), file=sys.stderr)
+print(os.environ["SHOWN"], sys.stdin.read(), os.getppid(), file=sys.stderr)
 sys.exit(%s)
 """
 

@@ -64,6 +64,7 @@ def request() -> dict[str, object] | None:
         "directory": os.getcwd(),
         "cores": sorted(os.sched_getaffinity(0)),
         "umask": umask,
+        "parent": os.getppid(),
         "numbers": numbers,
     }
 

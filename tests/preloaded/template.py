@@ -223,6 +223,7 @@ def _become(asked: dict[str, Any], descriptors: list[int]) -> None:
         os.close(source)
     os.chdir(asked["directory"])
     os.umask(asked["umask"])
+    os.getppid = lambda: asked["parent"]
     os.sched_setaffinity(0, asked["cores"])
     os.environ.clear()
     os.environ.update(asked["variables"])

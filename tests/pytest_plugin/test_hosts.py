@@ -126,8 +126,12 @@ class Hosts:
         place = self.pytester.path.parent / f"{self.pytester.path.name}-{name}"
         place.mkdir()
         key = _key(place / "host_key")
+        # What is read at a start is as here, so that its processes begin with everything imported.
+        read = ("PYTHON", "LANG", "LC_", "OPENBLAS_", "OMP_", "MKL_")
         variables = {
-            "WHERE": str(place / "ran"), "PYTHONPATH": f"{PLUGIN}:{place / 'more'}", **variables
+            **{name: value for name, value in os.environ.items() if name.startswith(read)},
+            "PYTHONPATH": f"{PLUGIN}:{place / 'more'}", "WHERE": str(place / "ran"),
+            **variables,
         }  # fmt: skip
         for tries_left in (2, 1, 0):
             with socket.socket() as bound:
