@@ -204,6 +204,15 @@ def test_results_that_are_kept_for_the_same_images_are_named(
     assert note.code == "keeps-results"
 
 
+class ByForwardMode(Head):
+    """Torch knows tangents of weights as zeros without memory."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        rows = x.flatten(1)
+        along: Tensor = torch.func.jvp(self.a, (rows,), (torch.ones_like(rows),))[1]
+        return along
+
+
 class Padded(nn.Module):
     """Of nested tensors, which an operator that looks for bad values does not take."""
 
@@ -248,7 +257,7 @@ class Flexible(nn.Module):
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("constructor", [Padded, Sparse, Jagged, Flexible])
+@pytest.mark.parametrize("constructor", [Padded, Sparse, Jagged, Flexible, ByForwardMode])
 def test_what_runs_is_timed(constructor: type[nn.Module]) -> None:
     model = loaded(constructor)
     assert model(*model.inputs()).shape == (1, 10)

@@ -140,6 +140,7 @@ def _is_watched(tensor: Tensor) -> bool:
     return (
         type(tensor) in (Tensor, nn.Parameter)
         and has_storage(tensor)
+        and not tensor._is_zerotensor()  # reading one, as of forward-mode gradients, is fatal
         and tensor.dtype in (torch.float64, torch.float32, torch.bfloat16, torch.float16)
         and not tensor.is_meta
     )
