@@ -133,6 +133,12 @@ class ExportedWithChecks(Two):
         self.b = torch.export.export(Casting(self.b), (torch.ones(1, 3, 8, 8),)).module()  # type: ignore[assignment]
 
 
+class AsksForShapes(Two):
+    def forward(self, x: Tensor) -> Tensor:
+        shape = functional.conv2d(x.to("meta"), self.b.weight.to("meta"), padding=1).shape
+        return self.fc((self.a(x) + self.b(x)).reshape(shape).flatten(1))
+
+
 class ReadsValues(Two):
     def forward(self, x: Tensor) -> Tensor:
         scale = 2.0 if float(x.mean()) > 1e9 else 1.0
@@ -151,7 +157,7 @@ MEAN = torch.tensor([0.485, 0.456, 0.406]).view(1, 3, 1, 1)
     "constructor",
     [
         *(Two, ByPool, ByThread, ByLastingPool, Marked, Parallel, Checkpointed, Compiled),
-        *(Scripted, Frozen, ReadsValues, FileLevel),
+        *(Scripted, Frozen, AsksForShapes, ReadsValues, FileLevel),
         # 2.6 cannot export them
         pytest.param(Exported, marks=pytest.mark.requires("torch>=2.7")),
         pytest.param(ExportedWithChecks, marks=pytest.mark.requires("torch>=2.7")),

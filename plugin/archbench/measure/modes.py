@@ -65,7 +65,8 @@ class Noting(TorchDispatchMode):  # type: ignore[no-untyped-call]
             return output
         _noted(ledger, ledger.about_to_read, func, args, kwargs)
         output = func(*args, **kwargs)
-        _noted(ledger, ledger.seen, func, args, kwargs, output)
+        if not any(tensor.is_meta for tensor in tensors_in([output])):
+            _noted(ledger, ledger.seen, func, args, kwargs, output)
         return output
 
 
