@@ -92,8 +92,12 @@ def test_another_archbench_and_what_it_finds_when_it_is_imported(tmp_path: Path)
     code = "import sys; print('torch' in sys.modules, 'archbench.metrics' in sys.modules)"
     assert both(["-c", code], tmp_path)[1] == (0, "True True\n", "")
     (tmp_path / "more-1.0.dist-info").mkdir()
+    entries = tmp_path / "more-1.0.dist-info" / "entry_points.txt"
+    entries.write_text("[pytest11]\nmore = more\n")
+    assert both(["-c", code], tmp_path)[1] == (0, "True True\n", "")
+    entries.write_text("[archbench.metrics]\nmore = more\n")
     assert both(["-c", code], tmp_path)[1] == (0, "True False\n", "")
-    (tmp_path / "more-1.0.dist-info").rmdir()
+    entries.unlink()
     (tmp_path / "archbench").mkdir()
     (tmp_path / "archbench" / "__init__.py").touch()
     assert both(["-c", code], tmp_path)[1] == (0, "True False\n", "")

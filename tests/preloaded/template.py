@@ -185,12 +185,19 @@ def _found(asked: dict[str, Any]) -> Iterator[tuple[str, str]]:
 
 def _forget_archbench(asked: dict[str, Any]) -> None:
     """Where there is another one, or a distribution, whose metrics are found by the import."""
-    found = list(_found(asked))
-    if any(name.endswith(".dist-info") for name, _ in found) or any(
-        name == "archbench" and _is_another(name, place) for name, place in found
-    ):
+    for name, place in _found(asked):
+        other = name == "archbench" and _is_another(name, place)
+        if not other and not _brings_more(os.path.join(place, name)):
+            continue
         for name in [one for one in sys.modules if one.partition(".")[0] == "archbench"]:
             del sys.modules[name]
+
+
+def _brings_more(path: str) -> bool:
+    """Whether the files of a distribution are there that names something of archbench's."""
+    with contextlib.suppress(OSError):
+        return "[archbench." in Path(path, "entry_points.txt").read_text(encoding="utf-8")
+    return False
 
 
 def _is_another(file_name: str, place: str) -> bool:

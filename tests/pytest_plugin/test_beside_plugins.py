@@ -1,7 +1,8 @@
 """archbench in one run with other plugins of pytest, each really installed.
 
 Each has an environment of its own over this one, made once and kept within it. Where a plugin
-cannot be installed its test is skipped, unless ARCHBENCH_REQUIRE_PLUGINS=1.
+cannot be installed its test is skipped, unless ARCHBENCH_REQUIRE_PLUGINS=1. What that environment
+has more is laid over this one: processes begin with everything else imported.
 """
 
 from __future__ import annotations
@@ -26,6 +27,10 @@ QUICK = (
 )  # fmt: skip
 COUNTED, TIMED = ("complexity", "no-baseline"), ("latency", "no-baseline")
 PARAMS = 3 * 4 * 9 + 4 + 50
+
+
+pytestmark = pytest.mark.usefixtures("preloaded_python")
+PYTHON = sys.executable
 
 
 def environment_with(plugin: str) -> Path:
@@ -55,7 +60,7 @@ def environment_with(plugin: str) -> Path:
 
 
 def _make(place: Path) -> None:
-    subprocess.run([sys.executable, "-m", "venv", "--clear", "--without-pip", place], check=True)
+    subprocess.run([PYTHON, "-m", "venv", "--clear", "--without-pip", place], check=True)
     here = Path(sysconfig.get_path("purelib"))
     # As a site of its own: what is here may name further places, as editable packages do.
     code = f"import site; site.addsitedir({str(here)!r})\n"
@@ -66,13 +71,19 @@ Run = Callable[..., pytest.RunResult]
 
 
 @pytest.fixture
-def run_beside(suite: pytest.Pytester) -> Run:
+def run_beside(suite: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Runs the suite with a plugin: ``run_beside("pytest-cov", "Small", options=["--cov"])``."""
 
-    def run(plugin: str, *names: str, options: tuple[str, ...] = ()) -> pytest.RunResult:
+    def run(
+        plugin: str, *names: str, options: tuple[str, ...] = (), fresh: bool = False
+    ) -> pytest.RunResult:
         suite.makepyfile(nets=NETS)
         models = [f"--archbench-models=nets.py:{name}" for name in names]
         python = environment_with(plugin)
+        if not fresh:
+            here = Path(sysconfig.get_path("purelib")).relative_to(sys.prefix)
+            monkeypatch.setenv("PYTHONPATH", str(python.parents[1] / here))
+            python = Path(sys.executable)
         return suite.run(python, "-m", "pytest", "test_bench.py", *QUICK, *models, *options)
 
     return run
@@ -180,7 +191,8 @@ def test_timeout(suite: pytest.Pytester, run_beside: Run) -> None:
     # Each slow one in one test; after Busy a test goes to another process.
     twice = "SlowToBuild and latency or SlowToRun and complexity or SlowElsewhere and latency"
     names = ("Small", "SlowToBuild", "SlowToRun", "Busy", "SlowElsewhere")
-    result = run_beside("pytest-timeout", *names, options=("--timeout=5", "-k", f"not ({twice})"))
+    options = ("--timeout=5", "-k", f"not ({twice})")
+    result = run_beside("pytest-timeout", *names, options=options, fresh=True)
     assert result.ret == pytest.ExitCode.TESTS_FAILED
     result.assert_outcomes(passed=4, failed=2, errors=1, deselected=3)
     assert "INTERNALERROR" not in result.stdout.str()
