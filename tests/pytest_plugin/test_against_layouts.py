@@ -75,7 +75,7 @@ def commit(root: Path) -> None:
 def install_suite(site: Path) -> None:
     """archbench as its wheel lays it out."""
     source = Path(archbench.__file__).parent
-    shutil.copytree(source, site / "archbench", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(source, site / "archbench")
     shutil.copytree(ROOT / "benchmarks", site / "archbench" / "benchmarks")
 
 
