@@ -121,9 +121,12 @@ def test_a_failed_test_is_not_saved_as_a_good_measurement(suite: pytest.Pytester
     assert document["benchmarks"] == []
 
 
+MINE = ("test_mine.py", "--benchmark-max-time=0.1")
+
+
 def test_beside_a_benchmark_of_ones_own(suite: pytest.Pytester) -> None:
     suite.makepyfile(test_mine="def test_mine(benchmark): benchmark(sum, [1, 2])")
-    result = suite.runpytest_inprocess(*QUICK, "test_mine.py", "--benchmark-json=b.json")
+    result = suite.runpytest_inprocess(*QUICK, *MINE, "--benchmark-json=b.json")
     result.assert_outcomes(passed=3)
     document = json.loads((suite.path / "b.json").read_text(encoding="utf-8"))
     assert {entry["name"] for entry in document["benchmarks"]} == {
@@ -148,9 +151,9 @@ def test_only_under_workers_without_any_benchmark(pytester: pytest.Pytester) -> 
 def test_a_projects_own_benchmarks_are_compared(conftest: str, pytester: pytest.Pytester) -> None:
     pytester.makeconftest(conftest)
     pytester.makepyfile(test_mine="def test_mine(benchmark): benchmark(sum, [1, 2])")
-    assert pytester.runpytest_inprocess("test_mine.py", "--benchmark-autosave").ret == 0
+    assert pytester.runpytest_inprocess(*MINE, "--benchmark-autosave").ret == 0
     result = pytester.runpytest_inprocess(
-        "test_mine.py", "--benchmark-compare", "--benchmark-compare-fail=mean:100000%"
+        *MINE, "--benchmark-compare", "--benchmark-compare-fail=mean:100000%"
     )
     assert result.ret == 0
     result.stdout.fnmatch_lines(["test_mine (NOW)*"])
