@@ -26,17 +26,25 @@ _PRISTINE: dict[str, dict[str, object]] = {}
 """What was in such a module right after its package had been imported."""
 
 
+_READ: dict[str, dict[str, object]] = {}
+"""What was in it when it was last read, which nobody changes."""
+
+
 def _variables(name: str) -> dict[str, object] | None:
     """The variables of a module that can be put back; None while it is not imported."""
     module = sys.modules.get(name)
     if module is None:
         return None
     kept = (bool, int, float, str, dict, set, list)
-    return {
-        key: _copied(value)
+    there = {
+        key: value
         for key, value in vars(module).items()
         if isinstance(value, kept) and not key.startswith("__")
     }
+    # Copying timm's registry takes four times as long as seeing that it is as it was.
+    if _READ.get(name) != there:
+        _READ[name] = {key: _copied(value) for key, value in there.items()}
+    return _READ[name]
 
 
 def _copied(value: Any) -> Any:
@@ -60,7 +68,7 @@ def _set_variables(name: str, values: Mapping[str, object] | None) -> None:
         elif isinstance(held, list) and isinstance(value, list):
             held[:] = value
         else:
-            setattr(module, key, value)
+            setattr(module, key, _copied(value))
 
 
 class _AfterFirstImport(MetaPathFinder):
