@@ -47,6 +47,7 @@ from archbench.catalog.tables import PUBLISHED, published_table
         ("timm/convnext_tiny", "ConvNeXt"),
         ("timm/deit3_base_patch16_224", "DeiT"),
         ("local/my_net", OTHER),
+        ("local/wide", OTHER),
         ("local/<b>x", OTHER),
     ],
 )

@@ -57,7 +57,10 @@ _RULES: tuple[tuple[str, str], ...] = (
     ("NIN", r"^(bn)?nin"),
     ("ENet", r"^enet"),
     ("ResNeXt", r"resnext|airnext"),
-    ("ResNet", r"resne|rednet|^scnet|resattnet|wrn|wide|^drn[cd]|revnet|diracnet|bagnet|fishnet"),
+    (
+        "ResNet",
+        r"resne|rednet|^scnet|resattnet|wrn|wideres|^drn[cd]|revnet|diracnet|bagnet|fishnet",
+    ),
     ("ResNet", r"pyramidnet|airnet"),
 )
 """Family, and what members' names look like in small letters and digits; the first rule counts."""
