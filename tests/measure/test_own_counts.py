@@ -345,9 +345,11 @@ def test_counts_by_hand(name: str) -> None:
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_complex_convolutions_of_a_script_are_refused() -> None:
-    layer = torch.jit.script(nn.Conv2d(3, 4, 3, dtype=torch.complex64))
-    net = Net(lambda n, x: n.c(complex_(x)).abs(), c=layer)
+@pytest.mark.parametrize("is_traced", [True, False])
+def test_complex_convolutions_of_a_script_are_refused(is_traced: bool) -> None:
+    layer, image = nn.Conv2d(3, 4, 3, dtype=torch.complex64), complex_(torch.ones(1, 3, 8, 8))
+    script = torch.jit.trace(layer, image) if is_traced else torch.jit.script(layer)
+    net = Net(lambda n, x: n.c(complex_(x)).abs(), c=script)
     with pytest.raises(NotMeasuredError, match="convolutions of complex numbers in a script"):
         count(ModelSpec.of(net, name="net", input_size=8))
 

@@ -89,7 +89,8 @@ class Sheet:
                 "computed from other images, and does not compute it anew. Let the forward pass "
                 "be the same each time once self.training is False",
             )
-        if self.ledger.macs_by_operator["convolution"] and _scripts_complex_kernels(self.model):
+        convolves = any("convolution" in name for name in self.ledger.macs_by_operator)
+        if convolves and _scripts_complex_kernels(self.model):
             self.ledger.unknown.add("convolutions of complex numbers in a script")
         if self.ledger.unknown:
             raise self.refusal(
