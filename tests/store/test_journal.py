@@ -222,8 +222,8 @@ def test_what_a_run_that_goes_on_needs_is_read_back(tmp_path: Path) -> None:
     journal.append(CELL)
     journal.append_process_run("t.py::test[timm/b]", "process_runs", {"died": "first"})
     journal.append_process_run("t.py::test[timm/b]", "process_runs", {"died": "second"})
-    journal.append_pair("t.py::test[timm/c]", {"seconds": 1.0})
-    journal.append_pair("t.py::test[timm/c]", {"seconds": 2.0})
+    journal.append_pair("t.py::test[timm/c]", {"seconds": 1.0, "process_runs": [1, 2]})
+    journal.append_pair("t.py::test[timm/c]", {"seconds": 2.0, "process_runs": [3]}, 2)
     with journal.path.open("ab") as file:
         file.write(b'{"kind":"test","test":"injected","reports":[]}\n')
     kept = read_kept(journal.path)
@@ -231,8 +231,20 @@ def test_what_a_run_that_goes_on_needs_is_read_back(tmp_path: Path) -> None:
     assert kept.process_runs == {
         ("t.py::test[timm/b]", "process_runs"): [{"died": "first"}, {"died": "second"}]
     }
-    assert kept.pairs == {"t.py::test[timm/c]": {"seconds": 2.0}}
+    assert kept.pairs == {"t.py::test[timm/c]": {"seconds": 2.0, "process_runs": [1, 2, 3]}}
     assert kept.run.cells == [CELL]
+
+
+def test_pairs_behind_a_damaged_line_are_measured_again(tmp_path: Path) -> None:
+    journal = Journal(tmp_path, {}, run_id="r1")
+    for before in range(4):
+        journal.append_pair("t", {"seconds": before + 1.0, "process_runs": [before]}, before)
+    lines = journal.path.read_bytes().splitlines(keepends=True)
+    journal.path.write_bytes(b"".join([*lines[:3], lines[3].replace(b"[2]", b"[7]"), lines[4]]))
+    assert read_kept(journal.path).pairs == {"t": {"seconds": 2.0, "process_runs": [0, 1]}}
+    # The run that goes on with it writes what it measures again.
+    journal.append_pair("t", {"seconds": 3.0, "process_runs": [8]}, 2)
+    assert read_kept(journal.path).pairs == {"t": {"seconds": 3.0, "process_runs": [0, 1, 8]}}
 
 
 def test_a_run_that_was_gone_on_with_has_not_ended_before(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
@@ -23,6 +24,7 @@ from archbench.pytest_plugin.resuming import (
 from archbench.pytest_plugin.settings import settings_of
 from archbench.store.directory import make_directory, writing
 from archbench.store.journal import Journal, Report
+from archbench.workers.schedule import PairedCell
 
 
 class Keeping:
@@ -43,6 +45,7 @@ class Keeping:
         self._reports: dict[str, list[Report]] = {}
         self._of_cells: set[str] = set()
         self._once: set[str] = set()
+        self._pairs: dict[str, int] = {}
         self.problem = ""
         self.went_on = ""
 
@@ -144,9 +147,15 @@ class Keeping:
         self._keep(lambda journal: journal.append_process_run(test, into, form_of(brought)))
         self._end_at_once()
 
-    def pair(self, test: str, paired: object) -> None:
-        """Write what all pairs of processes so far have brought of a test."""
-        self._keep(lambda journal: journal.append_pair(test, form_of(paired)))
+    def pair(self, test: str, paired: PairedCell) -> None:
+        """Write what a pair of processes has brought of a test."""
+        if test not in self._pairs:
+            kept = None if self.resumption is None else self.resumption.kept
+            self._pairs[test] = 0 if kept is None else len(kept.pair_runs(test))
+        before = self._pairs[test]
+        self._pairs[test] = len(paired.process_runs)
+        form = form_of(replace(paired, process_runs=paired.process_runs[before:]))
+        self._keep(lambda journal: journal.append_pair(test, form, before))
         self._end_at_once()
 
     def _end_at_once(self) -> None:

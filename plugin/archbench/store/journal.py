@@ -104,9 +104,14 @@ class Journal:
         """Write what one process has brought of a test."""
         self._append({"kind": "process", "test": test, "into": into, "brought": brought})
 
-    def append_pair(self, test: str, paired: Mapping[str, Json]) -> None:
-        """Write what all pairs of processes so far have brought of a test."""
-        self._append({"kind": "pair", "test": test, "paired": paired})
+    def append_pair(self, test: str, paired: Mapping[str, Json], before: int = 0) -> None:
+        """Write what a pair of processes has brought of a test.
+
+        Args:
+            paired: what is known of the test after it, but of its process runs the new ones alone.
+            before: process runs that stand in lines above.
+        """
+        self._append({"kind": "pair", "test": test, "before": before, "paired": paired})
 
     def close(self, exit_status: int, seconds: float, *, complete: bool = True) -> None:
         """Mark the run as having reached its end, if it has written anything.
@@ -298,7 +303,7 @@ class Kept:
     run: Run
     tests: dict[str, list[Report]] = field(default_factory=dict)
     process_runs: dict[tuple[str, str], list[Json]] = field(default_factory=dict)
-    pairs: dict[str, Json] = field(default_factory=dict)
+    pairs: dict[str, dict[str, Json]] = field(default_factory=dict)
 
     def take(self, kind: bytes, line: bytes) -> None:
         """Take a line of use to a run that goes on, unless it is damaged."""
@@ -310,7 +315,17 @@ class Kept:
             elif kind == b"process":
                 self.process_runs.setdefault((test, data["into"]), []).append(data["brought"])
             else:
-                self.pairs[test] = data["paired"]
+                self._take_pair(test, data["paired"], data.get("before", 0))
+
+    def pair_runs(self, test: str) -> list[Json]:
+        """The process runs among what all pairs of processes have brought of a test."""
+        return cast("list[Json]", self.pairs.get(test, {}).get("process_runs", []))
+
+    def _take_pair(self, test: str, paired: dict[str, Json], before: int) -> None:
+        known, new = self.pair_runs(test), cast("list[Json]", paired.get("process_runs", []))
+        # Where a line between is damaged, what follows it is measured again.
+        if before <= len(known):
+            self.pairs[test] = {**paired, "process_runs": [*known[:before], *new]}
 
 
 def read_kept(path: Path) -> Kept:
