@@ -20,11 +20,11 @@ class StoredRuns:
     def __init__(self, root: Path) -> None:
         self.root = root
 
-    def __call__(self, run: str, *records: Record) -> Path:
-        """Store a run; returns its journal."""
+    def __call__(self, run: str, *records: Record, **settings: Any) -> Path:
+        """Store a run that was asked for by some settings; returns its journal."""
         header: RunHeader = {
             "environment": {"time": "2026-11-20T13:45:01+00:00", "git": {"commit": "abc"}},
-            "settings": {},
+            "settings": settings,
         }
         journal = Journal(self.root / ".archbench" / "runs", header, run)
         for record in records:

@@ -170,6 +170,15 @@ def test_a_run_that_has_not_reached_its_end_is_named(store_run: StoredRuns, tmp_
     assert loaded.remarks == [said]
 
 
+def test_a_glance_is_named(store_run: StoredRuns, tmp_path: Path) -> None:
+    record = store_run.record("timm/resnet18", [1.0])
+    store_run("r", record, quick=True)
+    store_run("s", record, quick=False)
+    said = "r was run with --quick: its times are not for comparing"
+    assert rows_from(["r", "s"], tmp_path).remarks[:1] == [said]
+    assert rows_from(["s"], tmp_path).remarks == []
+
+
 def test_a_damaged_line_is_named_and_left_out(store_run: StoredRuns, tmp_path: Path) -> None:
     path = store_run(
         "r", store_run.record("timm/resnet18", [1.0]), store_run.record("timm/resnet50", [1.0])

@@ -219,9 +219,11 @@ def _is_document(line: str) -> bool:
 
 def _rows_of(run: Run) -> tuple[list[Row], list[str]]:
     remarks = [f"{run.path}:{number}: left out: {cause}" for number, cause in run.damaged]
+    name = run.path.parent.name if run.path.name == "journal.jsonl" else run.path.name
     if run.path.name == "journal.jsonl" and not run.is_complete:
-        name = run.path.parent.name
         remarks.append(f"{name} has not reached its end: what it has not measured is missing")
+    if (run.header.get("settings") or {}).get("quick"):
+        remarks.append(f"{name} was run with --quick: its times are not for comparing")
     found = [_row_or_remark(run, cell) for cell in merge_records(run.cells)]
     remarks += [item for item in found if isinstance(item, str)]
     return [item for item in found if isinstance(item, Row)], remarks
