@@ -217,9 +217,13 @@ def _is_document(line: str) -> bool:
         return False
 
 
+def _name_of(path: Path) -> str:
+    return path.parent.name if path.name == "journal.jsonl" else path.name
+
+
 def _rows_of(run: Run) -> tuple[list[Row], list[str]]:
     remarks = [f"{run.path}:{number}: left out: {cause}" for number, cause in run.damaged]
-    name = run.path.parent.name if run.path.name == "journal.jsonl" else run.path.name
+    name = _name_of(run.path)
     if run.path.name == "journal.jsonl" and not run.is_complete:
         remarks.append(f"{name} has not reached its end: what it has not measured is missing")
     if (run.header.get("settings") or {}).get("quick"):
@@ -230,8 +234,7 @@ def _rows_of(run: Run) -> tuple[list[Row], list[str]]:
 
 
 def _row_or_remark(run: Run, cell: Record) -> Row | str:
-    own = run.path.parent.name if run.path.name == "journal.jsonl" else run.path.name
-    name = str(run.header.get("run") or own)
+    name = str(run.header.get("run") or _name_of(run.path))
     try:
         published = _accuracies(cell.id)
         return row_of(run.header, cell, family=family_of(cell.id), published=published, run=name)

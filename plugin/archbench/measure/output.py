@@ -63,8 +63,10 @@ def agreement_of(loaded: LoadedModel, run: Any) -> OutputAgreement:
     ]
     given: list[Sequence[Tensor]] = [[one[:kept] for one in inputs] for inputs in batches]
 
-    def compared(scores: Sequence[Tensor], tolerance: float | None = None) -> OutputAgreement:
-        return _compared(loaded, list(zip(ours, scores, strict=True)), tolerance)
+    def compared(
+        scores: Sequence[Tensor], tolerance: float = TOLERANCES[loaded.target.dtype]
+    ) -> OutputAgreement:
+        return _compared(list(zip(ours, scores, strict=True)), tolerance)
 
     ours = _references(loaded, given, kept)
     agreement = compared(theirs)
@@ -128,12 +130,9 @@ def _reference(loaded: LoadedModel, inputs: Sequence[Tensor], dtype: str) -> lis
         return _scores(loaded, module(*copies), len(inputs[0]))
 
 
-def _compared(
-    loaded: LoadedModel, pairs: Sequence[tuple[Tensor, Tensor]], tolerance: float | None
-) -> OutputAgreement:
+def _compared(pairs: Sequence[tuple[Tensor, Tensor]], tolerance: float) -> OutputAgreement:
     if not all(bool(torch.isfinite(ours).all()) for ours, _ in pairs):
         raise AbsentError("the scores of eager fp32 are not finite")
-    tolerance = TOLERANCES[loaded.target.dtype] if tolerance is None else tolerance
     largest = max(float(ours.abs().max()) for ours, _ in pairs)
     absolute, agreeing, images = 0.0, 0, 0
     for ours, theirs in pairs:
